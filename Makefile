@@ -1,0 +1,53 @@
+# Every target creates .venv by itself on its first run. PYTHON=/path/to/python3.13 picks an interpreter.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: help demo up test lint format requirements clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(READY): requirements-dev.txt
+	@python=; for candidate in $(PYTHON) python3.13 python3 python; do \
+	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Python 3.13 was not found: install it (for example 'uv python install 3.13' or 'pyenv install 3.13') or name it with 'make PYTHON=/path/to/python3.13'." >&2; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) (once, about a minute)"; \
+	rm -rf $(VENV) && "$$python" -m venv $(VENV) \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt \
+	  && touch $@
+
+demo: $(READY) ## Play and check the whole job on this machine, then stop everything
+	@$(BIN)/python -m local.demo
+
+up: $(READY) ## Start the local stack and print its addresses, keys and examples; Ctrl-C stops it
+	@$(BIN)/python -m local.up
+
+test: $(READY) ## Run everything that CI runs: lint, types, tests
+	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'." >&2; exit 1; }
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest
+
+lint: $(READY) ## Check style and types only
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: $(READY) ## Rewrite the code in the project's style
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+requirements: $(READY) ## Compile requirements.txt and requirements-dev.txt from pyproject.toml
+	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
+	  --python-version 3.13 pyproject.toml -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
+	  --python-version 3.13 --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove what the targets made
+	@rm -rf $(VENV) .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis
