@@ -1,0 +1,67 @@
+"""What the two sides hold, in one normal form.
+
+A `Value` is the text of a field in its normal form, or None for "no value". Comparison is comparison of text,
+so that formatting is never drift, decimals never pass through float and dates never pass through a time zone:
+
+| type     | normal form                                                                    |
+|----------|--------------------------------------------------------------------------------|
+| string   | the text itself; "" is None                                                    |
+| decimal  | plain digits, no trailing zeros: `1234.5`                                      |
+| date     | `YYYY-MM-DD`                                                                   |
+| datetime | `YYYY-MM-DDTHH:MM:SSZ`, whole seconds, as Dataverse stores them                |
+| choice   | the CMMS's code (`PENDIENTE`) on its side, the option's number (`2`) in Dynamics |
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, Self
+
+from shared.errors import MappingError
+
+type Value = str | None
+type Values = Mapping[str, Value]
+type Side = Literal["cmms", "dynamics"]
+
+
+@dataclass(frozen=True)
+class Version:
+    """A CMMS record's version: the instant of its change, then the outbox's sequence."""
+
+    at: datetime
+    sequence: int = 0
+
+    def __lt__(self, other: Self) -> bool:
+        return (self.at, self.sequence) < (other.at, other.sequence)
+
+    def __le__(self, other: Self) -> bool:
+        return (self.at, self.sequence) <= (other.at, other.sequence)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One side's record as read: values by the CMMS's field names.
+
+    A field in neither `values` nor `errors` is not said; one in `errors` holds what its rule refuses.
+    """
+
+    key: str
+    etag: str
+    values: Values
+    errors: Mapping[str, MappingError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CmmsRecord(Record):
+    """A CMMS record; a deleted one is a tombstone without values."""
+
+    version: Version | None = None
+    deleted: bool = False
+
+
+@dataclass(frozen=True)
+class DynamicsRecord(Record):
+    """A Dynamics row. `is_open` False means that its state refuses edits of other columns."""
+
+    id: str = ""
+    is_open: bool = True

@@ -1,0 +1,141 @@
+"""The normal form of each type: what a raw JSON value becomes, or why it is refused.
+
+Every function takes JSON as `json.loads(text, parse_float=Decimal)` gives it and raises ValueError with the
+value's shape, never the value itself: it may be private, and it goes into logs and parked messages.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Final
+
+from shared.domain.model import Value
+
+_PLAIN_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
+_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
+_MIDNIGHT: Final = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\Z")
+_MICROSOFT: Final = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/\Z")
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+# More digits than any money or decimal column holds; beyond it a plain-text form could grow without bound.
+_MOST_DIGITS: Final = 38
+
+
+def shape(raw: object) -> str:
+    """Describe a value without showing it: `text of 12 characters`, `a number`, `true or false`."""
+    match raw:
+        case None:
+            return "null"
+        case bool():
+            return "true or false"
+        case str():
+            return f"text of {len(raw)} characters"
+        case int() | float() | Decimal():
+            return "a number"
+        case list():
+            return f"a list of {len(raw)}"
+        case dict():
+            return f"an object of {len(raw)} members"
+        case _:
+            return type(raw).__name__
+
+
+def text(raw: object) -> Value:
+    """Normalise text; numbers are refused, because they have lost their leading zeros.
+
+    Raises:
+        ValueError: Not text, or text that no database stores (NUL, a lone surrogate).
+    """
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str):
+        raise ValueError(f"is {shape(raw)}, not text")
+    if "\0" in raw or any("\ud800" <= char <= "\udfff" for char in raw):
+        raise ValueError("holds a character that cannot be stored (NUL or half of a surrogate pair)")
+    return raw
+
+
+def decimal(raw: object) -> Value:
+    """Normalise a decimal from a JSON number or from text of plain digits with a point.
+
+    Raises:
+        ValueError: Not such a number, not finite, or longer than 38 digits.
+    """
+    if raw is None or raw == "":
+        return None
+    if isinstance(raw, bool) or not isinstance(raw, (str, int, Decimal)):
+        raise ValueError(f"is {shape(raw)}, not a decimal")
+    if isinstance(raw, str) and not (len(raw) <= _MOST_DIGITS + 2 and _PLAIN_DECIMAL.match(raw)):
+        raise ValueError(f"is {shape(raw)} and not plain digits with a point, such as 1234.50")
+    try:
+        number = Decimal(raw)
+    except (InvalidOperation, ValueError):
+        raise ValueError(f"is {shape(raw)}, not a decimal") from None
+    if not number.is_finite():
+        raise ValueError("is not a finite number")
+    if number == 0:
+        return "0"
+    exponent = number.as_tuple().exponent
+    if number.adjusted() >= _MOST_DIGITS or not isinstance(exponent, int) or exponent < -_MOST_DIGITS:
+        raise ValueError(f"has more than {_MOST_DIGITS} digits")
+    plain = format(number, "f")
+    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+
+
+def day(raw: object) -> Value:
+    """Normalise a date; midnight is dropped as written, any other time is refused: it could mean another day.
+
+    Raises:
+        ValueError: Not `YYYY-MM-DD`, not a day of the calendar, or with a time of day.
+    """
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, str):
+        raise ValueError(f"is {shape(raw)}, not a date")
+    head, tail = raw[:10], raw[10:]
+    if not _DATE.match(head):
+        raise ValueError(f"is {shape(raw)} and not a date such as 2026-01-31")
+    try:
+        date.fromisoformat(head)
+    except ValueError:
+        raise ValueError("is not a day of the calendar") from None
+    if tail and not _MIDNIGHT.match(tail):
+        raise ValueError("has a time of day: a date must stay a date, such as 2026-01-31")
+    return head
+
+
+def parse_instant(raw: object) -> datetime:
+    """Read an instant: ISO 8601 with an offset, or Microsoft's `/Date(ms)/` and `/Date(ms+zzzz)/`.
+
+    In the latter the milliseconds are UTC and the offset only says where it was written.
+
+    Raises:
+        ValueError: Neither form, without an offset, or outside the years 1 to 9999.
+    """
+    if not isinstance(raw, str):
+        raise ValueError(f"is {shape(raw)}, not an instant")
+    if found := _MICROSOFT.match(raw):
+        try:
+            return _EPOCH + timedelta(milliseconds=int(found[1]))
+        except OverflowError:
+            raise ValueError("is an instant outside the years 1 to 9999") from None
+    try:
+        moment = datetime.fromisoformat(raw)
+    except ValueError:
+        raise ValueError(f"is {shape(raw)} and not an instant such as 2026-01-31T12:00:00Z") from None
+    if moment.tzinfo is None:
+        raise ValueError("is an instant without an offset from UTC: end it with Z or +00:00")
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("is an instant outside the years 1 to 9999") from None
+
+
+def instant(raw: object) -> Value:
+    """Normalise an instant to whole seconds of UTC.
+
+    Raises:
+        ValueError: See `parse_instant`.
+    """
+    if raw is None or raw == "":
+        return None
+    return parse_instant(raw).replace(microsecond=0, tzinfo=None).isoformat() + "Z"

@@ -1,0 +1,174 @@
+"""Every failure of the product, in one tree.
+
+SyncError
+├── ConfigurationError        the worker cannot do its job: a setting, the mapping file, a missing alternate key
+├── RoutingFailed             a message's outcome could not be written down: the broker must redeliver the batch
+├── PermanentError            parked at once: trying again cannot help
+│   ├── InvalidMessage        the message itself is wrong
+│   ├── MappingError          a value does not fit its field's rule
+│   ├── RejectedByTarget      a side refused a value or a row for good
+│   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
+│   └── RecordClosed          the Dynamics row's state refuses edits
+└── TransientError            tried again later
+    ├── of the message        counted, parked after the last attempt
+    │   ├── Conflict          the record changed between read and write (412)
+    │   └── NotYetVisible     a side does not yet show what the message announced
+    └── of the target         not counted: everything else waits for the same thing
+        ├── Throttled         429; knows when to come back
+        ├── Unavailable       no usable answer; the outcome of a write may be unknown
+        ├── NotAuthorized     401 or 403 for the identity, not for the row
+        └── IntentHeld        another worker is writing this record right now
+
+Messages are sentences for a person: what was wrong, where, and what to do. They never hold a secret.
+"""
+
+from datetime import timedelta
+from typing import ClassVar
+
+
+class SyncError(Exception):
+    """The root. `reason` is the stable code that parked messages, logs and alerts use."""
+
+    reason: ClassVar[str] = "sync_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        """Keep what is known of the failure.
+
+        Args:
+            message: One or two sentences for a person.
+            field: The CMMS name of the field at fault, if one is.
+            status: The HTTP status that the failure came with.
+            code: The service's own error code, such as `0x80060882`.
+            request_id: The service's id of the failed request, for a support case.
+        """
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.status = status
+        self.code = code
+        self.request_id = request_id
+
+
+class ConfigurationError(SyncError):
+    """The installation is wrong, not the message."""
+
+    reason = "configuration_error"
+
+
+class RoutingFailed(SyncError):
+    """A retry copy or a parked copy could not be sent: nothing may be acknowledged."""
+
+    reason = "routing_failed"
+
+
+class PermanentError(SyncError):
+    """Trying again cannot help."""
+
+    reason = "permanent"
+
+
+class InvalidMessage(PermanentError):
+    """The message is not one of the contract's."""
+
+    reason = "invalid_message"
+
+
+class MappingError(PermanentError):
+    """A value does not fit the rule of its field; `field` is always set for a value's fault."""
+
+    reason = "mapping_error"
+
+
+class DoesNotConverge(MappingError):
+    """A side keeps turning what we write back into something else."""
+
+    reason = "does_not_converge"
+
+
+class RejectedByTarget(PermanentError):
+    """A side refused the row; `field` is set where its answer named one."""
+
+    reason = "rejected_by_target"
+
+
+class KeyNotUsable(PermanentError):
+    """The business key cannot identify one record on both sides."""
+
+    reason = "key_not_usable"
+
+
+class RecordClosed(PermanentError):
+    """The Dynamics row is in a state that refuses edits."""
+
+    reason = "record_closed"
+
+
+class TransientError(SyncError):
+    """Worth trying again. `retry_after` is the least wait that the service asked for."""
+
+    reason = "transient"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: timedelta | None = None,
+        field: str | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, field=field, status=status, code=code, request_id=request_id)
+        self.retry_after = retry_after
+
+
+class MessageTransient(TransientError):
+    """Of this message alone: counts as an attempt."""
+
+
+class Conflict(MessageTransient):
+    """The record changed between our read and our write."""
+
+    reason = "conflict"
+
+
+class NotYetVisible(MessageTransient):
+    """What the message announced cannot be read yet."""
+
+    reason = "not_yet_visible"
+
+
+class TargetTransient(TransientError):
+    """Of a whole side: every message waits for the same thing, so it does not count as an attempt."""
+
+
+class Throttled(TargetTransient):
+    """The service asked us to slow down."""
+
+    reason = "throttled"
+
+
+class Unavailable(TargetTransient):
+    """No usable answer arrived. A write may or may not have happened."""
+
+    reason = "unavailable"
+
+
+class NotAuthorized(TargetTransient):
+    """The service does not accept our identity, or the identity lacks a privilege."""
+
+    reason = "not_authorized"
+
+
+class IntentHeld(TargetTransient):
+    """Another worker has announced a write to this record and may still be at it."""
+
+    reason = "intent_held"
