@@ -36,11 +36,7 @@ def main() -> int:
             load_local_settings(settings)
         clean = asyncio.run(serve(_options(arguments)))
     except StartError as error:
-        print(
-            f"{redact(error.details)}\nThe host cannot start. {redact(str(error))}".strip(),
-            file=sys.stderr,
-            flush=True,
-        )
+        sys.stderr.write(f"{redact(error.details)}\nThe host cannot start. {redact(str(error))}\n".lstrip())
         return 1
     if not clean:
         # User code that never yields holds a thread that the interpreter would wait for.

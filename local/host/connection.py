@@ -1,6 +1,7 @@
 """Service Bus connections as bindings name them: a connection string, or a namespace and an identity."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from azure.servicebus import parse_connection_string
 from azure.servicebus.aio import ServiceBusClient
@@ -8,43 +9,57 @@ from azure.servicebus.aio import ServiceBusClient
 from local.host.errors import StartError
 from local.host.settings import setting
 
+type Connect = Callable[[], AbstractAsyncContextManager[ServiceBusClient]]
+"""Opens a client of its own. It never retries by itself: the trigger reconnects, and says so."""
 
-def open_with(connection: str, *, function: str) -> Callable[[], ServiceBusClient]:
-    """A factory of clients for the connection that a binding names.
 
-    The client never retries by itself: the trigger reconnects, and says so.
+def connector(connection: str, *, function: str) -> Connect:
+    """How to open the connection that a binding names.
 
     Raises:
         StartError: no setting describes the connection, or its connection string is malformed.
     """
     for name in (connection, f"AzureWebJobs{connection}"):
         if text := setting(name):
-            try:
-                parse_connection_string(text)
-            except ValueError:
-                raise StartError(
-                    f"Function '{function}': the setting {name} is not a Service Bus connection string. Write it as "
-                    "Endpoint=sb://HOST/;SharedAccessKeyName=NAME;SharedAccessKey=KEY."
-                ) from None  # the SDK's message may quote the string
-            return lambda text=text: ServiceBusClient.from_connection_string(text, retry_total=0)  # type: ignore[misc]
+            return _by_connection_string(name, text, function)
         if namespace := setting(f"{name}__fullyQualifiedNamespace"):
-            return lambda name=name, namespace=namespace: _with_identity(name, namespace)  # type: ignore[misc]
+            return _by_identity(name, namespace)
     raise StartError(
-        f"Function '{function}' uses the connection {connection}, but neither the setting {connection} (a connection string) "
-        f"nor {connection}__fullyQualifiedNamespace (a host name) is set. Set one of them in the environment or under "
-        '"Values" of local.settings.json.'
+        f"Function '{function}' uses the connection {connection}, but neither the setting {connection} "
+        f"(a connection string) nor {connection}__fullyQualifiedNamespace (a host name) is set. "
+        'Set one of them in the environment or under "Values" of local.settings.json.'
     )
 
 
-def _with_identity(name: str, namespace: str) -> ServiceBusClient:
-    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415 - slow to import
+def _by_connection_string(name: str, text: str, function: str) -> Connect:
+    try:
+        parse_connection_string(text)
+    except ValueError:
+        raise StartError(
+            f"Function '{function}': the setting {name} is not a Service Bus connection string. Write it as "
+            "Endpoint=sb://HOST/;SharedAccessKeyName=NAME;SharedAccessKey=KEY."
+        ) from None  # the SDK's message may quote the string
 
-    client_id = setting(f"{name}__clientId")
-    credential: DefaultAzureCredential | ManagedIdentityCredential
-    if setting(f"{name}__credential") == "managedidentity":
-        credential = (
-            ManagedIdentityCredential(client_id=client_id) if client_id else ManagedIdentityCredential()
-        )
-    else:
-        credential = DefaultAzureCredential()
-    return ServiceBusClient(namespace, credential, retry_total=0)
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[ServiceBusClient]:
+        async with ServiceBusClient.from_connection_string(text, retry_total=0) as client:
+            yield client
+
+    return connect
+
+
+def _by_identity(name: str, namespace: str) -> Connect:
+    @asynccontextmanager
+    async def connect() -> AsyncIterator[ServiceBusClient]:
+        # Slow to import, and not needed with a connection string.
+        from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential  # noqa: PLC0415
+
+        credential: ManagedIdentityCredential | DefaultAzureCredential
+        if setting(f"{name}__credential") == "managedidentity":
+            credential = ManagedIdentityCredential(client_id=setting(f"{name}__clientId"))
+        else:
+            credential = DefaultAzureCredential()
+        async with credential, ServiceBusClient(namespace, credential, retry_total=0) as client:
+            yield client
+
+    return connect

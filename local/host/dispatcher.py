@@ -47,10 +47,10 @@ class Dispatcher:
         """The figures of each function, ready for JSON."""
         return {name: asdict(figures) for name, figures in self._figures.items()}
 
-    async def drain(self, timeout: float) -> bool:
-        """Wait up to `timeout` seconds for running invocations. False if some still run."""
+    async def drain(self, seconds: float) -> bool:
+        """Wait up to `seconds` for running invocations. False if some still run."""
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout)
+            await asyncio.wait_for(self._idle.wait(), seconds)
         except TimeoutError:
             return False
         return True

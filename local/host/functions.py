@@ -56,8 +56,8 @@ def describe(metadata: list[Any], route_prefix: str) -> list[Function]:
     """Turn the runtime's metadata into functions.
 
     Raises:
-        StartError: a trigger or binding is not supported here or is wrong, a setting is missing, or two functions
-            claim one name or one route.
+        StartError: a trigger or binding is wrong or not supported here, a setting is missing, or two
+            functions claim one name or one route.
     """
     functions = [_function(entry, route_prefix) for entry in metadata]
     for name, count in Counter(function.name.casefold() for function in functions).items():
@@ -70,8 +70,8 @@ def describe(metadata: list[Any], route_prefix: str) -> list[Function]:
         for other, rival in http[:position]:
             if trigger.route.shape == rival.route.shape and trigger.methods & rival.methods:
                 raise StartError(
-                    f"Functions '{other.name}' and '{function.name}' both serve the route /{trigger.route.template}. "
-                    "Give one of them another route or other methods."
+                    f"Functions '{other.name}' and '{function.name}' both serve the route "
+                    f"/{trigger.route.template}. Give one of them another route or other methods."
                 )
     return functions
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import signal
+import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,10 @@ async def _serve_functions(
     dispatcher = Dispatcher(worker, functions, host_json.function_timeout)
     timers = {f.name: TimerListener(f, dispatcher) for f in functions if isinstance(f.trigger, TimerTrigger)}
     keys = Keys(function=options.function_key, master=options.master_key)
-    listeners = [*_queue_listeners(functions, dispatcher, host_json), *timers.values()]
+    listeners: list[QueueListener | TimerListener] = [
+        *_queue_listeners(functions, dispatcher, host_json),
+        *timers.values(),
+    ]
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(Admin(functions, timers, dispatcher, keys).routes())
     application.router.add_route("*", "/{path:.*}", HttpListener(functions, dispatcher, keys).handle)
@@ -87,7 +91,8 @@ async def _serve_functions(
             await site.start()
         except OSError as error:
             raise StartError(
-                f"Port {options.port} of {options.address} cannot be listened on ({error.strerror or error}). "
+                f"Port {options.port} of {options.address} cannot be listened on "
+                f"({error.strerror or error}). "
                 "Stop what uses it, or choose another with --port (0 takes a free one)."
             ) from error
         tasks = [asyncio.create_task(listener.run()) for listener in listeners]
@@ -123,12 +128,12 @@ def _queue_listeners(
     if not queues:
         return []
     # The Service Bus SDK is slow to import, and an app without queues starts without it.
-    from local.host.connection import open_with  # noqa: PLC0415
+    from local.host.connection import connector  # noqa: PLC0415
     from local.host.queues import QueueListener  # noqa: PLC0415
 
     options = host_json.extensions.service_bus
     return [
-        QueueListener(function, open_with(trigger.connection, function=function.name), dispatcher, options)
+        QueueListener(function, connector(trigger.connection, function=function.name), dispatcher, options)
         for function, trigger in queues
     ]
 
@@ -146,15 +151,15 @@ def _announce(options: Options, functions: list[Function], port: int) -> None:
             text = f"timerTrigger '{trigger.schedule.text}'"
         entries.append((function.name, text))
     if options.log_json:
-        print(json.dumps({"message": "ready", "url": base, "functions": dict(entries)}), flush=True)
-        return
-    print("\nFunctions:\n")
-    for name, text in entries:
-        print(f"    {name}: {text}")
-    print(f"\nListening on {base}")
-    if options.keys_shown:
-        print(f"Function key: {options.function_key}\nMaster key: {options.master_key}")
-    print("ready", flush=True)
+        lines = [json.dumps({"message": "ready", "url": base, "functions": dict(entries)})]
+    else:
+        lines = ["", "Functions:", "", *(f"    {name}: {text}" for name, text in entries)]
+        lines += ["", f"Listening on {base}"]
+        if options.keys_shown:
+            lines += [f"Function key: {options.function_key}", f"Master key: {options.master_key}"]
+        lines += ["ready"]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
 
 
 def _stop_on(stop: asyncio.Event, *, with_stdin: bool) -> None:

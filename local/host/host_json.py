@@ -63,7 +63,7 @@ class _Logging(_Section):
 
 
 class HostJson(_Section):
-    """What the file says, with Azure's defaults for what it leaves out. `function_timeout` None is unlimited."""
+    """What the file says, with Azure's defaults for the rest. `function_timeout` None is unlimited."""
 
     function_timeout: Annotated[timedelta | None, BeforeValidator(_timeout)] = timedelta(minutes=30)
     extensions: _Extensions = _Extensions()

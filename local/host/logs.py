@@ -70,9 +70,10 @@ def redact(text: str) -> str:
 
 
 class _LevelFilter(logging.Filter):
-    """Host.json's levels: the longest matching category decides, for the function and for the logger's own name.
+    """Host.json's levels: the longest matching category decides.
 
-    The logger's name counts too, so that a rule for "Azure" quietens the Azure SDKs as it does in .NET.
+    Both the function's category and the logger's own name have to agree, so that a rule
+    for "Azure" quietens the Azure SDKs as it does in .NET.
     """
 
     def __init__(self, levels: dict[str, int]) -> None:
@@ -83,11 +84,12 @@ class _LevelFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         invocation_id = invocation_id_cv.get()
         record.invocation = (invocation_id or "")[:8]
-        record.function = _running.get(invocation_id or "", "")
+        function = _running.get(invocation_id or "", "")
+        record.function = function
         if record.name.startswith(_HOST):
-            category = f"function.{record.function}" if record.function else "host"
+            category = f"function.{function}" if function else "host"
         else:
-            category = f"function.{record.function}.user" if record.function else ""
+            category = f"function.{function}.user" if function else ""
         by_function, by_name = self._level(category), self._level(record.name.lower())
         if by_name is None and record.name.startswith(_WORKER):
             by_name = logging.WARNING  # the worker's own chatter, which Azure keeps out of the app's log

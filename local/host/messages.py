@@ -96,7 +96,7 @@ def _properties(message: ServiceBusReceivedMessage) -> dict[str, Any]:
 
 
 def _typed(value: Any) -> TypedData:
-    """One value of single-message metadata. Times are JSON, as every .NET type without a protobuf kind of its own."""
+    """One value of a single message. Times are JSON, as is every .NET type without a protobuf kind."""
     if value is None:
         return TypedData()
     if isinstance(value, str) and not _ISO_TIME.match(value):

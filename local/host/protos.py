@@ -1,7 +1,7 @@
 """Stand-ins for the protobuf messages between host and worker.
 
-The worker runtime only constructs these, reads their attributes and asks `WhichOneof`; so plain objects replace
-gRPC. Names and fields: https://github.com/Azure/azure-functions-language-worker-protobuf
+The worker runtime only constructs these, reads their attributes and asks `WhichOneof`; so plain objects
+replace gRPC. Names and fields: https://github.com/Azure/azure-functions-language-worker-protobuf
 """
 
 from dataclasses import dataclass, field

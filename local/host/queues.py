@@ -3,14 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from azure.core.exceptions import AzureError
 from azure.servicebus import ServiceBusReceivedMessage
-from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+from azure.servicebus.aio import ServiceBusReceiver
 from azure.servicebus.exceptions import MessageAlreadySettled, MessageLockLostError
 
+from local.host.connection import Connect
 from local.host.dispatcher import Dispatcher, InvocationFailed
 from local.host.functions import Function, QueueTrigger
 from local.host.host_json import ServiceBusOptions
@@ -25,15 +25,15 @@ _BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
 class QueueListener:
     """Feeds one function from its queue until `stop`, through broker outages.
 
-    A batch function runs one batch at a time and its locks are not renewed; a single-message function runs up to
-    `maxConcurrentCalls` messages, and their locks are. Success completes each message; a failure abandons every
-    message of the invocation.
+    A batch function runs one batch at a time and its locks are not renewed; a single-message function runs up
+    to `maxConcurrentCalls` messages, and their locks are. Success completes each message; a failure abandons
+    every message of the invocation.
     """
 
     def __init__(
         self,
         function: Function,
-        connect: Callable[[], ServiceBusClient],
+        connect: Connect,
         dispatcher: Dispatcher,
         options: ServiceBusOptions,
     ) -> None:
@@ -46,7 +46,7 @@ class QueueListener:
         self._options = options
         self._stopping = asyncio.Event()
         self._connected: bool | None = None
-        # One operation at a time: concurrent ones on one AMQP connection wait for each other's socket time-outs.
+        # One operation at a time: concurrent ones wait for each other's socket time-outs in the SDK.
         self._link = asyncio.Lock()
 
     def stop(self) -> None:
@@ -90,7 +90,7 @@ class QueueListener:
                     await self._settle(receiver, messages, succeeded=True)
 
     async def _receive_batch(self, receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
-        """Up to a full batch; a first message waits `maxBatchWaitTime` at most for `minMessageBatchSize` of them."""
+        """Up to a full batch; the first waits at most `maxBatchWaitTime` for `minMessageBatchSize`."""
         options, loop = self._options, asyncio.get_running_loop()
         messages = await receiver.receive_messages(
             options.max_message_batch_size, max_wait_time=_IDLE_SECONDS

@@ -23,7 +23,7 @@ class Route:
 
     Attributes:
         shape: equal for two templates that match the same paths.
-        order: sorts the more specific template first: literals, then constrained parameters, then longer ones.
+        order: sorts the more specific template first: literals, constrained, longer ones.
     """
 
     template: str
@@ -85,7 +85,7 @@ def _expression(match: re.Match[str], template: str, function: str) -> str:
         return "[^/]+"
     if constraint not in _CONSTRAINTS:
         raise StartError(
-            f"Function '{function}': the route {template} uses the constraint '{constraint}', which this host does not know. "
-            f"Use one of {', '.join(_CONSTRAINTS)}, or none."
+            f"Function '{function}': the route {template} uses the constraint '{constraint}', "
+            f"which this host does not know. Use one of {', '.join(_CONSTRAINTS)}, or none."
         )
     return _CONSTRAINTS[constraint]

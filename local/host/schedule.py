@@ -42,10 +42,8 @@ def parse_schedule(text: str) -> Schedule:
         if interval <= timedelta(0):
             raise ValueError(f"the schedule {text} is never due: use a time span above zero")
         return Schedule(text, interval)
-    fields = text.split()
     try:
-        if len(fields) not in {5, 6} or not all(_FIELDS.fullmatch(field) for field in fields):
-            raise CronSimError
+        _check_fields(text)
         next(_cron(text, datetime.now(UTC)))
     except (CronSimError, StopIteration) as error:
         reason = f" ({error})" if str(error) else ""
@@ -54,6 +52,12 @@ def parse_schedule(text: str) -> Schedule:
             "write {second} {minute} {hour} {day} {month} {day of week}, for example 0 */15 * * * *"
         ) from error
     return Schedule(text)
+
+
+def _check_fields(text: str) -> None:
+    fields = text.split()
+    if len(fields) not in {5, 6} or not all(_FIELDS.fullmatch(field) for field in fields):
+        raise CronSimError
 
 
 def _cron(text: str, moment: datetime) -> CronSim:

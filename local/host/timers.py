@@ -2,23 +2,22 @@
 
 import asyncio
 import json
-import logging
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 from local.host.dispatcher import Dispatcher, InvocationFailed
 from local.host.functions import Function, TimerTrigger
 from local.host.protos import TypedData
 
-_logger = logging.getLogger(__name__)
 _LOOK_SECONDS = 30.0  # the wall clock may jump, for example when the machine has slept
 _LATE = timedelta(seconds=5)
 
 
 class TimerListener:
-    """Runs one timer function when it is due, never twice at a time. What falls due during a run is skipped.
+    """Runs one timer function when it is due, never twice at a time; what falls due during a run is skipped.
 
-    `IsPastDue` says that the run is late: the machine slept, or the host was stalled. There is no memory of runs
-    before this process.
+    `IsPastDue` says that the run is late: the machine slept, or the host was stalled. There is no memory of
+    runs before this process.
     """
 
     def __init__(self, function: Function, dispatcher: Dispatcher) -> None:
@@ -61,12 +60,10 @@ class TimerListener:
                     "LastUpdated": (self._last or started).isoformat(),
                 },
             }
-            try:
+            with suppress(InvocationFailed):  # it is in the log; a timer has nobody else to tell
                 await self._dispatcher.invoke(
                     self._function, TypedData(json=json.dumps(request)), reason=f"timer, {reason}"
                 )
-            except InvocationFailed:
-                pass  # the dispatcher has logged it; a timer has nobody else to tell
             self._last = started
 
     async def _wait_until_due(self) -> bool:

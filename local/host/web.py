@@ -74,7 +74,7 @@ class HttpListener:
             return _empty(413)
         body = await request.read()
         if body and request.content_length is None:
-            # https://github.com/Azure/azure-functions-host: ToRpcHttp reads a body only where ContentLength > 0.
+            # ToRpcHttp of the real host reads a body only where ContentLength > 0.
             _logger.warning(
                 "A chunked request to %s loses its body, as in Azure: send Content-Length", function.name
             )

@@ -1,7 +1,7 @@
 """The Python worker: the real runtime, on a thread and an event loop of its own.
 
-A blocking `async def` of the app stalls this loop only: message receipt, lock renewal, timers and HTTP serving run
-on the host's loop.
+A blocking `async def` of the app stalls this loop only: message receipt, lock renewal, timers and HTTP run on
+the host's loop.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ class Worker:
         return response.output_data[0].data if response.output_data else None
 
     def stop(self, timeout: float) -> bool:
-        """Cancel what still runs and end the thread. False if user code did not yield within `timeout` seconds."""
+        """Cancel what runs and end the thread. False if user code did not yield within `timeout` seconds."""
         if self._loop is None or self._stop is None:
             return True
         self._loop.call_soon_threadsafe(self._stop.set)
@@ -129,15 +129,16 @@ class Worker:
         if response.result.status != StatusResult.Success:
             error = response.result.exception
             raise StartError(
-                f"{script} cannot be loaded: {error.message.split('. Please check the requirements.txt')[0]}. "
+                f"{script} cannot be loaded: {error.message.partition('. Cannot find module')[0]}. "
                 "Correct what the traceback above shows.",
                 details=error.stack_trace,
             )
         metadata = await runtime.functions_metadata_request(SimpleNamespace(request=None, properties=None))
         if not metadata.function_metadata_results:
             raise StartError(
-                f"{script} defines no function. Decorate functions with @app.route, @app.timer_trigger or "
-                "@app.service_bus_queue_trigger, and register each blueprint with app.register_functions(...)."
+                f"{script} defines no function. Decorate functions with @app.route, @app.timer_trigger "
+                "or @app.service_bus_queue_trigger, and register each blueprint with "
+                "app.register_functions(...)."
             )
         return list(metadata.function_metadata_results)
 

@@ -103,7 +103,7 @@ async def slow(req: func.HttpRequest) -> str:
 @app.route("log")
 def log(req: func.HttpRequest) -> str:
     """Logs from a pool thread, through the root logger and a named one."""
-    logging.info("root says %s", req.params.get("text"))
+    logging.getLogger().info("root says %s", req.params.get("text"))
     logging.getLogger("my.module").warning("named says\nsplit")
     logging.getLogger("my.module").debug("never shown")
     return threading.current_thread().name
@@ -111,8 +111,8 @@ def log(req: func.HttpRequest) -> str:
 
 @app.route("quiet")
 async def quiet(req: func.HttpRequest) -> str:
-    logging.info("whispered")
-    logging.error("shouted")
+    logging.getLogger().info("whispered")
+    logging.getLogger().error("shouted")
     return "ok"
 
 
