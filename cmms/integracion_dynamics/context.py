@@ -1,0 +1,43 @@
+"""Who acts, and in which trace: what the outbox writes beside a change."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+_by_integration: ContextVar[bool] = ContextVar("integracion_dynamics_by_integration", default=False)
+_traceparent: ContextVar[str] = ContextVar("integracion_dynamics_traceparent", default="")
+# https://www.w3.org/TR/trace-context/#traceparent-header; ids of only zeros are invalid there.
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+@contextmanager
+def acting_as_integration() -> Iterator[None]:
+    """Changes made inside are marked as the integration's, not a person's."""
+    token = _by_integration.set(True)
+    try:
+        yield
+    finally:
+        _by_integration.reset(token)
+
+
+@contextmanager
+def traced(traceparent: str) -> Iterator[None]:
+    """Messages written inside carry this W3C traceparent; a malformed one is ignored, as W3C asks."""
+    token = _traceparent.set(traceparent if _TRACEPARENT.fullmatch(traceparent) else "")
+    try:
+        yield
+    finally:
+        _traceparent.reset(token)
+
+
+def by_integration() -> bool:
+    """Whether the integration acts."""
+    return _by_integration.get()
+
+
+def traceparent() -> str:
+    """The current trace, or an empty text."""
+    return _traceparent.get()

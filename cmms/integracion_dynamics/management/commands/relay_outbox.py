@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import InterfaceError, OperationalError, close_old_connections, router
+
+from integracion_dynamics.config import current
+from integracion_dynamics.models import Mensaje
+from integracion_dynamics.relay import PAGE, Relay
+from integracion_dynamics.service_bus import AzureServiceBus
+
+logger = logging.getLogger("integracion_dynamics.relay")
+
+
+class Command(BaseCommand):
+    """Runs the relay until it is told to stop."""
+
+    help = (
+        "Sends the outbox to Service Bus until SIGTERM or Ctrl-C. Of several, one works and the others wait."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Declare the options."""
+        parser.add_argument("--once", action="store_true", help="send what is unsent, print a count, and end")
+        parser.add_argument(
+            "--interval", type=float, default=1.0, help="seconds between looks at an empty outbox"
+        )
+        parser.add_argument(
+            "--retry-failed", action="store_true", help="first try again what was skipped with a reason"
+        )
+        parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Run.
+
+        Raises:
+            CommandError: with --once, when something could not be sent.
+        """
+        if not 0 < options["interval"] <= 3600:  # noqa: PLR2004 - the bounds stand in the message
+            raise CommandError("--interval is in seconds, above 0 and at most 3600.")
+        using = router.db_for_write(Mensaje)
+        if options["retry_failed"]:
+            skipped = Mensaje.objects.using(using).filter(enviado_en__isnull=True).exclude(motivo_fallo="")
+            self.stdout.write(f"{skipped.update(motivo_fallo='')} skipped messages are tried again.")
+        stop = threading.Event()
+        if options["exit_with_stdin"]:
+            threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
+        sender = AzureServiceBus(current().service_bus)
+        relay = Relay(sender, using)
+        with _stopped_by_signals(stop), contextlib.closing(sender):
+            try:
+                if options["once"]:
+                    self._once(relay, stop)
+                else:
+                    run_until(stop, relay, options["interval"])
+            finally:
+                with contextlib.suppress(OperationalError, InterfaceError):  # the lease then simply expires
+                    relay.release_lease()
+
+    def _once(self, relay: Relay, stop: threading.Event) -> None:
+        sent = refused = 0
+        while not stop.is_set():
+            progress = relay.run_once()
+            sent, refused = sent + progress.sent, refused + progress.refused
+            if not progress.held:
+                raise CommandError("Another relay is at work: stop it, or leave the sending to it.")
+            if not progress.sent + progress.refused:
+                break
+        waiting = relay.unsent().count()
+        self.stdout.write(f"{sent} sent, {refused} skipped with a reason, {waiting} waiting.")
+        if waiting and not stop.is_set():
+            raise CommandError("Not everything could be sent: see the log for the reason, and run again.")
+
+
+def run_until(stop: threading.Event, relay: Relay, interval: float) -> None:
+    """Pass after pass, without a pause while pages are full; an absent database is waited for."""
+    absent = False
+    while not stop.is_set():
+        full = False
+        try:
+            progress = relay.run_once()
+            full = progress.sent + progress.refused >= PAGE
+            if absent:
+                logger.warning("The database answers again.")
+            absent = False
+        except (OperationalError, InterfaceError) as error:
+            if not absent:
+                logger.warning("The database does not answer and is tried again until it does: %s", error)
+            absent = True
+        close_old_connections()
+        if not full:
+            stop.wait(interval)
+
+
+def _await_end_of_input(stop: threading.Event) -> None:
+    # Below Python's buffers: a thread inside them at exit would abort the interpreter.
+    with contextlib.suppress(OSError):
+        while os.read(sys.__stdin__.fileno() if sys.__stdin__ else 0, 4096):
+            pass
+    stop.set()
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

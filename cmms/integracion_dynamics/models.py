@@ -1,0 +1,112 @@
+"""The app's three tables: the outbox, the memory of each record, and the relay's lease."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from .fields import instant
+
+
+class Registro(models.Model):
+    """What the integration knows of one record: revision, version, who changed it last, whether it is gone.
+
+    A row outlives its record as a tombstone. `huella` is the hash of the content last announced, `objeto`
+    the primary key of the host's row. `revision` 0 means that nothing was announced yet.
+    """
+
+    class Autor(models.TextChoices):
+        """Who made the last change."""
+
+        PERSONA = "persona", "Persona"
+        INTEGRACION = "integracion", "Integración"
+
+    entidad = models.CharField(max_length=50)
+    clave = models.CharField(max_length=255)
+    objeto = models.CharField(max_length=255, blank=True)
+    revision = models.PositiveBigIntegerField(default=0)
+    version = models.DateTimeField()
+    modificado_en = models.DateTimeField()
+    modificado_por = models.CharField(max_length=11, choices=Autor.choices, default=Autor.PERSONA)
+    borrado = models.BooleanField(default=False)
+    renombrado_a = models.CharField(max_length=255, blank=True)
+    huella = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        verbose_name = "registro integrado"
+        verbose_name_plural = "registros integrados"
+        constraints: ClassVar[list[models.BaseConstraint]] = [
+            models.UniqueConstraint(fields=["entidad", "clave"], name="registro_clave_unica"),
+        ]
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(fields=["entidad", "objeto"], name="registro_objeto"),
+            models.Index(fields=["entidad", "version", "id"], name="registro_version"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.entidad} {self.clave}"
+
+
+class Mensaje(models.Model):
+    """One message of the outbox, written with the change that it announces; its id is the sequence.
+
+    `cuerpo` is the CloudEvent's `data` without the sequence, which is known only once the row is stored.
+    """
+
+    evento = models.UUIDField(default=uuid.uuid4, unique=True)
+    entidad = models.CharField(max_length=50)
+    cola = models.CharField(max_length=260)
+    clave = models.CharField(max_length=255)
+    tipo = models.CharField(max_length=100)
+    cuerpo = models.JSONField()
+    traceparent = models.CharField(max_length=55, blank=True)
+    creado = models.DateTimeField()
+    enviado_en = models.DateTimeField(null=True, blank=True)
+    intentos = models.PositiveIntegerField(default=0)
+    motivo_fallo = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name = "mensaje de salida"
+        verbose_name_plural = "mensajes de salida"
+        indexes: ClassVar[list[models.Index]] = [
+            models.Index(
+                fields=["id"], condition=Q(enviado_en__isnull=True, motivo_fallo=""), name="mensaje_pendiente"
+            ),
+            models.Index(fields=["enviado_en"], name="mensaje_enviado"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.tipo} {self.clave}"
+
+    def as_event(self) -> dict[str, Any]:
+        """The CloudEvent 1.0 in structured form (https://github.com/cloudevents/spec)."""
+        trace = {"traceparent": self.traceparent} if self.traceparent else {}
+        return {
+            "specversion": "1.0",
+            "id": str(self.evento),
+            "source": "/energy-cmms",
+            "type": self.tipo,
+            "subject": self.clave,
+            "time": instant(self.creado),
+            "datacontenttype": "application/json",
+            **trace,
+            "data": {**self.cuerpo, "sequence": self.pk},
+        }
+
+
+class Relevo(models.Model):
+    """The lease that lets one relay work at a time."""
+
+    nombre = models.CharField(max_length=50, primary_key=True)
+    titular = models.CharField(max_length=200)
+    vence = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "turno del relevo"
+        verbose_name_plural = "turnos del relevo"
+
+    def __str__(self) -> str:
+        return f"{self.nombre}: {self.titular}"
