@@ -1,0 +1,86 @@
+"""The emulator's configuration file."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from local.dataverse.changes import Message
+from local.dataverse.organization import Dataverse, Organization
+from local.dataverse.schema import Write
+from local.dataverse.tables import customer_asset, sales_order
+from local.dataverse.users import SystemUser
+from local.dataverse.webhooks import AuthType, Webhook
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OrganizationConfig(_Section):
+    """The environment's identity."""
+
+    id: UUID = Organization().id
+    name: str = Organization().name
+    host: str = Organization().host
+
+
+class UserConfig(_Section):
+    """A user that may call: `application_id` is the client id in its tokens."""
+
+    name: str
+    application_id: str
+    id: UUID | None = None
+
+
+class WebhookConfig(_Section):
+    """A registered webhook; for a WebhookKey `auth` is `{"code": value}`."""
+
+    url: str
+    table: str
+    name: str = "webhook"
+    messages: tuple[Message, ...] = tuple(Message)
+    auth_type: AuthType = AuthType.HTTP_HEADER
+    auth: dict[str, SecretStr] = Field(default_factory=dict)
+    filtering_attributes: tuple[str, ...] = ()
+    pre_image: tuple[str, ...] | None = None
+    post_image: tuple[str, ...] | None = None
+
+    def webhook(self) -> Webhook:
+        """Make the registration."""
+        return Webhook(
+            url=self.url,
+            table=self.table,
+            messages=frozenset(self.messages),
+            auth_type=self.auth_type,
+            auth={name: value.get_secret_value() for name, value in self.auth.items()},
+            filtering_attributes=frozenset(self.filtering_attributes),
+            pre_image=self.pre_image,
+            post_image=self.post_image,
+            name=self.name,
+        )
+
+
+class DataverseConfig(_Section):
+    """The whole file. State lives in memory: a restart begins with empty tables."""
+
+    signing_key: Annotated[SecretStr, Field(min_length=32, description="shared with the token issuer")]
+    audience: Annotated[str, Field(min_length=1, description="the resource URL that tokens are made for")]
+    organization: OrganizationConfig = OrganizationConfig()
+    users: tuple[UserConfig, ...] = ()
+    webhooks: tuple[WebhookConfig, ...] = ()
+    case_sensitive: bool = False
+    order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
+    order_state_on_create: bool = True
+
+    def dataverse(self) -> Dataverse:
+        """Make the organisation."""
+        order = sales_order(
+            total_on_create=Write(self.order_total_on_create), state_on_create=self.order_state_on_create
+        )
+        return Dataverse(
+            organization=Organization(**self.organization.model_dump()),
+            tables=(customer_asset(), order),
+            users=[SystemUser.of(one.name, one.application_id, one.id) for one in self.users],
+            case_sensitive=self.case_sensitive,
+        )

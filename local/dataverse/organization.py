@@ -1,0 +1,245 @@
+"""The state of one emulated environment: its tables' rows and the rules of writing them.
+
+Everything here is synchronous: nothing can interleave between two awaits of a handler, so every operation,
+and every `transaction()` block, is atomic.
+"""
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from local.dataverse.changes import Caller, Change, Message
+from local.dataverse.errors import Refusal
+from local.dataverse.payload import PayloadReader
+from local.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, frozen
+from local.dataverse.schema import Table
+from local.dataverse.states import first_state, next_state
+from local.dataverse.tables import standard_tables
+from local.dataverse.users import SystemUser
+from local.dataverse.values import Value
+
+_DEFAULT_ORGANIZATION_ID = UUID("0d4b2d4e-5a3f-4f0e-8f4c-7d6f0a3c1b55")
+_BUSINESS_UNIT_ID = UUID("3c1d8f6a-7f51-4c0b-a8d9-1e1f6f5f9c20")
+
+
+@dataclass(frozen=True, slots=True)
+class Organization:
+    """The environment's identity, as `WhoAmI` and the webhooks tell it."""
+
+    id: UUID = _DEFAULT_ORGANIZATION_ID
+    name: str = "orgemulated"
+    host: str = "orgemulated.crm.dynamics.com"
+    business_unit_id: UUID = _BUSINESS_UNIT_ID
+
+
+def wall_clock() -> datetime:
+    """Tell the time in UTC."""
+    return datetime.now(UTC)
+
+
+def random_ids() -> UUID:
+    """Draw a version 4 UUID."""
+    return UUID(int=secrets.randbits(128), version=4)
+
+
+class Dataverse:
+    """One environment in memory. Subscribers are called with each committed change, in commit order."""
+
+    def __init__(
+        self,
+        *,
+        organization: Organization | None = None,
+        tables: Iterable[Table] | None = None,
+        users: Iterable[SystemUser] = (),
+        clock: Callable[[], datetime] = wall_clock,
+        ids: Callable[[], UUID] = random_ids,
+        case_sensitive: bool = False,
+    ) -> None:
+        self.organization = organization or Organization()
+        self.clock = clock
+        self.new_id = ids
+        self.fold = fold_exactly if case_sensitive else fold_like_sql
+        self.tables: dict[str, TableRows] = {}
+        for table in standard_tables() if tables is None else tables:
+            self.add_table(table)
+        self.users = {user.application_id: user for user in users}
+        self.log: list[Change] = []
+        self.subscribers: list[Callable[[Change], None]] = []
+        self._version = 1_000_000
+        self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
+        self._uncommitted: list[Change] = []
+
+    def add_table(self, table: Table) -> TableRows:
+        """Add an empty table."""
+        rows = self.tables[table.name] = TableRows(table, self.fold)
+        return rows
+
+    def set_named(self, set_name: str) -> TableRows:
+        """Find a table by entity set name; DataverseError UNKNOWN_SEGMENT if there is none."""
+        for rows in self.tables.values():
+            if rows.table.set_name == set_name:
+                return rows
+        raise Refusal.UNKNOWN_SEGMENT(segment=set_name)
+
+    def create(
+        self, rows: TableRows, body: Mapping[str, Any], caller: Caller, *, row_id: UUID | None = None
+    ) -> Row:
+        """Insert a row; `body` is the parsed JSON object, `row_id` the id of an upsert by id."""
+        self._demand(caller, "Create", rows.table)
+        table = rows.table
+        given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
+        chosen = row_id or given.get(table.primary_id)
+        new_id = chosen if isinstance(chosen, UUID) else self.new_id()
+        if rows.get(new_id) is not None:
+            raise Refusal.DUPLICATE(table=table.name)
+        now = self.clock().replace(microsecond=0)
+        values: dict[str, Value] = dict.fromkeys(table.columns) | given
+        values |= {
+            table.primary_id: new_id,
+            "createdon": given.get("overriddencreatedon") or now,
+            "modifiedon": now,
+            "createdby": caller.user.id,
+            "modifiedby": caller.user.id,
+            "ownerid": given.get("ownerid") or caller.user.id,
+        }
+        values |= first_state(table, given, new_id)
+        PayloadReader.check_required(table, values)
+        return self._store(
+            rows,
+            message=Message.CREATE,
+            before=None,
+            row_id=new_id,
+            values=values,
+            columns=frozenset(given),
+            caller=caller,
+        )
+
+    def update(self, rows: TableRows, row_id: UUID, body: Mapping[str, Any], caller: Caller) -> Row:
+        """Change a row. A change to the same values is a change too: a new version and a new `modifiedon`."""
+        self._demand(caller, "Write", rows.table)
+        table = rows.table
+        before = self.retrieve(rows, row_id, caller, privilege=None)
+        given = PayloadReader(table, Message.UPDATE, numbers_as_text=caller.numbers_as_text).read(body)
+        values = dict(before.values) | given
+        values |= next_state(table, before, given)
+        values |= {"modifiedon": self.clock().replace(microsecond=0), "modifiedby": caller.user.id}
+        PayloadReader.check_required(table, values)
+        return self._store(
+            rows,
+            message=Message.UPDATE,
+            before=before,
+            row_id=row_id,
+            values=values,
+            columns=frozenset(given),
+            caller=caller,
+        )
+
+    def delete(self, rows: TableRows, row_id: UUID, caller: Caller) -> None:
+        """Delete a row."""
+        self._demand(caller, "Delete", rows.table)
+        before = self.retrieve(rows, row_id, caller, privilege=None)
+        rows.remove(row_id)
+        self._record(
+            rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller
+        )
+
+    def retrieve(
+        self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read"
+    ) -> Row:
+        """Find a row by id; DataverseError NOT_FOUND if there is none."""
+        if privilege:
+            self._demand(caller, privilege, rows.table)
+        row = rows.get(row_id)
+        if row is None:
+            raise Refusal.NOT_FOUND(table=rows.table.name, id=row_id)
+        return row
+
+    def may_read(self, rows: TableRows, caller: Caller) -> None:
+        """Refuse a user who may not read the table."""
+        self._demand(caller, "Read", rows.table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make a block all or nothing: an exception undoes its changes and events. Blocks do not nest."""
+        if self._transaction is not None:
+            raise RuntimeError("A transaction is already open: transactions do not nest.")
+        undo: list[tuple[TableRows, UUID, Row | None]] = []
+        self._transaction = undo
+        try:
+            yield
+        except BaseException:
+            for rows, row_id, row in reversed(undo):
+                rows.restore(row_id, row)
+            self._uncommitted.clear()
+            raise
+        else:
+            changes, self._uncommitted = self._uncommitted, []
+            for change in changes:
+                self._publish(change)
+        finally:
+            self._transaction = None
+
+    def _store(
+        self,
+        rows: TableRows,
+        *,
+        message: Message,
+        before: Row | None,
+        row_id: UUID,
+        values: dict[str, Value],
+        columns: frozenset[str],
+        caller: Caller,
+    ) -> Row:
+        values["versionnumber"] = self._version + 1
+        row = Row(row_id, self._version + 1, frozen(values))
+        rows.put(row)
+        self._version += 1
+        self._record(rows, message=message, before=before, after=row, columns=columns, caller=caller)
+        return row
+
+    def _record(
+        self,
+        rows: TableRows,
+        *,
+        message: Message,
+        before: Row | None,
+        after: Row | None,
+        columns: frozenset[str],
+        caller: Caller,
+    ) -> None:
+        if after is None:
+            self._version += 1
+        row = after or before
+        if row is None:
+            raise RuntimeError("A change needs a row before or after it.")
+        change = Change(
+            self._version,
+            message,
+            rows.table.name,
+            row.id,
+            before,
+            after,
+            columns,
+            caller,
+            self.clock(),
+            operation_id=self.new_id(),
+        )
+        if self._transaction is None:
+            self._publish(change)
+        else:
+            self._transaction.append((rows, row.id, before))
+            self._uncommitted.append(change)
+
+    def _publish(self, change: Change) -> None:
+        self.log.append(change)
+        for subscriber in self.subscribers:
+            subscriber(change)
+
+    @staticmethod
+    def _demand(caller: Caller, privilege: str, table: Table) -> None:
+        if f"{privilege}:{table.name}" in caller.user.denied:
+            raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{privilege}{table.name}")
