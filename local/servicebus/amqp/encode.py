@@ -45,16 +45,11 @@ def encode(value: object) -> bytes:
 def encode_into(out: bytearray, value: object) -> None:
     """Append the AMQP encoding of `value`; raises as `encode`."""
     try:
-        _write(out, value)
+        _WRITERS[type(value)](out, value)
+    except KeyError as error:
+        raise CodecError(f"There is no AMQP type for {error.args[0]}.") from error
     except (struct.error, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CodecError(f"A {type(value).__name__} cannot be written as AMQP: {error}.") from error
-
-
-def _write(out: bytearray, value: object) -> None:
-    writer = _WRITERS.get(type(value))
-    if writer is None:
-        raise CodecError(f"there is no AMQP type for {type(value).__name__}")
-    writer(out, value)
 
 
 def _null(out: bytearray, _: None) -> None:
@@ -149,22 +144,22 @@ def _list(out: bytearray, items: list[Any]) -> None:
         return
     body = bytearray()
     for item in items:
-        _write(body, item)
+        _WRITERS[type(item)](body, item)
     _compound(out, 0xC0, 0xD0, len(items), body)
 
 
 def _map(out: bytearray, pairs: dict[Any, Any]) -> None:
     body = bytearray()
     for key, value in pairs.items():
-        _write(body, key)
-        _write(body, value)
+        _WRITERS[type(key)](body, key)
+        _WRITERS[type(value)](body, value)
     _compound(out, 0xC1, 0xD1, 2 * len(pairs), body)
 
 
 def _described(out: bytearray, described: Described) -> None:
     out.append(0x00)
-    _write(out, described.descriptor)
-    _write(out, described.value)
+    _WRITERS[type(described.descriptor)](out, described.descriptor)
+    _WRITERS[type(described.value)](out, described.value)
 
 
 def _array(out: bytearray, items: Array) -> None:
@@ -216,7 +211,7 @@ def _full_compound(out: bytearray, value: list[Any] | dict[Any, Any]) -> None:
     body = bytearray()
     items = value if isinstance(value, list) else [part for pair in value.items() for part in pair]
     for item in items:
-        _write(body, item)
+        _WRITERS[type(item)](body, item)
     out += struct.pack(">II", len(body) + 4, len(items))
     out += body
 

@@ -41,6 +41,7 @@ _NAMES = {
     "amqp:amqp-value:*": _VALUE,
     "amqp:footer:map": _FOOTER,
 }
+_SMALL_DESCRIPTOR = b"\x00\x53"
 _REPEATABLE = {_DATA, _SEQUENCE}
 _HEADER_FIELDS = 5
 _PREFIXES = {code: b"\x00" + encode(ULong(code)) for code in _SECTIONS}
@@ -50,12 +51,13 @@ _DELIVERY_COUNT = 4
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message in its sections; `properties` and `body` (with any footer) are kept as they were encoded."""
+    """A message in its sections; `encoded_properties` and `body` (with any footer) as they were encoded."""
 
     header: list[Any] = field(default_factory=list)
     annotations: dict[Any, Any] = field(default_factory=dict)
-    properties: bytes = b""
+    properties: list[Any] = field(default_factory=list)
     application_properties: dict[Any, Any] = field(default_factory=dict)
+    encoded_properties: bytes = b""
     body: bytes = b""
 
     @classmethod
@@ -66,7 +68,7 @@ class Message:
             CodecError: it is not one: an unknown section, one out of order, or malformed content.
         """
         found: dict[int, Any] = {}
-        properties, body_start = b"", len(data)
+        encoded_properties, body_start = b"", len(data)
         position, previous = 0, 0
         while position < len(data):
             start = position
@@ -75,7 +77,7 @@ class Message:
                 raise CodecError(f"The message section 0x{code:02x} is out of order.")
             previous = code
             if code == _PROPERTIES:
-                properties = data[start:position]
+                encoded_properties = data[start:position]
             if code >= _DATA:
                 body_start = min(body_start, start)
             else:
@@ -83,8 +85,9 @@ class Message:
         return cls(
             header=found.get(_HEADER, []),
             annotations=found.get(_MESSAGE_ANNOTATIONS, {}),
-            properties=properties,
+            properties=found.get(_PROPERTIES, []),
             application_properties=found.get(_APPLICATION_PROPERTIES, {}),
+            encoded_properties=encoded_properties,
             body=data[body_start:],
         )
 
@@ -96,10 +99,7 @@ class Message:
 
     def property_at(self, index: int) -> Any:
         """A field of the properties section (0 message-id, 4 reply-to, 5 correlation-id); None if absent."""
-        if not self.properties:
-            return None
-        fields = _section(self.properties, 0)[1]
-        return fields[index] if len(fields) > index else None
+        return self.properties[index] if len(self.properties) > index else None
 
     def value(self) -> Any:
         """The body's single value.
@@ -134,7 +134,7 @@ class Message:
             (
                 _PREFIXES[_HEADER] + encode(header),
                 _PREFIXES[_MESSAGE_ANNOTATIONS] + encode(self.annotations | annotations),
-                self.properties,
+                self.encoded_properties,
                 _PREFIXES[_APPLICATION_PROPERTIES] + encode(self.application_properties)
                 if self.application_properties
                 else b"",
@@ -166,13 +166,18 @@ def annotation(name: str) -> Symbol:
 
 
 def _section(data: bytes, position: int) -> tuple[int, Any, int]:
-    described, end = decode(data, position)
-    if not isinstance(described, Described):
-        raise CodecError(f"No message section starts at byte {position}.")
-    descriptor = described.descriptor
+    if data.startswith(_SMALL_DESCRIPTOR, position) and position + 2 < len(data):
+        # The usual form of a descriptor, read without the detour over a described value.
+        descriptor: Any = data[position + 2]
+        value, end = decode(data, position + 3)
+    else:
+        described, end = decode(data, position)
+        if not isinstance(described, Described):
+            raise CodecError(f"No message section starts at byte {position}.")
+        descriptor, value = described
     code = _NAMES.get(descriptor) if isinstance(descriptor, str) else descriptor
     if not isinstance(code, int) or code not in _SECTIONS:
         raise CodecError("The message has an unknown section.")
-    if not isinstance(described.value, _SECTIONS[code]):
-        raise CodecError(f"The message section 0x{code:02x} holds a {type(described.value).__name__}.")
-    return code, described.value, end
+    if not isinstance(value, _SECTIONS[code]):
+        raise CodecError(f"The message section 0x{code:02x} holds a {type(value).__name__}.")
+    return code, value, end
