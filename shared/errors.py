@@ -1,18 +1,20 @@
 """Every failure of the product, in one tree.
 
 SyncError
-├── ConfigurationError        the worker cannot do its job: a setting, the mapping file, a missing alternate key
-├── RoutingFailed             a message's outcome could not be written down: the broker must redeliver the batch
+├── ConfigurationError        the worker cannot work: a setting, the mapping file, a missing alternate key
+├── RoutingFailed             a message's outcome could not be written down: the broker must redeliver
 ├── PermanentError            parked at once: trying again cannot help
 │   ├── InvalidMessage        the message itself is wrong
 │   ├── MappingError          a value does not fit its field's rule
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
-│   └── RecordClosed          the Dynamics row's state refuses edits
+│   ├── RecordClosed          the Dynamics row's state refuses edits
+│   └── RecordGone            the row was deleted in Dynamics; only an operator creates it again
 └── TransientError            tried again later
     ├── of the message        counted, parked after the last attempt
     │   ├── Conflict          the record changed between read and write (412)
-    │   └── NotYetVisible     a side does not yet show what the message announced
+    │   ├── NotYetVisible     a side does not yet show what the message announced
+    │   └── Unexpected        a fault of ours: the log holds the trace
     └── of the target         not counted: everything else waits for the same thing
         ├── Throttled         429; knows when to come back
         ├── Unavailable       no usable answer; the outcome of a write may be unknown
@@ -111,6 +113,12 @@ class RecordClosed(PermanentError):
     reason = "record_closed"
 
 
+class RecordGone(PermanentError):
+    """The row was deleted in Dynamics: an operator decides, because a deletion there may be meant."""
+
+    reason = "gone_from_dynamics"
+
+
 class TransientError(SyncError):
     """Worth trying again. `retry_after` is the least wait that the service asked for."""
 
@@ -144,6 +152,12 @@ class NotYetVisible(MessageTransient):
     """What the message announced cannot be read yet."""
 
     reason = "not_yet_visible"
+
+
+class Unexpected(MessageTransient):
+    """A fault of ours. Trying again may help; parking after the last attempt makes it visible."""
+
+    reason = "unexpected"
 
 
 class TargetTransient(TransientError):

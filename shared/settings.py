@@ -1,5 +1,6 @@
 """Settings, read once per worker from the environment (application settings in Azure)."""
 
+from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -109,6 +110,10 @@ class Settings(BaseSettings):
         default="0 */15 * * * *", description="when drift is looked for: NCRONTAB with six fields, in UTC"
     )
 
+    reconcile_settle_seconds: float = Field(
+        default=120, ge=0, le=3600, description="how long after its last sync a record may differ before it is drift"
+    )
+
     @field_validator("dynamics_365_resource_url")
     @classmethod
     def _not_the_placeholder(cls, value: str) -> str:
@@ -177,9 +182,13 @@ class Settings(BaseSettings):
     def web_api_url(self) -> str:
         """The Web API's root, without a slash at its end."""
         return (
-            self.dynamics_365_base_url
-            or f"{self.dynamics_365_resource_url}/api/data/v{self.dynamics_365_api_version}"
+            self.dynamics_365_base_url or f"{self.dynamics_365_resource_url}/api/data/v{self.dynamics_365_api_version}"
         )
+
+    @property
+    def reconcile_settle(self) -> timedelta:
+        """How long after its last sync a record may differ before it is drift."""
+        return timedelta(seconds=self.reconcile_settle_seconds)
 
     @property
     def webhook_secrets(self) -> tuple[str, ...]:
@@ -195,13 +204,11 @@ def load_settings() -> Settings:
         ConfigurationError: Names each setting at fault, what it should look like, and where to set it.
     """
     try:
-        return Settings()  # type: ignore[call-arg]  # the values come from the environment
+        return Settings()
     except ValidationError as error:
         # The errors' inputs are left out on purpose: they may be secrets.
         raise ConfigurationError(
-            "\n".join(
-                _sentence(str(e["loc"][0]) if e["loc"] else "", e["type"], e["msg"]) for e in error.errors()
-            )
+            "\n".join(_sentence(str(e["loc"][0]) if e["loc"] else "", e["type"], e["msg"]) for e in error.errors())
             + f"\nSet it as {WHERE}."
         ) from None
 

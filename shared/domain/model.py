@@ -39,6 +39,14 @@ class Version:
 
 
 @dataclass(frozen=True)
+class BadValue:
+    """A value that its field's rule refuses, and a digest by which to know it again."""
+
+    error: MappingError
+    digest: str
+
+
+@dataclass(frozen=True)
 class Record:
     """One side's record as read: values by the CMMS's field names.
 
@@ -48,7 +56,7 @@ class Record:
     key: str
     etag: str
     values: Values
-    errors: Mapping[str, MappingError] = field(default_factory=dict)
+    errors: Mapping[str, BadValue] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -64,4 +72,5 @@ class DynamicsRecord(Record):
     """A Dynamics row. `is_open` False means that its state refuses edits of other columns."""
 
     id: str = ""
+    state: int | None = None
     is_open: bool = True

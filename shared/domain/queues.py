@@ -7,7 +7,10 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Queue:
-    """A Service Bus queue's settings. `duplicate_window` None means no duplicate detection, `time_to_live` None never expires."""
+    """A Service Bus queue's settings.
+
+    `duplicate_window` None means no duplicate detection; `time_to_live` None means that nothing expires.
+    """
 
     name: str
     lock_duration: timedelta

@@ -1,0 +1,16 @@
+"""Messages about assets become writes on the side that lacks them."""
+
+import azure.functions as func
+
+from shared.wiring import wiring
+
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("assets")
+@blueprint.service_bus_queue_trigger(
+    arg_name="messages", queue_name="assets", connection="ServiceBusConnection", cardinality=func.Cardinality.MANY
+)
+async def assets(messages: list[func.ServiceBusMessage]) -> None:
+    """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
+    await wiring.sync.handle("asset", [message.get_body() for message in messages])

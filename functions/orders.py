@@ -1,0 +1,16 @@
+"""Messages about orders become writes on the side that lacks them."""
+
+import azure.functions as func
+
+from shared.wiring import wiring
+
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("orders")
+@blueprint.service_bus_queue_trigger(
+    arg_name="messages", queue_name="orders", connection="ServiceBusConnection", cardinality=func.Cardinality.MANY
+)
+async def orders(messages: list[func.ServiceBusMessage]) -> None:
+    """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
+    await wiring.sync.handle("order", [message.get_body() for message in messages])

@@ -1,0 +1,25 @@
+"""The timer that looks for drift."""
+
+import logging
+
+import azure.functions as func
+
+from shared.errors import TransientError
+from shared.wiring import wiring
+
+log = logging.getLogger(__name__)
+blueprint = func.Blueprint()
+
+
+@blueprint.function_name("reconcile")
+@blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%", run_on_startup=False)
+async def reconcile(timer: func.TimerRequest) -> None:
+    """Compare both sides and enqueue repairs; an outage is left to the next run."""
+    if timer.past_due:
+        log.warning("The reconciliation starts late")
+    try:
+        report = await wiring.reconciler.run()
+    except TransientError as error:
+        log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
+        return
+    log.info("Reconcile run %s: %d repairs in %.1f s", report.run, report.repairs, report.seconds)

@@ -1,0 +1,5 @@
+"""Dataverse's Web API."""
+
+from shared.adapters.dataverse.gateway import DataverseGateway
+
+__all__ = ["DataverseGateway"]

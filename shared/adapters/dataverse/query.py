@@ -1,0 +1,40 @@
+"""OData filters for many keys at once, in chunks whose address the service accepts."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+from urllib.parse import quote
+
+# The service takes 32 KB of address; the rest leaves room for the host, the path and $select.
+FILTER_BYTES: Final = 24_000
+CHUNK: Final = 500
+
+
+def literal(text: str) -> str:
+    """An OData string literal: apostrophes are doubled, percent-encoding is the transport's."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def in_filters(column: str, values: Sequence[str]) -> Iterator[tuple[list[str], str]]:
+    """Split values into chunks and give each with its `$filter`.
+
+    `In` takes its values as JSON-like strings in single quotes; see
+    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/in.
+    """
+    chunk: list[str] = []
+    size = 0
+    for value in values:
+        cost = len(quote(literal(value) + ","))
+        if chunk and (size + cost > FILTER_BYTES or len(chunk) >= CHUNK):
+            yield chunk, _in(column, chunk)
+            chunk, size = [], 0
+        chunk.append(value)
+        size += cost
+    if chunk:
+        yield chunk, _in(column, chunk)
+
+
+def _in(column: str, values: Sequence[str]) -> str:
+    if len(values) == 1:
+        return f"{column} eq {literal(values[0])}"
+    listed = ",".join(literal(value) for value in values)
+    return f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{listed}])"

@@ -1,0 +1,81 @@
+"""Dataverse's JSON: decimals stay exact in both directions, and rows become records and back."""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+from shared.domain.mapping import EntityMapping
+from shared.domain.merge import digest
+from shared.domain.model import BadValue, DynamicsRecord, Value
+from shared.errors import MappingError
+from shared.flows.ports import DynamicsWrite
+
+
+def loads(text: str) -> Any:
+    """Parse JSON with its decimals as Decimal.
+
+    Raises:
+        ValueError: Not JSON.
+    """
+    return json.loads(text, parse_float=Decimal)
+
+
+def dumps(value: object) -> str:
+    """Write JSON with Decimals as plain numbers; the standard library would need a detour through float."""
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case dict():
+            return "{" + ",".join(f"{json.dumps(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
+        case list() | tuple():
+            return "[" + ",".join(dumps(item) for item in value) + "]"
+        case _:
+            return json.dumps(value)
+
+
+def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
+    """Read a row. A value that its rule refuses is an error of its field, not of the row."""
+    values: dict[str, Value] = {}
+    errors: dict[str, BadValue] = {}
+    for rule in entity.fields.values():
+        try:
+            values[rule.name] = rule.from_dynamics(dict(row))
+        except MappingError as error:
+            errors[rule.name] = BadValue(error, digest(row.get(rule.column)))
+    state = row.get("statecode")
+    key = row.get(entity.key.column)
+    return DynamicsRecord(
+        key=key if isinstance(key, str) else "",
+        etag=str(row.get("@odata.etag", "")),
+        values=values,
+        errors=errors,
+        id=str(row[entity.id]).lower(),
+        state=state if isinstance(state, int) else None,
+        is_open=entity.open_states is None or state in entity.open_states,
+    )
+
+
+def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]:
+    """The columns of a write. A create carries its key and constants; a state carries both of its columns."""
+    create = write.id is None
+    columns: dict[str, object] = dict(entity.constants) if create else {}
+    if create or write.restore_key:
+        columns[entity.key.column] = write.key
+    if write.state is not None:
+        state, status = write.state
+        if state is not None:
+            columns["statecode"] = state
+        columns["statuscode"] = status
+    for name, value in write.values.items():
+        rule = entity.fields[name]
+        if rule.type == "choice":
+            columns[rule.column] = None if value is None else int(value)
+            # Dataverse takes no state on create: a row is born in the state of its status.
+            if rule.state_column is not None and not create:
+                columns[rule.state_column] = rule.state_of(value)
+        elif rule.type == "decimal":
+            columns[rule.write_column or rule.column] = None if value is None else Decimal(value)
+        else:
+            columns[rule.write_column or rule.column] = value
+    return columns

@@ -1,0 +1,211 @@
+"""The messages on the queues: CloudEvents 1.0 in JSON.
+
+| type | from | data |
+|---|---|---|
+| `energy.<entity>.upserted` | the CMMS | `UpsertedData` |
+| `energy.<entity>.deleted` | the CMMS | `DeletedData` |
+| `energy.<entity>.renamed` | the CMMS | `RenamedData` |
+| `sync.<entity>.dirty` | webhook, reconcile, operator | `DirtyData` |
+
+What routing needs (attempts, first enqueue time, history) travels in extension attributes of the body, because the
+Functions host can misplace a batch's metadata. No attribute has the name of a piece of Service Bus metadata, which
+the host would overwrite with it; `subject` is the one exception, so nothing reads the message's own subject.
+"""
+
+import json
+import re
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID, uuid4
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import Version
+from shared.errors import InvalidMessage
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+_TYPE: Final = re.compile(r"(?:energy\.(\w+)\.(upserted|deleted|renamed)|sync\.(\w+)\.(dirty))\Z")
+
+type Kind = Literal["upserted", "deleted", "renamed", "dirty"]
+type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Versioned(_Data):
+    version: AwareDatetime | None = Field(
+        default=None, description="the record's version: the instant of this change, rising for each record"
+    )
+    sequence: int = Field(default=0, ge=0, description="the outbox's sequence; tells equal versions apart")
+    origin: Literal["person", "integration"] = "person"
+
+    def as_version(self, time: datetime | None) -> Version | None:
+        """The version, by the event's own time where the data has none."""
+        at = self.version or time
+        return Version(at.astimezone(UTC), self.sequence) if at else None
+
+
+class UpsertedData(_Versioned):
+    """A CMMS record was created or changed. A field that is absent is not said; null is cleared."""
+
+    key: Text | None = Field(default=None, description="the business key; may stand among the fields instead")
+    fields: dict[str, Any] = Field(
+        default_factory=dict,
+        description="values by the document's or the CMMS's own names: decimals as text, dates as YYYY-MM-DD",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: object) -> object:
+        """Accept fields that stand beside the key instead of under `fields`."""
+        if not isinstance(data, dict) or "fields" in data:
+            return data
+        own = {"key", "version", "sequence", "origin"}
+        return {
+            **{name: value for name, value in data.items() if name in own},
+            "fields": {name: value for name, value in data.items() if name not in own},
+        }
+
+
+class DeletedData(_Versioned):
+    """A CMMS record was deleted."""
+
+    key: Text
+
+
+class RenamedData(UpsertedData):
+    """A CMMS record got another key; `key` is the new one."""
+
+    key: Text
+    old_key: Text
+
+
+class DirtyData(_Data):
+    """A record may differ: look at it. Names it by id, key or both."""
+
+    record_id: UUID | None = Field(default=None, description="the Dynamics row's id")
+    key: Text | None = Field(default=None, description="the business key")
+    operation: Literal["create", "update", "delete", "resync"] = "resync"
+    reason: str = Field(default="", max_length=1024, description="why, for people")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.record_id is None and self.key is None:
+            raise ValueError("names no record: record_id or key is needed")
+        return self
+
+
+DATA: Final[dict[str, type[_Data]]] = {
+    "upserted": UpsertedData,
+    "deleted": DeletedData,
+    "renamed": RenamedData,
+    "dirty": DirtyData,
+}
+
+
+class Event(BaseModel):
+    """A CloudEvent. Unknown extension attributes are kept, so that retry copies carry them on."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Text = Field(default_factory=lambda: str(uuid4()))
+    source: Text
+    type: Text
+    subject: str | None = None
+    time: AwareDatetime | None = None
+    datacontenttype: str = "application/json"
+    traceparent: str | None = Field(default=None, description="W3C trace context")
+    attempt: int = Field(default=0, ge=0, le=10_000, description="failed attempts of this message so far")
+    deferrals: int = Field(default=0, ge=0, le=1_000_000, description="waits for a whole target so far")
+    firstenqueued: AwareDatetime | None = Field(default=None, description="when the first copy was sent")
+    history: str | None = Field(default=None, description="JSON list of earlier failures, oldest first")
+    data: dict[str, Any]
+
+    @property
+    def entity(self) -> str:
+        """The entity in the type, such as `asset`."""
+        found = _TYPE.match(self.type)
+        return (found[1] or found[3]) if found else ""
+
+    @property
+    def kind(self) -> Kind | None:
+        """What happened, by the type; None for a type that is not of the contract."""
+        found = _TYPE.match(self.type)
+        return (found[2] or found[4]) if found else None  # type: ignore[return-value]
+
+    def payload(self, entity: EntityMapping) -> UpsertedData | DeletedData | RenamedData | DirtyData:
+        """Validate the data by the type.
+
+        Raises:
+            InvalidMessage: Names the member at fault; never shows its value.
+        """
+        kind = self.kind
+        if kind is None or self.entity != entity.name:
+            raise InvalidMessage(
+                f"The message's type {self.type[:80]!r} is not one that this queue takes: send energy.{entity.name}."
+                f"upserted, .deleted or .renamed, or sync.{entity.name}.dirty."
+            )
+        try:
+            return DATA[kind].model_validate(self.data)  # type: ignore[return-value]
+        except ValidationError as error:
+            raise InvalidMessage(_problems("The message's data", error)) from None
+
+    def to_json(self) -> str:
+        """The structured form that goes onto a queue. Absent attributes are left out."""
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
+
+
+def parse_event(body: str | bytes) -> Event:
+    """Read a message's body.
+
+    Raises:
+        InvalidMessage: Not UTF-8, not JSON, or not a CloudEvent; says which.
+    """
+    raw = parse_json(body, "The message")
+    if not isinstance(raw, dict):
+        raise InvalidMessage("The message is JSON but not an object: send a CloudEvent in its JSON form.")
+    try:
+        return Event.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidMessage(_problems("The message", error)) from None
+
+
+def parse_json(body: str | bytes, what: str) -> Any:
+    """Read JSON with decimals kept exact.
+
+    Raises:
+        InvalidMessage: Not UTF-8, not JSON, nested too deeply, or with NaN or Infinity.
+    """
+    try:
+        text = body.decode("utf-8") if isinstance(body, bytes) else body
+        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise InvalidMessage(f"{what} is not UTF-8 text.") from None
+    except (ValueError, RecursionError) as error:
+        position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InvalidMessage(f"{what} is not JSON{position}.") from None
+
+
+def _no_constant(_name: str) -> None:
+    raise ValueError
+
+
+def _problems(what: str, error: ValidationError) -> str:
+    found = [
+        f"{'.'.join(str(part)[:60] for part in e['loc']) or 'it'}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors(include_input=False, include_url=False)
+    ]
+    return f"{what} is not of the contract: {'; '.join(found[:5])}."

@@ -1,0 +1,101 @@
+"""What the ledger remembers of one record: the state in which both sides last agreed, and what is under way."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.domain.model import Side, Value
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Base(_Frozen):
+    """What each side held of one field when they last agreed. A side has changed only against its own."""
+
+    cmms: Value
+    dynamics: Value
+
+
+class Intent(_Frozen):
+    """A write announced before it is sent, so that another worker can tell what happened to it.
+
+    `values` are in the target's normal form; `sources` are what the other side held at the time.
+    `expected_etag` None announces a create.
+    """
+
+    id: str
+    side: Side
+    expected_etag: str | None
+    values: dict[str, Value]
+    sources: dict[str, Value]
+    expires_at: datetime
+
+
+type Why = Literal["both_changed", "first_contact", "one_way", "create_only", "key_changed", "late_write"]
+
+
+class ConflictRecord(_Frozen):
+    """A value that did not survive, kept where a person can find it.
+
+    `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
+    `create_only` (the field cannot be written any more); `key_changed`; `late_write` (a write of unknown outcome
+    was followed by another change).
+    """
+
+    field: str
+    winner: Side
+    won: Value
+    lost: Value
+    why: Why
+    at: datetime
+
+
+class ParkedField(_Frozen):
+    """A field that was parked, and the digest of the value that caused it: each value is parked once."""
+
+    side: Side
+    digest: str
+    reason: str
+
+
+class Said(_Frozen):
+    """One-way mode: the newest value that a message said of a field, and that message's version."""
+
+    value: Value
+    at: datetime
+    sequence: int = 0
+
+
+class Entry(_Frozen):
+    """The ledger's memory of one record. Without bases the two sides have never met.
+
+    `moved_to` is the key that the CMMS gave the record since; messages of the old key are for that one.
+    """
+
+    key: str
+    dynamics_id: str | None = None
+    moved_to: str | None = None
+    renamed_from: str | None = None
+    bases: dict[str, Base] = {}
+    said: dict[str, Said] = {}
+    intents: tuple[Intent, ...] = ()
+    conflicts: tuple[ConflictRecord, ...] = ()
+    parked: dict[str, ParkedField] = {}
+    deleted_at: datetime | None = None
+    cmms_etag: str | None = None
+    dynamics_etag: str | None = None
+    last_sync: datetime | None = None
+
+    def live_intent(self, now: datetime) -> Intent | None:
+        """The intent of a worker that may still be writing, if there is one."""
+        return next((intent for intent in self.intents if intent.expires_at > now), None)
+
+
+class Stored(_Frozen):
+    """An entry with the etag under which it was read; None means that the ledger does not hold it yet."""
+
+    entry: Entry
+    etag: str | None = None

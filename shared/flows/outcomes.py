@@ -1,0 +1,29 @@
+"""How a message ends. Every message gets exactly one outcome; routing carries it out."""
+
+from dataclasses import dataclass
+
+from shared.errors import SyncError, TransientError
+
+
+@dataclass(frozen=True)
+class Done:
+    """Nothing is left to do. `applied` tells a change that was written from one found already true."""
+
+    applied: bool
+
+
+@dataclass(frozen=True)
+class Again:
+    """To be tried again later."""
+
+    error: TransientError
+
+
+@dataclass(frozen=True)
+class Park:
+    """Set aside for a person."""
+
+    error: SyncError
+
+
+type Outcome = Done | Again | Park

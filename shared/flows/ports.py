@@ -1,0 +1,140 @@
+"""What the flows need of the world. The adapters provide it; tests provide it in memory."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from shared.domain.ledger import Entry, Stored
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import CmmsRecord, DynamicsRecord, Values
+from shared.errors import KeyNotUsable, SyncError
+
+
+class Clock(Protocol):
+    """Wall-clock time for people and other machines; monotonic time for deadlines."""
+
+    def now(self) -> datetime:
+        """The current instant, in UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+
+@dataclass(frozen=True)
+class DynamicsWrite:
+    """A create (`id` None) or an update of one row, by id and etag.
+
+    `values` are in the Dynamics normal form by field; `state` sets a state and status beside them;
+    `restore_key` writes the key column of an existing row.
+    """
+
+    key: str
+    id: str | None
+    etag: str | None
+    values: Values
+    state: tuple[int | None, int] | None = None
+    restore_key: bool = False
+
+
+@dataclass(frozen=True)
+class CmmsWrite:
+    """A create (`etag` None) or an update of one CMMS record; `values` are in the CMMS's normal form."""
+
+    key: str
+    etag: str | None
+    values: Values
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A write that was not confirmed. `unknown` means that it may nevertheless have happened, or still may."""
+
+    error: SyncError
+    unknown: bool = False
+
+
+class Dynamics(Protocol):
+    """Reads raise TargetTransient for the whole call; writes answer for each row."""
+
+    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
+        """Every row that Dynamics takes for one of these keys, by the key asked for.
+
+        Dynamics may compare without regard to case, so a row's own key may differ from the one asked for.
+        """
+
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
+        """The rows that exist, by id: a list read, so that a missing id is known to be absent."""
+
+    async def write(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
+    ) -> Sequence[DynamicsRecord | Failed]:
+        """Do each write, or not after `deadline` (monotonic seconds). Answers in the same order."""
+
+    def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[DynamicsRecord]]:
+        """Every row, page by page."""
+
+    async def organization_id(self) -> UUID:
+        """The organization that we are signed in to (WhoAmI)."""
+
+
+class Cmms(Protocol):
+    """The CMMS's integration API. Tombstones of deleted records are among what is read."""
+
+    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
+        """The records and tombstones, by key: a list read, so that a missing key is known to be absent."""
+
+    async def write(
+        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
+    ) -> Sequence[CmmsRecord | Failed]:
+        """Do each write, or not after `deadline` (monotonic seconds). Answers in the same order."""
+
+    def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
+        """Every existing record, page by page."""
+
+
+class Ledger(Protocol):
+    """The memory of both sides' last agreement. Every write is a compare-and-swap on the entry's etag."""
+
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+        """An entry for every key asked for; a new one (etag None) where there is none yet."""
+
+    async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
+        """The keys that Dynamics ids are bound to; ids that are not bound are left out."""
+
+    async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
+        """Store each entry if its etag is still current.
+
+        Answers the stored entry with its new etag, None where another worker was faster, and KeyNotUsable
+        where the Dynamics id is bound to another key.
+        """
+
+    async def move(self, entity: str, old: Stored, new: Stored) -> bool:
+        """Store both entries at once, or neither if one's etag is no longer current."""
+
+    def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+        """Every entry, page by page."""
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A message to send. Without `message_id` the bus makes a random one."""
+
+    body: str | bytes
+    message_id: str | None = None
+    content_type: str = "application/cloudevents+json"
+    subject: str | None = None
+    properties: Mapping[str, str | int] = field(default_factory=dict)
+    scheduled_at: datetime | None = None
+
+
+class Bus(Protocol):
+    """The queues."""
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Send all of them, in as few requests as possible.
+
+        Raises:
+            Unavailable: At least one was not accepted; some may have been.
+        """

@@ -1,0 +1,69 @@
+"""A webhook notification becomes one message on the entity's queue."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from uuid import UUID, uuid4
+
+from shared.domain.events import Event
+from shared.domain.mapping import Mapping
+from shared.domain.queues import OF_ENTITY
+from shared.domain.webhook import Ignored, Notification, parse_notification
+from shared.errors import InvalidMessage
+from shared.flows.ports import Bus, Clock, Outgoing
+
+log = logging.getLogger(__name__)
+
+type OrganizationId = Callable[[], Awaitable[UUID]]
+
+
+class Receiver:
+    """Takes authenticated bodies. `organization_id` gives our own, from the settings or from WhoAmI."""
+
+    def __init__(self, mapping: Mapping, bus: Bus, organization_id: OrganizationId, clock: Clock) -> None:
+        self._mapping = mapping
+        self._bus = bus
+        self._organization_id = organization_id
+        self._clock = clock
+
+    async def receive(self, body: bytes, *, traceparent: str | None = None) -> str | Ignored:
+        """Publish what the body announces; answers the message's id, or what was ignored.
+
+        Raises:
+            InvalidMessage: The body is not a notification, or comes from another organization.
+            Unavailable: The queue, or Dynamics while asking for our organization, cannot be reached.
+        """
+        found = parse_notification(body, self._mapping)
+        if isinstance(found, Ignored):
+            log.info("Ignored a webhook of %s: the mapping does not hold it", found.what)
+            return found
+        await self._same_organization(found)
+        event = self._event(found, traceparent)
+        await self._bus.send(
+            OF_ENTITY[found.entity.name].name,
+            [Outgoing(event.to_json(), message_id=event.id, subject=event.subject)],
+        )
+        log.info("Accepted a webhook: %s of %s as %s", found.data.reason, found.entity.name, event.id)
+        return event.id
+
+    async def _same_organization(self, found: Notification) -> None:
+        # A sandbox copied from production may keep calling the production address.
+        if found.organization_id is not None and found.organization_id != await self._organization_id():
+            raise InvalidMessage(
+                f"OrganizationId is {found.organization_id}, which is not the organization that we serve: remove the"
+                " webhook there, or point it at its own integration."
+            )
+
+    def _event(self, found: Notification, traceparent: str | None) -> Event:
+        now = self._clock.now()
+        source = f"/dynamics-365/{found.organization_id}" if found.organization_id else "/dynamics-365"
+        return Event(
+            # An identity for duplicate detection only where Dataverse gave one: see domain/webhook.
+            id=found.message_id or str(uuid4()),
+            source=source,
+            type=f"sync.{found.entity.name}.dirty",
+            subject=found.data.key,
+            time=found.occurred_at or now,
+            firstenqueued=now,
+            traceparent=traceparent,
+            data=found.data.model_dump(mode="json", exclude_none=True),
+        )

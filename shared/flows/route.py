@@ -1,0 +1,206 @@
+"""Where a message goes next: done, back onto its queue later, or set aside for a person.
+
+A message's own failures are tried again after 5 s, doubling to 15 minutes, with jitter, and parked after 12
+attempts. Failures of a whole side do not count as attempts, are never tried before the side asked for, and are
+parked only after 24 hours. A parked message is the original body, byte for byte, so that replaying it is sending it
+again; why it was parked stands in its application properties, which the Azure portal shows beside it.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any, Final
+
+from shared.domain.events import CONTENT_TYPE, DirtyData, Event
+from shared.domain.mapping import EntityMapping
+from shared.domain.merge import Blocked
+from shared.domain.queues import OF_ENTITY, PARKED
+from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.flows.outcomes import Again, Outcome, Park
+from shared.flows.ports import Bus, Clock, Outgoing
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY: Final = timedelta(seconds=5)
+LONGEST_DELAY: Final = timedelta(minutes=15)
+ATTEMPTS: Final = 12
+LONGEST_OUTAGE: Final = timedelta(hours=24)
+# A history of more entries than this would say nothing new and could outgrow the message.
+_HISTORY: Final = 20
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A message with its outcome. `event` is None where the body is not a CloudEvent."""
+
+    body: bytes
+    event: Event | None
+    key: str | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many messages were sent again and parked."""
+
+    retried: int
+    parked: int
+
+
+class Router:
+    """Writes outcomes to the bus. `rng` gives the jitter."""
+
+    def __init__(self, bus: Bus, clock: Clock, rng: Random) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._rng = rng
+
+    async def route(self, queue: str, messages: Sequence[Routed]) -> Counts:
+        """Send the retry and parked copies of a batch.
+
+        Raises:
+            RoutingFailed: Not all could be sent; nothing of the batch may be acknowledged.
+        """
+        now = self._clock.now()
+        again: list[Outgoing] = []
+        parked: list[Outgoing] = []
+        for message in messages:
+            outcome = message.outcome
+            if isinstance(outcome, Again):
+                copy = self._retry(message, outcome.error, now)
+                if copy is not None:
+                    again.append(copy)
+                    continue
+                outcome = Park(outcome.error)
+            if isinstance(outcome, Park):
+                parked.append(self._parked(queue, message, outcome.error, now))
+                log.warning(
+                    "Parked %s from %s: %s: %s",
+                    message.key or "a message", queue, outcome.error.reason, outcome.error.message,
+                )  # fmt: skip
+        await self._send(PARKED.name, parked)
+        await self._send(queue, again)
+        return Counts(retried=len(again), parked=len(parked))
+
+    async def park_fields(
+        self, entity: EntityMapping, key: str, body: bytes, event: Event | None, blocked: Sequence[Blocked]
+    ) -> None:
+        """Park one copy of a message for each blocked field, while the record proceeds without them.
+
+        Raises:
+            RoutingFailed: Not all could be sent.
+        """
+        now = self._clock.now()
+        queue = OF_ENTITY[entity.name].name
+        message = Routed(body, event, key, Park(blocked[0].error))
+        await self._send(PARKED.name, [self._parked(queue, message, block.error, now) for block in blocked])
+        for block in blocked:
+            log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
+
+    async def resync(self, entity: str, keys: Sequence[str], *, reason: str, source: str) -> None:
+        """Enqueue a dirty message for each key, under fresh ids.
+
+        Raises:
+            RoutingFailed: Not all could be sent.
+        """
+        now = self._clock.now()
+        messages = []
+        for key in keys:
+            data = DirtyData(key=key, operation="resync", reason=reason).model_dump(mode="json", exclude_none=True)
+            event = Event(source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data)
+            messages.append(Outgoing(event.to_json(), message_id=event.id, subject=key))
+        await self._send(OF_ENTITY[entity].name, messages)
+
+    def _retry(self, message: Routed, error: TransientError, now: datetime) -> Outgoing | None:
+        """The copy to try again later, or None when it has been tried enough."""
+        event = message.event
+        if event is None:
+            return None
+        first = event.firstenqueued or event.time or now
+        attempt, deferrals = event.attempt, event.deferrals
+        if isinstance(error, MessageTransient):
+            attempt += 1
+            if attempt >= ATTEMPTS:
+                return None
+            delay = self._backoff(attempt)
+        else:
+            deferrals += 1
+            if now - (event.firstenqueued or now) >= LONGEST_OUTAGE:
+                return None
+            delay = self._backoff(deferrals)
+        delay = max(delay, error.retry_after or timedelta())
+        copy = event.model_copy(
+            update={
+                "attempt": attempt,
+                "deferrals": deferrals,
+                "firstenqueued": event.firstenqueued or min(first, now),
+            }
+        )
+        log.info(
+            "%s of %s is tried again in %.0f s (attempt %d, waits %d): %s: %s",
+            event.type, message.key or event.subject or "?", delay.total_seconds(), attempt, deferrals,
+            error.reason, error.message,
+        )  # fmt: skip
+        return Outgoing(copy.to_json(), subject=event.subject, scheduled_at=now + delay)
+
+    def _backoff(self, count: int) -> timedelta:
+        delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
+        return delay * self._rng.uniform(0.8, 1.2)
+
+    def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime) -> Outgoing:
+        event = message.event
+        attempts = (event.attempt if event else 0) + 1
+        cause = error.__cause__ or error.__context__
+        history = _history(event)
+        history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
+        properties: dict[str, str | int] = {
+            "reason": error.reason,
+            "message": error.message[:2048],
+            "exception": type(cause or error).__name__,
+            "attempts": attempts,
+            "parked_at": now.isoformat(),
+            "source_queue": queue,
+            "history": json.dumps(history[-_HISTORY:]),
+        }
+        optional = {
+            "field": error.field,
+            "key": message.key,
+            "status": error.status,
+            "code": error.code,
+            "request_id": error.request_id,
+            "correlation_id": event.id if event else None,
+            "first_enqueued": (event.firstenqueued or event.time or now).isoformat() if event else None,
+        }
+        properties |= {name: value for name, value in optional.items() if value is not None}
+        return Outgoing(
+            message.body,
+            content_type=CONTENT_TYPE if event else "application/octet-stream",
+            subject=message.key,
+            properties=properties,
+        )
+
+    async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        if not messages:
+            return
+        try:
+            await self._bus.send(queue, messages)
+        except SyncError as error:
+            raise RoutingFailed(
+                f"{len(messages)} messages could not be sent to the queue {queue}: {error.message}"
+                " The batch is given back to the broker.",
+                status=error.status,
+            ) from error
+
+
+def _history(event: Event | None) -> list[dict[str, Any]]:
+    """The failures of earlier lives, from a replayed message."""
+    if event is None or event.history is None:
+        return []
+    try:
+        found = json.loads(event.history)
+    except ValueError:
+        return []
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

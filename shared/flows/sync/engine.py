@@ -1,0 +1,235 @@
+"""One batch of messages, from bytes to an outcome for each. See docs/architecture.md for the rules by number."""
+
+import asyncio
+import logging
+from collections.abc import Mapping as Map
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from shared.domain.ledger import Entry
+from shared.domain.mapping import EntityMapping, Mapping
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.plan import Plan, Sides, decide
+from shared.domain.queues import OF_ENTITY
+from shared.domain.recovery import settle_intents
+from shared.errors import (
+    Conflict,
+    IntentHeld,
+    NotYetVisible,
+    RoutingFailed,
+    SyncError,
+    TransientError,
+    Unexpected,
+)
+from shared.flows.outcomes import Again, Done, Park
+from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.route import Routed, Router
+from shared.flows.sync.execute import Executor, Job
+from shared.flows.sync.items import Group, Item, group_by_key, read_item, unseen, unusable_row_key
+from shared.flows.sync.oneway import listen
+from shared.flows.sync.renames import follow_moves, move_renamed
+
+log = logging.getLogger(__name__)
+
+# Rounds within one batch for records that change under our hands; then the message waits its turn again.
+ROUNDS: Final = 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a batch, in messages, and the field-level parks beside them."""
+
+    applied: int
+    already_true: int
+    retried: int
+    parked: int
+    fields_parked: int
+
+
+class Sync:
+    """The engine. One instance serves every entity and any number of batches at a time."""
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        ledger: Ledger,
+        dynamics: Dynamics,
+        cmms: Cmms | None,
+        router: Router,
+        *,
+        clock: Clock,
+    ) -> None:
+        """`cmms` None means one-way mode: the messages' own values are the CMMS's side."""
+        self._mapping = mapping
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self._router = router
+        self._clock = clock
+        self._executor = Executor(ledger, dynamics, cmms, router, clock)
+
+    async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
+        """Process a batch of message bodies from the entity's queue.
+
+        Raises:
+            RoutingFailed: An outcome could not be written to the bus; the broker must redeliver the batch.
+        """
+        entity = self._mapping.entities[entity_name]
+        items = [read_item(entity, body) for body in bodies]
+        fields_parked = 0
+        try:
+            fields_parked = await self._work(entity, items)
+        except RoutingFailed:
+            raise
+        except TransientError as error:
+            self._leave(items, error)
+        except Exception as error:
+            # A fault of ours must not redeliver the good messages of the batch for ever: it counts as an attempt.
+            log.exception("The %s batch failed in an unexpected way", entity.name)
+            self._leave(items, Unexpected(f"{type(error).__name__} in the sync engine: see the log."))
+        routed = await self._router.route(OF_ENTITY[entity.name].name, [_routed(item) for item in items])
+        outcomes = [item.outcome for item in items]
+        summary = Summary(
+            applied=sum(isinstance(outcome, Done) and outcome.applied for outcome in outcomes),
+            already_true=sum(isinstance(outcome, Done) and not outcome.applied for outcome in outcomes),
+            retried=routed.retried,
+            parked=routed.parked,
+            fields_parked=fields_parked,
+        )
+        log.info(
+            "%s: %d messages: %d applied, %d already true, %d to retry, %d parked, %d fields parked",
+            entity.name, len(items), summary.applied, summary.already_true, summary.retried, summary.parked,
+            fields_parked,
+        )  # fmt: skip
+        return summary
+
+    @staticmethod
+    def _leave(items: Sequence[Item], error: TransientError) -> None:
+        for item in items:
+            if item.outcome is None:
+                item.outcome = Again(error)
+
+    async def _work(self, entity: EntityMapping, items: Sequence[Item]) -> int:
+        await self._name_keys(entity, items)
+        await follow_moves(self._ledger, entity, items)
+        await move_renamed(self._ledger, entity, items, self._clock.now())
+        pending = group_by_key(items)
+        parked = 0
+        for _ in range(ROUNDS):
+            if not pending:
+                return parked
+            parked += await self._round(entity, pending)
+            pending = {key: group for key, group in pending.items() if group.open_items}
+        for group in pending.values():
+            group.finish(Again(Conflict(f"{group.key} kept changing while it was being written.")))
+        return parked
+
+    async def _name_keys(self, entity: EntityMapping, items: Sequence[Item]) -> None:
+        """Find the key of every message that names only a Dynamics id. What is read here is read again later."""
+        nameless = {item.record_id: None for item in items if item.record_id and item.outcome is None}
+        if not nameless:
+            return
+        bound = await self._ledger.keys_of(entity.name, list(nameless))
+        rows = await self._dynamics.by_id(entity, [record_id for record_id in nameless if record_id not in bound])
+        for item in items:
+            if item.outcome is not None or item.record_id is None:
+                continue
+            if item.record_id in bound:
+                item.key = bound[item.record_id]
+            elif row := rows.get(item.record_id):
+                try:
+                    item.key = entity.usable_key(row.key)
+                except SyncError:
+                    item.outcome = Park(unusable_row_key(entity, item.record_id))
+            elif item.payload is not None and getattr(item.payload, "operation", "") == "delete":
+                item.outcome = Done(applied=False)  # created and deleted before we ever knew it
+            elif item.key is None:
+                item.outcome = Again(
+                    NotYetVisible(
+                        f"The row {item.record_id} is not in {entity.set}: it may not be readable yet, or our"
+                        " application user may not be allowed to read it."
+                    )
+                )
+
+    async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
+        stored = await self._ledger.read(entity.name, list(groups))
+        now = self._clock.now()
+        ready: dict[str, Group] = {}
+        for key, group in groups.items():
+            if intent := stored[key].entry.live_intent(now):
+                wait = intent.expires_at - now
+                held = IntentHeld(f"Another worker is writing {key} right now.", retry_after=wait)
+                group.finish(Again(held))
+            else:
+                ready[key] = group
+        if not ready:
+            return 0
+        sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
+        jobs: list[Job] = []
+        for key, group in ready.items():
+            if self._cmms is not None:
+                for item, error in unseen(group.open_items, sides[key].cmms):
+                    item.outcome = Again(error) if isinstance(error, TransientError) else Park(error)
+            if not group.open_items:
+                continue
+            try:
+                plan = self._plan(entity, entries[key], sides[key], group)
+            except Exception as error:
+                log.exception("Planning %s %s failed in an unexpected way", entity.name, key)
+                group.finish(Again(Unexpected(f"{type(error).__name__} while planning: see the log.")))
+                continue
+            jobs.append(Job(group, stored[key], plan))
+        return await self._executor.run(entity, jobs)
+
+    async def _read(
+        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
+    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
+        """Rule 1: both sides, in bulk, after the ledger."""
+        keys = list(groups)
+        rows, records = await asyncio.gather(self._rows(entity, entries), self._records(entity, keys))
+        sides: dict[str, Sides] = {}
+        for key, group in groups.items():
+            found, bound = rows[key]
+            cmms = records.get(key)
+            if self._cmms is None:
+                entries[key], cmms = listen(entity, entries[key], group.open_items)
+            sides[key] = Sides(cmms, found, bound)
+        return sides, entries
+
+    async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Map[str, CmmsRecord]:
+        return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
+
+    async def _rows(
+        self, entity: EntityMapping, entries: dict[str, Entry]
+    ) -> dict[str, tuple[Sequence[DynamicsRecord], DynamicsRecord | None]]:
+        by_key = await self._dynamics.by_key(entity, list(entries))
+        bound = {row.id: row for rows in by_key.values() for row in rows}
+        # A row whose key was changed in Dynamics is not found by key, but its id is bound to ours.
+        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
+        if wanted:
+            bound |= await self._dynamics.by_id(entity, sorted(wanted))
+        return {
+            key: (by_key.get(key, ()), bound.get(entry.dynamics_id) if entry.dynamics_id else None)
+            for key, entry in entries.items()
+        }
+
+    def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
+        now = self._clock.now()
+        row = sides.bound or next((row for row in sides.rows if row.key == group.key), None)
+        settled = settle_intents(entry, sides.cmms if self._cmms else None, row, now)
+        return decide(
+            entity,
+            settled,
+            sides,
+            now,
+            cmms_writable=self._cmms is not None,
+            recreate=group.recreate,
+            refused=group.refused,
+        )
+
+
+def _routed(item: Item) -> Routed:
+    if item.outcome is None:
+        raise AssertionError("every message has an outcome by now")
+    return Routed(item.body, item.event, item.key, item.outcome)

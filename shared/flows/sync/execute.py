@@ -1,0 +1,260 @@
+"""From plans to facts: announce by compare-and-swap, write under conditions, commit what was confirmed."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import uuid4
+
+from shared.domain.ledger import Base, Entry, Intent, ParkedField, Stored
+from shared.domain.mapping import EntityMapping
+from shared.domain.merge import Blocked, digest
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.domain.plan import RECORD, Plan, SideWrite
+from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
+from shared.flows.outcomes import Again, Done
+from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
+from shared.flows.route import Router
+from shared.flows.sync.items import Group
+
+log = logging.getLogger(__name__)
+
+# Longer than a bulk write's total time-out, shorter than the queue's lock.
+INTENT_LIFE: Final = timedelta(seconds=150)
+WRITE_BUDGET: Final = timedelta(seconds=130)
+
+
+@dataclass
+class Job:
+    """One record's plan on its way through announce, write and commit."""
+
+    group: Group
+    stored: Stored
+    plan: Plan
+    intents: tuple[Intent, ...] = ()
+    dynamics: DynamicsRecord | Failed | None = None
+    cmms: CmmsRecord | Failed | None = None
+
+    @property
+    def blocked(self) -> list[Blocked]:
+        """What is to be parked now: blocked, and not parked before for the same value."""
+        parked = self.stored.entry.parked
+        return [block for block in self.plan.blocked if not block.same_as(parked.get(block.field))]
+
+
+class Executor:
+    """Carries out plans. A record that lost a race stays open, for the engine's next round."""
+
+    def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None, router: Router, clock: Clock) -> None:
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self._router = router
+        self._clock = clock
+
+    async def run(self, entity: EntityMapping, jobs: Sequence[Job]) -> int:
+        """Carry out the plans of one round; answers how many fields or records were parked."""
+        quiet = [job for job in jobs if not job.plan.writes]
+        deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
+        loud = await self._announce(entity, [job for job in jobs if job.plan.writes])
+        await asyncio.gather(self._write_dynamics(entity, loud, deadline), self._write_cmms(entity, loud, deadline))
+        for job in loud:
+            self._refusals(entity, job)
+        parked = await self._park(entity, [*quiet, *loud])
+        await self._commit(entity, quiet, loud)
+        return parked
+
+    async def _announce(self, entity: EntityMapping, jobs: Sequence[Job]) -> list[Job]:
+        """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
+        now = self._clock.now()
+        for job in jobs:
+            job.intents = tuple(_intents(job.plan, now + INTENT_LIFE))
+        return await self._swap(
+            entity,
+            jobs,
+            [job.plan.entry.model_copy(update={"intents": (*job.plan.entry.intents, *job.intents)}) for job in jobs],
+        )
+
+    async def _swap(self, entity: EntityMapping, jobs: Sequence[Job], entries: Sequence[Entry]) -> list[Job]:
+        """Store one entry for each job; those that lost the race stay open and are left out."""
+        if not jobs:
+            return []
+        wanted = [Stored(entry=entry, etag=job.stored.etag) for job, entry in zip(jobs, entries, strict=True)]
+        kept: list[Job] = []
+        for job, result in zip(jobs, await self._ledger.write(entity.name, wanted), strict=True):
+            if isinstance(result, Stored):
+                job.stored = result
+                kept.append(job)
+            elif isinstance(result, KeyNotUsable):
+                job.group.refused.append(Blocked(RECORD, "dynamics", digest(result.message), result))
+        return kept
+
+    async def _write_dynamics(self, entity: EntityMapping, jobs: Sequence[Job], deadline: float) -> None:
+        mine = [(job, job.plan.to_dynamics) for job in jobs if job.plan.to_dynamics is not None]
+        if not mine:
+            return
+        writes = [
+            DynamicsWrite(
+                key=job.group.key,
+                id=None if write.create or job.plan.row is None else job.plan.row.id,
+                etag=None if write.create or job.plan.row is None else job.plan.row.etag,
+                values=write.values,
+                state=write.state,
+                restore_key=write.restore_key,
+            )
+            for job, write in mine
+        ]
+        for (job, _), result in zip(mine, await self._dynamics.write(entity, writes, deadline), strict=True):
+            job.dynamics = result
+
+    async def _write_cmms(self, entity: EntityMapping, jobs: Sequence[Job], deadline: float) -> None:
+        mine = [(job, job.plan.to_cmms) for job in jobs if job.plan.to_cmms is not None]
+        if not mine or self._cmms is None:
+            return
+        writes = [
+            CmmsWrite(
+                key=job.group.key,
+                etag=None if write.create or job.plan.cmms is None else job.plan.cmms.etag,
+                values=write.values,
+            )
+            for job, write in mine
+        ]
+        for (job, _), result in zip(mine, await self._cmms.write(entity, writes, deadline), strict=True):
+            job.cmms = result
+
+    @staticmethod
+    def _refusals(entity: EntityMapping, job: Job) -> None:
+        """A refused value blocks its own field: the next round writes the rest. A refused row blocks the record."""
+        for side, result, write in (
+            ("dynamics", job.dynamics, job.plan.to_dynamics),
+            ("cmms", job.cmms, job.plan.to_cmms),
+        ):
+            if not isinstance(result, Failed) or not isinstance(result.error, PermanentError) or write is None:
+                continue
+            source: Side = "cmms" if side == "dynamics" else "dynamics"
+            name = result.error.field
+            if name is not None and name in write.values:
+                block = Blocked(name, source, digest(write.sources.get(name)), result.error)
+            else:
+                block = Blocked(RECORD, source, digest(sorted(write.values.items())), result.error)
+            job.group.refused.append(block)
+            log.warning("%s %s: %s", entity.name, job.group.key, result.error.message)
+
+    async def _park(self, entity: EntityMapping, jobs: Sequence[Job]) -> int:
+        """Park before the ledger remembers that it was parked: twice is a nuisance, never is a loss."""
+        parked = 0
+        for job in jobs:
+            blocked = job.blocked
+            if not blocked:
+                continue
+            item = job.group.open_items[-1]
+            await self._router.park_fields(entity, job.group.key, item.body, item.event, blocked)
+            parked += len(blocked)
+        return parked
+
+    async def _commit(self, entity: EntityMapping, quiet: Sequence[Job], loud: Sequence[Job]) -> None:
+        """Rule 6: the bases follow each confirmed write; what is unknown stays announced."""
+        now = self._clock.now()
+        jobs: list[Job] = []
+        entries: list[Entry] = []
+        for job in quiet:
+            entry = _with_parked(job.plan.entry, job.plan.blocked, now)
+            if _same(entry, job.stored.entry):
+                _conclude(job)
+            else:
+                jobs.append(job)
+                entries.append(entry.model_copy(update={"last_sync": now}))
+        for job in loud:
+            jobs.append(job)
+            entries.append(_committed(job, now))
+        for job in await self._swap(entity, jobs, entries):
+            _conclude(job)
+
+
+def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
+    found: list[Intent] = []
+    sides: tuple[tuple[Side, SideWrite | None, str | None], ...] = (
+        ("dynamics", plan.to_dynamics, plan.row.etag if plan.row else None),
+        ("cmms", plan.to_cmms, plan.cmms.etag if plan.cmms else None),
+    )
+    for side, write, etag in sides:
+        if write is not None:
+            found.append(
+                Intent(
+                    id=str(uuid4()),
+                    side=side,
+                    expected_etag=None if write.create else etag,
+                    values=dict(write.values),
+                    sources=dict(write.sources),
+                    expires_at=expires_at,
+                )
+            )
+    return found
+
+
+def _committed(job: Job, now: datetime) -> Entry:
+    entry = job.stored.entry
+    update: dict[str, object] = {"last_sync": now}
+    bases = dict(entry.bases)
+    over: set[str] = set()
+    failed = False
+    results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
+        ("dynamics", job.dynamics, job.plan.to_dynamics),
+        ("cmms", job.cmms, job.plan.to_cmms),
+    )
+    for side, result, write in results:
+        if result is None or write is None:
+            continue
+        mine = next(intent for intent in job.intents if intent.side == side)
+        if isinstance(result, Failed):
+            failed = True
+            if not result.unknown:
+                over.add(mine.id)
+            continue
+        # Nothing else that expected this etag can land any more.
+        over.update(
+            intent.id for intent in entry.intents if intent.side == side and intent.expected_etag == mine.expected_etag
+        )
+        for name, source in write.sources.items():
+            held = result.values.get(name, write.values.get(name))
+            bases[name] = Base(cmms=source, dynamics=held) if side == "dynamics" else Base(cmms=held, dynamics=source)
+        update[f"{side}_etag"] = result.etag
+        if isinstance(result, DynamicsRecord):
+            update["dynamics_id"] = result.id
+            update["renamed_from"] = None
+    update["bases"] = bases
+    update["intents"] = tuple(intent for intent in entry.intents if intent.id not in over)
+    entry = entry.model_copy(update=update)
+    return entry if failed else _with_parked(entry, job.plan.blocked, now)
+
+
+def _with_parked(entry: Entry, blocked: Sequence[Blocked], _now: datetime) -> Entry:
+    parked = {
+        block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
+    }
+    return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
+
+
+def _same(entry: Entry, other: Entry) -> bool:
+    return entry == other
+
+
+def _conclude(job: Job) -> None:
+    """Give the record's messages their outcome, or leave them open for another round."""
+    confirmed = [result for result in (job.dynamics, job.cmms) if result is not None and not isinstance(result, Failed)]
+    failures = [result for result in (job.dynamics, job.cmms) if isinstance(result, Failed)]
+    job.group.applied |= bool(confirmed)
+    for failure in failures:
+        if failure.unknown and isinstance(failure.error, TransientError):
+            # Its intent holds the record until then: an earlier attempt would find nothing but that.
+            failure.error.retry_after = max(failure.error.retry_after or timedelta(), INTENT_LIFE)
+    transient = [f.error for f in failures if isinstance(f.error, TransientError)]
+    lasting = [error for error in transient if not isinstance(error, Conflict)]
+    if lasting:
+        job.group.finish(Again(max(lasting, key=lambda error: error.retry_after or timedelta())))
+    elif failures or (job.plan.to_dynamics is not None and job.plan.to_dynamics.unfinished):
+        return
+    else:
+        job.group.finish(Done(applied=job.group.applied))

@@ -1,0 +1,148 @@
+"""The messages of a batch, read one by one and grouped by the record that they are about."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from shared.domain.events import (
+    DeletedData,
+    DirtyData,
+    Event,
+    RenamedData,
+    UpsertedData,
+    parse_event,
+)
+from shared.domain.mapping import EntityMapping
+from shared.domain.merge import Blocked
+from shared.domain.model import CmmsRecord, Version
+from shared.errors import InvalidMessage, KeyNotUsable, NotYetVisible, PermanentError, SyncError
+from shared.flows.outcomes import Outcome, Park
+
+type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
+
+RECREATE = "recreate"
+"""The reason by which an operator's resync asks for a row that is gone to be created again."""
+
+
+@dataclass
+class Item:
+    """One message. `key` and `record_id` name its record; `outcome` is set once it is known."""
+
+    body: bytes
+    event: Event | None = None
+    payload: Payload | None = None
+    key: str | None = None
+    record_id: str | None = None
+    outcome: Outcome | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The CMMS version that the message announces."""
+        if self.payload is None or isinstance(self.payload, DirtyData) or self.event is None:
+            return None
+        return self.payload.as_version(self.event.time)
+
+
+@dataclass
+class Group:
+    """The messages of one record, and what earlier rounds of this batch learnt about it."""
+
+    key: str
+    items: list[Item]
+    refused: list[Blocked] = field(default_factory=list)
+    applied: bool = False
+
+    def finish(self, outcome: Outcome) -> None:
+        """Give the outcome to every message that has none yet."""
+        for item in self.items:
+            if item.outcome is None:
+                item.outcome = outcome
+
+    @property
+    def open_items(self) -> list[Item]:
+        """The messages without an outcome."""
+        return [item for item in self.items if item.outcome is None]
+
+    @property
+    def recreate(self) -> bool:
+        """Whether an operator asked for a row that is gone to be created again."""
+        return any(isinstance(item.payload, DirtyData) and item.payload.reason == RECREATE for item in self.items)
+
+
+def read_item(entity: EntityMapping, body: bytes) -> Item:
+    """Parse one message; a bad one is parked, whatever is wrong with it."""
+    item = Item(body)
+    try:
+        item.event = parse_event(body)
+        item.payload = item.event.payload(entity)
+        item.key = _key(entity, item.payload)
+        if isinstance(item.payload, DirtyData) and item.payload.record_id is not None:
+            item.record_id = str(item.payload.record_id)
+    except PermanentError as error:
+        item.outcome = Park(error)
+    return item
+
+
+def _key(entity: EntityMapping, payload: Payload) -> str | None:
+    if isinstance(payload, DirtyData):
+        return entity.usable_key(payload.key) if payload.key is not None else None
+    if isinstance(payload, DeletedData):
+        return entity.usable_key(payload.key)
+    said = {
+        raw
+        for name, raw in payload.fields.items()
+        if entity.names.get(name) == entity.key.name and raw is not None
+        if isinstance(raw, str)
+    }
+    if payload.key is not None:
+        said.add(payload.key)
+    if not said:
+        raise InvalidMessage(f"The message names no record: data.key or {entity.key.name} is needed.")
+    if len(said) > 1:
+        raise InvalidMessage(f"The message names two records: data.key and {entity.key.name} differ.")
+    if isinstance(payload, RenamedData):
+        entity.usable_key(payload.old_key)
+    return entity.usable_key(said.pop())
+
+
+def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
+    """Group the messages that still need work, in the order of their first message."""
+    groups: dict[str, Group] = {}
+    for item in items:
+        if item.outcome is None and item.key is not None:
+            groups.setdefault(item.key, Group(item.key, [])).items.append(item)
+    return groups
+
+
+def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item, SyncError]]:
+    """The messages that announce more than the CMMS shows: they must be tried again, not concluded from."""
+    found: list[tuple[Item, SyncError]] = []
+    for item in items:
+        announced = item.version
+        if not isinstance(item.payload, (UpsertedData, DeletedData)):
+            continue
+        if isinstance(item.payload, DeletedData):
+            behind = (
+                record is not None
+                and not record.deleted
+                and (announced is None or record.version is None or record.version < announced)
+            )
+        elif record is None:
+            behind = True
+        else:
+            behind = announced is not None and record.version is not None and record.version.at < announced.at
+        if behind:
+            error = NotYetVisible(
+                f"The CMMS does not yet show what this message announced of {item.key}: if this goes on, look"
+                " whether its integration API reads from the same database as its outbox writes to."
+            )
+            found.append((item, error))
+    return found
+
+
+def unusable_row_key(entity: EntityMapping, record_id: str) -> KeyNotUsable:
+    """Say that a Dynamics row has no key by which the CMMS could know it."""
+    return KeyNotUsable(
+        f"The row {record_id} in {entity.table} has no usable {entity.key.column}: fill it in there and replay this"
+        " message.",
+        field=entity.key.name,
+    )

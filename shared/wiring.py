@@ -1,0 +1,147 @@
+"""The composition root: what the functions use, built on first use, once per worker. Tests override the parts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING
+
+from shared.domain.mapping import Mapping, parse_mapping
+from shared.errors import ConfigurationError
+from shared.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from azure.core.credentials_async import AsyncTokenCredential
+
+    from shared.flows.ports import Bus, Clock, Cmms, Dynamics, Ledger
+    from shared.flows.receive import Receiver
+    from shared.flows.reconcile import Reconciler
+    from shared.flows.route import Router
+    from shared.flows.sync import Sync
+
+# Adapters and flows are imported where they are built: what an invocation does not use, a cold start does not load.
+# ruff: noqa: PLC0415
+
+
+class Wiring:
+    """The parts and how they hang together. Every part is built when it is first asked for, and kept."""
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The validated settings."""
+        return load_settings()
+
+    @cached_property
+    def mapping(self) -> Mapping:
+        """The field table."""
+        return load_mapping(self.settings.sync_mapping)
+
+    @cached_property
+    def clock(self) -> Clock:
+        """Time."""
+        from shared.adapters.clock import SystemClock
+
+        return SystemClock()
+
+    @cached_property
+    def credential(self) -> AsyncTokenCredential:
+        """The one credential of this worker: it caches its tokens."""
+        from shared.adapters.credentials import make_credential
+
+        return make_credential(self.settings)
+
+    @cached_property
+    def bus(self) -> Bus:
+        """The queues."""
+        from shared.adapters.bus import ServiceBus
+
+        local = bool(self.settings.service_bus_connection.get_secret_value())
+        return ServiceBus(self.settings, None if local else self.credential)
+
+    @cached_property
+    def dynamics(self) -> Dynamics:
+        """The Dynamics side."""
+        from shared.adapters.credentials import BearerToken
+        from shared.adapters.dataverse import DataverseGateway
+        from shared.adapters.dataverse.client import DataverseClient
+
+        auth = BearerToken(self.credential, self.settings.dynamics_365_resource_url)
+        return DataverseGateway(DataverseClient(self.settings.web_api_url, auth), self.clock)
+
+    @cached_property
+    def cmms(self) -> Cmms | None:
+        """The CMMS side, or None in one-way mode."""
+        from shared.adapters.cmms import CmmsGateway
+
+        if not self.settings.cmms_base_url:
+            return None
+        return CmmsGateway(self.settings.cmms_base_url, self.settings.cmms_token.get_secret_value(), self.clock)
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """The memory of the last agreement."""
+        from shared.adapters.ledger import SqliteLedger
+
+        return SqliteLedger(Path(self.settings.sync_ledger.removeprefix("sqlite:///")))
+
+    @cached_property
+    def router(self) -> Router:
+        """Retry and park."""
+        from shared.flows.route import Router
+
+        return Router(self.bus, self.clock, Random())  # noqa: S311  # jitter, not a secret
+
+    @cached_property
+    def sync(self) -> Sync:
+        """The engine."""
+        from shared.flows.sync import Sync
+
+        return Sync(self.mapping, self.ledger, self.dynamics, self.cmms, self.router, clock=self.clock)
+
+    @cached_property
+    def receiver(self) -> Receiver:
+        """The webhook's use case."""
+        from shared.flows.receive import Receiver
+
+        return Receiver(self.mapping, self.bus, self.organization_id, self.clock)
+
+    @cached_property
+    def reconciler(self) -> Reconciler:
+        """The timer's use case."""
+        from shared.flows.reconcile import Reconciler
+
+        return Reconciler(
+            self.mapping,
+            self.ledger,
+            self.dynamics,
+            self.cmms,
+            self.router,
+            clock=self.clock,
+            settle=self.settings.reconcile_settle,
+        )
+
+    async def organization_id(self) -> UUID:
+        """Our organization: from the settings, else asked of Dynamics once."""
+        return self.settings.dynamics_365_organization_id or await self.dynamics.organization_id()
+
+
+def load_mapping(path: Path) -> Mapping:
+    """Read the mapping file.
+
+    Raises:
+        ConfigurationError: The file is missing, unreadable or wrong; says where.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The mapping file {path} cannot be read ({type(error).__name__}): set SYNC_MAPPING to a file in UTF-8."
+        ) from None
+    return parse_mapping(text, f"file {path}")
+
+
+wiring = Wiring()
+"""This worker's parts."""
