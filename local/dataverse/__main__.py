@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from local.dataverse.config import DataverseConfig
 from local.dataverse.webhooks import WebhookSender
 from local.dataverse.wire.app import create_app
+from local.dataverse.wire.connections import Connections
 from local.identity.serve import run
 
 
@@ -30,13 +31,15 @@ def main(
         typer.echo(f"The configuration {config} cannot be read: {error.strerror}", err=True)
         raise typer.Exit(2) from None
     dataverse = settings.dataverse()
+    connections = Connections()
     app = create_app(
         dataverse,
         signing_key=settings.signing_key.get_secret_value(),
         audiences=[settings.audience],
         webhooks=WebhookSender(dataverse, [one.webhook() for one in settings.webhooks]),
+        connections=connections,
     )
-    run(app, port=port, name="dataverse", exit_with_stdin=exit_with_stdin)
+    run(app, port=port, name="dataverse", exit_with_stdin=exit_with_stdin, http=connections.protocol())
 
 
 if __name__ == "__main__":

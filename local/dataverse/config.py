@@ -6,6 +6,8 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from local.dataverse.changes import Message
+from local.dataverse.costs import Costs
+from local.dataverse.limits import Limits
 from local.dataverse.organization import Dataverse, Organization
 from local.dataverse.schema import Write
 from local.dataverse.tables import customer_asset, sales_order
@@ -61,6 +63,25 @@ class WebhookConfig(_Section):
         )
 
 
+class CostsConfig(_Section):
+    """Seconds that requests and rows take."""
+
+    request: float = 0.0
+    read_row: float = 0.0
+    create_row: float = 0.0
+    update_row: float = 0.0
+    delete_row: float = 0.0
+
+
+class LimitsConfig(_Section):
+    """The service protection limits; null switches one off."""
+
+    requests: int | None = 6000
+    execution_seconds: float | None = 1200.0
+    concurrency: int | None = 52
+    window_seconds: float = 300.0
+
+
 class DataverseConfig(_Section):
     """The whole file. State lives in memory: a restart begins with empty tables."""
 
@@ -72,6 +93,9 @@ class DataverseConfig(_Section):
     case_sensitive: bool = False
     order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
     order_state_on_create: bool = True
+    costs: CostsConfig = CostsConfig()
+    limits: LimitsConfig = LimitsConfig()
+    dop_hint: int | None = 8
 
     def dataverse(self) -> Dataverse:
         """Make the organisation."""
@@ -83,4 +107,7 @@ class DataverseConfig(_Section):
             tables=(customer_asset(), order),
             users=[SystemUser.of(one.name, one.application_id, one.id) for one in self.users],
             case_sensitive=self.case_sensitive,
+            costs=Costs(**self.costs.model_dump()),
+            limits=Limits(**self.limits.model_dump()),
+            dop_hint=self.dop_hint,
         )

@@ -70,14 +70,12 @@ class Refusal(Enum):
     OUT_OF_RANGE = _Refusal(
         400,
         "0x80044330",
-        "A validation error occurred for {table}.{column}. "
-        "The value is outside the valid range ({low} to {high}).",
+        "A validation error occurred for {table}.{column}. The value is outside the valid range ({low} to {high}).",
     )
     INTEGER_OUT_OF_RANGE = _Refusal(
         400,
         "0x8004432f",
-        "A validation error occurred for {table}.{column}. "
-        "The value is outside the valid range ({low} to {high}).",
+        "A validation error occurred for {table}.{column}. The value is outside the valid range ({low} to {high}).",
     )
     UNKNOWN_CHOICE = _Refusal(
         400,
@@ -108,20 +106,14 @@ class Refusal(Enum):
     )
     ANONYMOUS_USER = _Refusal(403, "0x80072560", "The user is not a member of the organization.")
     DISABLED_USER = _Refusal(403, "0x80040225", "The user with Id {user} is disabled.")
-    MISSING_PRIVILEGE = _Refusal(
-        403, "0x80040220", "Principal user (Id={user}) is missing {privilege} privilege."
-    )
+    MISSING_PRIVILEGE = _Refusal(403, "0x80040220", "Principal user (Id={user}) is missing {privilege} privilege.")
     METHOD_NOT_ALLOWED = _Refusal(405, "0x80060888", "The request method '{method}' isn't supported here.")
-    UNSUPPORTED_MEDIA = _Refusal(
-        415, "0x80060888", "The Content-Type '{type}' isn't supported: send application/json."
-    )
+    UNSUPPORTED_MEDIA = _Refusal(415, "0x80060888", "The Content-Type '{type}' isn't supported: send application/json.")
     NOT_SUPPORTED = _Refusal(400, "0x80060888", "{what} is not supported by this emulator.")
     MESSAGE_NOT_SUPPORTED = _Refusal(
         400, "0x80040800", "The '{message}' method does not support entities of type '{table}'."
     )
-    TOO_MANY_IN_BATCH = _Refusal(
-        400, "0x80060888", "A batch holds at most {limit} requests, and this one more."
-    )
+    TOO_MANY_IN_BATCH = _Refusal(400, "0x80060888", "A batch holds at most {limit} requests, and this one more.")
     THROTTLED_REQUESTS = _Refusal(
         429,
         "0x80072322",
@@ -133,9 +125,7 @@ class Refusal(Enum):
         "Combined execution time of incoming requests exceeded limit of {limit} milliseconds over time "
         "window of {window} seconds. Decrease number of concurrent requests or their duration and try again.",
     )
-    THROTTLED_CONCURRENCY = _Refusal(
-        429, "0x80072326", "Number of concurrent requests exceeded the limit of {limit}."
-    )
+    THROTTLED_CONCURRENCY = _Refusal(429, "0x80072326", "Number of concurrent requests exceeded the limit of {limit}.")
     UNEXPECTED = _Refusal(500, "0x80040216", "An unexpected error occurred. {detail}")
 
     def __call__(self, **values: object) -> "DataverseError":

@@ -52,9 +52,7 @@ def render_context(
         "OperationId": str(change.operation_id),
         "OrganizationId": str(organization.id),
         "OrganizationName": organization.name,
-        "OutputParameters": [{"key": "id", "value": str(change.row_id)}]
-        if change.message is Message.CREATE
-        else [],
+        "OutputParameters": [{"key": "id", "value": str(change.row_id)}] if change.message is Message.CREATE else [],
         "OwningExtension": {
             "Id": str(change.operation_id),
             "LogicalName": "sdkmessageprocessingstep",
@@ -96,9 +94,7 @@ def _images(table: Table, row: Row | None, columns: Iterable[str] | None) -> lis
 
 
 def _entity(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:
-    attributes = [
-        {"key": name, "value": _attribute(table.columns[name], row.values.get(name))} for name in names
-    ]
+    attributes = [{"key": name, "value": _attribute(table.columns[name], row.values.get(name))} for name in names]
     return {
         "__type": f"Entity:{_CONTRACTS}",
         "Attributes": attributes,

@@ -97,9 +97,7 @@ class _Compiler:
             raise Refusal.NOT_SUPPORTED(what=f"The operator {comparator.__name__} of the $filter")
         if wanted is None:
             raise Refusal.SYNTAX(detail=f"'{name}' cannot be ordered against null.")
-        return lambda values: (
-            None if values[name] is None else compare(self._comparable(values[name]), wanted)
-        )
+        return lambda values: None if values[name] is None else compare(self._comparable(values[name]), wanted)
 
     def _call(self, function: str, args: list[Any]) -> Predicate:
         match function, args:
@@ -273,9 +271,7 @@ def _list(text: str, position: int) -> tuple[str, int]:
     while True:
         match = _LIST_ITEM.match(text, position)
         if match is None:
-            raise Refusal.SYNTAX(
-                detail="A list in the $filter must look like ['a','b'] and hold at least one value."
-            )
+            raise Refusal.SYNTAX(detail="A list in the $filter must look like ['a','b'] and hold at least one value.")
         single, double, bare, end = match.groups()
         if double is not None:
             single = re.sub(r"\\(.)", r"\1", double).replace("'", "''")

@@ -13,7 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from local.dataverse.changes import Caller, Change, Message
+from local.dataverse.costs import Costs
 from local.dataverse.errors import Refusal
+from local.dataverse.faults import Faults
+from local.dataverse.limits import Limits, ServiceProtection
 from local.dataverse.payload import PayloadReader
 from local.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, frozen
 from local.dataverse.schema import Table
@@ -47,7 +50,11 @@ def random_ids() -> UUID:
 
 
 class Dataverse:
-    """One environment in memory. Subscribers are called with each committed change, in commit order."""
+    """One environment in memory. Subscribers are called with each committed change, in commit order.
+
+    `costs`, `protection.limits`, `dop_hint` (the degree of parallelism that answers recommend) and `faults` may be
+    changed at any time.
+    """
 
     def __init__(
         self,
@@ -58,6 +65,9 @@ class Dataverse:
         clock: Callable[[], datetime] = wall_clock,
         ids: Callable[[], UUID] = random_ids,
         case_sensitive: bool = False,
+        costs: Costs | None = None,
+        limits: Limits | None = None,
+        dop_hint: int | None = 8,
     ) -> None:
         self.organization = organization or Organization()
         self.clock = clock
@@ -68,6 +78,10 @@ class Dataverse:
             self.add_table(table)
         self.users = {user.application_id: user for user in users}
         self.log: list[Change] = []
+        self.costs = costs or Costs()
+        self.protection = ServiceProtection(limits)
+        self.dop_hint = dop_hint
+        self.faults = Faults()
         self.subscribers: list[Callable[[Change], None]] = []
         self._version = 1_000_000
         self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
@@ -85,9 +99,7 @@ class Dataverse:
                 return rows
         raise Refusal.UNKNOWN_SEGMENT(segment=set_name)
 
-    def create(
-        self, rows: TableRows, body: Mapping[str, Any], caller: Caller, *, row_id: UUID | None = None
-    ) -> Row:
+    def create(self, rows: TableRows, body: Mapping[str, Any], caller: Caller, *, row_id: UUID | None = None) -> Row:
         """Insert a row; `body` is the parsed JSON object, `row_id` the id of an upsert by id."""
         self._demand(caller, "Create", rows.table)
         table = rows.table
@@ -143,13 +155,9 @@ class Dataverse:
         self._demand(caller, "Delete", rows.table)
         before = self.retrieve(rows, row_id, caller, privilege=None)
         rows.remove(row_id)
-        self._record(
-            rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller
-        )
+        self._record(rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller)
 
-    def retrieve(
-        self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read"
-    ) -> Row:
+    def retrieve(self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read") -> Row:
         """Find a row by id; DataverseError NOT_FOUND if there is none."""
         if privilege:
             self._demand(caller, privilege, rows.table)

@@ -116,12 +116,8 @@ def _system_columns(primary_id: str) -> tuple[Column, ...]:
     users = {"systemuser": ""}
     return (
         Column(primary_id, ColumnType.UNIQUEIDENTIFIER, required=Required.SYSTEM, on_update=Write.IGNORED),
-        Column(
-            "createdon", ColumnType.DATETIME, "Created On", on_create=Write.IGNORED, on_update=Write.IGNORED
-        ),
-        Column(
-            "modifiedon", ColumnType.DATETIME, "Modified On", on_create=Write.IGNORED, on_update=Write.IGNORED
-        ),
+        Column("createdon", ColumnType.DATETIME, "Created On", on_create=Write.IGNORED, on_update=Write.IGNORED),
+        Column("modifiedon", ColumnType.DATETIME, "Modified On", on_create=Write.IGNORED, on_update=Write.IGNORED),
         Column(
             "createdby",
             ColumnType.LOOKUP,
@@ -150,9 +146,7 @@ def _system_columns(primary_id: str) -> tuple[Column, ...]:
     )
 
 
-def _state_columns(
-    states: tuple[tuple[int, str], ...], statuses: tuple[Option, ...]
-) -> tuple[Column, Column]:
+def _state_columns(states: tuple[tuple[int, str], ...], statuses: tuple[Option, ...]) -> tuple[Column, Column]:
     return (
         Column("statecode", ColumnType.STATE, "Status", options=tuple(Option(*one) for one in states)),
         Column("statuscode", ColumnType.STATUS, "Status Reason", options=statuses),

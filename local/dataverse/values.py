@@ -138,9 +138,7 @@ def _integer(table: Table, column: Column, value: Any) -> Value:
     if not -limit <= value < limit:
         raise _wrong_type(table, column, value)
     if _outside(Decimal(value), column):
-        raise Refusal.INTEGER_OUT_OF_RANGE(
-            table=table.name, column=column.name, low=column.low, high=column.high
-        )
+        raise Refusal.INTEGER_OUT_OF_RANGE(table=table.name, column=column.name, low=column.low, high=column.high)
     return value
 
 
@@ -154,13 +152,9 @@ def _choice(table: Table, column: Column, value: Any) -> Value:
 
 
 def _outside(number: Decimal, column: Column) -> bool:
-    return (column.low is not None and number < column.low) or (
-        column.high is not None and number > column.high
-    )
+    return (column.low is not None and number < column.low) or (column.high is not None and number > column.high)
 
 
 def _wrong_type(table: Table, column: Column, value: Any) -> Exception:
     shown = str(value) if isinstance(value, str | int | Decimal) else type(value).__name__
-    return Refusal.WRONG_TYPE(
-        set=table.set_name, column=column.name, type=edm_type(column), value=shown[:100]
-    )
+    return Refusal.WRONG_TYPE(set=table.set_name, column=column.name, type=edm_type(column), value=shown[:100])

@@ -9,6 +9,7 @@ from starlette.routing import Mount, Route
 from local.dataverse.organization import Dataverse
 from local.dataverse.webhooks import WebhookSender
 from local.dataverse.wire.auth import Authenticator
+from local.dataverse.wire.connections import Connections
 from local.dataverse.wire.control import ControlApi
 from local.dataverse.wire.endpoint import WebApi
 from local.dataverse.wire.statistics import Statistics
@@ -20,15 +21,16 @@ def create_app(
     signing_key: str,
     audiences: Iterable[str],
     webhooks: WebhookSender | None = None,
-    statistics: Statistics | None = None,
+    connections: Connections | None = None,
 ) -> Starlette:
     """Serve `dataverse`. Tokens must be signed with `signing_key` for one of `audiences`.
 
+    `connections` must be those of the server's protocol, where injected faults shall break real connections.
     The application's state holds `dataverse`, `webhooks` and `statistics`. Its lifespan ends the webhook
     posts; a test that drives the application in process awaits `webhooks.aclose()` itself.
     """
     sender = webhooks or WebhookSender(dataverse)
-    counts = statistics or Statistics()
+    counts = Statistics()
     authenticator = Authenticator(dataverse, signing_key=signing_key, audiences=audiences)
 
     @asynccontextmanager
@@ -39,7 +41,7 @@ def create_app(
     app = Starlette(
         routes=[
             Mount("/_emulator", routes=ControlApi(dataverse, sender, counts).routes()),
-            Route("/api/data/{rest:path}", WebApi(dataverse, authenticator, counts)),
+            Route("/api/data/{rest:path}", WebApi(dataverse, authenticator, counts, connections or Connections())),
         ],
         lifespan=lifespan,
     )

@@ -3,16 +3,20 @@
 from dataclasses import asdict
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from local.dataverse import jsontext
+from local.dataverse.faults import Fault
 from local.dataverse.organization import Dataverse
 from local.dataverse.values import to_json
 from local.dataverse.webhooks import WebhookSender
 from local.dataverse.wire.statistics import Statistics
 
+_FAULT = TypeAdapter(Fault)
+_FAULT_LIST = TypeAdapter(list[Fault])
 _LOOPBACK = {"127.0.0.1", "::1", "testclient"}
 
 
@@ -31,6 +35,7 @@ class ControlApi:
             Route("/reset-stats", self.reset, methods=["POST"]),
             Route("/tables/{table}", self.table, methods=["GET"]),
             Route("/webhooks", self.webhooks, methods=["GET"]),
+            Route("/faults", self.faults, methods=["GET", "POST", "DELETE"]),
         ]
 
     async def stats(self, request: Request) -> Response:
@@ -63,10 +68,20 @@ class ControlApi:
             asdict(one) | {"row_id": str(one.row_id), "operation_id": str(one.operation_id)}
             for one in self._webhooks.deliveries
         ]
-        registered = [
-            {"name": one.name, "url": one.url, "table": one.table} for one in self._webhooks.webhooks
-        ]
+        registered = [{"name": one.name, "url": one.url, "table": one.table} for one in self._webhooks.webhooks]
         return self._show(request, {"registered": registered, "deliveries": shown})
+
+    async def faults(self, request: Request) -> Response:
+        """Show the fault rules, add one, or lift them all."""
+        if request.method == "DELETE":
+            self._dataverse.faults.clear()
+        if request.method == "POST":
+            try:
+                self._dataverse.faults.add(_FAULT.validate_json(await request.body()))
+            except ValidationError as error:
+                problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+                return self._show(request, {"error": f"The fault is not usable: {'; '.join(problems)}"}, status=400)
+        return self._show(request, {"faults": _FAULT_LIST.dump_python(self._dataverse.faults.rules, mode="json")})
 
     @staticmethod
     def _show(request: Request, payload: Any, *, status: int = 200) -> Response:

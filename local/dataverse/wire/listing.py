@@ -31,9 +31,7 @@ def list_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> O
     found = list(islice(_behind(options, rows, _ordered(options, rows, _matching(options, rows))), size + 1))
     page, more = found[:size], len(found) > size and options.top is None
     renderer = RowRenderer(rows.table, options.select, request)
-    payload: dict[str, Any] = {
-        "@odata.context": context_url(request, rows.table, options.select, single=False)
-    }
+    payload: dict[str, Any] = {"@odata.context": context_url(request, rows.table, options.select, single=False)}
     if options.count:
         payload["@odata.count"] = min(sum(1 for _ in _matching(options, rows)), _PAGE_LIMIT)
     payload["value"] = [renderer.render(row) for row in page]
@@ -42,7 +40,9 @@ def list_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> O
     headers = {}
     if "odata.maxpagesize" in request.preferences:
         headers["Preference-Applied"] = f"odata.maxpagesize={size}"
-    return ODataResponse.json(payload, headers=headers, numbers_as_text=request.numbers_as_text)
+    response = ODataResponse.json(payload, headers=headers, numbers_as_text=request.numbers_as_text)
+    response.rows_read = len(page)
+    return response
 
 
 def count_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> ODataResponse:
@@ -120,10 +120,6 @@ def _page_size(request: ODataRequest, options: QueryOptions) -> int:
 
 def _next_link(request: ODataRequest, rows: TableRows, options: QueryOptions, last: Row) -> str:
     page = options.skip_token.page + 1 if options.skip_token else 2
-    token = SkipToken(
-        page, tuple(to_json(last.values[column.name]) for column, _ in options.order), str(last.id)
-    )
-    kept = [
-        part for part in request.query.split("&") if part and unquote(part.partition("=")[0]) != "$skiptoken"
-    ]
+    token = SkipToken(page, tuple(to_json(last.values[column.name]) for column, _ in options.order), str(last.id))
+    kept = [part for part in request.query.split("&") if part and unquote(part.partition("=")[0]) != "$skiptoken"]
     return f"{request.root}/{rows.table.set_name}?{'&'.join([*kept, f'$skiptoken={quote(token.encode())}'])}"

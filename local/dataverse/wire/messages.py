@@ -61,12 +61,13 @@ class ODataRequest:
 
 @dataclass
 class ODataResponse:
-    """An answer; `rows` counts the rows that it wrote, for the statistics."""
+    """An answer; `rows` counts the rows that it wrote, `rows_read` those that it shows."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     rows: int = 0
+    rows_read: int = 0
 
     @classmethod
     def json(
@@ -79,9 +80,7 @@ class ODataResponse:
     ) -> "ODataResponse":
         """Make an answer with a JSON body."""
         text = jsontext.dumps(payload, numbers_as_text=numbers_as_text)
-        return cls(
-            status, {"Content-Type": JSON_TYPE, "OData-Version": "4.0", **(headers or {})}, text.encode()
-        )
+        return cls(status, {"Content-Type": JSON_TYPE, "OData-Version": "4.0", **(headers or {})}, text.encode())
 
     @classmethod
     def no_content(cls, headers: Mapping[str, str] | None = None) -> "ODataResponse":

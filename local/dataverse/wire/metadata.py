@@ -40,13 +40,10 @@ def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resou
             return _collection(
                 request, "EntityDefinitions/Keys", [_key(found, one) for one in found.keys.values()], options
             )
-        case ("Attributes", *_):
-            return _collection(
-                request,
-                "EntityDefinitions/Attributes",
-                [_column(found, one) for one in found.columns.values()],
-                options,
-            )
+        case ("Attributes", *cast):
+            shown = [_column(found, one) for one in found.columns.values()]
+            wanted = [one for one in shown if str(one["@odata.type"]).endswith(cast[0] if cast else "")]
+            return _collection(request, "EntityDefinitions/Attributes", wanted, options)
         case _:
             raise Refusal.UNKNOWN_SEGMENT(segment="/".join(resource.tail))
 
@@ -84,6 +81,7 @@ def _table(table: Table) -> dict[str, Any]:
         "DisplayName": _label(table.label),
         "ChangeTrackingEnabled": table.change_tracking,
         "IsOptimisticConcurrencyEnabled": True,
+        "IsPrivate": False,
     }
 
 
@@ -131,8 +129,10 @@ def _collection(
 ) -> ODataResponse:
     condition = options.get("$filter")
     if condition is not None:
-        name, _, value = condition.partition(" eq ")
-        found = [one for one in found if str(one.get(name.strip())) == value.strip().strip("'")]
+        for term in condition.split(" and "):
+            name, _, value = term.strip("() ").partition(" eq ")
+            wanted = value.strip("' ").lower()
+            found = [one for one in found if str(one.get(name.strip())).lower() == wanted]
     payload = {
         "@odata.context": f"{request.root}/$metadata#{context}",
         "value": [_selected(one, options) for one in found],

@@ -55,9 +55,7 @@ class QueryOptions:
     @classmethod
     def parse(cls, query: str, table: Table) -> "QueryOptions":
         """Parse a raw query string; DataverseError SYNTAX, NOT_SUPPORTED or UNKNOWN_COLUMN_IN_QUERY."""
-        given = dict(
-            parse_qsl(query, keep_blank_values=True, errors="strict" if query.isascii() else "replace")
-        )
+        given = dict(parse_qsl(query, keep_blank_values=True, errors="strict" if query.isascii() else "replace"))
         for name in given:
             if name.startswith("$") and name not in _KNOWN:
                 raise Refusal.NOT_SUPPORTED(what=f"The query option {name}")
@@ -83,9 +81,7 @@ def _order(text: str, table: Table) -> tuple[tuple[Column, bool], ...]:
     for item in text.split(","):
         match = _ORDER_ITEM.fullmatch(item)
         if match is None:
-            raise Refusal.SYNTAX(
-                detail=f"The $orderby item '{item.strip()}' must look like 'column' or 'column desc'."
-            )
+            raise Refusal.SYNTAX(detail=f"The $orderby item '{item.strip()}' must look like 'column' or 'column desc'.")
         order.append((_column(match["name"], table), match["direction"] == "desc"))
     return tuple(order)
 

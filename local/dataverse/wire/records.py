@@ -22,9 +22,7 @@ def create_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> 
     return _written(request, rows, row, status=201, entity_id=_entity_id(request, rows, row))
 
 
-def retrieve_row(
-    dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource
-) -> ODataResponse:
+def retrieve_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
     """Answer `GET set(key)`: 200, or 304 if the caller's version is current."""
     dataverse.may_read(rows, request.caller)
     row = address(resource, rows).require(rows)
@@ -35,9 +33,7 @@ def retrieve_row(
     return _represented(request, rows, row, status=200, headers={"ETag": row.etag})
 
 
-def change_row(
-    dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource
-) -> ODataResponse:
+def change_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
     """Answer `PATCH set(key)`: update, or create what does not exist unless If-Match forbids it."""
     if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
     where = address(resource, rows)
@@ -59,9 +55,7 @@ def change_row(
     return _written(request, rows, row, status=200 if existing else 201, entity_id=entity_id)
 
 
-def change_property(
-    dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource
-) -> ODataResponse:
+def change_property(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
     """Answer `PUT set(key)/column` with `{"value": ...}`, and `DELETE set(key)/column`."""
     existing = address(resource, rows).require(rows)
     _check_version(existing, request.headers.get("if-match"))
@@ -72,9 +66,7 @@ def change_property(
     return response
 
 
-def delete_row(
-    dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource
-) -> ODataResponse:
+def delete_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
     """Answer `DELETE set(key)`."""
     existing = address(resource, rows).require(rows)
     _check_version(existing, request.headers.get("if-match"))
@@ -89,9 +81,7 @@ def _check_version(existing: Row, if_match: str | None) -> None:
         raise Refusal.VERSION_MISMATCH(id=existing.id)
 
 
-def _written(
-    request: ODataRequest, rows: TableRows, row: Row, *, status: int, entity_id: str
-) -> ODataResponse:
+def _written(request: ODataRequest, rows: TableRows, row: Row, *, status: int, entity_id: str) -> ODataResponse:
     headers = {"OData-EntityId": entity_id, "ETag": row.etag}
     if request.wants_row:
         response = _represented(request, rows, row, status=status, headers=headers | _APPLIED)
@@ -107,9 +97,7 @@ def _represented(
     select = QueryOptions.parse(request.query, rows.table).select
     payload = {"@odata.context": context_url(request, rows.table, select, single=True)}
     payload |= RowRenderer(rows.table, select, request).render(row)
-    return ODataResponse.json(
-        payload, status=status, headers=headers, numbers_as_text=request.numbers_as_text
-    )
+    return ODataResponse.json(payload, status=status, headers=headers, numbers_as_text=request.numbers_as_text)
 
 
 def _property(request: ODataRequest, rows: TableRows, row: Row, tail: tuple[str, ...]) -> ODataResponse:
@@ -122,9 +110,7 @@ def _property(request: ODataRequest, rows: TableRows, row: Row, tail: tuple[str,
     if tail[1:]:
         return ODataResponse(200, {"Content-Type": "text/plain", "OData-Version": "4.0"}, str(value).encode())
     context = f"{request.root}/$metadata#{rows.table.set_name}({row.id})/{column.wire_name}"
-    return ODataResponse.json(
-        {"@odata.context": context, "value": value}, numbers_as_text=request.numbers_as_text
-    )
+    return ODataResponse.json({"@odata.context": context, "value": value}, numbers_as_text=request.numbers_as_text)
 
 
 def _entity_id(request: ODataRequest, rows: TableRows, row: Row) -> str:

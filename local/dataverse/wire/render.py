@@ -41,9 +41,7 @@ class RowRenderer:
         return shown
 
 
-def context_url(
-    request: ODataRequest, table: Table, select: tuple[Column, ...] | None, *, single: bool
-) -> str:
+def context_url(request: ODataRequest, table: Table, select: tuple[Column, ...] | None, *, single: bool) -> str:
     """Make the `@odata.context` of an answer."""
     names = f"({','.join(column.wire_name for column in select)})" if select else ""
     return f"{request.root}/$metadata#{table.set_name}{names}{'/$entity' if single else ''}"

@@ -15,7 +15,7 @@ from local.dataverse.rows import Row, TableRows
 from local.dataverse.schema import AlternateKey, ColumnType
 from local.dataverse.values import Value, parse_text, to_stored
 
-_SEGMENT = re.compile(r"(?P<set>[$\w]*)(?:\((?P<key>.*)\))?(?P<tail>(?:/[^/]*)*)", re.DOTALL)
+_SEGMENT = re.compile(r"(?P<set>[$\w]*)(?:\((?P<key>(?:'[^']*'|[^'()])*)\))?(?P<tail>(?:/[^/]*)*)", re.DOTALL)
 _PART = re.compile(r"\s*(?:(?P<name>\w+)=)?(?P<value>'(?:[^']|'')*'|[^,']+)\s*(?:,|$)")
 _UNUSABLE = re.compile(r"[/<>*%&:\\?+#]")
 
@@ -120,13 +120,9 @@ def _key_value(literal: str, rows: TableRows, name: str) -> Value:
     quoted = literal.startswith("'")
     text = literal[1:-1].replace("''", "'") if quoted else literal.strip()
     if quoted and _UNUSABLE.search(text):
-        raise Refusal.SYNTAX(
-            detail=f"The value of '{name}' holds a character that a key in a path cannot carry."
-        )
+        raise Refusal.SYNTAX(detail=f"The value of '{name}' holds a character that a key in a path cannot carry.")
     if quoted != (column.type in {ColumnType.STRING, ColumnType.MEMO}):
-        raise Refusal.SYNTAX(
-            detail=f"The value of '{name}' in the path does not have the type {column.type}."
-        )
+        raise Refusal.SYNTAX(detail=f"The value of '{name}' in the path does not have the type {column.type}.")
     if quoted or column.type in {
         ColumnType.DATE,
         ColumnType.DATETIME,

@@ -1,13 +1,19 @@
 """Dispatch of one OData operation to its handler."""
 
+import asyncio
+from typing import Any
+
 from local.dataverse.errors import DataverseError, Refusal
 from local.dataverse.organization import Dataverse
 from local.dataverse.rows import TableRows
+from local.dataverse.wire.batch import BatchRunner
+from local.dataverse.wire.bulk import BULK_KINDS, read_targets, write_targets
 from local.dataverse.wire.listing import count_rows, list_rows
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.metadata import answer_metadata, service_document, who_am_i
 from local.dataverse.wire.records import change_property, change_row, create_row, delete_row, retrieve_row
 from local.dataverse.wire.resource import Resource, parse_path
+from local.dataverse.wire.statistics import Statistics
 
 _ACTIONS = "Microsoft.Dynamics.CRM."
 _ROW_KINDS = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete", "PUT": "update"}
@@ -34,15 +40,62 @@ def kind_of(method: str, path: str) -> str:
 class ODataService:
     """Answers single operations; every refusal becomes an answer."""
 
-    def __init__(self, dataverse: Dataverse) -> None:
+    def __init__(self, dataverse: Dataverse, statistics: Statistics) -> None:
         self._dataverse = dataverse
+        self._statistics = statistics
+        self._batches = BatchRunner(dataverse, self.handle, self.handle_now)
 
-    def handle(self, request: ODataRequest) -> ODataResponse:
-        """Carry out one operation, atomically."""
+    async def handle(self, request: ODataRequest) -> ODataResponse:
+        """Carry out one operation atomically, after the time that its rows cost."""
+        kind = kind_of(request.method, request.path)
         try:
-            return self._dispatch(request, parse_path(request.path))
+            if kind == "batch":
+                return await self._run_batch(request)
+            targets = self._targets(request, kind)
+        except DataverseError as error:
+            return self._count(kind, ODataResponse.refused(error))
+        costs = self._dataverse.costs
+        await _pass_time(costs.before(kind, 1 if targets is None else len(targets), in_batch=request.in_batch))
+        response = self._answer(request, kind, targets)
+        await _pass_time(costs.after(response.rows_read))
+        return self._count(kind, response)
+
+    def handle_now(self, request: ODataRequest) -> ODataResponse:
+        """Carry out one operation at once: a part of a change set."""
+        kind = kind_of(request.method, request.path)
+        try:
+            targets = self._targets(request, kind)
+        except DataverseError as error:
+            return self._count(kind, ODataResponse.refused(error))
+        return self._count(kind, self._answer(request, kind, targets))
+
+    async def _run_batch(self, request: ODataRequest) -> ODataResponse:
+        if request.in_batch:
+            raise Refusal.PAYLOAD(set="$batch", detail="A batch must not hold another batch.")
+        if request.method != "POST":
+            raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
+        await _pass_time(self._dataverse.costs.before("batch", 0, in_batch=False))
+        return await self._batches.run(request)
+
+    def _targets(self, request: ODataRequest, kind: str) -> list[dict[str, Any]] | None:
+        if kind not in BULK_KINDS:
+            return None
+        resource = parse_path(request.path)
+        return read_targets(request, self._dataverse.set_named(resource.set_name), resource)
+
+    def _answer(self, request: ODataRequest, kind: str, targets: list[dict[str, Any]] | None) -> ODataResponse:
+        try:
+            resource = parse_path(request.path)
+            if targets is None:
+                return self._dispatch(request, resource)
+            rows = self._dataverse.set_named(resource.set_name)
+            return write_targets(self._dataverse, request, rows, kind, targets)
         except DataverseError as error:
             return ODataResponse.refused(error)
+
+    def _count(self, kind: str, response: ODataResponse) -> ODataResponse:
+        self._statistics.operation(kind, response.rows)
+        return response
 
     def _dispatch(self, request: ODataRequest, resource: Resource) -> ODataResponse:
         match resource.set_name:
@@ -80,3 +133,8 @@ class ODataService:
             case (("PUT" | "DELETE"), 1):
                 return change_property(self._dataverse, request, rows, resource)
         raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
+
+
+async def _pass_time(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
