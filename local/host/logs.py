@@ -24,6 +24,7 @@ _SECRET = re.compile(r"(?i)\b(SharedAccessKey|SharedAccessSignature|AccountKey|s
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f\x85\u2028\u2029]")
 _HOST = "local.host"
 _WORKER = "azure.functions"
+_LIBRARIES = ("azure", "asyncio", "aiohttp")
 
 _running: dict[str, str] = {}
 
@@ -91,8 +92,8 @@ class _LevelFilter(logging.Filter):
         else:
             category = f"function.{function}.user" if function else ""
         by_function, by_name = self._level(category), self._level(record.name.lower())
-        if by_name is None and record.name.startswith(_WORKER):
-            by_name = logging.WARNING  # the worker's own chatter, which Azure keeps out of the app's log
+        if by_name is None and (record.name.startswith(_WORKER) or (not function and record.name.startswith(_LIBRARIES))):
+            by_name = logging.WARNING  # chatter of the worker and of the host's own libraries
         wanted = [level for level in (by_function, by_name) if level is not None]
         return record.levelno >= (max(wanted) if wanted else self._default)
 

@@ -19,7 +19,7 @@ from local.host.messages import batch, single
 
 _logger = logging.getLogger(__name__)
 _IDLE_SECONDS = 0.5  # how long a stop or a settlement may have to wait for a receive that finds nothing
-_BACK_OFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0)
+_BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
 
 
 class QueueListener:

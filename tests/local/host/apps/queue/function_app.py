@@ -1,0 +1,69 @@
+"""Queue functions that remember what they were given and do what the body says."""
+
+import asyncio
+import json
+import time
+from typing import Any, List  # noqa: UP035 - the runtime refuses list[...]
+
+import azure.functions as func
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+blueprint = func.Blueprint()
+seen: list[dict[str, Any]] = []
+
+
+def _describe(message: func.ServiceBusMessage) -> dict[str, Any]:
+    return {
+        "body": message.get_body().decode(errors="replace"),
+        "id": message.message_id,
+        "correlation": message.correlation_id,
+        "subject": message.subject,
+        "delivery": message.delivery_count,
+        "sequence": message.sequence_number,
+        "properties": message.application_properties,
+        "enqueued": message.enqueued_time_utc.isoformat() if message.enqueued_time_utc else None,
+        "expires": message.expires_at_utc.isoformat() if message.expires_at_utc else None,
+        "content_type": message.content_type,
+    }
+
+
+async def _obey(body: str) -> None:
+    """Do what a body asks for: `fail`, `block 2` (stall the worker's loop), `sleep 2`."""
+    verb, _, seconds = body.partition(" ")
+    match verb:
+        case "fail":
+            raise RuntimeError("told to fail")
+        case "block":
+            time.sleep(float(seconds))  # noqa: ASYNC251 - the point of it
+        case "sleep":
+            await asyncio.sleep(float(seconds))
+
+
+@blueprint.service_bus_queue_trigger(
+    arg_name="messages", queue_name="%BATCH_QUEUE%", connection="Bus", cardinality="MANY"
+)
+async def many(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - see the import
+    """One batch."""
+    seen.append({"function": "many", "messages": [_describe(message) for message in messages]})
+    for message in messages:
+        await _obey(message.get_body().decode())
+
+
+@blueprint.service_bus_queue_trigger(arg_name="message", queue_name="singles", connection="Bus")
+async def one(message: func.ServiceBusMessage) -> None:
+    """One message."""
+    entry = {"function": "one", "messages": [_describe(message)], "done": False}
+    seen.append(entry)
+    await _obey(message.get_body().decode())
+    entry["done"] = True
+
+
+@blueprint.route("seen")
+def report(req: func.HttpRequest) -> func.HttpResponse:
+    """What the functions were given since the last question."""
+    taken = list(seen)
+    seen.clear()
+    return func.HttpResponse(json.dumps(taken), mimetype="application/json")
+
+
+app.register_functions(blueprint)
