@@ -1,5 +1,7 @@
 """Messages about assets become writes on the side that lacks them."""
 
+from typing import List  # noqa: UP035  # the worker refuses list[...] as a binding's type
+
 import azure.functions as func
 
 from shared.wiring import wiring
@@ -11,6 +13,6 @@ blueprint = func.Blueprint()
 @blueprint.service_bus_queue_trigger(
     arg_name="messages", queue_name="assets", connection="ServiceBusConnection", cardinality=func.Cardinality.MANY
 )
-async def assets(messages: list[func.ServiceBusMessage]) -> None:
+async def assets(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
     await wiring.sync.handle("asset", [message.get_body() for message in messages])
