@@ -23,25 +23,13 @@ _CHUNK = 4096
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m local.servicebus", description="An embedded message broker."
-    )
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--port", type=int, default=5672, help="the AMQP port, 0 for a free one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--queue", action="append", default=[], metavar="NAME", help="a queue with default settings"
-    )
-    parser.add_argument(
-        "--config", type=Path, help="a JSON list of queues: name and settings; durations in seconds"
-    )
+    parser = argparse.ArgumentParser(prog="python -m local.servicebus", description="An embedded message broker.")
+    parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=5672, help="the AMQP port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--queue", action="append", default=[], metavar="NAME", help="a queue with default settings")
+    parser.add_argument("--config", type=Path, help="a JSON list of queues: name and settings; durations in seconds")
     parser.add_argument("--admin-port", type=int, help="also serve GET /counts over HTTP, 0 for a free port")
-    parser.add_argument(
-        "--exit-with-stdin", action="store_true", help="end when stdin ends, that is, with the parent"
-    )
+    parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends, that is, with the parent")
     return parser
 
 
@@ -58,12 +46,8 @@ def read_queues(config: Path | None, names: list[str]) -> list[QueueSettings]:
         except OSError as error:
             raise ValueError(f"{config} cannot be read ({error.strerror}). Name an existing file.") from error
         except ValidationError as error:
-            problems = "; ".join(
-                f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()
-            )
-            raise ValueError(
-                f'{config} is not a list of queues such as [{{"name": "assets"}}]: {problems}.'
-            ) from error
+            problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+            raise ValueError(f'{config} is not a list of queues such as [{{"name": "assets"}}]: {problems}.') from error
     queues += [QueueSettings(name) for name in names]
     if not queues:
         raise ValueError("There is no queue to serve. Name one with --queue, or a file with --config.")

@@ -40,9 +40,7 @@ async def serve_admin(broker: Broker, port: int) -> AsyncIterator[str]:
     Raises:
         OSError: the port is taken.
     """
-    config = uvicorn.Config(
-        admin_app(broker), log_level="warning", lifespan="off", timeout_graceful_shutdown=1
-    )
+    config = uvicorn.Config(admin_app(broker), log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
     server = _Server(config)
     with socket.create_server((broker.host, port)) as listener:
         task = asyncio.create_task(server.serve([listener]))

@@ -150,9 +150,7 @@ class Connection(asyncio.Protocol):
 
     def reply(self, node: str, reply_to: object, payload: bytes) -> None:
         """Answer a request on the link that the client attached to `node` for it, if there is one."""
-        links = [
-            link for session in self._sessions.values() for link in session.reply_links() if link.node == node
-        ]
+        links = [link for session in self._sessions.values() for link in session.reply_links() if link.node == node]
         named = [link for link in links if link.target == reply_to]
         for link in (named or links)[-1:]:
             link.reply(payload)
@@ -327,9 +325,7 @@ class Connection(asyncio.Protocol):
 
     def _on_begin(self, channel: int, frame: Begin) -> None:
         if channel > _CHANNEL_MAX or channel in self._sessions:
-            raise ConnectionFailure(
-                "amqp:not-allowed", f"Channel {channel} is in use or above {_CHANNEL_MAX}."
-            )
+            raise ConnectionFailure("amqp:not-allowed", f"Channel {channel} is in use or above {_CHANNEL_MAX}.")
         self._sessions[channel] = Session(self, channel, frame)
 
     def _beat(self, seconds: float) -> None:

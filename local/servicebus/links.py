@@ -30,9 +30,7 @@ type OnMessage = Callable[[int, bytes], Described]
 class IncomingLink:
     """Receives what a client sends, grants credit, and answers each message with an outcome."""
 
-    def __init__(
-        self, session: Session, attach: Attach, max_message_bytes: int, on_message: OnMessage
-    ) -> None:
+    def __init__(self, session: Session, attach: Attach, max_message_bytes: int, on_message: OnMessage) -> None:
         self.handle = attach.handle
         self._session = session
         self._on_message = on_message
@@ -63,9 +61,7 @@ class IncomingLink:
         """
         if self._first is None:
             if self._credit <= 0:
-                raise LinkFailure(
-                    "amqp:link:transfer-limit-exceeded", "A message was sent without link credit."
-                )
+                raise LinkFailure("amqp:link:transfer-limit-exceeded", "A message was sent without link credit.")
             self._first = transfer
         self._size += len(payload)
         self._session.connection.hold(len(payload))
@@ -151,9 +147,7 @@ class ReplyLink(OutgoingLink):
         """Send the replies that waited."""
         while self._waiting and self.credit > 0 and not self._session.blocked:
             self._use_credit()
-            self._session.send_transfer(
-                self, self._delivery_count.to_bytes(4), self._waiting.popleft(), settled=True
-            )
+            self._session.send_transfer(self, self._delivery_count.to_bytes(4), self._waiting.popleft(), settled=True)
         if self._drain and not self._waiting and self.credit > 0:
             self._delivery_count = (self._delivery_count + self.credit) % _MODULUS
             self.credit = 0

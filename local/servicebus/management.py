@@ -49,9 +49,7 @@ def respond(outlet: Outlet, request: Message) -> Response:
     name = operation.removeprefix(_PREFIX) if isinstance(operation, str) else ""
     run = _OPERATIONS.get(name)
     if run is None:
-        return Response(
-            501, f"The operation {name[:100]!r} is not supported by this broker.", "amqp:not-implemented"
-        )
+        return Response(501, f"The operation {name[:100]!r} is not supported by this broker.", "amqp:not-implemented")
     try:
         return run(outlet.queue, _arguments(request))
     except QueueError as error:

@@ -27,9 +27,7 @@ class Node(NamedTuple):
 class Namespace:
     """The queues of a broker."""
 
-    def __init__(
-        self, queues: Iterable[QueueSettings], clock: Callable[[], datetime], faults: Faults
-    ) -> None:
+    def __init__(self, queues: Iterable[QueueSettings], clock: Callable[[], datetime], faults: Faults) -> None:
         self.entities: dict[str, Entity] = {}
         self.faults = faults
         for settings in queues:

@@ -113,9 +113,7 @@ class Queue[T]:
     def peek(self, from_sequence_number: int = 0, limit: int = 1) -> list[Entry[T]]:
         """Look at messages in any state, by ascending number. The entries are live: only read them."""
         self.advance()
-        numbers = heapq.nsmallest(
-            limit, (number for number in self._entries if number >= from_sequence_number)
-        )
+        numbers = heapq.nsmallest(limit, (number for number in self._entries if number >= from_sequence_number))
         return [self._entries[number] for number in numbers]
 
     # Settling; each raises LockLostError unless the token's lock is still held
@@ -265,9 +263,7 @@ class Queue[T]:
         self._expiries.discard(number)
 
     def _activate(self, entry: Entry[T], now: datetime) -> None:
-        lives = [
-            life for life in (entry.submission.time_to_live, self.settings.time_to_live) if life is not None
-        ]
+        lives = [life for life in (entry.submission.time_to_live, self.settings.time_to_live) if life is not None]
         if lives:
             try:
                 entry.expires_at = now + min(lives)

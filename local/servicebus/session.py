@@ -211,9 +211,7 @@ class Session:
         self._next_incoming_id = (self._next_incoming_id + 1) % _MODULUS
         self._incoming_window -= 1
         if self._incoming_window < 0:
-            raise SessionFailure(
-                "amqp:session:window-violation", "More was sent than the session's window allows."
-            )
+            raise SessionFailure("amqp:session:window-violation", "More was sent than the session's window allows.")
         if self._incoming_window <= _WINDOW // 2:
             self._incoming_window = _WINDOW
             self.send_flow()
@@ -226,9 +224,7 @@ class Session:
                 del self._incoming[transfer.handle]
                 self._detach(transfer.handle, failure)
         elif transfer.handle not in self._detached:
-            raise SessionFailure(
-                "amqp:session:unattached-handle", f"No link is attached as {transfer.handle}."
-            )
+            raise SessionFailure("amqp:session:unattached-handle", f"No link is attached as {transfer.handle}.")
 
     def _on_disposition(self, disposition: Disposition) -> None:
         if not disposition.role or disposition.state is None:
@@ -252,9 +248,7 @@ class Session:
         outgoing = self._outgoing.pop(handle, None)
         if isinstance(outgoing, QueueLink):
             outgoing.close()
-            self._unsettled = {
-                key: each for key, each in self._unsettled.items() if each.link is not outgoing
-            }
+            self._unsettled = {key: each for key, each in self._unsettled.items() if each.link is not outgoing}
         if incoming is not None or outgoing is not None:
             self._send(Detach(handle, closed=detach.closed))
 
@@ -283,13 +277,9 @@ class Session:
         for key, (link, token) in found.items():
             refusal = link.settle(token, outcome)
             if not disposition.settled:
-                self.send_disposition(
-                    role=False, first=UInt(key), state=refused(refusal) if refusal else confirmed
-                )
+                self.send_disposition(role=False, first=UInt(key), state=refused(refusal) if refusal else confirmed)
         if not found and not disposition.settled:
-            self.send_disposition(
-                role=False, first=disposition.first, last=disposition.last, state=lock_lost()
-            )
+            self.send_disposition(role=False, first=disposition.first, last=disposition.last, state=lock_lost())
         if found and not self.blocked:
             self.wake()
 
@@ -338,9 +328,7 @@ class Session:
             )
         )
 
-    def send_disposition(
-        self, *, role: bool, first: UInt, state: Described, last: UInt | None = None
-    ) -> None:
+    def send_disposition(self, *, role: bool, first: UInt, state: Described, last: UInt | None = None) -> None:
         """Settle deliveries with `state`."""
         self._send(Disposition(role, first, last if last is not None else first, settled=True, state=state))
 

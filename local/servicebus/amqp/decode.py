@@ -83,9 +83,7 @@ def _variable(form: str, convert: Callable[[bytes], Any]) -> _Reader:
         start = position + width
         end = start + unpack(data, position)[0]
         if end > len(data):
-            raise CodecError(
-                f"A value of {end - start} bytes starts {len(data) - start} bytes before the end."
-            )
+            raise CodecError(f"A value of {end - start} bytes starts {len(data) - start} bytes before the end.")
         return convert(data[start:end]), end
 
     return read

@@ -27,9 +27,7 @@ class Frame(NamedTuple):
     payload: bytes
 
 
-def to_frame(
-    performative: Performative | None, channel: int = 0, payload: bytes = b"", kind: int = AMQP_TYPE
-) -> bytes:
+def to_frame(performative: Performative | None, channel: int = 0, payload: bytes = b"", kind: int = AMQP_TYPE) -> bytes:
     """The bytes of a frame; without a performative an empty one, which keeps a connection alive."""
     body = to_bytes(performative) if performative is not None else b""
     return _HEADER.pack(HEADER_BYTES + len(body) + len(payload), _MIN_OFFSET, kind, channel) + body + payload

@@ -214,11 +214,7 @@ def from_value(value: object) -> Performative:
     if not isinstance(value, Described) or not isinstance(value.value, list):
         raise CodecError("A frame's body must be a described list.")
     code = value.descriptor
-    kind = (
-        _CODES.get(_NAMES.get(code, -1) if isinstance(code, str) else code)
-        if isinstance(code, (int, str))
-        else None
-    )
+    kind = _CODES.get(_NAMES.get(code, -1) if isinstance(code, str) else code) if isinstance(code, (int, str)) else None
     if kind is None:
         raise CodecError("A frame's body has an unknown descriptor.")
     fields, types = value.value, _TYPES[kind]
