@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import copy
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from django.conf import settings as django_settings
+from django.core.asgi import get_asgi_application
+from django.test import Client
+
+TOKEN = "first-token-of-the-tests"
+OLD_TOKEN = "token-that-is-being-replaced"
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    # A file, because threads and the web server open connections of their own.
+    path = tmp_path_factory.mktemp("cmms") / "test.sqlite3"
+    django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(path)
+
+
+@pytest.fixture(autouse=True)
+def configuration(settings: Any) -> dict[str, Any]:
+    """The demo's setting with tokens; a test that changes it assigns it again through `settings`."""
+    changed = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
+    changed["TOKENS"] = [TOKEN, OLD_TOKEN]
+    settings.INTEGRACION_DYNAMICS = changed
+    return changed
+
+
+@pytest.fixture
+def api(db: None) -> Client:
+    return Client(headers={"Authorization": f"Bearer {TOKEN}"})
+
+
+@pytest.fixture
+def server(transactional_db: None) -> Iterator[httpx.Client]:
+    """The demo on a real port, with the integration's token."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    running = uvicorn.Server(
+        uvicorn.Config(
+            get_asgi_application(), log_level="error", lifespan="off", ws="none", timeout_graceful_shutdown=1
+        )
+    )
+    thread = threading.Thread(target=running.run, kwargs={"sockets": [listener]})
+    thread.start()
+    while not running.started:
+        time.sleep(0.01)
+    port = listener.getsockname()[1]
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}
+    ) as client:
+        yield client
+    running.should_exit = True
+    thread.join()
+    listener.close()

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.core import checks
+from django.core.management import call_command
+
+from integracion_dynamics.checks import check_configuration
+from integracion_dynamics.config import current, parse
+
+
+def test_the_demo_and_its_migrations_are_in_order(db: None) -> None:
+    assert [check for check in checks.run_checks() if check.level >= checks.ERROR] == []
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)
+
+
+def _asset(options: dict[str, Any]) -> dict[str, Any]:
+    asset: dict[str, Any] = options["ENTITIES"]["activos"]
+    return asset
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda o: o.update(ENTITIES={}), "['ENTITIES'] is missing or empty"),
+        (lambda o: o.update(ENTITY={}), "unknown entry 'ENTITY'"),
+        (lambda o: o["ENTITIES"].update({"Bad name": _asset(o)}), "cannot stand in an address"),
+        (lambda o: o["ENTITIES"].update(activos=1), "is not a dictionary"),
+        (lambda o: _asset(o).pop("QUEUE"), "['activos']['QUEUE'] is missing"),
+        (lambda o: _asset(o).update(CAMPOS={}), "['activos'] has an unknown entry 'CAMPOS'"),
+        (lambda o: _asset(o).update(MODEL="inventario.Nada"), "names no model: 'inventario.Nada'"),
+        (lambda o: _asset(o).update(MODEL="nonsense"), "names no model: 'nonsense'"),
+        (lambda o: _asset(o).update(FIELDS=[]), "does not map names to names"),
+        (lambda o: _asset(o)["FIELDS"].update(valor_libros="absent"), "Activo has no column 'absent'"),
+        (lambda o: _asset(o)["FIELDS"].pop("codigo_interno"), "does not contain the key 'codigo_interno'"),
+        (lambda o: _asset(o).update(KEY="nombre"), "not a unique text column"),
+        (lambda o: o.update(TOKENS="one"), "is not a list of texts"),
+        (lambda o: o.update(TOKENS=["x" * 30, ""]), "empty token or an unresolved reference"),
+        (lambda o: o.update(TOKENS=["@Microsoft.KeyVault(x)"]), "empty token or an unresolved reference"),
+        (lambda o: o.update(TOKENS=["contraseña-con-eñes-y-más"]), "other than plain characters"),
+        (lambda o: o.update(PAGE_LIMIT=0), "is not a number from 1 to 5000"),
+        (lambda o: o.update(SERVICE_BUS={"CONNECTION_STRING": "oops"}), "is not a connection string"),
+        (
+            lambda o: o.update(SERVICE_BUS={"CONNECTION_STRING": "Endpoint=sb://x", "NAMESPACE": "x"}),
+            "and NAMESPACE",
+        ),
+        (lambda o: o.update(SERVICE_BUS={"NAMESPACE": "x", "CERTIFICATE_PATH": "c.pem"}), "but not both ids"),
+        (lambda o: o.update(SERVICE_BUS={"NAMESPACE": 5}), "is not a dictionary of texts"),
+    ],
+)
+def test_each_fault_of_the_setting_is_an_error_that_says_where_and_what_to_do(
+    configuration: dict[str, Any], settings: Any, change: Any, expected: str
+) -> None:
+    change(configuration)
+    settings.INTEGRACION_DYNAMICS = configuration
+    errors = [found for found in check_configuration() if found.level == checks.ERROR]
+    assert expected in " ".join(error.msg for error in errors)
+    assert all(error.hint and "INTEGRACION_DYNAMICS" in error.msg for error in errors)
+
+
+def test_a_setting_that_is_no_dictionary_is_one_error() -> None:
+    configuration, problems = parse("activos")
+    assert configuration is None
+    assert [problem.id for problem in problems] == ["E001"]
+
+
+def test_missing_tokens_and_bus_are_warnings_because_the_cmms_itself_still_works(
+    configuration: dict[str, Any],
+) -> None:
+    _, problems = parse({"ENTITIES": configuration["ENTITIES"]})
+    assert [(problem.id, problem.warning) for problem in problems] == [("W001", True), ("W002", True)]
+
+
+def test_a_field_that_the_host_lacks_is_simply_left_out(configuration: dict[str, Any], settings: Any) -> None:
+    del _asset(configuration)["FIELDS"]["valor_libros"]
+    settings.INTEGRACION_DYNAMICS = configuration
+    assert "valor_libros" not in current().entities["activos"].fields
+
+
+def test_secrets_do_not_stand_in_a_repr(configuration: dict[str, Any]) -> None:
+    secret = "Endpoint=sb://x.servicebus.windows.net;SharedAccessKeyName=n;SharedAccessKey=hush"
+    parsed, _ = parse({**configuration, "SERVICE_BUS": {"CONNECTION_STRING": secret}})
+    assert parsed is not None
+    assert "hush" not in repr(parsed)
+    assert configuration["TOKENS"][0] not in repr(parsed)
