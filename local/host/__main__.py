@@ -6,6 +6,7 @@ import logging
 import os
 import secrets
 import sys
+import time
 from pathlib import Path
 
 from local.host.errors import StartError
@@ -20,13 +21,9 @@ def main() -> int:
         prog="python -m local.host", description="Run an Azure Functions app on this machine."
     )
     parser.add_argument("--app", type=Path, required=True, help="folder of function_app.py and host.json")
-    parser.add_argument(
-        "--port", type=int, default=7071, help="HTTP port; 0 takes a free one (default: 7071)"
-    )
+    parser.add_argument("--port", type=int, default=7071, help="HTTP port; 0 takes a free one (default: 7071)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument(
-        "--settings", type=Path, help="a local.settings.json; the environment wins over its Values"
-    )
+    parser.add_argument("--settings", type=Path, help="a local.settings.json; the environment wins over its Values")
     parser.add_argument("--log-json", action="store_true", help="write the log as JSON lines")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     arguments = parser.parse_args()
@@ -51,6 +48,8 @@ def _options(arguments: argparse.Namespace) -> Options:
     if not app_dir.is_dir():
         raise StartError(f"{app_dir} is not a folder. Point --app at the folder of function_app.py.")
     os.chdir(app_dir)  # as Azure does
+    os.environ["TZ"] = "UTC"  # as Azure does, whatever the zone of this machine
+    time.tzset()
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
     function_key, master_key = (

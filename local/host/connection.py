@@ -36,8 +36,8 @@ def _by_connection_string(name: str, text: str, function: str) -> Connect:
         parse_connection_string(text)
     except ValueError:
         raise StartError(
-            f"Function '{function}': the setting {name} is not a Service Bus connection string. Write it as "
-            "Endpoint=sb://HOST/;SharedAccessKeyName=NAME;SharedAccessKey=KEY."
+            f"Function '{function}': the setting {name} is not a Service Bus connection string. It needs "
+            "Endpoint=sb://HOST/, SharedAccessKeyName and SharedAccessKey, with semicolons between them."
         ) from None  # the SDK's message may quote the string
 
     @asynccontextmanager

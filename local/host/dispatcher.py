@@ -80,9 +80,7 @@ class Dispatcher:
         self._idle.clear()
         start = time.perf_counter()
         with invocation_scope(function.name, invocation_id):
-            _logger.info(
-                "Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation_id
-            )
+            _logger.info("Executing 'Functions.%s' (Reason='%s', Id=%s)", function.name, reason, invocation_id)
             outcome = "Failed"
             try:
                 async with asyncio.timeout(self._timeout):

@@ -62,9 +62,7 @@ def describe(metadata: list[Any], route_prefix: str) -> list[Function]:
     functions = [_function(entry, route_prefix) for entry in metadata]
     for name, count in Counter(function.name.casefold() for function in functions).items():
         if count > 1:
-            raise StartError(
-                f"{count} functions are named '{name}' (case does not count). Rename all but one."
-            )
+            raise StartError(f"{count} functions are named '{name}' (case does not count). Rename all but one.")
     http = [(f, f.trigger) for f in functions if isinstance(f.trigger, HttpTrigger)]
     for position, (function, trigger) in enumerate(http):
         for other, rival in http[:position]:
@@ -95,9 +93,7 @@ def _function(metadata: Any, route_prefix: str) -> Function:
                     "Use HTTP, Service Bus queue and timer triggers, and an SDK for everything else."
                 )
     if trigger is None:
-        raise StartError(
-            f"Function '{metadata.name}' has no trigger. Give it one, for example @app.route(...)."
-        )
+        raise StartError(f"Function '{metadata.name}' has no trigger. Give it one, for example @app.route(...).")
     return Function(metadata.name, metadata.function_id, trigger)
 
 
@@ -133,7 +129,5 @@ def _timer(function: str, binding: dict[str, Any]) -> TimerTrigger:
     try:
         schedule = parse_schedule(text)
     except ValueError as error:
-        raise StartError(
-            f"Function '{function}': {error}. Correct its schedule or the setting it names."
-        ) from error
+        raise StartError(f"Function '{function}': {error}. Correct its schedule or the setting it names.") from error
     return TimerTrigger(binding["name"], schedule, run_on_startup=bool(binding.get("runOnStartup")))

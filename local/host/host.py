@@ -121,9 +121,7 @@ async def _serve_functions(
     return drained
 
 
-def _queue_listeners(
-    functions: list[Function], dispatcher: Dispatcher, host_json: HostJson
-) -> list["QueueListener"]:
+def _queue_listeners(functions: list[Function], dispatcher: Dispatcher, host_json: HostJson) -> list["QueueListener"]:
     queues = [(f, f.trigger) for f in functions if isinstance(f.trigger, QueueTrigger)]
     if not queues:
         return []

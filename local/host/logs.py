@@ -49,14 +49,10 @@ def set_up_logging(log_level: Mapping[str, str], *, as_json: bool) -> None:
     """
     unknown = sorted({level for level in log_level.values() if level.lower() not in _LEVELS})
     if unknown:
-        raise ValueError(
-            f"logging.logLevel has {', '.join(unknown)}; Azure knows {', '.join(_LEVELS).title()}"
-        )
+        raise ValueError(f"logging.logLevel has {', '.join(unknown)}; Azure knows {', '.join(_LEVELS).title()}")
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_JsonFormatter() if as_json else _TextFormatter())
-    handler.addFilter(
-        _LevelFilter({name.lower(): _LEVELS[level.lower()] for name, level in log_level.items()})
-    )
+    handler.addFilter(_LevelFilter({name.lower(): _LEVELS[level.lower()] for name, level in log_level.items()}))
     root = logging.getLogger()
     root.handlers = [handler]
     # Azure's worker drops debug records before they reach the host, unless this setting is on.
@@ -92,7 +88,9 @@ class _LevelFilter(logging.Filter):
         else:
             category = f"function.{function}.user" if function else ""
         by_function, by_name = self._level(category), self._level(record.name.lower())
-        if by_name is None and (record.name.startswith(_WORKER) or (not function and record.name.startswith(_LIBRARIES))):
+        if by_name is None and (
+            record.name.startswith(_WORKER) or (not function and record.name.startswith(_LIBRARIES))
+        ):
             by_name = logging.WARNING  # chatter of the worker and of the host's own libraries
         wanted = [level for level in (by_function, by_name) if level is not None]
         return record.levelno >= (max(wanted) if wanted else self._default)

@@ -51,9 +51,7 @@ def single(message: ServiceBusReceivedMessage, *, binary: bool) -> tuple[TypedDa
     return TypedData(string=text), _shadowed(metadata, text)
 
 
-def batch(
-    messages: Sequence[ServiceBusReceivedMessage], *, binary: bool
-) -> tuple[TypedData, dict[str, TypedData]]:
+def batch(messages: Sequence[ServiceBusReceivedMessage], *, binary: bool) -> tuple[TypedData, dict[str, TypedData]]:
     """Value and metadata for a function that takes a list of messages."""
     rows = [_properties(message) for message in messages]
     metadata = {f"{name}Array": _array(name, [row[name] for row in rows]) for name in rows[0]}

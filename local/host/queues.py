@@ -61,9 +61,7 @@ class QueueListener:
                 async with AsyncExitStack() as stack:
                     client = await stack.enter_async_context(self._connect())
                     receiver = await stack.enter_async_context(
-                        client.get_queue_receiver(
-                            self._trigger.queue, prefetch_count=self._options.prefetch_count
-                        )
+                        client.get_queue_receiver(self._trigger.queue, prefetch_count=self._options.prefetch_count)
                     )
                     failures = 0
                     self._report_connected()
@@ -92,9 +90,7 @@ class QueueListener:
     async def _receive_batch(self, receiver: ServiceBusReceiver) -> list[ServiceBusReceivedMessage]:
         """Up to a full batch; the first waits at most `maxBatchWaitTime` for `minMessageBatchSize`."""
         options, loop = self._options, asyncio.get_running_loop()
-        messages = await receiver.receive_messages(
-            options.max_message_batch_size, max_wait_time=_IDLE_SECONDS
-        )
+        messages = await receiver.receive_messages(options.max_message_batch_size, max_wait_time=_IDLE_SECONDS)
         deadline = loop.time() + options.max_batch_wait_time.total_seconds()
         while messages and len(messages) < options.min_message_batch_size and not self._stopping.is_set():
             if (left := deadline - loop.time()) <= 0:

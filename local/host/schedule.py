@@ -9,9 +9,7 @@ from cronsim import CronSim, CronSimError
 from local.host.timespan import parse_timespan
 
 # NCRONTAB has no L, W, ? and #, which the cron library would take.
-_FIELDS = re.compile(
-    r"(?:[\d*,/-]|(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT))+"
-)
+_FIELDS = re.compile(r"(?:[\d*,/-]|(?i:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC|SUN|MON|TUE|WED|THU|FRI|SAT))+")
 
 
 @dataclass(frozen=True)

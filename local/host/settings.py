@@ -27,9 +27,7 @@ def load_local_settings(path: Path) -> None:
         raise StartError(f"The settings file {path} is not JSON ({error}). Correct it.") from error
     values = document.get("Values", {}) if isinstance(document, dict) else None
     if not isinstance(values, dict):
-        raise StartError(
-            f'The settings file {path} needs the form {{"Values": {{"NAME": "text"}}}}. Correct it.'
-        )
+        raise StartError(f'The settings file {path} needs the form {{"Values": {{"NAME": "text"}}}}. Correct it.')
     if document.get("IsEncrypted"):
         raise StartError(f"The settings file {path} is encrypted. Decrypt it with 'func settings decrypt'.")
     for name, value in values.items():

@@ -33,9 +33,7 @@ class Keys:
         """Whether the request may call what asks for `level`: anonymous, function or admin."""
         if level == "anonymous":
             return True
-        given = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode(
-            errors="replace"
-        )
+        given = (request.headers.get("x-functions-key") or request.query.get("code") or "").encode(errors="replace")
         return hmac.compare_digest(given, self._master) or (
             level == "function" and hmac.compare_digest(given, self._function)
         )
@@ -64,9 +62,7 @@ class HttpListener:
                 return await self._invoke(function, request, dict(parameters))
         return _empty(404)
 
-    async def _invoke(
-        self, function: Function, request: web.Request, parameters: dict[str, str]
-    ) -> web.StreamResponse:
+    async def _invoke(self, function: Function, request: web.Request, parameters: dict[str, str]) -> web.StreamResponse:
         headers = _headers(request)
         if headers is None:
             return _empty(400)
@@ -75,9 +71,7 @@ class HttpListener:
         body = await request.read()
         if body and request.content_length is None:
             # ToRpcHttp of the real host reads a body only where ContentLength > 0.
-            _logger.warning(
-                "A chunked request to %s loses its body, as in Azure: send Content-Length", function.name
-            )
+            _logger.warning("A chunked request to %s loses its body, as in Azure: send Content-Length", function.name)
             body = b""
         http = RpcHttp(
             method=request.method,
@@ -136,9 +130,7 @@ def _response(result: TypedData | None) -> web.Response:
     if result.kind != "http":
         body = result.value if isinstance(result.value, bytes) else str(result.value).encode()
         content_type = "application/json" if result.kind == "json" else "text/plain"
-        return web.Response(
-            body=body, headers={"Content-Type": f"{content_type}; charset=utf-8", "Server": "Kestrel"}
-        )
+        return web.Response(body=body, headers={"Content-Type": f"{content_type}; charset=utf-8", "Server": "Kestrel"})
     http: RpcHttp = result.value
     status = int(http.status_code)
     if not 200 <= status <= 599:  # noqa: PLR2004 - the final statuses of HTTP

@@ -54,9 +54,7 @@ class Worker:
         """
         script = self._app_dir / "function_app.py"
         if not script.is_file():
-            raise StartError(
-                f"{script} does not exist. Point --app at the folder that has the function_app.py."
-            )
+            raise StartError(f"{script} does not exist. Point --app at the folder that has the function_app.py.")
         return await asyncio.wrap_future(self._submit(self._index(script)))
 
     async def invoke(

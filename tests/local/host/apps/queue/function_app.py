@@ -27,9 +27,11 @@ def _describe(message: func.ServiceBusMessage) -> dict[str, Any]:
     }
 
 
-async def _obey(body: str) -> None:
-    """Do what a body asks for: `fail`, `block 2` (stall the worker's loop), `sleep 2`."""
-    verb, _, seconds = body.partition(" ")
+async def _obey(message: func.ServiceBusMessage) -> None:
+    """Do what a body asks for: `fail` always; `block 2` (stall the worker's loop) and `sleep 2` the first time."""
+    verb, _, seconds = message.get_body().decode().partition(" ")
+    if verb != "fail" and message.delivery_count != 1:
+        return
     match verb:
         case "fail":
             raise RuntimeError("told to fail")
@@ -46,7 +48,7 @@ async def many(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 -
     """One batch."""
     seen.append({"function": "many", "messages": [_describe(message) for message in messages]})
     for message in messages:
-        await _obey(message.get_body().decode())
+        await _obey(message)
 
 
 @blueprint.service_bus_queue_trigger(arg_name="message", queue_name="singles", connection="Bus")
@@ -54,7 +56,7 @@ async def one(message: func.ServiceBusMessage) -> None:
     """One message."""
     entry = {"function": "one", "messages": [_describe(message)], "done": False}
     seen.append(entry)
-    await _obey(message.get_body().decode())
+    await _obey(message)
     entry["done"] = True
 
 

@@ -70,9 +70,7 @@ def answer(req: func.HttpRequest) -> func.HttpResponse:
         case "empty":
             return func.HttpResponse(status_code=204)
         case "teapot":
-            return func.HttpResponse(
-                b"\x00\xff", status_code=418, headers={"X-Kind": "teapot", "Content-Length": "99"}
-            )
+            return func.HttpResponse(b"\x00\xff", status_code=418, headers={"X-Kind": "teapot", "Content-Length": "99"})
         case "cookies":
             response = func.HttpResponse("ok")
             response.headers.add("Set-Cookie", "a=1; Path=/; HttpOnly; Max-Age=60")
