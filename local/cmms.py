@@ -1,6 +1,7 @@
 """The demo CMMS: migrates its database and serves it. Its relay is a process of its own."""
 
 import argparse
+
 import django
 from django.core.management import call_command
 

@@ -24,8 +24,7 @@ def main(port: _Port = _port) -> None:
 def connect() -> ServiceBusClient:
     """A client for the local broker."""
     return ServiceBusClient.from_connection_string(
-        f"Endpoint=sb://localhost:{_port};SharedAccessKeyName=local;SharedAccessKey=local;"
-        "UseDevelopmentEmulator=true;",
+        f"Endpoint=sb://localhost:{_port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;",
         retry_total=0,
     )
 
@@ -45,9 +44,7 @@ def send(
         raise typer.BadParameter(f"TYPE {kind} is not one of the contract's, such as energy.asset.upserted")
     with_time = Event.model_validate(event.model_dump() | {"time": _now()})
     with connect() as client, client.get_queue_sender(queue.name) as sender:
-        sender.send_messages(
-            ServiceBusMessage(with_time.to_json(), message_id=event.id, content_type=CONTENT_TYPE)
-        )
+        sender.send_messages(ServiceBusMessage(with_time.to_json(), message_id=event.id, content_type=CONTENT_TYPE))
     typer.echo(f"{queue.name}: sent {event.id}")
 
 

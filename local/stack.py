@@ -184,8 +184,12 @@ class Stack:
         common = {**os.environ, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
         self._run(
             "servicebus",
-            ["local.servicebus", "--port", str(ports.servicebus), "--admin-port", str(ports.servicebus_admin)]
-            + ["--config", str(self._write("queues.json", _queues()))],
+            [
+                "local.servicebus",
+                *("--port", str(ports.servicebus)),
+                *("--admin-port", str(ports.servicebus_admin)),
+                *("--config", str(self._write("queues.json", _queues()))),
+            ],
             common,
         )
         self._run(

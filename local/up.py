@@ -65,7 +65,7 @@ def describe(console: Console, stack: Stack, *, one_way: bool) -> None:
     console.print(table)
     examples = _one_way_examples(stack) if one_way else _examples(stack)
     for title, lines in examples:
-        console.print(f"\n# {title}", style="bold")
+        console.print(f"\n# {title}", style="bold", soft_wrap=True)
         for line in lines:
             # Not by rich: it would wrap a line that is meant to be pasted.
             print(line)  # noqa: T201
@@ -83,21 +83,26 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
         (
             "Edit its book value in Dynamics, as a person; the native webhook brings it to the CMMS",
             [
-                _dynamics_patch(stack, "msdyn_customerassets(msdyn_assetnumber='0001')", "msdyn_currentbookvalue", 999.9),
+                _dynamics_patch(
+                    stack, "msdyn_customerassets(msdyn_assetnumber='0001')", "msdyn_currentbookvalue", 999.9
+                ),
                 f"curl -s {stack.cmms_url}/demo/activos/0001/",
             ],
         ),
         ("Send a signed webhook, in the form of the customer's document", _signed(stack)),
         ("Drop a message on a queue: look at this asset again", [_drop(stack, "sync.asset.dirty", '{"key": "0001"}')]),
-        ("Drop a message that is wrong, and see it parked with its reason", [
-            _drop(stack, "energy.asset.upserted", '{"fields": {}}'),
-            f".venv/bin/python -m local.messages --port {stack.ports.servicebus} peek parked",
-        ]),
+        (
+            "Drop a message that is wrong, and see it parked with its reason",
+            [
+                _drop(stack, "energy.asset.upserted", '{"fields": {}}'),
+                f".venv/bin/python -m local.messages --port {stack.ports.servicebus} peek parked",
+            ],
+        ),
         (
             "Look for drift now instead of every 15 minutes",
             [
                 f"curl -s -X POST {stack.host_url}/admin/functions/reconcile -H 'Content-Type: application/json'"
-                f" -H 'x-functions-key: {stack.keys.master}' -d '{{}}'"
+                f" -H 'x-functions-key: {stack.keys.master}' -d '{{\"input\": \"\"}}'"
             ],
         ),
     ]

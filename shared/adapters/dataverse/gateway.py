@@ -53,11 +53,13 @@ class DataverseGateway:
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
         """The rows that exist, by id."""
-        return {row.id: row for row in await self._filtered(entity, entity.id, list(ids))}
+        return {row.id: row for row in await self._filtered(entity, entity.id, list(ids), guids=True)}
 
-    async def _filtered(self, entity: EntityMapping, column: str, values: Sequence[str]) -> list[DynamicsRecord]:
+    async def _filtered(
+        self, entity: EntityMapping, column: str, values: Sequence[str], *, guids: bool = False
+    ) -> list[DynamicsRecord]:
         rows: list[DynamicsRecord] = []
-        for _, condition in in_filters(column, values):
+        for _, condition in in_filters(column, values, guids=guids):
             params = {"$select": ",".join(entity.select), "$filter": condition}
             async for page in self._pages(entity, params):
                 rows.extend(page)

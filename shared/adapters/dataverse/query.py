@@ -14,7 +14,7 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def in_filters(column: str, values: Sequence[str]) -> Iterator[tuple[list[str], str]]:
+def in_filters(column: str, values: Sequence[str], *, guids: bool = False) -> Iterator[tuple[list[str], str]]:
     """Split values into chunks and give each with its `$filter`.
 
     `In` takes its values as JSON-like strings in single quotes; see
@@ -25,16 +25,17 @@ def in_filters(column: str, values: Sequence[str]) -> Iterator[tuple[list[str], 
     for value in values:
         cost = len(quote(literal(value) + ","))
         if chunk and (size + cost > FILTER_BYTES or len(chunk) >= CHUNK):
-            yield chunk, _in(column, chunk)
+            yield chunk, _in(column, chunk, guids=guids)
             chunk, size = [], 0
         chunk.append(value)
         size += cost
     if chunk:
-        yield chunk, _in(column, chunk)
+        yield chunk, _in(column, chunk, guids=guids)
 
 
-def _in(column: str, values: Sequence[str]) -> str:
+def _in(column: str, values: Sequence[str], *, guids: bool) -> str:
     if len(values) == 1:
-        return f"{column} eq {literal(values[0])}"
+        # A GUID is no string in OData; within In every value is written as one.
+        return f"{column} eq {values[0] if guids else literal(values[0])}"
     listed = ",".join(literal(value) for value in values)
     return f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{listed}])"

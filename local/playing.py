@@ -1,0 +1,227 @@
+"""What the demo's scenes can do to a running stack, and how they wait and check."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Final, Self
+from uuid import uuid4
+
+import httpx
+from azure.servicebus import ServiceBusClient, ServiceBusMessage
+
+from local.stack import Stack
+from shared.adapters.ledger import SqliteLedger
+from shared.domain.events import CONTENT_TYPE
+from shared.domain.ledger import Entry
+
+PATIENCE: Final = 20.0
+# By this header a Dynamics user writes without the asynchronous steps: what a lost webhook looks like.
+UNANNOUNCED: Final = {"MSCRM.BypassBusinessLogicExecution": "CustomAsync"}
+
+type Row = dict[str, Any]
+
+
+class CheckError(Exception):
+    """A check of the demo failed."""
+
+
+class Player:
+    """A person at both systems, with a look at the queues and the ledger."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+        self._http = httpx.Client(timeout=30, trust_env=False)
+        self._dynamics = {"Authorization": f"Bearer {stack.person_token()}", "Content-Type": "application/json"}
+        self._bus = ServiceBusClient.from_connection_string(stack.servicebus_connection, retry_total=1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bus.close()
+        self._http.close()
+
+    # The CMMS, as its users see it
+
+    def cmms_create(self, table: str, record: Row) -> None:
+        """Create a record."""
+        self._must(self._http.post(f"{self.stack.cmms_url}/demo/{table}/", json=record))
+
+    def cmms_edit(self, table: str, key: str, changes: Row, *, announced: bool = True) -> None:
+        """Edit a record; unannounced as a bulk import does, which raises no signal."""
+        query = "" if announced else "?silencioso=1"
+        self._must(self._http.patch(f"{self.stack.cmms_url}/demo/{table}/{key}/{query}", json=changes))
+
+    def cmms(self, table: str, key_name: str) -> dict[str, Row]:
+        """All records by key."""
+        answer = self._must(self._http.get(f"{self.stack.cmms_url}/demo/{table}/")).json()
+        return {row[key_name]: row for row in answer["resultados"]}
+
+    # Dynamics, as its users see it
+
+    def dynamics_create(self, entity_set: str, row: Row, *, announced: bool = True) -> None:
+        """Create a row."""
+        self._must(
+            self._http.post(
+                f"{self.stack.web_api_url}/{entity_set}", json=row, headers=self._headers(announced=announced)
+            )
+        )
+
+    def dynamics_edit(self, entity_set: str, row_id: str, changes: Row, *, announced: bool = True) -> None:
+        """Edit a row."""
+        self._must(
+            self._http.patch(
+                f"{self.stack.web_api_url}/{entity_set}({row_id})",
+                json=changes,
+                headers={**self._headers(announced=announced), "If-Match": "*"},
+            )
+        )
+
+    def dynamics(self, entity_set: str, key_column: str) -> dict[str, Row]:
+        """All rows by key."""
+        answer = self._must(self._http.get(f"{self.stack.web_api_url}/{entity_set}", headers=self._dynamics))
+        return {row[key_column]: row for row in answer.json()["value"]}
+
+    def _headers(self, *, announced: bool) -> dict[str, str]:
+        return self._dynamics if announced else {**self._dynamics, **UNANNOUNCED}
+
+    def dataverse_figures(self) -> Row:
+        """The emulator's counters."""
+        answer: Row = self._must(self._http.get(f"{self.stack.dataverse_url}/_emulator/stats")).json()
+        return answer
+
+    def reset_figures(self) -> None:
+        """Set the counters to zero."""
+        self._must(self._http.post(f"{self.stack.dataverse_url}/_emulator/reset-stats"))
+
+    # The functions
+
+    def webhook(
+        self, body: bytes, *, signature: str | None = None, method: str = "POST", headers: dict[str, str] | None = None
+    ) -> httpx.Response:
+        """Call the webhook, signed unless a signature is given."""
+        right = hmac.new(self.stack.keys.webhook.encode(), body, hashlib.sha256).hexdigest()
+        return self._http.request(
+            method,
+            self.stack.webhook_url,
+            content=body,
+            headers={"X-MS-SIGNATURE": signature if signature is not None else right, **(headers or {})},
+        )
+
+    def reconcile(self) -> None:
+        """Run the timer function now."""
+        self._must(
+            self._http.post(
+                f"{self.stack.host_url}/admin/functions/reconcile",
+                json={"input": ""},
+                headers={"x-functions-key": self.stack.keys.master},
+            )
+        )
+
+    # Queues and ledger
+
+    def drop(self, queue: str, *bodies: bytes) -> None:
+        """Put messages on a queue, as a foreign sender would."""
+        with self._bus.get_queue_sender(queue) as sender:
+            sender.send_messages(
+                [ServiceBusMessage(body, message_id=str(uuid4()), content_type=CONTENT_TYPE) for body in bodies]
+            )
+
+    def resync(self, entity: str, *keys: str) -> None:
+        """Ask for records to be looked at."""
+        queue = {"asset": "assets", "order": "orders"}[entity]
+        self.drop(
+            queue,
+            *(
+                json.dumps(
+                    {
+                        "specversion": "1.0",
+                        "id": str(uuid4()),
+                        "source": "/demo",
+                        "type": f"sync.{entity}.dirty",
+                        "data": {"key": key},
+                    }
+                ).encode()
+                for key in keys
+            ),
+        )
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Messages by queue and state."""
+        url = f"http://127.0.0.1:{self.stack.ports.servicebus_admin}/counts"
+        answer: dict[str, dict[str, int]] = self._must(self._http.get(url)).json()
+        return answer
+
+    def parked(self) -> list[tuple[dict[str, Any], bytes]]:
+        """The parked messages: properties and body."""
+        with self._bus.get_queue_receiver("parked") as receiver:
+            return [
+                (
+                    {
+                        (name.decode() if isinstance(name, bytes) else name): value
+                        for name, value in (message.application_properties or {}).items()
+                    },
+                    b"".join(message.body),
+                )
+                for message in receiver.peek_messages(max_message_count=200)
+            ]
+
+    def ledger(self, entity: str, key: str) -> Entry:
+        """The ledger's memory of a record."""
+        ledger = SqliteLedger(self.stack.ledger_path)
+        try:
+            return asyncio.run(ledger.read(entity, [key]))[key].entry
+        finally:
+            ledger.close()
+
+    # Waiting and checking
+
+    def until(self, what: str, condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait for a condition.
+
+        Raises:
+            CheckError: It did not come true in time.
+        """
+        deadline = time.monotonic() + seconds
+        while not condition():
+            if time.monotonic() > deadline:
+                raise CheckError(f"after {seconds:.0f} s still not: {what}")
+            time.sleep(0.1)
+
+    def until_quiet(self) -> None:
+        """Wait until nothing moves: no message waits or is locked, and no webhook is on its way."""
+
+        def quiet() -> bool:
+            counts = self.counts()
+            busy = sum(counts[q]["active"] + counts[q]["locked"] + counts[q]["scheduled"] for q in ("assets", "orders"))
+            return busy == 0 and self.dataverse_figures()["webhooks"]["pending"] == 0
+
+        # Twice in a row, because a message may just have been taken and its consequence not yet have been sent.
+        for _ in range(2):
+            self.until("the queues are empty and the webhooks delivered", quiet)
+            time.sleep(0.4)
+
+    @staticmethod
+    def check(what: str, holds: object) -> None:
+        """Insist.
+
+        Raises:
+            CheckError: It does not hold.
+        """
+        if not holds:
+            raise CheckError(f"does not hold: {what}")
+
+    @staticmethod
+    def _must(response: httpx.Response) -> httpx.Response:
+        if not response.is_success:
+            raise CheckError(
+                f"{response.request.method} {response.request.url.path} answered {response.status_code}: "
+                f"{response.text[:200]}"
+            )
+        return response
