@@ -101,8 +101,10 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
         (
             "Look for drift now instead of every 15 minutes",
             [
-                f"curl -s -X POST {stack.host_url}/admin/functions/reconcile -H 'Content-Type: application/json'"
-                f" -H 'x-functions-key: {stack.keys.master}' -d '{{\"input\": \"\"}}'"
+                (
+                    f"curl -s -X POST {stack.host_url}/admin/functions/reconcile -H 'Content-Type: application/json'"
+                    f" -H 'x-functions-key: {stack.keys.master}' -d '{{\"input\": \"\"}}'"
+                )
             ],
         ),
     ]
