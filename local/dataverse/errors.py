@@ -102,7 +102,8 @@ class Refusal(Enum):
     RECORD_READ_ONLY = _Refusal(  # unverified
         400,
         "0x80040203",
-        "The {table} with Id {id} is read-only in its state {state}: '{column}' cannot be changed.",
+        "Attribute '{column}' cannot be changed: the {table} with Id {id} is not in a valid state for an update "
+        "(state code {state} is read-only).",
     )
     ANONYMOUS_USER = _Refusal(403, "0x80072560", "The user is not a member of the organization.")
     DISABLED_USER = _Refusal(403, "0x80040225", "The user with Id {user} is disabled.")

@@ -81,7 +81,8 @@ class ControlApi:
             except ValidationError as error:
                 problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
                 return self._show(request, {"error": f"The fault is not usable: {'; '.join(problems)}"}, status=400)
-        return self._show(request, {"faults": _FAULT_LIST.dump_python(self._dataverse.faults.rules, mode="json")})
+        rules = jsontext.loads(_FAULT_LIST.dump_json(self._dataverse.faults.rules))
+        return self._show(request, {"faults": rules})
 
     @staticmethod
     def _show(request: Request, payload: Any, *, status: int = 200) -> Response:

@@ -64,7 +64,7 @@ class QueryOptions:
         return cls(
             select=None if select is None or select.strip() == "*" else _select(select, table),
             filter=given.get("$filter"),
-            order=_order(given["$orderby"], table) if "$orderby" in given else (),
+            order=_order(given.get("$orderby", table.primary_id), table),
             top=_top(given["$top"]) if "$top" in given else None,
             count=given.get("$count", "").lower() == "true",
             skip_token=None if token is None else SkipToken.decode(token),
@@ -83,7 +83,8 @@ def _order(text: str, table: Table) -> tuple[tuple[Column, bool], ...]:
         if match is None:
             raise Refusal.SYNTAX(detail=f"The $orderby item '{item.strip()}' must look like 'column' or 'column desc'.")
         order.append((_column(match["name"], table), match["direction"] == "desc"))
-    return tuple(order)
+    # Rows lie in the order of their ids anyway: asking for it costs no sorting.
+    return () if order == [(table.columns[table.primary_id], False)] else tuple(order)
 
 
 def _top(text: str) -> int:
