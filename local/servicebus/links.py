@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from local.servicebus.session import Session
 
 CREDIT = 1000
+_TOO_LARGE = "amqp:link:message-size-exceeded"
+_PATIENCE = 16  # times its limit a message may grow before the link is ended instead of the message rejected
 _MAX_WAITING_REPLIES = 64
 _MODULUS = 1 << 32
 
@@ -40,6 +42,7 @@ class IncomingLink:
         self._first: Transfer | None = None
         self._parts: list[bytes] = []
         self._size = 0
+        self._held = 0
 
     def grant(self) -> None:
         """Fill the client's credit up."""
@@ -57,37 +60,57 @@ class IncomingLink:
         """Collect a message's parts; hand over and answer the complete message.
 
         Raises:
-            LinkFailure: the message is too large, or was sent without credit.
+            LinkFailure: the message was sent without credit, or is too large and cannot just be rejected.
         """
         if self._first is None:
             if self._credit <= 0:
                 raise LinkFailure("amqp:link:transfer-limit-exceeded", "A message was sent without link credit.")
             self._first = transfer
-        self._size += len(payload)
-        self._session.connection.hold(len(payload))
-        self._parts.append(payload)
-        if self._size > self._max_message_bytes:
-            raise LinkFailure(
-                "amqp:link:message-size-exceeded",
-                f"The message is larger than {self._max_message_bytes} bytes. Send less, or smaller batches.",
-            )
+        self._collect(payload)
         if transfer.more and not transfer.aborted:
             return
-        first, message = self._first, b"".join(self._parts)
+        first, oversize, message = self._first, self._size > self._max_message_bytes, b"".join(self._parts)
+        settled = first.settled or transfer.settled or first.delivery_id is None
+        if oversize and settled and not transfer.aborted:
+            raise LinkFailure(_TOO_LARGE, self._too_large())
         self.drop_partial()
         self._credit -= 1
         self._delivery_count += 1
         if not transfer.aborted:
-            outcome = self._on_message(int(first.message_format or 0), message)
-            if not (first.settled or transfer.settled) and first.delivery_id is not None:
+            # A rejection names the condition to the sender of this message and leaves the link to the others.
+            outcome = (
+                rejected(_TOO_LARGE, self._too_large())
+                if oversize
+                else self._on_message(int(first.message_format or 0), message)
+            )
+            if not settled and first.delivery_id is not None:
                 self._session.send_disposition(role=True, first=first.delivery_id, state=outcome)
         if self._credit <= CREDIT // 2:
             self.grant()
 
+    def _collect(self, payload: bytes) -> None:
+        self._size += len(payload)
+        if self._size <= self._max_message_bytes:
+            self._session.connection.hold(len(payload))
+            self._held += len(payload)
+            self._parts.append(payload)
+            return
+        self._let_go()
+        if self._size > _PATIENCE * self._max_message_bytes:
+            raise LinkFailure(_TOO_LARGE, self._too_large())
+
+    def _too_large(self) -> str:
+        return f"The message is larger than {self._max_message_bytes} bytes. Send less, or smaller batches."
+
+    def _let_go(self) -> None:
+        self._session.connection.hold(-self._held)
+        self._held = 0
+        self._parts = []
+
     def drop_partial(self) -> None:
         """Forget the parts of an unfinished message."""
-        self._session.connection.hold(-self._size)
-        self._first, self._parts, self._size = None, [], 0
+        self._let_go()
+        self._first, self._size = None, 0
 
 
 class OutgoingLink:
