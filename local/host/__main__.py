@@ -24,6 +24,9 @@ def main() -> int:
     parser.add_argument("--port", type=int, default=7071, help="HTTP port; 0 takes a free one (default: 7071)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--settings", type=Path, help="a local.settings.json; the environment wins over its Values")
+    parser.add_argument(
+        "--grace", type=float, default=5, help="seconds that a stop waits for running functions (default: 5)"
+    )
     parser.add_argument("--log-json", action="store_true", help="write the log as JSON lines")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
     arguments = parser.parse_args()
@@ -63,6 +66,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         function_key=function_key or secrets.token_urlsafe(24),
         master_key=master_key or secrets.token_urlsafe(24),
         keys_shown=not (function_key and master_key),
+        grace=arguments.grace,
         log_json=arguments.log_json,
         exit_with_stdin=arguments.exit_with_stdin,
     )

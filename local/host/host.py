@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     from local.host.queues import QueueListener
 
 _logger = logging.getLogger(__name__)
-_GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """How to run. `port` 0 takes a free one. `keys_shown`: the keys were made up here and have to be told."""
+    """How to run. `port` 0 takes a free one. `keys_shown`: the keys were made up here and have to be told.
+
+    `grace` is how long, in seconds, a stop waits for running functions.
+    """
 
     app_dir: Path
     address: str
@@ -40,6 +42,7 @@ class Options:
     function_key: str
     master_key: str
     keys_shown: bool
+    grace: float
     log_json: bool
     exit_with_stdin: bool
 
@@ -66,7 +69,7 @@ async def serve(options: Options) -> bool:
         functions = describe(await worker.index(), host_json.extensions.http.route_prefix)
         clean = await _serve_functions(options, host_json, functions, worker, stop)
     finally:
-        stopped = await asyncio.to_thread(worker.stop, _GRACE_SECONDS / 2)
+        stopped = await asyncio.to_thread(worker.stop, options.grace / 2)
     return clean and stopped
 
 
@@ -83,7 +86,7 @@ async def _serve_functions(
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(Admin(functions, timers, dispatcher, keys).routes())
     application.router.add_route("*", "/{path:.*}", HttpListener(functions, dispatcher, keys).handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=_GRACE_SECONDS)
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=options.grace)
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.address, options.port)
@@ -104,11 +107,11 @@ async def _serve_functions(
         for listener in listeners:
             listener.stop()
         await site.stop()
-        drained = await dispatcher.drain(_GRACE_SECONDS)
+        drained = await dispatcher.drain(options.grace)
         if not drained:
             _logger.warning(
                 "A function still ran %g s after the stop and was left: its messages come again",
-                _GRACE_SECONDS,
+                options.grace,
             )
             for task in tasks:
                 task.cancel()

@@ -29,5 +29,5 @@ def test_the_next_due_time(text: str, due: str) -> None:
     "text", ["", "* * *", "0 0 0 L * *", "0 0 0 * * 5#2", "61 * * * * *", "25:00:00", "00:00:00", "soon"]
 )
 def test_what_ncrontab_does_not_know_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="schedule|time span"):
+    with pytest.raises(ValueError, match=r"schedule|time span"):
         parse_schedule(text)

@@ -2,12 +2,13 @@ import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.local.host.running import APPS, MASTER, RunningHost, running, until
+from tests.local.host.running import APPS, MASTER, RunningHost, running, start, until
 
 
 @pytest.fixture(scope="module")
@@ -235,12 +236,14 @@ def test_admin_runs_a_timer_now_and_never_twice_at_once(host: RunningHost) -> No
         response = host.client.post("/admin/functions/tick", json={"input": ""}, headers=MASTER)
         assert response.status_code == 202
 
-    state = until(
-        lambda: (s := host.client.get("/api/ticks").json())["runs"] >= 2 and not s["running"] and s, "two runs"
-    )
-    assert state["most"] == 1
-    assert state["past_due"] is False
-    assert state["next"].endswith("-02-29T00:00:00+00:00")
+    def state() -> dict[str, Any]:
+        answer: dict[str, Any] = host.client.get("/api/ticks").json()
+        return answer
+
+    until(lambda: (now := state())["runs"] >= 2 and not now["running"], "two runs")
+    assert state()["most"] == 1
+    assert state()["past_due"] is False
+    assert state()["next"].endswith("-02-29T00:00:00+00:00")
 
 
 def test_run_on_startup_runs_once(host: RunningHost) -> None:
@@ -254,3 +257,17 @@ def test_admin_refuses_to_run_what_is_no_timer(host: RunningHost, name: str, bod
     response = host.client.post(f"/admin/functions/{name}", json=body, headers=MASTER)
 
     assert response.status_code == status
+
+
+def test_a_port_in_use_is_said(host: RunningHost, tmp_path: Path) -> None:
+    port = host.client.base_url.port
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        second = start(APPS / "web", {"EVERY": "0 0 0 29 2 *"}, ["--port", str(port)], output.fileno())
+    with second:
+        try:
+            assert second.wait(20) == 1
+        finally:
+            second.kill()
+
+    assert f"Port {port} of 127.0.0.1 cannot be listened on" in log.read_text()

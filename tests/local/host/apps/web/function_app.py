@@ -5,12 +5,13 @@ import json
 import logging
 import threading
 import time
+from typing import Any, cast
 
 import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 blueprint = func.Blueprint()
-state = {"runs": 0, "running": 0, "most": 0, "past_due": None, "next": None}
+state: dict[str, Any] = {"runs": 0, "running": 0, "most": 0, "past_due": None, "next": None, "yearly": 0}
 
 
 @app.route("echo/{key}/{rest:int?}")
@@ -50,7 +51,7 @@ def shape_fixed(req: func.HttpRequest) -> str:
 
 @app.route("files/{*path}", methods=["GET"])
 def files(req: func.HttpRequest) -> str:
-    return req.route_params.get("path", "none")
+    return str(req.route_params.get("path", "none"))
 
 
 @app.route("guarded", auth_level=func.AuthLevel.FUNCTION)
@@ -79,7 +80,7 @@ def answer(req: func.HttpRequest) -> func.HttpResponse:
         case "status":
             return func.HttpResponse("x", status_code=42)
         case "none":
-            return None
+            return cast("func.HttpResponse", None)
         case "exit":
             raise SystemExit(3)
     raise LookupError("no such kind: SharedAccessKey=topsecret;\nforged line")
@@ -121,14 +122,14 @@ async def tick(timer: func.TimerRequest) -> None:
     state["running"] += 1
     state["most"] = max(state["most"], state["running"])
     state["past_due"] = timer.past_due
-    state["next"] = timer.schedule_status["Next"]
+    state["next"] = cast("Any", timer).schedule_status["Next"]
     await asyncio.sleep(0.2)
     state["running"] -= 1
 
 
 @blueprint.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
 def yearly(timer: func.TimerRequest) -> None:
-    state["yearly"] = state.get("yearly", 0) + 1
+    state["yearly"] += 1
 
 
 @blueprint.route("ticks")
