@@ -81,9 +81,7 @@ def parse(raw: object) -> tuple[Configuration | None, list[Problem]]:
     page_limit = raw.get("PAGE_LIMIT", 500)
     if not isinstance(page_limit, int) or isinstance(page_limit, bool) or not 1 <= page_limit <= 5000:  # noqa: PLR2004 - the bounds stand in the message
         problems.append(
-            Problem(
-                "E009", f"{SETTING}['PAGE_LIMIT'] is not a number from 1 to 5000.", "Leave it out for 500."
-            )
+            Problem("E009", f"{SETTING}['PAGE_LIMIT'] is not a number from 1 to 5000.", "Leave it out for 500.")
         )
         page_limit = 500
     return Configuration(entities, tokens, service_bus, page_limit), problems
@@ -91,18 +89,14 @@ def parse(raw: object) -> tuple[Configuration | None, list[Problem]]:
 
 def _unknown(raw: Mapping[Any, Any], known: set[str], where: str) -> list[Problem]:
     hint = f"Known here: {', '.join(sorted(known))}. Correct the spelling or remove it."
-    return [
-        Problem("E002", f"{where} has an unknown entry {name!r}.", hint) for name in raw if name not in known
-    ]
+    return [Problem("E002", f"{where} has an unknown entry {name!r}.", hint) for name in raw if name not in known]
 
 
 def _entities(raw: object, problems: list[Problem]) -> dict[str, Entity]:
     where = f"{SETTING}['ENTITIES']"
     if not isinstance(raw, Mapping) or not raw:
         problems.append(
-            Problem(
-                "E003", f"{where} is missing or empty.", "Name at least one entity, for example 'activos'."
-            )
+            Problem("E003", f"{where} is missing or empty.", "Name at least one entity, for example 'activos'.")
         )
         return {}
     entities = {}
@@ -120,9 +114,7 @@ def _entity(name: object, raw: object, where: str, problems: list[Problem]) -> E
         problems.append(Problem("E004", f"{where}: the name cannot stand in an address.", hint))
     if not isinstance(raw, Mapping):
         problems.append(
-            Problem(
-                "E004", f"{where} is not a dictionary.", f"Give it {', '.join(sorted(_ENTITY_SETTINGS))}."
-            )
+            Problem("E004", f"{where} is not a dictionary.", f"Give it {', '.join(sorted(_ENTITY_SETTINGS))}.")
         )
         return None
     problems += _unknown(raw, _ENTITY_SETTINGS, where)
@@ -130,18 +122,12 @@ def _entity(name: object, raw: object, where: str, problems: list[Problem]) -> E
     for option, value in texts.items():
         if not isinstance(value, str) or not value:
             problems.append(
-                Problem(
-                    "E004", f"{where}[{option!r}] is missing or is not text.", "Set it as the README shows."
-                )
+                Problem("E004", f"{where}[{option!r}] is missing or is not text.", "Set it as the README shows.")
             )
     fields = raw.get("FIELDS")
-    if not isinstance(fields, Mapping) or not all(
-        isinstance(part, str) for pair in fields.items() for part in pair
-    ):
+    if not isinstance(fields, Mapping) or not all(isinstance(part, str) for pair in fields.items() for part in pair):
         problems.append(
-            Problem(
-                "E005", f"{where}['FIELDS'] does not map names to names.", "Map contract names to attributes."
-            )
+            Problem("E005", f"{where}['FIELDS'] does not map names to names.", "Map contract names to attributes.")
         )
     if len(problems) > before:
         return None
@@ -151,9 +137,7 @@ def _entity(name: object, raw: object, where: str, problems: list[Problem]) -> E
         hint = "Write it as 'app_label.Model' and have its app in INSTALLED_APPS."
         problems.append(Problem("E006", f"{where}['MODEL'] names no model: {texts['MODEL']!r}.", hint))
         return None
-    entity = Entity(
-        str(name), str(texts["EVENT"]), str(texts["QUEUE"]), model, str(texts["KEY"]), dict(fields or {})
-    )
+    entity = Entity(str(name), str(texts["EVENT"]), str(texts["QUEUE"]), model, str(texts["KEY"]), dict(fields or {}))
     problems += _field_problems(entity, where)
     return entity if len(problems) == before else None
 
@@ -170,12 +154,8 @@ def _field_problems(entity: Entity, where: str) -> list[Problem]:
             continue
         kind = kind_of(field_)
         if kind is None:
-            message = (
-                f"{where}['FIELDS'][{name!r}]: {attribute!r} is a {type(field_).__name__}: not supported."
-            )
-            hint = (
-                "Map a text, decimal, date, instant, integer or boolean column; money needs a DecimalField."
-            )
+            message = f"{where}['FIELDS'][{name!r}]: {attribute!r} is a {type(field_).__name__}: not supported."
+            hint = "Map a text, decimal, date, instant, integer or boolean column; money needs a DecimalField."
             problems.append(Problem("E005", message, hint))
         elif name == entity.key:
             problems += _key_problems(field_, kind, where)
@@ -187,9 +167,7 @@ def _field_problems(entity: Entity, where: str) -> list[Problem]:
 
 def _key_problems(field_: models.Field[Any, Any], kind: Kind, where: str) -> list[Problem]:
     if kind is not Kind.TEXT or not field_.max_length or field_.max_length > KEY_LENGTH or not field_.unique:
-        message = (
-            f"{where}['KEY']: {field_.name!r} is not a unique text column of at most {KEY_LENGTH} characters."
-        )
+        message = f"{where}['KEY']: {field_.name!r} is not a unique text column of at most {KEY_LENGTH} characters."
         return [Problem("E007", message, "Choose the business key, a CharField with unique=True.")]
     return []
 
@@ -197,9 +175,7 @@ def _key_problems(field_: models.Field[Any, Any], kind: Kind, where: str) -> lis
 def _tokens(raw: object, problems: list[Problem]) -> tuple[str, ...]:
     where = f"{SETTING}['TOKENS']"
     if not isinstance(raw, list | tuple) or not all(isinstance(token, str) for token in raw):
-        problems.append(
-            Problem("E008", f"{where} is not a list of texts.", "Give one token, or two while rotating.")
-        )
+        problems.append(Problem("E008", f"{where} is not a list of texts.", "Give one token, or two while rotating."))
         return ()
     tokens = tuple(token for token in raw if token)
     if len(tokens) < len(raw) or any(token.startswith("@Microsoft.KeyVault(") for token in tokens):
@@ -210,9 +186,7 @@ def _tokens(raw: object, problems: list[Problem]) -> tuple[str, ...]:
         problems.append(Problem("E008", f"{where} holds a token with other than plain characters.", hint))
     if not tokens:
         hint = "Generate one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
-        problems.append(
-            Problem("W001", f"{where} is empty: the API refuses every request.", hint, warning=True)
-        )
+        problems.append(Problem("W001", f"{where} is empty: the API refuses every request.", hint, warning=True))
     elif any(len(token) < 20 for token in tokens):  # noqa: PLR2004 - the bound stands in the message
         hint = "Generate one with: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
         problems.append(Problem("W001", f"{where} holds a token under 20 characters.", hint, warning=True))
@@ -222,9 +196,7 @@ def _tokens(raw: object, problems: list[Problem]) -> tuple[str, ...]:
 def _service_bus(raw: object, problems: list[Problem]) -> ServiceBus:
     where = f"{SETTING}['SERVICE_BUS']"
     if not isinstance(raw, Mapping) or not all(isinstance(value, str) for value in raw.values()):
-        problems.append(
-            Problem("E010", f"{where} is not a dictionary of texts.", "Set it as the README shows.")
-        )
+        problems.append(Problem("E010", f"{where} is not a dictionary of texts.", "Set it as the README shows."))
         return ServiceBus()
     problems += _unknown(raw, _SERVICE_BUS_SETTINGS, where)
     bus = ServiceBus(**{name.lower(): value for name, value in raw.items() if name in _SERVICE_BUS_SETTINGS})
@@ -241,9 +213,7 @@ def _service_bus(raw: object, problems: list[Problem]) -> ServiceBus:
         problems.append(Problem("E010", f"{where}['CONNECTION_STRING'] is not a connection string.", hint))
     elif not bus.connection_string and not bus.namespace:
         hint = "Set CONNECTION_STRING or NAMESPACE; until then messages wait in the outbox."
-        problems.append(
-            Problem("W002", f"{where} names no Service Bus: the relay cannot send.", hint, warning=True)
-        )
+        problems.append(Problem("W002", f"{where} names no Service Bus: the relay cannot send.", hint, warning=True))
     if bus.certificate_path and not (bus.tenant_id and bus.client_id):
         hint = "A certificate signs in an application: add TENANT_ID and CLIENT_ID."
         problems.append(Problem("E010", f"{where} has CERTIFICATE_PATH but not both ids.", hint))

@@ -45,11 +45,7 @@ def records(entity: Entity, using: str) -> models.QuerySet[Any]:
 
 def by_pk(entity: Entity, pks: Collection[Any], using: str) -> dict[str, Content]:
     """The records with these primary keys, by primary key as text."""
-    found = (
-        content
-        for some in chunks(pks)
-        for content in _read(entity, records(entity, using).filter(pk__in=some))
-    )
+    found = (content for some in chunks(pks) for content in _read(entity, records(entity, using).filter(pk__in=some)))
     return {content.pk: content for content in found}
 
 

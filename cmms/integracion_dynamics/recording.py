@@ -33,9 +33,7 @@ _STATE = [
 ]
 
 
-def registrar_cambios(
-    changed: models.QuerySet[Any] | Iterable[models.Model], *, using: str | None = None
-) -> int:
+def registrar_cambios(changed: models.QuerySet[Any] | Iterable[models.Model], *, using: str | None = None) -> int:
     """Announce what a bulk operation changed, and return how many messages were written.
 
     Call it in the transaction of the bulk operation, after it. Records whose content was already announced
@@ -55,20 +53,14 @@ def registrar_cambios(
     for model, of_model in pks.items():
         entities = current().entities_of(model)
         if not entities:
-            raise ValueError(
-                f"{model.__name__} belongs to no entity of INTEGRACION_DYNAMICS: add it to ENTITIES."
-            )
+            raise ValueError(f"{model.__name__} belongs to no entity of INTEGRACION_DYNAMICS: add it to ENTITIES.")
         database = using or router.db_for_write(model)
         with transaction.atomic(using=database):
-            written += sum(
-                announce(entity, some, database) for entity in entities for some in chunks(of_model)
-            )
+            written += sum(announce(entity, some, database) for entity in entities for some in chunks(of_model))
     return written
 
 
-def announce(
-    entity: Entity, pks: Collection[Any], using: str, former_keys: Mapping[str, str] | None = None
-) -> int:
+def announce(entity: Entity, pks: Collection[Any], using: str, former_keys: Mapping[str, str] | None = None) -> int:
     """Bring the memory of these records up to date and write a message for each one that changed.
 
     Args:
@@ -125,7 +117,7 @@ class _Announcement:
             elif row.objeto != pk:
                 row.objeto = pk
                 self.changed[row.clave] = row
-        Registro.objects.using(self.using).bulk_update(self.changed.values(), _STATE, batch_size=100)
+        self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)
         return len(self.messages)
 
@@ -142,11 +134,27 @@ class _Announcement:
         if missing:
             # Another transaction may create the same rows now: whoever is second takes the first's.
             blank = [
-                Registro(entidad=self.entity.name, clave=key, version=EPOCH, modificado_en=self.now)
-                for key in missing
+                Registro(entidad=self.entity.name, clave=key, version=EPOCH, modificado_en=self.now) for key in missing
             ]
             Registro.objects.using(self.using).bulk_create(blank, ignore_conflicts=True)
             self.rows.update({row.clave: row for row in self._locked(clave__in=missing)})
+
+    def _store(self) -> None:
+        rows = list(self.changed.values())
+        if len(rows) == 1:
+            rows[0].save(using=self.using, update_fields=_STATE)
+            return
+        # An upsert of rows that exist and are locked: one statement, where `bulk_update` builds a CASE per value.
+        for row in rows:
+            row.pk = None
+        target = transaction.get_connection(self.using).features.supports_update_conflicts_with_target
+        Registro.objects.using(self.using).bulk_create(
+            rows,
+            batch_size=CHUNK,
+            update_conflicts=True,
+            update_fields=_STATE,
+            unique_fields=["entidad", "clave"] if target else None,
+        )
 
     def _retire(self, row: Registro, successor: str = "") -> None:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor

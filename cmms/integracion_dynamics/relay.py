@@ -104,12 +104,8 @@ class Relay:
                     sent += len(outcome.sequences)
                     waiting.difference_update(outcome.sequences)
                 else:
-                    table.filter(pk=outcome.sequence).update(
-                        motivo_fallo=outcome.reason, intentos=F("intentos") + 1
-                    )
-                    logger.error(
-                        "Message %s cannot be sent and is skipped: %s.", outcome.sequence, outcome.reason
-                    )
+                    table.filter(pk=outcome.sequence).update(motivo_fallo=outcome.reason, intentos=F("intentos") + 1)
+                    logger.error("Message %s cannot be sent and is skipped: %s.", outcome.sequence, outcome.reason)
                     refused += 1
                     waiting.discard(outcome.sequence)
         except UnavailableError as error:
@@ -123,9 +119,7 @@ class Relay:
     def _failed(self, queue: str, error: UnavailableError) -> None:
         before = self._outages.get(queue)
         if before is None:
-            logger.warning(
-                "Messages wait in the outbox and are tried again until they can be sent: %s", error
-            )
+            logger.warning("Messages wait in the outbox and are tried again until they can be sent: %s", error)
         pause = min(before.pause * 2, _LONGEST_PAUSE) if before else _FIRST_PAUSE
         self._outages[queue] = _Outage(self.clock() + pause, pause)
 

@@ -92,9 +92,7 @@ def _transfer(sender: ServiceBusSender, messages: Sequence[Outgoing]) -> Iterato
             inside.append(message.sequence)
         else:
             limit = batch.max_size_in_bytes
-            yield Refused(
-                message.sequence, f"its {len(message.body)} bytes exceed the queue's limit of {limit}"
-            )
+            yield Refused(message.sequence, f"its {len(message.body)} bytes exceed the queue's limit of {limit}")
     if inside:
         sender.send_messages(batch)
         yield Accepted(tuple(inside))

@@ -65,11 +65,7 @@ def _before(*, sender: type[models.Model], instance: models.Model, using: str, *
     if instance.pk is None:
         return
     for entity in current().entities_of(sender):
-        if (
-            not Registro.objects.using(using)
-            .filter(entidad=entity.name, objeto=pk_text(sender, instance.pk))
-            .exists()
-        ):
+        if not Registro.objects.using(using).filter(entidad=entity.name, objeto=pk_text(sender, instance.pk)).exists():
             stored = entity.model._base_manager.using(using).filter(pk=instance.pk)  # noqa: SLF001 - Django's documented model API
             key = stored.values_list(entity.key_attribute, flat=True).first()
             if key:

@@ -22,9 +22,7 @@ class Activo(models.Model):
     nombre = models.CharField(max_length=200)
     serie = models.CharField("número de serie", max_length=100, null=True, blank=True)  # noqa: DJ001 - as in Energy CMMS
     costo = models.DecimalField(max_digits=10, decimal_places=2, null=True, blank=True)
-    valor_libros = models.DecimalField(
-        "valor en libros", max_digits=12, decimal_places=2, null=True, blank=True
-    )
+    valor_libros = models.DecimalField("valor en libros", max_digits=12, decimal_places=2, null=True, blank=True)
     fecha_compra = models.DateField("fecha de compra", null=True, blank=True)
     estado = models.CharField(max_length=20, choices=Estado.choices, default=Estado.OPERATIVO)
     actualizado_en = models.DateTimeField("actualizado", auto_now=True)

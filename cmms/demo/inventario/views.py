@@ -69,9 +69,7 @@ class DemoView(View):
         except ApiError as error:
             return JsonResponse(error.as_json(), status=error.status, headers=error.headers)
         except ValidationError as error:
-            return JsonResponse(
-                {"error": {"codigo": "registro_invalido", "mensaje": error.messages}}, status=422
-            )
+            return JsonResponse({"error": {"codigo": "registro_invalido", "mensaje": error.messages}}, status=422)
         except IntegrityError:
             message = "A record with this key exists already, or a required value is missing."
             return JsonResponse({"error": {"codigo": "ya_existe", "mensaje": message}}, status=409)
@@ -101,9 +99,7 @@ class CollectionView(DemoView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Everything, in the order of the key."""
-        return JsonResponse(
-            {"resultados": [_shown(row) for row in self.rows().order_by(self.entity.key_attribute)]}
-        )
+        return JsonResponse({"resultados": [_shown(row) for row in self.rows().order_by(self.entity.key_attribute)]})
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Create."""

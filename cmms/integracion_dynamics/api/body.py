@@ -55,9 +55,7 @@ def read_fields(request: HttpRequest) -> Mapping[str, Any]:
 
 
 def _too_large() -> ApiError:
-    return ApiError(
-        413, "demasiado_grande", f"The body is over {MAX_BODY} bytes: send fewer or shorter values."
-    )
+    return ApiError(413, "demasiado_grande", f"The body is over {MAX_BODY} bytes: send fewer or shorter values.")
 
 
 def _refuse(constant: str) -> Any:

@@ -49,9 +49,7 @@ def changed_since(entity: Entity, since: datetime, cursor: str, limit: int) -> d
 
     Versions are given before the commit: ask again with an overlap as long as the host's longest transaction.
     """
-    rows = Registro.objects.using(database(entity)).filter(
-        entidad=entity.name, revision__gt=0, version__gte=since
-    )
+    rows = Registro.objects.using(database(entity)).filter(entidad=entity.name, revision__gt=0, version__gte=since)
     if cursor:
         text, last = cursors.decode(cursor, "version", str, int)
         try:
@@ -65,14 +63,10 @@ def changed_since(entity: Entity, since: datetime, cursor: str, limit: int) -> d
     found, remembered = find(entity, [memory.clave for memory in changed[:limit]])
     results = _shown([memory.clave for memory in changed[:limit]], found, remembered)
     last_row = changed[limit - 1] if len(changed) > limit else None
-    return page(
-        results, cursors.encode("version", instant(last_row.version), last_row.pk) if last_row else None
-    )
+    return page(results, cursors.encode("version", instant(last_row.version), last_row.pk) if last_row else None)
 
 
-def _shown(
-    keys: Sequence[str], found: dict[str, Record], remembered: dict[str, Registro]
-) -> list[dict[str, Any]]:
+def _shown(keys: Sequence[str], found: dict[str, Record], remembered: dict[str, Registro]) -> list[dict[str, Any]]:
     """A memory without a tombstone whose record is missing shows nothing: how it went was never announced."""
     shown = []
     for key in dict.fromkeys(keys):

@@ -58,15 +58,11 @@ def memories(entity: Entity, keys: Collection[str], *, lock: bool = False) -> di
     rows = Registro.objects.using(database(entity))
     if lock:
         rows = rows.select_for_update()
-    found = {
-        row.clave: row for some in chunks(keys) for row in rows.filter(entidad=entity.name, clave__in=some)
-    }
+    found = {row.clave: row for some in chunks(keys) for row in rows.filter(entidad=entity.name, clave__in=some)}
     return {key: found[key] for key in keys if key in found and found[key].revision}
 
 
-def find(
-    entity: Entity, keys: Collection[str], *, lock: bool = False
-) -> tuple[dict[str, Record], dict[str, Registro]]:
+def find(entity: Entity, keys: Collection[str], *, lock: bool = False) -> tuple[dict[str, Record], dict[str, Registro]]:
     """The records that exist among these keys, and the memories of all.
 
     The memory is read first: should the record change in between, its version is too old, never too new.

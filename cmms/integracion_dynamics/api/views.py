@@ -67,9 +67,7 @@ class CollectionView(ApiView):
         if "clave" in query:
             keys = query.getlist("clave")
             if len(keys) > MAX_KEYS_IN_ADDRESS:
-                raise invalid_parameter(
-                    "clave", f"at most {MAX_KEYS_IN_ADDRESS}; POST longer lists to consulta/."
-                )
+                raise invalid_parameter("clave", f"at most {MAX_KEYS_IN_ADDRESS}; POST longer lists to consulta/.")
             return JsonResponse(listing.by_keys(self.entity, keys))
         cursor = query.get("cursor", "")
         if "modificado_desde" in query:
@@ -121,9 +119,7 @@ class UnknownView(ApiView):
         """Refuse."""
         try:
             authenticate(request)
-            raise not_found(
-                "No such address: it is <entidad>/ or <entidad>/<clave>/, with the slash at the end."
-            )
+            raise not_found("No such address: it is <entidad>/ or <entidad>/<clave>/, with the slash at the end.")
         except ApiError as error:
             return JsonResponse(error.as_json(), status=error.status, headers=error.headers)
 

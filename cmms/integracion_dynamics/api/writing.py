@@ -36,17 +36,11 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -
             raise not_found(f"No record has the key {key!r}: it may have been deleted or renamed.")
         if "*" not in (etags := parse_etags(if_match)) and record.etag not in etags:
             message = "The record was changed since it was read: decide again from 'registro' and its etag."
-            raise ApiError(
-                412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag}
-            )
+            raise ApiError(412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag})
         values = _values(entity, fields)
         if values.get(entity.key, key) != key:
-            raise invalid_field(
-                entity.key, "a key is never changed through this API: rename the record in the CMMS."
-            )
-        touched = {
-            name: value for name, value in values.items() if to_wire(value) != record.content.fields[name]
-        }
+            raise invalid_field(entity.key, "a key is never changed through this API: rename the record in the CMMS.")
+        touched = {name: value for name, value in values.items() if to_wire(value) != record.content.fields[name]}
         if touched:
             _assign(entity, instance, touched)
             attributes = {entity.fields[name] for name in touched}
@@ -55,9 +49,7 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -
             _save(entity, instance, using, update_fields=sorted(attributes | stamps))
         stored = find_one(entity, key, lock=True)
     if stored is None:
-        raise not_found(
-            f"The record {key!r} disappeared while it was written: the CMMS hides what it now holds."
-        )
+        raise not_found(f"The record {key!r} disappeared while it was written: the CMMS hides what it now holds.")
     return stored
 
 
@@ -140,9 +132,7 @@ def _save(entity: Entity, instance: models.Model, using: str, **options: Any) ->
     except ValidationError as error:
         raise _refused(entity, error) from None
     except (IntegrityError, DataError):
-        message = (
-            "The CMMS's database refused the record: a constraint or the range of a column was violated."
-        )
+        message = "The CMMS's database refused the record: a constraint or the range of a column was violated."
         raise ApiError(422, "rechazado_por_la_base", message) from None
 
 

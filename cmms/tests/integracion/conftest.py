@@ -28,7 +28,7 @@ def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> No
 @pytest.fixture(autouse=True)
 def configuration(settings: Any) -> dict[str, Any]:
     """The demo's setting with tokens; a test that changes it assigns it again through `settings`."""
-    changed = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
+    changed: dict[str, Any] = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
     changed["TOKENS"] = [TOKEN, OLD_TOKEN]
     settings.INTEGRACION_DYNAMICS = changed
     return changed
@@ -53,9 +53,7 @@ def server(transactional_db: None) -> Iterator[httpx.Client]:
     while not running.started:
         time.sleep(0.01)
     port = listener.getsockname()[1]
-    with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}
-    ) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}) as client:
         yield client
     running.should_exit = True
     thread.join()

@@ -8,9 +8,7 @@ from integracion_dynamics.models import Mensaje
 
 
 def make_asset(key: str = "0001", **values: Any) -> Activo:
-    return Activo.objects.create(
-        codigo_interno=key, **{"nombre": "Bomba", "costo": Decimal("10.5"), **values}
-    )
+    return Activo.objects.create(codigo_interno=key, **{"nombre": "Bomba", "costo": Decimal("10.5"), **values})
 
 
 def messages(**criteria: Any) -> list[dict[str, Any]]:

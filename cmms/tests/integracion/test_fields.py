@@ -37,9 +37,7 @@ def test_a_decimal_survives_the_wire_digit_by_digit(value: Decimal) -> None:
     assert to_wire(from_wire(MONEY, wire)) == wire
 
 
-@pytest.mark.parametrize(
-    "given_", ["1234.5", "1234.5000", Decimal("1234.50"), Decimal("1.2345E+3"), "+1234.50"]
-)
+@pytest.mark.parametrize("given_", ["1234.5", "1234.5000", Decimal("1234.50"), Decimal("1.2345E+3"), "+1234.50"])
 def test_a_decimal_takes_the_scale_of_its_column_when_no_digit_is_lost(given_: Any) -> None:
     assert to_wire(from_wire(MONEY, given_)) == "1234.50"
 

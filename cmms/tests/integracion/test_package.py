@@ -15,8 +15,6 @@ ALLOWED = {"integracion_dynamics", "demo", "django", "azure"}
 def test_a_module_is_python_3_10_and_imports_only_what_the_package_declares(source: Path) -> None:
     tree = ast.parse(source.read_text("utf-8"), feature_version=(3, 10))
     imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
-    imported |= {
-        node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level
-    }
+    imported |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and not node.level}
     allowed = ALLOWED - {"demo"} if "integracion_dynamics" in source.parts else ALLOWED
     assert {name.partition(".")[0] for name in imported} <= allowed | sys.stdlib_module_names

@@ -14,8 +14,8 @@ from django.db.models.signals import post_save
 from django.utils import timezone as django_timezone
 
 from demo.inventario.models import Activo, Requisicion
-from integracion_dynamics import recording
 from integracion_dynamics.context import acting_as_integration, traced
+from integracion_dynamics.fields import instant
 from integracion_dynamics.models import Mensaje, Registro
 from integracion_dynamics.recording import registrar_cambios
 
@@ -29,7 +29,7 @@ def test_a_save_writes_one_cloud_event_in_the_contracts_form() -> None:
     asset = make_asset("007", serie="S-1", fecha_compra=date(2026, 1, 1))
     stored = Mensaje.objects.get()
     memory = Registro.objects.get()
-    version = recording.instant(memory.version)
+    version = instant(memory.version)
     assert stored.cola == "assets"
     assert messages() == [
         {
@@ -61,9 +61,7 @@ def test_a_save_writes_one_cloud_event_in_the_contracts_form() -> None:
 
 def test_an_order_goes_to_its_own_queue_with_its_instant_in_utc() -> None:
     six_in_tegucigalpa = datetime(2026, 1, 31, 6, tzinfo=timezone(timedelta(hours=-6)))
-    Requisicion.objects.create(
-        numero_requisicion="REQ-1", total=Decimal("99.9"), fecha_creacion=six_in_tegucigalpa
-    )
+    Requisicion.objects.create(numero_requisicion="REQ-1", total=Decimal("99.9"), fecha_creacion=six_in_tegucigalpa)
     (event,) = messages(cola="orders")
     assert event["type"] == "energy.order.upserted"
     assert event["data"]["fields"]["fecha_creacion"] == "2026-01-31T12:00:00.000000Z"
@@ -101,7 +99,7 @@ def test_a_changed_field_is_announced_as_stored_however_it_was_saved(how: str) -
         asset.costo, asset.nombre = Decimal(11), "not saved"
         asset.save(update_fields=["costo"])
     elif how == "expression":
-        asset.costo = F("costo") + Decimal("0.50")  # type: ignore[assignment]
+        asset.costo = F("costo") + Decimal("0.50")
         asset.save()
     elif how == "deferred":
         partial = Activo.objects.only("costo").get()
@@ -154,9 +152,7 @@ def test_a_changed_key_is_a_rename_with_both_keys() -> None:
 
 
 def test_a_record_older_than_the_app_is_renamed_and_deleted_by_its_stored_key() -> None:
-    Activo.objects.bulk_create(
-        [Activo(codigo_interno="old", nombre="x"), Activo(codigo_interno="gone", nombre="x")]
-    )
+    Activo.objects.bulk_create([Activo(codigo_interno="old", nombre="x"), Activo(codigo_interno="gone", nombre="x")])
     renamed = Activo.objects.get(codigo_interno="old")
     renamed.codigo_interno = "new"
     renamed.save()
@@ -174,9 +170,7 @@ def test_versions_rise_per_record_when_the_clock_goes_back(monkeypatch: pytest.M
     monkeypatch.setattr("django.utils.timezone.now", lambda: yesterday)
     asset.nombre = "later"
     asset.save()
-    first, second = [
-        datetime.fromisoformat(event["data"]["version"].replace("Z", "+00:00")) for event in messages()
-    ]
+    first, second = [datetime.fromisoformat(event["data"]["version"].replace("Z", "+00:00")) for event in messages()]
     assert second - first == timedelta(microseconds=1)
 
 
@@ -191,9 +185,9 @@ def test_a_change_of_the_integration_is_marked_and_a_persons_next_one_is_not() -
 
 
 def test_a_rolled_back_change_leaves_no_message() -> None:
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         make_asset()
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert not Mensaje.objects.exists()
     assert not Registro.objects.exists()
 

@@ -23,16 +23,12 @@ logger = logging.getLogger("integracion_dynamics.relay")
 class Command(BaseCommand):
     """Runs the relay until it is told to stop."""
 
-    help = (
-        "Sends the outbox to Service Bus until SIGTERM or Ctrl-C. Of several, one works and the others wait."
-    )
+    help = "Sends the outbox to Service Bus until SIGTERM or Ctrl-C. Of several, one works and the others wait."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
         parser.add_argument("--once", action="store_true", help="send what is unsent, print a count, and end")
-        parser.add_argument(
-            "--interval", type=float, default=1.0, help="seconds between looks at an empty outbox"
-        )
+        parser.add_argument("--interval", type=float, default=1.0, help="seconds between looks at an empty outbox")
         parser.add_argument(
             "--retry-failed", action="store_true", help="first try again what was skipped with a reason"
         )
@@ -113,9 +109,7 @@ def _stopped_by_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {
-        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)
-    }
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db import OperationalError
+from django.db.models.signals import pre_save
+from django.test import Client
+
+from demo.inventario.models import Activo, Requisicion
+from integracion_dynamics.models import Mensaje, Registro
+
+from .helpers import forget, make_asset, messages
+
+
+def etag(api: Client, key: str = "0001") -> str:
+    return str(api.get(f"/integracion/activos/{quote(key, safe='')}/")["ETag"])
+
+
+def patch(api: Client, fields: Any, *, if_match: str | None = None, key: str = "0001") -> Any:
+    headers = {"If-Match": etag(api, key) if if_match is None else if_match}
+    address = f"/integracion/activos/{quote(key, safe='')}/"
+    return api.patch(address, {"campos": fields}, content_type="application/json", headers=headers)
+
+
+def create(api: Client, fields: Any, entity: str = "activos") -> Any:
+    return api.post(f"/integracion/{entity}/", {"campos": fields}, content_type="application/json")
+
+
+def test_a_patch_writes_only_what_it_names_and_answers_the_record_as_stored(api: Client) -> None:
+    asset = make_asset(serie="S", fecha_compra=date(2026, 1, 1))
+    before = asset.actualizado_en
+    Activo.objects.update(estado="a state that full validation would refuse")
+    forget()
+    answer = patch(api, {"valor_libros": "7.5", "numero_de_serie": None})
+    assert answer.status_code == 200
+    assert answer.json() == api.get("/integracion/activos/0001/").json()
+    assert answer["ETag"] == answer.json()["etag"]
+    assert answer.json()["modificado_por"] == "integracion"
+    assert answer.json()["campos"]["valor_libros"] == "7.50"
+    asset.refresh_from_db()
+    assert (asset.valor_libros, asset.serie, asset.costo) == (Decimal("7.50"), None, Decimal("10.50"))
+    assert asset.estado == "a state that full validation would refuse"
+    assert asset.actualizado_en > before
+    (event,) = messages()
+    assert event["data"]["origin"] == "integration"
+
+
+def test_a_patch_that_changes_nothing_writes_nothing(api: Client, django_assert_num_queries: Any) -> None:
+    asset = make_asset()
+    tag = etag(api)
+    answer = patch(api, {"valor_adquisicion": "10.5", "codigo_interno": "0001"})
+    assert (answer.status_code, answer["ETag"]) == (200, tag)
+    assert Mensaje.objects.count() == 1
+    assert Activo.objects.get().actualizado_en == asset.actualizado_en
+
+
+def test_without_if_match_a_patch_is_428(api: Client) -> None:
+    make_asset()
+    assert patch(api, {"nombre": "x"}, if_match="").status_code == 428
+    assert Activo.objects.get().nombre == "Bomba"
+
+
+@pytest.mark.parametrize("tag", ['"other"', "W/{}", "unquoted", '"a", "b"'])
+def test_another_etag_is_412_with_the_record_as_it_stands(api: Client, tag: str) -> None:
+    make_asset()
+    answer = patch(api, {"nombre": "x"}, if_match=tag.format(etag(api)))
+    assert answer.status_code == 412
+    assert answer.json()["error"]["codigo"] == "version_distinta"
+    assert answer.json()["registro"] == api.get("/integracion/activos/0001/").json()
+    assert answer["ETag"] == etag(api)
+    assert Activo.objects.get().nombre == "Bomba"
+
+
+@pytest.mark.parametrize("edit", ["announced", "unannounced"])
+def test_a_persons_edit_in_between_is_not_overwritten(api: Client, edit: str) -> None:
+    asset = make_asset()
+    tag = etag(api)
+    if edit == "announced":
+        asset.nombre = "person"
+        asset.save()
+    else:
+        Activo.objects.update(nombre="person")
+    answer = patch(api, {"nombre": "integration"}, if_match=tag)
+    assert answer.status_code == 412
+    assert answer.json()["registro"]["campos"]["nombre"] == "person"
+
+
+@pytest.mark.parametrize("tag", ['"x", {}', "*"])
+def test_an_etag_in_a_list_and_the_star_match(api: Client, tag: str) -> None:
+    make_asset()
+    assert patch(api, {"nombre": "x"}, if_match=tag.format(etag(api))).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("fields", "campo"),
+    [
+        ({"nombre": "x" * 201}, "nombre"),
+        ({"nombre": ""}, "nombre"),
+        ({"nombre": None}, "nombre"),
+        ({"nombre": 5}, "nombre"),
+        ({"nombre": "a\0b"}, "nombre"),
+        ({"nombre": "\ud800"}, "nombre"),
+        ({"valor_adquisicion": "123456789.00"}, "valor_adquisicion"),
+        ({"valor_adquisicion": "1.005"}, "valor_adquisicion"),
+        ({"valor_adquisicion": "NaN"}, "valor_adquisicion"),
+        ({"valor_adquisicion": 10**60}, "valor_adquisicion"),
+        ({"fecha_adquisicion": "2026-13-01"}, "fecha_adquisicion"),
+        ({"fecha_adquisicion": "01/02/2026"}, "fecha_adquisicion"),
+        ({"serie": "the model's own name"}, "serie"),
+        ({"no\ud800\nsuch": 1}, "no\\ud800\nsuch"),
+        ({"codigo_interno": "0002"}, "codigo_interno"),
+        ({"codigo_interno": None}, "codigo_interno"),
+    ],
+)
+def test_a_field_that_cannot_be_written_is_422_and_named_and_nothing_is_written(
+    api: Client, fields: Any, campo: str
+) -> None:
+    make_asset()
+    answer = patch(api, {"numero_de_serie": "good", **fields})
+    assert answer.status_code == 422
+    assert answer.json()["error"] | {"mensaje": ""} == {"codigo": "campo_invalido", "campo": campo, "mensaje": ""}
+    assert Activo.objects.get().serie is None
+    assert Mensaje.objects.count() == 1
+
+
+def test_refusals_are_in_english_whatever_the_hosts_language(api: Client) -> None:
+    make_asset()
+    assert "at most 200 characters" in patch(api, {"nombre": "x" * 201}).json()["error"]["mensaje"]
+
+
+@pytest.mark.parametrize("key", ["absent", "\0", "deleted"])
+def test_a_patch_of_no_record_is_404(api: Client, key: str) -> None:
+    make_asset("deleted").delete()
+    assert patch(api, {"nombre": "x"}, if_match="*", key=key).status_code == 404
+
+
+def test_the_hosts_own_rules_refuse_with_422(api: Client) -> None:
+    def veto(instance: Activo, **_: Any) -> None:
+        if instance.nombre == "forbidden":
+            raise ValidationError({"serie": "not with this name"})
+
+    make_asset()
+    pre_save.connect(veto, sender=Activo)
+    try:
+        answer = patch(api, {"nombre": "forbidden"})
+    finally:
+        pre_save.disconnect(veto, sender=Activo)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["campo"] == "numero_de_serie"
+    assert Activo.objects.get().nombre == "Bomba"
+
+
+def test_a_busy_database_is_503_with_retry_after(api: Client) -> None:
+    def busy(**_: Any) -> None:
+        raise OperationalError("database is locked")
+
+    make_asset()
+    pre_save.connect(busy, sender=Activo)
+    try:
+        answer = patch(api, {"nombre": "x"})
+    finally:
+        pre_save.disconnect(busy, sender=Activo)
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+
+
+@pytest.mark.parametrize("key", ["0007", "a/b ñ", "consulta"])
+def test_a_create_takes_the_models_defaults_and_answers_the_record_as_stored(api: Client, key: str) -> None:
+    answer = create(api, {"codigo_interno": key, "nombre": "N", "valor_libros": "3"})
+    assert answer.status_code == 201
+    assert answer.json() == api.get(f"/integracion/activos/{quote(key, safe='')}/").json()
+    assert answer["ETag"] == answer.json()["etag"]
+    assert answer.json()["campos"]["valor_libros"] == "3.00"
+    assert Activo.objects.get().estado == Activo.Estado.OPERATIVO
+    assert Registro.objects.get().modificado_por == "integracion"
+    assert messages()[0]["data"]["origin"] == "integration"
+
+
+def test_an_order_is_created_with_its_status_and_instant(api: Client) -> None:
+    fields = {"numero_requisicion": "R", "estado": "EN_ORDEN_COMPRA", "fecha_creacion": "2026-01-31T06:00:00-06:00"}
+    answer = create(api, fields, "requisiciones")
+    assert answer.json()["campos"]["fecha_creacion"] == "2026-01-31T12:00:00.000000Z"
+    assert Requisicion.objects.get().estado == "EN_ORDEN_COMPRA"
+
+
+def test_a_key_that_exists_is_409_with_the_record_as_it_stands(api: Client) -> None:
+    make_asset()
+    answer = create(api, {"codigo_interno": "0001", "nombre": "second"})
+    assert answer.status_code == 409
+    assert answer.json()["registro"] == api.get("/integracion/activos/0001/").json()
+    assert answer["ETag"] == etag(api)
+
+
+def test_what_only_the_database_refuses_is_422(api: Client) -> None:
+    def overtake(instance: Activo, **_: Any) -> None:
+        Activo.objects.bulk_create([Activo(codigo_interno=instance.codigo_interno, nombre="first")])
+
+    pre_save.connect(overtake, sender=Activo)
+    try:
+        answer = create(api, {"codigo_interno": "1", "nombre": "second"})
+    finally:
+        pre_save.disconnect(overtake, sender=Activo)
+    # In one connection the overtaking row is undone with the losing one, so no record remains to show.
+    assert answer.status_code == 422
+    assert answer.json()["error"]["codigo"] == "rechazado_por_la_base"
+
+
+@pytest.mark.parametrize(
+    ("fields", "campo"),
+    [
+        ({"nombre": "no key"}, "codigo_interno"),
+        ({"codigo_interno": "", "nombre": "x"}, "codigo_interno"),
+        ({"codigo_interno": "x" * 51, "nombre": "x"}, "codigo_interno"),
+        ({"codigo_interno": "a\0", "nombre": "x"}, "codigo_interno"),
+        ({"codigo_interno": "1"}, "nombre"),
+        ({"codigo_interno": "1", "nombre": "x", "estado": "OPERATIVO"}, "estado"),
+    ],
+)
+def test_a_create_without_what_the_cmms_requires_is_422_and_named(api: Client, fields: Any, campo: str) -> None:
+    answer = create(api, fields)
+    assert answer.status_code == 422
+    assert answer.json()["error"]["campo"] == campo
+    assert not Activo.objects.exists()
+
+
+def test_an_unknown_status_is_422(api: Client) -> None:
+    answer = create(api, {"numero_requisicion": "R", "estado": "APROBADO"}, "requisiciones")
+    assert (answer.status_code, answer.json()["error"]["campo"]) == (422, "estado")

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from django.utils import timezone
+
+from demo.inventario.models import Requisicion
+from integracion_dynamics import relay as relay_module
+from integracion_dynamics.management.commands import relay_outbox
+from integracion_dynamics.models import Mensaje, Relevo
+from integracion_dynamics.relay import Progress, Relay
+from integracion_dynamics.sender import Accepted, Outgoing, Refused, UnavailableError
+
+from .helpers import make_asset
+
+pytestmark = pytest.mark.django_db
+
+
+class Queues:
+    """A sender onto lists; `batch` messages a transfer, `away` queues unreachable, bodies over `limit` refused."""
+
+    def __init__(self, batch: int = 3, limit: int = 10_000) -> None:
+        self.batch, self.limit = batch, limit
+        self.away: set[str] = set()
+        self.die_after_transfers: int | None = None
+        self.received: dict[str, list[Outgoing]] = {}
+        self.attempts = 0
+
+    def send(self, queue: str, messages: Sequence[Outgoing]) -> Iterator[Accepted | Refused]:
+        self.attempts += 1
+        if queue in self.away:
+            raise UnavailableError(f"queue {queue!r}: gone")
+        good = [message for message in messages if len(message.body) <= self.limit]
+        yield from (Refused(message.sequence, "too large") for message in messages if len(message.body) > self.limit)
+        for start in range(0, len(good), self.batch):
+            some = good[start : start + self.batch]
+            self.received.setdefault(queue, []).extend(some)
+            if self.die_after_transfers is not None:
+                if not self.die_after_transfers:
+                    raise KeyboardInterrupt
+                self.die_after_transfers -= 1
+            yield Accepted(tuple(message.sequence for message in some))
+
+    def close(self) -> None:
+        pass
+
+    def keys(self, queue: str = "assets") -> list[str]:
+        return [json.loads(message.body)["subject"] for message in self.received.get(queue, [])]
+
+    def distinct(self, queue: str = "assets") -> list[str]:
+        """The event ids as a queue with duplicate detection keeps them."""
+        return list(dict.fromkeys(message.event_id for message in self.received.get(queue, [])))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def test_messages_leave_in_order_marked_and_once() -> None:
+    for number in range(7):
+        make_asset(str(number))
+    queues = Queues()
+    relay = Relay(queues)
+    assert relay.run_once() == Progress(sent=7)
+    assert relay.run_once() == Progress()
+    assert queues.keys() == list("0123456")
+    assert set(Mensaje.objects.values_list("intentos", flat=True)) == {1}
+    assert not Mensaje.objects.filter(enviado_en__isnull=True).exists()
+
+
+def test_the_body_is_the_event_and_the_message_id_its_id() -> None:
+    make_asset("ñ")
+    queues = Queues()
+    Relay(queues).run_once()
+    (sent,) = queues.received["assets"]
+    stored = Mensaje.objects.get()
+    assert json.loads(sent.body) == stored.as_event()
+    assert (sent.event_id, sent.sequence) == (str(stored.evento), stored.pk)
+    assert "ñ".encode() in sent.body
+
+
+def test_each_entity_goes_to_its_own_queue() -> None:
+    make_asset("a")
+    Requisicion.objects.create(numero_requisicion="r")
+    queues = Queues()
+    assert Relay(queues).run_once() == Progress(sent=2)
+    assert (queues.keys("assets"), queues.keys("orders")) == (["a"], ["r"])
+
+
+def test_a_row_that_commits_after_later_ones_were_sent_is_still_sent() -> None:
+    for key in "abc":
+        make_asset(key)
+    late = Mensaje.objects.get(clave="b")
+    Mensaje.objects.filter(pk=late.pk).delete()
+    queues = Queues()
+    relay = Relay(queues)
+    relay.run_once()
+    late.save(force_insert=True)
+    relay.run_once()
+    assert queues.keys() == ["a", "c", "b"]
+
+
+def test_a_crash_between_sending_and_marking_sends_again_under_the_same_ids_and_loses_nothing() -> None:
+    for number in range(8):
+        make_asset(str(number))
+    queues = Queues()
+    queues.die_after_transfers = 1
+    relay = Relay(queues)
+    with pytest.raises(KeyboardInterrupt):
+        relay.run_once()
+    assert relay.unsent().count() == 5
+    queues.die_after_transfers = None
+    Relay(queues, holder=relay.holder).run_once()
+    assert relay.unsent().count() == 0
+    assert len(queues.keys()) == 11
+    assert queues.distinct() == [
+        str(event) for event in Mensaje.objects.order_by("pk").values_list("evento", flat=True)
+    ]
+
+
+def test_a_message_that_cannot_be_sent_is_skipped_with_its_reason_and_holds_nothing_back() -> None:
+    make_asset("a")
+    Requisicion.objects.create(numero_requisicion="r", justificacion="x" * 20_000)
+    Requisicion.objects.create(numero_requisicion="s")
+    queues = Queues()
+    relay = Relay(queues)
+    assert relay.run_once() == Progress(sent=2, refused=1)
+    assert relay.run_once() == Progress()
+    assert queues.keys("orders") == ["s"]
+    refused = Mensaje.objects.get(clave="r")
+    assert (refused.motivo_fallo, refused.intentos, refused.enviado_en) == ("too large", 1, None)
+
+
+def test_an_outage_is_one_log_line_each_way_with_growing_pauses_and_no_loss(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    make_asset("a")
+    queues, clock = Queues(), Clock()
+    queues.away = {"assets"}
+    relay = Relay(queues, clock=clock)
+    tried_at = []
+    for second in range(200):
+        clock.seconds = float(second)
+        before = queues.attempts
+        relay.run_once()
+        if queues.attempts > before:
+            tried_at.append(second)
+    assert tried_at == [0, 1, 3, 7, 15, 31, 61, 91, 121, 151, 181]
+    assert Mensaje.objects.get().intentos == len(tried_at)
+    queues.away = set()
+    clock.seconds = 250
+    relay.run_once()
+    assert queues.keys() == ["a"]
+    assert len(caplog.records) == 2
+    assert "tried again" in caplog.messages[0]
+    assert "reached again" in caplog.messages[1]
+
+
+def test_one_queues_outage_does_not_hold_back_the_other() -> None:
+    make_asset("a")
+    Requisicion.objects.create(numero_requisicion="r")
+    queues = Queues()
+    queues.away = {"assets"}
+    assert Relay(queues).run_once() == Progress(sent=1)
+    assert queues.keys("orders") == ["r"]
+
+
+def test_more_than_a_page_is_sent_pass_by_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relay_module, "PAGE", 2)
+    for number in range(5):
+        make_asset(str(number))
+    queues = Queues()
+    relay = Relay(queues)
+    assert [relay.run_once().sent for _ in range(4)] == [2, 2, 1, 0]
+    assert queues.keys() == list("01234")
+
+
+def test_a_second_relay_waits_until_the_first_lets_go_or_its_lease_expires() -> None:
+    first, second = Relay(Queues()), Relay(Queues())
+    assert first.run_once().held
+    assert not second.run_once().held
+    first.release_lease()
+    assert second.run_once().held
+    assert not first.run_once().held
+    Relevo.objects.update(vence=timezone.now() - timedelta(seconds=1))
+    assert first.run_once().held
+    second.release_lease()
+    assert first.run_once().held
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> Queues:
+    found = Queues()
+    monkeypatch.setattr(relay_outbox, "AzureServiceBus", lambda _: found)
+    return found
+
+
+def test_the_command_sends_once_and_counts(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(4):
+        make_asset(str(number))
+    call_command("relay_outbox", once=True)
+    assert capsys.readouterr().out == "4 sent, 0 skipped with a reason, 0 waiting.\n"
+    assert not Relevo.objects.exists()
+
+
+def test_the_command_fails_with_once_when_messages_remain(queues: Queues) -> None:
+    make_asset()
+    queues.away = {"assets"}
+    with pytest.raises(CommandError, match="Not everything"):
+        call_command("relay_outbox", once=True)
+
+
+def test_the_command_fails_with_once_while_another_relay_works(queues: Queues) -> None:
+    Relay(Queues()).run_once()
+    with pytest.raises(CommandError, match="Another relay"):
+        call_command("relay_outbox", once=True)
+
+
+def test_skipped_messages_are_sent_on_request(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
+    Requisicion.objects.create(numero_requisicion="r", justificacion="x" * 20_000)
+    call_command("relay_outbox", once=True)
+    queues.limit = 100_000
+    call_command("relay_outbox", once=True, retry_failed=True)
+    assert "1 skipped messages are tried again." in capsys.readouterr().out
+    assert queues.keys("orders") == ["r"]
+
+
+@pytest.mark.parametrize("interval", [0, -1, 1e9, float("nan")])
+def test_an_interval_that_makes_no_sense_is_refused(queues: Queues, interval: float) -> None:
+    with pytest.raises(CommandError, match="--interval"):
+        call_command("relay_outbox", interval=interval)
+
+
+def test_only_old_sent_messages_are_purged(capsys: pytest.CaptureFixture[str]) -> None:
+    for key in ("old", "new", "unsent", "failed"):
+        make_asset(key)
+    now = timezone.now()
+    Mensaje.objects.filter(clave="old").update(enviado_en=now - timedelta(days=31))
+    Mensaje.objects.filter(clave="new").update(enviado_en=now - timedelta(days=29))
+    Mensaje.objects.filter(clave="failed").update(motivo_fallo="too large")
+    call_command("purgar_outbox")
+    assert capsys.readouterr().out == "1 sent messages deleted.\n"
+    assert set(Mensaje.objects.values_list("clave", flat=True)) == {"new", "unsent", "failed"}
+
+
+@pytest.mark.parametrize("days", [-1, 10**9])
+def test_a_number_of_days_that_makes_no_sense_is_refused(days: int) -> None:
+    with pytest.raises(CommandError, match="--dias"):
+        call_command("purgar_outbox", dias=days)
+
+
+def test_an_absent_database_is_waited_for_with_one_log_line_each_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop = threading.Event()
+    passes: list[int] = []
+
+    def run_once(self: Any) -> Progress:
+        passes.append(1)
+        if len(passes) < 3:
+            raise OperationalError("gone")
+        stop.set()
+        return Progress()
+
+    monkeypatch.setattr(Relay, "run_once", run_once)
+    relay_outbox.run_until(stop, Relay(Queues()), 0.001)
+    assert len(passes) == 3
+    assert [record.message.partition(" and")[0] for record in caplog.records] == [
+        "The database does not answer",
+        "The database answers again.",
+    ]
