@@ -80,7 +80,11 @@ class ODataResponse:
     ) -> "ODataResponse":
         """Make an answer with a JSON body."""
         text = jsontext.dumps(payload, numbers_as_text=numbers_as_text)
-        return cls(status, {"Content-Type": JSON_TYPE, "OData-Version": "4.0", **(headers or {})}, text.encode())
+        return cls(
+            status,
+            {"Content-Type": JSON_TYPE, "OData-Version": "4.0", **(headers or {})},
+            text.encode("utf-8", "replace"),
+        )
 
     @classmethod
     def no_content(cls, headers: Mapping[str, str] | None = None) -> "ODataResponse":

@@ -55,7 +55,10 @@ class QueryOptions:
     @classmethod
     def parse(cls, query: str, table: Table) -> "QueryOptions":
         """Parse a raw query string; DataverseError SYNTAX, NOT_SUPPORTED or UNKNOWN_COLUMN_IN_QUERY."""
-        given = dict(parse_qsl(query, keep_blank_values=True, errors="strict" if query.isascii() else "replace"))
+        try:
+            given = dict(parse_qsl(query, keep_blank_values=True, errors="strict"))
+        except UnicodeDecodeError:
+            raise Refusal.SYNTAX(detail="The query options are not UTF-8.") from None
         for name in given:
             if name.startswith("$") and name not in _KNOWN:
                 raise Refusal.NOT_SUPPORTED(what=f"The query option {name}")

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -30,6 +31,10 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
+def drawn_id(source: random.Random) -> UUID:
+    return UUID(int=source.getrandbits(128), version=4)
+
+
 def seeded_ids(seed: int = 1) -> random.Random:
     return random.Random(seed)  # noqa: S311  # repeatable, not secret
 
@@ -41,11 +46,10 @@ def clock() -> Clock:
 
 @pytest.fixture
 def dataverse(clock: Clock) -> Dataverse:
-    source = seeded_ids()
     return Dataverse(
         users=[SystemUser.of("Integration", "app-1"), SystemUser.of("Person", "person-1")],
         clock=clock,
-        ids=lambda: UUID(int=source.getrandbits(128), version=4),
+        ids=partial(drawn_id, seeded_ids()),
     )
 
 

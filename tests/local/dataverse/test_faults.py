@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from uuid import UUID
+from functools import partial
 
 import httpx
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from local.dataverse import Dataverse, Effect, Fault, InProcessTransport, SystemUser, create_app
 from local.dataverse.wire.connections import Connections
 from tests.local.dataverse.asking import ASSETS, asset_numbers
-from tests.local.dataverse.conftest import AUDIENCE, KEY, Clock, client_of, seeded_ids, token
+from tests.local.dataverse.conftest import AUDIENCE, KEY, Clock, client_of, drawn_id, seeded_ids, token
 from tests.local.identity.serving import serving
 
 NEW = {"msdyn_name": "Pump", "msdyn_assetnumber": "A-1"}
@@ -120,11 +120,8 @@ async def test_the_same_seed_makes_the_same_ids() -> None:
     seen = []
     for _ in range(2):
         clock, source = Clock(), seeded_ids(7)
-        dataverse = Dataverse(
-            users=[SystemUser.of("Integration", "app-1")],
-            clock=clock,
-            ids=lambda s=source: UUID(int=s.getrandbits(128)),
-        )
+        integration = SystemUser.of("Integration", "app-1")
+        dataverse = Dataverse(users=[integration], clock=clock, ids=partial(drawn_id, source))
         transport = InProcessTransport(create_app(dataverse, signing_key=KEY, audiences=[AUDIENCE]))
         async with client_of(transport, token("app-1", clock)) as client:
             responses = [await client.post(ASSETS, json={"msdyn_name": str(number)}) for number in range(3)]
