@@ -62,7 +62,7 @@ def cmms_to_dynamics(player: Player) -> str:
         player.check(f"{key} has its total", Decimal(str(row["totalamount"])) == Decimal(f"{250 * number}.50"))
         player.check(f"{key} keeps its date", row["createdon"] == f"2026-01-{number + 1:02d}T15:30:00Z")
     figures = player.dataverse_figures()
-    return f"35 records, every field equal; {figures['writes']} writes"
+    return f"35 records, every field equal; {figures['rows_written']} rows written, {figures['requests']} requests"
 
 
 def dynamics_to_cmms(player: Player) -> str:

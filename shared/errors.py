@@ -18,6 +18,7 @@ SyncError
     └── of the target         not counted: everything else waits for the same thing
         ├── Throttled         429; knows when to come back
         ├── Unavailable       no usable answer; the outcome of a write may be unknown
+        ├── NotReady          something must be set up there first, such as an active alternate key
         ├── NotAuthorized     401 or 403 for the identity, not for the row
         └── IntentHeld        another worker is writing this record right now
 
@@ -171,9 +172,28 @@ class Throttled(TargetTransient):
 
 
 class Unavailable(TargetTransient):
-    """No usable answer arrived. A write may or may not have happened."""
+    """No usable answer arrived. Unless `sent` is False, a write may or may not have happened."""
 
     reason = "unavailable"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        sent: bool = True,
+        retry_after: timedelta | None = None,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message, retry_after=retry_after, status=status, code=code, request_id=request_id)
+        self.sent = sent
+
+
+class NotReady(TargetTransient):
+    """A side lacks something that must be set up before it may be written to, such as an active alternate key."""
+
+    reason = "not_ready"
 
 
 class NotAuthorized(TargetTransient):

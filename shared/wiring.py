@@ -69,7 +69,7 @@ class Wiring:
         from shared.adapters.dataverse.client import DataverseClient
 
         auth = BearerToken(self.credential, self.settings.dynamics_365_resource_url)
-        return DataverseGateway(DataverseClient(self.settings.web_api_url, auth), self.clock)
+        return DataverseGateway(DataverseClient(self.settings.web_api_url, auth, self.clock), self.clock)
 
     @cached_property
     def cmms(self) -> Cmms | None:

@@ -1,5 +1,7 @@
 """One request to the Web API: headers, time-outs, and every failure turned into one of ours."""
 
+import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from shared.adapters.dataverse.gate import Gate
 from shared.adapters.dataverse.wire import loads
 from shared.errors import (
     Conflict,
@@ -20,6 +23,10 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
+from shared.flows.ports import Clock
+
+# httpx logs every address at INFO; ours hold business keys, and thousands of them.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 SINGLE_TIMEOUT: Final = 30.0
 _HEADERS: Final = {
@@ -40,9 +47,12 @@ class DataverseClient:
     https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests
     """
 
-    def __init__(self, base_url: str, auth: httpx.Auth, transport: httpx.AsyncBaseTransport | None = None) -> None:
+    def __init__(
+        self, base_url: str, auth: httpx.Auth, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         """`base_url` is the Web API's root; `transport` replaces the network in tests."""
         self.base_url = base_url
+        self.gate = Gate(clock, "Dynamics")
         self._http = httpx.AsyncClient(
             base_url=base_url + "/",
             auth=auth,
@@ -64,41 +74,61 @@ class DataverseClient:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: str | None = None,
+        body: str | bytes | None = None,
         headers: Mapping[str, str] | None = None,
         seconds: float = SINGLE_TIMEOUT,
     ) -> httpx.Response:
-        """Send one request and give its answer, or raise what its failure means.
+        """Send one request through the gate and give its answer, or raise what its failure means.
 
         Args:
             method: GET, POST, PATCH or DELETE.
             path: Relative to the root, or an absolute link that the service gave.
             params: Query options, encoded here.
-            body: JSON.
+            body: JSON, or whatever `headers` say.
             headers: Beside the OData headers.
-            seconds: The time-out, for all of the request.
+            seconds: The time-out for all of the request, the wait at the gate not included.
 
         Raises:
-            Unavailable: No usable answer; a write may have happened.
+            Unavailable: No usable answer; a write may have happened unless `sent` is False.
             SyncError: What `failure` makes of the answer.
         """
+        own = {"Content-Type": "application/json"} if body is not None else {}
         request = self._http.build_request(
-            method,
-            path,
-            params=params,
-            content=body.encode() if body is not None else None,
-            headers={**(headers or {}), **({"Content-Type": "application/json"} if body is not None else {})},
-            timeout=httpx.Timeout(seconds),
+            method, path, params=params, content=body, headers={**own, **(headers or {})}
         )
-        try:
-            response = await self._http.send(request)
-        except httpx.HTTPError as error:
-            raise Unavailable(
-                f"Dynamics gave no answer to {method} {request.url.path}: {type(error).__name__}."
-            ) from error
+        request.extensions["timeout"] = httpx.Timeout(seconds).as_dict()
+        async with self.gate.enter():
+            try:
+                async with asyncio.timeout(seconds):
+                    response = await self._http.send(request)
+            except TimeoutError as error:
+                self.gate.failed()
+                raise Unavailable(
+                    f"Dynamics did not answer {method} {request.url.path} within {seconds:.0f} s."
+                ) from error
+            except httpx.HTTPError as error:
+                self.gate.failed()
+                raise Unavailable(
+                    f"Dynamics gave no answer to {method} {request.url.path}: {type(error).__name__}.",
+                    sent=not isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)),
+                ) from error
+        return self._judge(response)
+
+    def _judge(self, response: httpx.Response) -> httpx.Response:
+        hint = response.headers.get("x-ms-dop-hint", "")
+        if hint.isascii() and hint.isdigit():
+            self.gate.hint(int(hint))
         if response.is_success:
+            self.gate.succeeded()
             return response
-        raise failure(response)
+        error = failure(response)
+        if isinstance(error, Throttled):
+            self.gate.throttled(error.retry_after)
+        elif isinstance(error, Unavailable):
+            self.gate.failed()
+        else:
+            self.gate.succeeded()
+        raise error
 
 
 def json_of(response: httpx.Response) -> Any:

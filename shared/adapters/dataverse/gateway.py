@@ -1,22 +1,21 @@
 """Rows of Dataverse, found by filter and written by id under conditions."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from unicodedata import combining, normalize
 from uuid import UUID
 
-import httpx
-
-from shared.adapters.dataverse.client import SINGLE_TIMEOUT, DataverseClient, json_of
+from shared.adapters.dataverse.bulk import BulkWriter
+from shared.adapters.dataverse.client import DataverseClient, json_of
+from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.query import in_filters
-from shared.adapters.dataverse.wire import dumps, to_columns, to_record
+from shared.adapters.dataverse.wire import to_record
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
 from shared.errors import SyncError, Unavailable
 from shared.flows.ports import Clock, DynamicsWrite, Failed
 
 PAGE = 5000
-PARALLEL = 2
-"""Requests at a time: several workers share the organization's limits."""
 
 
 class DataverseGateway:
@@ -24,9 +23,9 @@ class DataverseGateway:
 
     def __init__(self, client: DataverseClient, clock: Clock) -> None:
         self._client = client
-        self._clock = clock
         self._organization_id: UUID | None = None
-        self._width = asyncio.Semaphore(PARALLEL)
+        self._bulk = BulkWriter(client, clock)
+        self._keys = AlternateKeys(client, clock)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -42,7 +41,7 @@ class DataverseGateway:
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for."""
         found: dict[str, list[DynamicsRecord]] = {key: [] for key in keys}
-        # Dynamics may compare without regard to case: such a row belongs to the key that it was found for.
+        # A row that Dynamics takes for a key belongs to it, even if it is written differently.
         folded: dict[str, list[str]] = {}
         for key in found:
             folded.setdefault(_fold(key), []).append(key)
@@ -75,10 +74,9 @@ class DataverseGateway:
         path: str | None = entity.set
         query: dict[str, str] | None = params
         while path is not None:
-            async with self._width:
-                response = await self._client.send(
-                    "GET", path, params=query, headers={"Prefer": f"odata.maxpagesize={PAGE}"}
-                )
+            response = await self._client.send(
+                "GET", path, params=query, headers={"Prefer": f"odata.maxpagesize={PAGE}"}
+            )
             answer = json_of(response)
             try:
                 page = [to_record(entity, row) for row in answer["value"]]
@@ -90,59 +88,35 @@ class DataverseGateway:
     async def write(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:
-        """Create and update, each row under its own condition."""
-        return await asyncio.gather(*(self._write(entity, write, deadline) for write in writes))
-
-    async def _write(self, entity: EntityMapping, write: DynamicsWrite, deadline: float) -> DynamicsRecord | Failed:
-        async with self._width:
-            seconds = min(SINGLE_TIMEOUT, deadline - self._clock.monotonic())
-            if seconds <= 0:
-                return Failed(Unavailable("The time for writing to Dynamics was over before this row's turn."))
-            headers = {"Prefer": "return=representation"}
-            if write.id is None:
-                method, path = "POST", entity.set
-                # Without an alternate key nothing stops a second row; with one, a second create is refused.
-            else:
-                method, path = "PATCH", f"{entity.set}({write.id})"
-                headers["If-Match"] = write.etag or "*"
+        """Create and update, each row under its own condition, in as few requests as they fit into."""
+        creates = [number for number, write in enumerate(writes) if write.id is None]
+        updates = [number for number, write in enumerate(writes) if write.id is not None]
+        results: dict[int, DynamicsRecord | Failed] = {}
+        if creates:
             try:
-                response = await asyncio.wait_for(
-                    self._client.send(
-                        method,
-                        path,
-                        params={"$select": ",".join(entity.select)},
-                        body=dumps(to_columns(entity, write)),
-                        headers=headers,
-                        seconds=seconds,
-                    ),
-                    seconds,
-                )
-                return to_record(entity, json_of(response))
-            except TimeoutError:
-                return Failed(Unavailable("Dynamics did not answer in time."), unknown=True)
-            except Unavailable as error:
-                return Failed(error, unknown=not _never_sent(error))
+                await self._keys.insist(entity)
             except SyncError as error:
-                return Failed(_named(entity, error))
+                results.update(dict.fromkeys(creates, Failed(error)))
+                creates = []
+        chunks = [
+            *_chunks(creates, self._bulk.size(entity, "create"), self._bulk.create),
+            *_chunks(updates, self._bulk.size(entity, "update"), self._bulk.update),
+        ]
+        done = await asyncio.gather(
+            *(write(entity, [writes[number] for number in chunk], deadline) for chunk, write in chunks)
+        )
+        for (chunk, _), answers in zip(chunks, done, strict=True):
+            results.update(zip(chunk, answers, strict=True))
+        return [results[number] for number in range(len(writes))]
+
+
+def _chunks[T](numbers: list[int], size: int, write: T) -> Iterator[tuple[list[int], T]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size], write
 
 
 def _fold(key: str) -> str:
+    """What Dynamics may take for the same: its usual collation ignores case, accents and spaces at the end."""
+    if not key.isascii():
+        key = "".join(char for char in normalize("NFKD", key) if not combining(char))
     return key.casefold().rstrip()
-
-
-def _never_sent(error: Unavailable) -> bool:
-    return isinstance(error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout))
-
-
-def _named(entity: EntityMapping, error: SyncError) -> SyncError:
-    """Name the CMMS's field instead of Dynamics' column, and drop what is not one of ours."""
-    column = error.field
-    error.field = next(
-        (
-            rule.name
-            for rule in entity.fields.values()
-            if column is not None and column in {rule.column, rule.write_column, rule.state_column}
-        ),
-        None,
-    )
-    return error

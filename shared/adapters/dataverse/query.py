@@ -14,7 +14,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def in_filters(column: str, values: Sequence[str], *, guids: bool = False) -> Iterator[tuple[list[str], str]]:
+def in_filters(
+    column: str, values: Sequence[str], *, guids: bool = False, budget: int = FILTER_BYTES
+) -> Iterator[tuple[list[str], str]]:
     """Split values into chunks and give each with its `$filter`.
 
     `In` takes its values as JSON-like strings in single quotes; see
@@ -24,7 +26,7 @@ def in_filters(column: str, values: Sequence[str], *, guids: bool = False) -> It
     size = 0
     for value in values:
         cost = len(quote(literal(value) + ","))
-        if chunk and (size + cost > FILTER_BYTES or len(chunk) >= CHUNK):
+        if chunk and (size + cost > budget or len(chunk) >= CHUNK):
             yield chunk, _in(column, chunk, guids=guids)
             chunk, size = [], 0
         chunk.append(value)
