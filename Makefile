@@ -26,18 +26,20 @@ demo: $(READY) ## Play and check the whole job on this machine, then stop everyt
 	@$(BIN)/python -m local.demo
 
 up: $(READY) ## Start the local stack and print its addresses, keys and examples; Ctrl-C stops it
-	@$(BIN)/python -m local.up
+	@$(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way)
 
 test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'." >&2; exit 1; }
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
+	@cd cmms && ../$(BIN)/mypy
 	@$(BIN)/python -m pytest
 
 lint: $(READY) ## Check style and types only
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
+	@cd cmms && ../$(BIN)/mypy
 
 format: $(READY) ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .
