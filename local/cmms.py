@@ -1,9 +1,11 @@
 """The demo CMMS: migrates its database and serves it. Its relay is a process of its own."""
 
 import argparse
+from typing import cast
 
 import django
 from django.core.management import call_command
+from starlette.types import ASGIApp
 
 from local.identity.serve import run
 
@@ -18,7 +20,7 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     from django.core.asgi import get_asgi_application  # noqa: PLC0415  # after setup
 
-    run(get_asgi_application(), port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin)
+    run(cast("ASGIApp", get_asgi_application()), port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin)
 
 
 if __name__ == "__main__":
