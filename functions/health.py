@@ -14,7 +14,7 @@ blueprint = func.Blueprint()
 @blueprint.function_name("health")
 @blueprint.route("health", methods=[func.HttpMethod.GET])
 async def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # the host passes it by name
-    """200 with the mode and the mapped entities, or 500's honest cousin 503 with what is misconfigured."""
+    """200 with the mode and the mapped entities, or 503 with what is misconfigured."""
     try:
         mode = "two-way" if wiring.settings.cmms_base_url else "one-way"
         body = {"status": "ok", "mode": mode, "entities": sorted(wiring.mapping.entities)}

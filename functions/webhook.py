@@ -37,16 +37,21 @@ async def webhook(req: func.HttpRequest) -> func.HttpResponse:
         log.warning("Refused a webhook: %s", error.message)
         return answer(HTTPStatus.BAD_REQUEST, {"error": error.message})
     except SyncError as error:
-        # Dataverse tries 502, 503 and 504 once more; what it then drops, the reconciliation finds.
         log.error("A webhook could not be taken: %s: %s", error.reason, error.message)  # noqa: TRY400  # no trace
-        return answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "Try again later"}, {"Retry-After": "30"})
+        return try_again()
+    except Exception:
+        log.exception("A webhook met a fault of ours")
+        return try_again()
     if isinstance(accepted, Ignored):
         return answer(HTTPStatus.ACCEPTED, {"status": "ignored"})
     return answer(HTTPStatus.ACCEPTED, {"status": "accepted", "id": accepted})
 
 
+def try_again() -> func.HttpResponse:
+    """503: Dataverse tries 502, 503 and 504 once more; what it then drops, the reconciliation finds."""
+    return answer(HTTPStatus.SERVICE_UNAVAILABLE, {"error": "Try again later"}, {"Retry-After": "30"})
+
+
 def answer(status: HTTPStatus, body: dict[str, str], headers: dict[str, str] | None = None) -> func.HttpResponse:
     """A JSON response."""
-    return func.HttpResponse(
-        json.dumps(body, ensure_ascii=False), status_code=status, headers=headers, mimetype="application/json"
-    )
+    return func.HttpResponse(json.dumps(body), status_code=status, headers=headers, mimetype="application/json")

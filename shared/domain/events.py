@@ -12,16 +12,15 @@ Functions host can misplace a batch's metadata. No attribute has the name of a p
 the host would overwrite with it; `subject` is the one exception, so nothing reads the message's own subject.
 """
 
-import json
 import re
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID, uuid4
 
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -29,6 +28,7 @@ from pydantic import (
     model_validator,
 )
 
+from shared.domain import jsontext, values
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
 from shared.errors import InvalidMessage
@@ -40,12 +40,20 @@ type Kind = Literal["upserted", "deleted", "renamed", "dirty"]
 type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
+def _instant(raw: object) -> object:
+    # Text only: a bare number could be seconds or milliseconds.
+    return raw if raw is None or isinstance(raw, datetime) else values.parse_instant(raw)
+
+
+type Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class _Versioned(_Data):
-    version: AwareDatetime | None = Field(
+    version: Instant | None = Field(
         default=None, description="the record's version: the instant of this change, rising for each record"
     )
     sequence: int = Field(default=0, ge=0, description="the outbox's sequence; tells equal versions apart")
@@ -72,7 +80,7 @@ class UpsertedData(_Versioned):
         """Accept fields that stand beside the key instead of under `fields`."""
         if not isinstance(data, dict) or "fields" in data:
             return data
-        own = {"key", "version", "sequence", "origin"}
+        own = cls.model_fields.keys() - {"fields"}
         return {
             **{name: value for name, value in data.items() if name in own},
             "fields": {name: value for name, value in data.items() if name not in own},
@@ -115,22 +123,28 @@ DATA: Final[dict[str, type[_Data]]] = {
 }
 
 
+REQUIRED: Final = ("specversion", "id")
+"""What a received message must say itself although the model has a default for those that we make."""
+
+
 class Event(BaseModel):
     """A CloudEvent. Unknown extension attributes are kept, so that retry copies carry them on."""
 
-    model_config = ConfigDict(frozen=True, extra="allow")
+    model_config = ConfigDict(
+        frozen=True, extra="allow", json_schema_extra={"required": [*REQUIRED, "source", "type", "data"]}
+    )
 
     specversion: Literal["1.0"] = "1.0"
     id: Text = Field(default_factory=lambda: str(uuid4()))
     source: Text
     type: Text
     subject: str | None = None
-    time: AwareDatetime | None = None
+    time: Instant | None = None
     datacontenttype: str = "application/json"
     traceparent: str | None = Field(default=None, description="W3C trace context")
     attempt: int = Field(default=0, ge=0, le=10_000, description="failed attempts of this message so far")
     deferrals: int = Field(default=0, ge=0, le=1_000_000, description="waits for a whole target so far")
-    firstenqueued: AwareDatetime | None = Field(default=None, description="when the first copy was sent")
+    firstenqueued: Instant | None = Field(default=None, description="when the first copy was sent")
     history: str | None = Field(default=None, description="JSON list of earlier failures, oldest first")
     data: dict[str, Any]
 
@@ -159,13 +173,25 @@ class Event(BaseModel):
                 f"upserted, .deleted or .renamed, or sync.{entity.name}.dirty."
             )
         try:
-            return DATA[kind].model_validate(self.data)  # type: ignore[return-value]
+            data = DATA[kind].model_validate(self.data)
         except ValidationError as error:
             raise InvalidMessage(_problems("The message's data", error)) from None
+        if isinstance(data, UpsertedData):
+            _one_value_each(entity, data.fields)
+        return data  # type: ignore[return-value]
 
     def to_json(self) -> str:
         """The structured form that goes onto a queue. Absent attributes are left out."""
-        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False)
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        attributes = own | (self.model_extra or {})
+        # Not by pydantic, which would turn the data's decimals into text.
+        return jsontext.dumps(
+            {
+                name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+                for name, value in attributes.items()
+                if value is not None
+            }
+        )
 
 
 def parse_event(body: str | bytes) -> Event:
@@ -177,6 +203,8 @@ def parse_event(body: str | bytes) -> Event:
     raw = parse_json(body, "The message")
     if not isinstance(raw, dict):
         raise InvalidMessage("The message is JSON but not an object: send a CloudEvent in its JSON form.")
+    if missing := [name for name in REQUIRED if raw.get(name) is None]:
+        raise InvalidMessage(f"The message is no CloudEvent: {' and '.join(missing)} must be said.")
     try:
         return Event.model_validate(raw)
     except ValidationError as error:
@@ -184,23 +212,29 @@ def parse_event(body: str | bytes) -> Event:
 
 
 def parse_json(body: str | bytes, what: str) -> Any:
-    """Read JSON with decimals kept exact.
+    """Read JSON with decimals kept exact; `what` begins the sentence that refuses it.
 
     Raises:
-        InvalidMessage: Not UTF-8, not JSON, nested too deeply, or with NaN or Infinity.
+        InvalidMessage: See `jsontext.loads`.
     """
     try:
-        text = body.decode("utf-8") if isinstance(body, bytes) else body
-        return json.loads(text, parse_float=Decimal, parse_constant=_no_constant)
-    except UnicodeDecodeError:
-        raise InvalidMessage(f"{what} is not UTF-8 text.") from None
-    except (ValueError, RecursionError) as error:
-        position = f" at character {error.pos}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InvalidMessage(f"{what} is not JSON{position}.") from None
+        return jsontext.loads(body)
+    except jsontext.JsonError as error:
+        raise InvalidMessage(f"{what} {error}.") from None
 
 
-def _no_constant(_name: str) -> None:
-    raise ValueError
+def _one_value_each(entity: EntityMapping, fields: dict[str, Any]) -> None:
+    first: dict[str, str] = {}
+    for name, value in fields.items():
+        field = entity.names.get(name)
+        if field is None:
+            continue
+        other = first.setdefault(field, name)
+        if fields[other] != value:
+            raise InvalidMessage(
+                f"The message's data says two values of one field: {other} and {name} are both names of {field}. Send"
+                " one of them."
+            )
 
 
 def _problems(what: str, error: ValidationError) -> str:

@@ -42,9 +42,10 @@ class Notification:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A well-formed notification of something that the mapping does not hold."""
+    """A well-formed notification of something that the mapping does not hold; `what` is safe to log."""
 
     what: str
+    organization_id: UUID | None = None
 
 
 def authentic(
@@ -59,7 +60,7 @@ def authentic(
     known = False
     for secret in secrets:
         if signature is not None:
-            expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+            expected = hmac.new(secret.encode("utf-8", "surrogatepass"), body, hashlib.sha256).hexdigest()
             known |= _equal(expected, signature.strip().lower())
         else:
             known |= _equal(secret, lower.get(key_header.lower(), ""))
@@ -69,7 +70,7 @@ def authentic(
 
 def _equal(expected: str, given: str) -> bool:
     # Bytes, because compare_digest refuses non-ASCII text, which anybody may send.
-    return hmac.compare_digest(expected.encode(), given.encode("utf-8", "surrogateescape"))
+    return hmac.compare_digest(expected.encode("utf-8", "surrogatepass"), given.encode("utf-8", "surrogatepass"))
 
 
 def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
@@ -91,20 +92,21 @@ def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
 def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     message = _text(raw, "MessageName")
     table = _text(raw, "PrimaryEntityName")
+    organization_id = _guid(raw, "OrganizationId", optional=True)
     entity = mapping.of_table(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
-        return Ignored(f"{message[:80]} of {table[:80]}")
+        return Ignored(f"{message[:80]!r} of {table[:80]!r}", organization_id)
     record_id = _guid(raw, "PrimaryEntityId")
     operation_id = _guid(raw, "OperationId", optional=True)
     step = raw.get("OwningExtension")
-    step_id = step.get("Id") if isinstance(step, dict) else None
+    step_id = _guid(step, "Id", optional=True) if isinstance(step, dict) else None
     # Only Dataverse's own ids may identify a message: a hash of the content would swallow the last of A, B, A.
     message_id = str(uuid5(NAMESPACE_URL, f"{operation_id}/{record_id}/{step_id}/{message}")) if operation_id else None
     return Notification(
         entity=entity,
         data=DirtyData(record_id=record_id, operation=operation, reason=f"webhook {message}"),
-        organization_id=_guid(raw, "OrganizationId", optional=True),
+        organization_id=organization_id,
         message_id=message_id,
         occurred_at=_instant(raw.get("OperationCreatedOn")),
     )
@@ -116,13 +118,12 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     operation = _DOCUMENT.get(verb)
     entity = mapping.entities.get(name) or mapping.of_table(name)
     if entity is None or operation is None:
-        return Ignored(event_type[:80])
+        return Ignored(repr(event_type[:80]))
     data = raw.get("data")
     if not isinstance(data, dict):
         raise InvalidMessage(f"data is {shape(data)}, not an object.")
-    id_name = next((name for name in (entity.id, "id") if data.get(name)), None)
-    key_names = (entity.key.column, entity.key.name, *entity.key.aliases, "key")
-    key_name = next((name for name in key_names if data.get(name)), None)
+    id_name = _first_said(data, entity.id, "id")
+    key_name = _first_said(data, entity.key.column, entity.key.name, *entity.key.aliases, "key")
     if id_name is None and key_name is None:
         raise InvalidMessage(f"data names no record: it needs {entity.id} or {entity.key.column}.")
     try:
@@ -141,6 +142,10 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
         message_id=None,
         occurred_at=None,
     )
+
+
+def _first_said(data: dict[str, Any], *names: str) -> str | None:
+    return next((name for name in names if data.get(name) is not None and data[name] != ""), None)
 
 
 def _text(raw: dict[str, Any], name: str) -> str:

@@ -1,7 +1,9 @@
 """A webhook notification becomes one message on the entity's queue."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable
+from typing import Final
 from uuid import UUID, uuid4
 
 from shared.domain.events import Event
@@ -12,6 +14,8 @@ from shared.errors import InvalidMessage
 from shared.flows.ports import Bus, Clock, Outgoing
 
 log = logging.getLogger(__name__)
+
+_TRACE: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z")
 
 type OrganizationId = Callable[[], Awaitable[UUID]]
 
@@ -33,10 +37,10 @@ class Receiver:
             Unavailable: The queue, or Dynamics while asking for our organization, cannot be reached.
         """
         found = parse_notification(body, self._mapping)
+        await self._same_organization(found.organization_id)
         if isinstance(found, Ignored):
             log.info("Ignored a webhook of %s: the mapping does not hold it", found.what)
             return found
-        await self._same_organization(found)
         event = self._event(found, traceparent)
         await self._bus.send(
             OF_ENTITY[found.entity.name].name,
@@ -45,12 +49,12 @@ class Receiver:
         log.info("Accepted a webhook: %s of %s as %s", found.data.reason, found.entity.name, event.id)
         return event.id
 
-    async def _same_organization(self, found: Notification) -> None:
+    async def _same_organization(self, said: UUID | None) -> None:
         # A sandbox copied from production may keep calling the production address.
-        if found.organization_id is not None and found.organization_id != await self._organization_id():
+        if said is not None and said != await self._organization_id():
             raise InvalidMessage(
-                f"OrganizationId is {found.organization_id}, which is not the organization that we serve: remove the"
-                " webhook there, or point it at its own integration."
+                f"OrganizationId is {said}, which is not the organization that we serve: remove the webhook there, or"
+                " point it at its own integration."
             )
 
     def _event(self, found: Notification, traceparent: str | None) -> Event:
@@ -64,6 +68,6 @@ class Receiver:
             subject=found.data.key,
             time=found.occurred_at or now,
             firstenqueued=now,
-            traceparent=traceparent,
+            traceparent=traceparent if traceparent and _TRACE.match(traceparent) else None,
             data=found.data.model_dump(mode="json", exclude_none=True),
         )
