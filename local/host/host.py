@@ -86,7 +86,13 @@ async def _serve_functions(
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(Admin(functions, timers, dispatcher, keys).routes())
     application.router.add_route("*", "/{path:.*}", HttpListener(functions, dispatcher, keys).handle)
-    runner = web.AppRunner(application, access_log=None, shutdown_timeout=options.grace)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        auto_decompress=False,  # a function sees the body as it was sent
+        max_field_size=32 * 1024,  # Kestrel's limit for all headers together
+        shutdown_timeout=options.grace,
+    )
     await runner.setup()
     try:
         site = web.TCPSite(runner, options.address, options.port)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from aiohttp.http_exceptions import HttpProcessingError
 from azure_functions_runtime import invocation_id_cv  # type: ignore[import-untyped]
 
 _LEVELS = {
@@ -107,6 +108,10 @@ def _parts(record: logging.LogRecord) -> tuple[str, str]:
     """The message in one line, and the traceback if there is one."""
     message, _, rest = record.getMessage().partition("\nTraceback ")
     details = f"Traceback {rest}" if rest else ""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        # The caller's mistake; the server's own words would quote the request, and with it a key.
+        return f"A malformed HTTP request was refused ({type(error).__name__})", ""
     if record.exc_info:
         details = logging.Formatter().formatException(record.exc_info)
     line = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), message)

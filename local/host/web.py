@@ -68,7 +68,12 @@ class HttpListener:
             return _empty(400)
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return _empty(413)
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _empty(413)
+        except (web.RequestPayloadError, ConnectionError):  # malformed, or the caller has gone
+            return _empty(400)
         if body and request.content_length is None:
             # ToRpcHttp of the real host reads a body only where ContentLength > 0.
             _logger.warning("A chunked request to %s loses its body, as in Azure: send Content-Length", function.name)

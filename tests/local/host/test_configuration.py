@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from local.host.connection import connector
 from local.host.errors import StartError
 from local.host.functions import describe
 from local.host.host_json import load_host_json
@@ -14,8 +15,8 @@ from local.host.routes import Route
 from local.host.settings import load_local_settings, resolve, setting
 
 
-def indexed(**binding: Any) -> SimpleNamespace:
-    return SimpleNamespace(name="f", function_id="1", raw_bindings=[json.dumps({"name": "x", **binding})])
+def indexed(name: str = "f", **binding: Any) -> SimpleNamespace:
+    return SimpleNamespace(name=name, function_id="1", raw_bindings=[json.dumps({"name": "x", **binding})])
 
 
 @pytest.mark.parametrize(
@@ -36,6 +37,21 @@ def test_a_binding_that_cannot_be_served_names_the_function_and_the_reason(bindi
     with pytest.raises(StartError, match="Function 'f'") as raised:
         describe([indexed(**binding)], "api")
     assert said in str(raised.value)
+
+
+def test_two_functions_of_one_name_are_refused() -> None:
+    with pytest.raises(StartError, match="2 functions are named 'f'"):
+        describe([indexed("f", type="httpTrigger", route="a"), indexed("F", type="httpTrigger", route="b")], "api")
+
+
+def test_two_functions_on_one_route_are_refused_unless_their_methods_differ() -> None:
+    get = indexed("f", type="httpTrigger", route="x/{a}", methods=["GET"])
+    post = indexed("g", type="httpTrigger", route="X/{b}", methods=["POST"])
+    both = indexed("h", type="httpTrigger", route="x/{c}")
+
+    assert len(describe([get, post], "api")) == 2
+    with pytest.raises(StartError, match=r"'f' and 'h' both serve the route /api/x/{c}"):
+        describe([get, both], "api")
 
 
 def test_an_empty_route_prefix_puts_functions_at_the_root() -> None:
@@ -119,3 +135,25 @@ def test_a_wrong_settings_file_is_named(tmp_path: Path, text: str, said: str) ->
         load_local_settings(file)
     assert said in str(raised.value)
     assert str(file) in str(raised.value)
+
+
+async def test_a_namespace_with_an_identity_is_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST_TEST_BUS__fullyQualifiedNamespace", "example.servicebus.windows.net")
+    monkeypatch.setenv("HOST_TEST_BUS__credential", "managedidentity")
+
+    async with connector("HOST_TEST_BUS", function="f")() as client:
+        assert client.fully_qualified_namespace == "example.servicebus.windows.net"
+
+
+def test_a_connection_may_have_the_prefix_of_azure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AzureWebJobsHOST_TEST_BUS", "Endpoint=sb://x;SharedAccessKeyName=n;SharedAccessKey=k")
+
+    assert callable(connector("HOST_TEST_BUS", function="f"))
+
+
+def test_a_connection_string_that_is_none_is_refused_without_being_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOST_TEST_BUS", "Endpoint=sb://x;SharedAccessKey=topsecret")
+
+    with pytest.raises(StartError, match="HOST_TEST_BUS is not a Service Bus connection string") as raised:
+        connector("HOST_TEST_BUS", function="f")
+    assert "topsecret" not in str(raised.value)

@@ -67,6 +67,27 @@ def test_a_body_without_content_length_is_lost_as_in_azure(host: RunningHost) ->
     assert "loses its body" in host.log
 
 
+def test_a_compressed_body_arrives_as_it_was_sent(host: RunningHost) -> None:
+    assert echo(host, content=b"no gzip", headers={"Content-Encoding": "gzip"})["body"] == b"no gzip".hex()
+
+
+def test_a_malformed_request_is_refused_without_quoting_it_in_the_log(host: RunningHost) -> None:
+    answer = raw(host, b"GET /api/only-get HTTP/1.1\r\nHost: x\r\nX-Functions-Key: topsecret\x00\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.0 400 ")
+    host.wait_for_log("A malformed HTTP request was refused")
+    assert "topsecret" not in host.log
+
+
+def test_a_caller_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(host: RunningHost) -> None:
+    url = host.client.base_url
+    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+        connection.sendall(b"POST /api/echo/gone HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
+    echo(host)
+
+    assert "Error handling request" not in host.log
+
+
 def test_a_body_over_100_mb_is_refused_before_it_is_sent(host: RunningHost) -> None:
     length = 100 * 1024 * 1024 + 1
     answer = raw(host, f"POST /api/echo/k HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
