@@ -20,7 +20,9 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     from django.core.asgi import get_asgi_application  # noqa: PLC0415  # after setup
 
-    run(cast("ASGIApp", get_asgi_application()), port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin)
+    run(
+        cast("ASGIApp", get_asgi_application()), port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin
+    )
 
 
 if __name__ == "__main__":
