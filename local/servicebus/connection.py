@@ -121,8 +121,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Act on what the client sent."""
-        self._reader.feed(data)
-        self._turn()
+        if self._phase is not _Phase.CLOSED:
+            self._reader.feed(data)
+            self._turn()
 
     def pause_writing(self) -> None:
         """Neither send to a client that does not read, nor listen to it."""
@@ -194,7 +195,10 @@ class Connection(asyncio.Protocol):
             session.close()
         self._sessions.clear()
         self._flush()
-        self._transport.close()
+        if not self._transport.is_closing():
+            # Hanging up on unread data would reset the connection, and the client might never see the reason.
+            self._transport.write_eof()
+            self._transport.resume_reading()
         self._goodbye.cancel()
         self._goodbye = self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)
 

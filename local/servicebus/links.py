@@ -30,7 +30,11 @@ type OnMessage = Callable[[int, bytes], Described]
 
 
 class IncomingLink:
-    """Receives what a client sends, grants credit, and answers each message with an outcome."""
+    """Receives what a client sends, grants credit, and answers each message with an outcome.
+
+    Each message is done with before the next is read, so credit is never short: a client is held back by its
+    unread answers (the connection then stops reading) and by the queue's size, not by credit.
+    """
 
     def __init__(self, session: Session, attach: Attach, max_message_bytes: int, on_message: OnMessage) -> None:
         self.handle = attach.handle
@@ -60,11 +64,9 @@ class IncomingLink:
         """Collect a message's parts; hand over and answer the complete message.
 
         Raises:
-            LinkFailure: the message was sent without credit, or is too large and cannot just be rejected.
+            LinkFailure: the message is too large, and cannot just be rejected.
         """
         if self._first is None:
-            if self._credit <= 0:
-                raise LinkFailure("amqp:link:transfer-limit-exceeded", "A message was sent without link credit.")
             self._first = transfer
         self._collect(payload)
         if transfer.more and not transfer.aborted:

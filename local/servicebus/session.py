@@ -210,8 +210,6 @@ class Session:
     def _on_transfer(self, transfer: Transfer, payload: bytes) -> None:
         self._next_incoming_id = (self._next_incoming_id + 1) % _MODULUS
         self._incoming_window -= 1
-        if self._incoming_window < 0:
-            raise SessionFailure("amqp:session:window-violation", "More was sent than the session's window allows.")
         if self._incoming_window <= _WINDOW // 2:
             self._incoming_window = _WINDOW
             self.send_flow()

@@ -62,7 +62,7 @@ class Driver(ABC):
 
     @abstractmethod
     async def receive(
-        self, queue: str, limit: int = 10, *, dead_letters: bool = False, delete: bool = False
+        self, queue: str, limit: int = 1, *, dead_letters: bool = False, delete: bool = False
     ) -> list[Received]: ...
 
     @abstractmethod
@@ -112,7 +112,7 @@ class MemoryDriver(Driver):
         await self._bus.cancel_scheduled(queue, [sequence_number])
 
     async def receive(
-        self, queue: str, limit: int = 10, *, dead_letters: bool = False, delete: bool = False
+        self, queue: str, limit: int = 1, *, dead_letters: bool = False, delete: bool = False
     ) -> list[Received]:
         deliveries = await self._bus.receive_batch(queue, limit, dead_letters=dead_letters, delete=delete)
         return [self._received(each) for each in deliveries]
@@ -199,7 +199,7 @@ class SdkDriver(Driver):
             await self.sender(queue).cancel_scheduled_messages(sequence_number)
 
     async def receive(
-        self, queue: str, limit: int = 10, *, dead_letters: bool = False, delete: bool = False
+        self, queue: str, limit: int = 1, *, dead_letters: bool = False, delete: bool = False
     ) -> list[Received]:
         receiver = self.receiver(queue, dead_letters=dead_letters, delete=delete)
         return [_received(each) for each in await receiver.receive_messages(limit, max_wait_time=5)]

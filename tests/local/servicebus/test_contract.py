@@ -18,7 +18,7 @@ def messages(count: int) -> list[BusMessage]:
 async def test_a_batch_arrives_once_and_in_order(bus: Driver) -> None:
     queue = bus.queue("plain")
     await bus.send(queue, *messages(5))
-    received = await bus.receive(queue)
+    received = await bus.receive(queue, 5)
     assert [each.body for each in received] == [f"body {index}" for index in range(5)]
     assert [each.message_id for each in received] == [f"id-{index}" for index in range(5)]
     numbers = [each.sequence_number for each in received]
@@ -182,7 +182,7 @@ async def test_a_repeated_message_id_is_swallowed_within_the_window_only(bus: Dr
     queue = bus.queue("unique")
     await bus.send(queue, BusMessage(b"first", "a"), BusMessage(b"other", "b"))
     await bus.send(queue, BusMessage(b"again", "a"))
-    assert [each.body for each in await bus.receive(queue)] == ["first", "other"]
+    assert [each.body for each in await bus.receive(queue, 2)] == ["first", "other"]
     await bus.pass_time(2.1)
     await bus.send(queue, BusMessage(b"afterwards", "a"))
     assert [each.body for each in await bus.receive(queue)] == ["afterwards"]
@@ -210,7 +210,7 @@ async def test_messages_without_an_id_are_never_duplicates(bus: Driver) -> None:
 async def test_without_a_window_the_same_id_arrives_twice(bus: Driver) -> None:
     queue = bus.queue("plain")
     await bus.send(queue, BusMessage(b"one", "a"), BusMessage(b"two", "a"))
-    assert [each.body for each in await bus.receive(queue)] == ["one", "two"]
+    assert [each.body for each in await bus.receive(queue, 2)] == ["one", "two"]
 
 
 async def test_an_expired_message_is_dead_lettered(bus: Driver) -> None:
@@ -254,6 +254,6 @@ async def test_peeking_shows_every_state_and_takes_nothing(bus: Driver) -> None:
 async def test_receive_and_delete_leaves_nothing_to_settle(bus: Driver) -> None:
     queue = bus.queue("plain")
     await bus.send(queue, *messages(2))
-    assert len(await bus.receive(queue, delete=True)) == 2
+    assert len(await bus.receive(queue, 2, delete=True)) == 2
     counts = bus.counts(queue)
     assert (counts.active, counts.locked) == (0, 0)

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECOND = timedelta(seconds=1)
 QUEUES = [
     *(QueueSettings(f"plain-{index}") for index in range(11)),
-    *(QueueSettings(f"short-{index}", lock_duration=SECOND) for index in range(2)),
+    *(QueueSettings(f"short-{index}", lock_duration=2 * SECOND) for index in range(2)),
     QueueSettings("small", max_message_bytes=4096),
     QueueSettings("full", max_queue_bytes=1000),
 ]
@@ -170,7 +170,7 @@ async def test_a_settlement_that_arrives_after_the_lock_has_ended_is_refused(sdk
     queue = sdk.queue("short")
     await sdk.sender(queue).send_messages(ServiceBusMessage(b"x"))
     (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=5)
-    faultless.faults.delay_settlements = timedelta(seconds=1.2)
+    faultless.faults.delay_settlements = timedelta(seconds=2.2)
     with pytest.raises(MessageLockLostError):
         await sdk.receiver(queue).complete_message(message)
     assert sdk.counts(queue).active == 1
@@ -241,7 +241,7 @@ async def test_the_sdks_lock_renewer_keeps_a_message_through_long_work(sdk: SdkD
         ):
             (message,) = receiver.receive_messages(1, max_wait_time=5)
             renewer.register(receiver, message)
-            threading.Event().wait(1.5)
+            threading.Event().wait(2.5)
             receiver.complete_message(message)
 
     await asyncio.to_thread(work)
