@@ -1,9 +1,10 @@
 """An emulated Dataverse environment: Web API, tables with their rules, native webhooks."""
 
 from local.dataverse.costs import Costs
+from local.dataverse.environment import Organization
 from local.dataverse.faults import Effect, Fault
 from local.dataverse.limits import Limits
-from local.dataverse.organization import Dataverse, Organization
+from local.dataverse.organization import Dataverse
 from local.dataverse.transport import InProcessTransport
 from local.dataverse.users import SystemUser
 from local.dataverse.webhooks import AuthType, Webhook, WebhookSender

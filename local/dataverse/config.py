@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from local.dataverse.changes import Message
 from local.dataverse.costs import Costs
+from local.dataverse.environment import Organization
 from local.dataverse.limits import Limits
-from local.dataverse.organization import Dataverse, Organization
+from local.dataverse.organization import Dataverse
 from local.dataverse.schema import Write
 from local.dataverse.tables import customer_asset, sales_order
 from local.dataverse.users import SystemUser

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from local.dataverse import jsontext
 from local.dataverse.changes import Change, Message
-from local.dataverse.organization import Organization
+from local.dataverse.environment import Organization
 from local.dataverse.rows import Row
 from local.dataverse.schema import Column, ColumnType, Table
 

@@ -17,14 +17,13 @@ from odata_query.exceptions import ODataException
 from odata_query.grammar import ODataLexer, ODataParser
 
 from local.dataverse.errors import Refusal
+from local.dataverse.filtertext import lists_to_parentheses, with_aliases
 from local.dataverse.rows import TableRows
 from local.dataverse.schema import Column, ColumnType
 from local.dataverse.values import Value, parse_text
 
 type Predicate = Callable[[Mapping[str, Value]], bool | None]
 
-_QUOTED = re.compile(r"'(?:[^']|'')*'")
-_LIST_ITEM = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"\\]|\\.)*)"|([^'",\]\s]+))\s*(,|\])""")
 _ORDER: dict[type[Any], Callable[[Any, Any], bool]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -52,7 +51,7 @@ def compile_filter(text: str, rows: TableRows, aliases: Mapping[str, str]) -> Pr
 
     """
     try:
-        tree = ODataParser().parse(ODataLexer().tokenize(_lists_to_parentheses(_with_aliases(text, aliases))))
+        tree = ODataParser().parse(ODataLexer().tokenize(lists_to_parentheses(with_aliases(text, aliases))))
     except (ODataException, RecursionError) as error:
         raise Refusal.SYNTAX(detail=f"The $filter cannot be read: {error}") from None
     if tree is None:
@@ -232,50 +231,3 @@ def _negated(inner: Predicate) -> Predicate:
         return None if result is None else not result
 
     return evaluate
-
-
-def _with_aliases(text: str, aliases: Mapping[str, str]) -> str:
-    """Put the values of `@name` parameters in place, outside of quotes."""
-    if not aliases:
-        return text
-
-    def substitute(match: re.Match[str]) -> str:
-        found = match.group()
-        return found if found.startswith("'") else aliases.get(found, found)
-
-    return re.sub(rf"{_QUOTED.pattern}|@\w+", substitute, text)
-
-
-def _lists_to_parentheses(text: str) -> str:
-    """Rewrite `['a','b']` outside of quotes as `('a','b')`: the grammar knows lists in parentheses only."""
-    parts: list[str] = []
-    position = 0
-    while position < len(text):
-        if text[position] == "'":
-            quoted = _QUOTED.match(text, position)
-            if quoted is None:
-                raise Refusal.SYNTAX(detail="A text in the $filter has no closing quote.")
-            parts.append(quoted.group())
-            position = quoted.end()
-        elif text[position] == "[":
-            rewritten, position = _list(text, position + 1)
-            parts.append(rewritten)
-        else:
-            parts.append(text[position])
-            position += 1
-    return "".join(parts)
-
-
-def _list(text: str, position: int) -> tuple[str, int]:
-    items: list[str] = []
-    while True:
-        match = _LIST_ITEM.match(text, position)
-        if match is None:
-            raise Refusal.SYNTAX(detail="A list in the $filter must look like ['a','b'] and hold at least one value.")
-        single, double, bare, end = match.groups()
-        if double is not None:
-            single = re.sub(r"\\(.)", r"\1", double).replace("'", "''")
-        items.append(bare if bare is not None else f"'{single}'")
-        position = match.end()
-        if end == "]":
-            return f"({items[0]},)" if len(items) == 1 else f"({','.join(items)})", position

@@ -4,16 +4,15 @@ Everything here is synchronous: nothing can interleave between two awaits of a h
 and every `transaction()` block, is atomic.
 """
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from local.dataverse.changes import Caller, Change, Message
 from local.dataverse.costs import Costs
+from local.dataverse.environment import Organization, random_ids, wall_clock
 from local.dataverse.errors import Refusal
 from local.dataverse.faults import Faults
 from local.dataverse.limits import Limits, ServiceProtection
@@ -24,29 +23,6 @@ from local.dataverse.states import first_state, next_state
 from local.dataverse.tables import standard_tables
 from local.dataverse.users import SystemUser
 from local.dataverse.values import Value
-
-_DEFAULT_ORGANIZATION_ID = UUID("0d4b2d4e-5a3f-4f0e-8f4c-7d6f0a3c1b55")
-_BUSINESS_UNIT_ID = UUID("3c1d8f6a-7f51-4c0b-a8d9-1e1f6f5f9c20")
-
-
-@dataclass(frozen=True, slots=True)
-class Organization:
-    """The environment's identity, as `WhoAmI` and the webhooks tell it."""
-
-    id: UUID = _DEFAULT_ORGANIZATION_ID
-    name: str = "orgemulated"
-    host: str = "orgemulated.crm.dynamics.com"
-    business_unit_id: UUID = _BUSINESS_UNIT_ID
-
-
-def wall_clock() -> datetime:
-    """Tell the time in UTC."""
-    return datetime.now(UTC)
-
-
-def random_ids() -> UUID:
-    """Draw a version 4 UUID."""
-    return UUID(int=secrets.randbits(128), version=4)
 
 
 class Dataverse:

@@ -15,7 +15,7 @@ from local.dataverse.rows import Row, TableRows
 from local.dataverse.schema import AlternateKey, ColumnType
 from local.dataverse.values import Value, parse_text, to_stored
 
-_SEGMENT = re.compile(r"(?P<set>[$\w]*)(?:\((?P<key>(?:'[^']*'|[^'()])*)\))?(?P<tail>(?:/[^/]*)*)", re.DOTALL)
+_SEGMENT = re.compile(r"(?P<set>[$\w.]*)(?:\((?P<key>(?:'[^']*'|[^'()])*)\))?(?P<tail>(?:/[^/]*)*)", re.DOTALL)
 _PART = re.compile(r"\s*(?:(?P<name>\w+)=)?(?P<value>'(?:[^']|'')*'|[^,']+)\s*(?:,|$)")
 _UNUSABLE = re.compile(r"[/<>*%&:\\?+#]")
 
@@ -110,7 +110,7 @@ def _parse_key(text: str) -> dict[str, str]:
             raise Refusal.SYNTAX(detail="The key in the path must look like (guid) or (column='value').")
         parts[match["name"] or ""] = match["value"]
         position = match.end()
-    if not parts or ("" in parts and len(parts) > 1):
+    if "" in parts and len(parts) > 1:
         raise Refusal.SYNTAX(detail="The key in the path must look like (guid) or (column='value').")
     return parts
 

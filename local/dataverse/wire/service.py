@@ -8,6 +8,7 @@ from local.dataverse.organization import Dataverse
 from local.dataverse.rows import TableRows
 from local.dataverse.wire.batch import BatchRunner
 from local.dataverse.wire.bulk import BULK_KINDS, read_targets, write_targets
+from local.dataverse.wire.csdl import csdl
 from local.dataverse.wire.listing import count_rows, list_rows
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.metadata import answer_metadata, service_document, who_am_i
@@ -25,7 +26,7 @@ def kind_of(method: str, path: str) -> str:
     set_name, keyed, _ = name.partition("(")
     if set_name == "$batch":
         return "batch"
-    if set_name == "WhoAmI":
+    if set_name.removeprefix(_ACTIONS) == "WhoAmI":
         return "who_am_i"
     if set_name in {"EntityDefinitions", "$metadata", ""}:
         return "metadata"
@@ -98,11 +99,13 @@ class ODataService:
         return response
 
     def _dispatch(self, request: ODataRequest, resource: Resource) -> ODataResponse:
-        match resource.set_name:
+        match resource.set_name.removeprefix(_ACTIONS):
             case "WhoAmI":
                 return who_am_i(self._dataverse, request)
             case "EntityDefinitions":
                 return answer_metadata(self._dataverse, request, resource)
+            case "$metadata":
+                return ODataResponse(200, {"Content-Type": "application/xml"}, csdl(self._dataverse))
             case "":
                 return service_document(self._dataverse, request)
         rows = self._dataverse.set_named(resource.set_name)

@@ -1,6 +1,7 @@
 """Creating and reading single rows."""
 
 from decimal import Decimal
+from xml.etree import ElementTree as ET
 
 import httpx
 import pytest
@@ -127,6 +128,23 @@ async def test_who_am_i_names_the_organisation_and_the_caller(
     assert mine["OrganizationId"] == theirs["OrganizationId"]
     assert mine["UserId"] != theirs["UserId"]
     assert mine["BusinessUnitId"]
+
+
+@pytest.mark.parametrize("form", ["WhoAmI", "WhoAmI()", "Microsoft.Dynamics.CRM.WhoAmI()"])
+async def test_a_function_is_called_with_or_without_parentheses(client: httpx.AsyncClient, form: str) -> None:
+    assert (await client.get(form)).json()["OrganizationId"]
+
+
+async def test_the_metadata_document_describes_the_sets_and_their_types(client: httpx.AsyncClient) -> None:
+    response = await client.get("$metadata")
+    assert response.headers["Content-Type"] == "application/xml"
+    names = {"e": "http://docs.oasis-open.org/odata/ns/edm"}
+    root = ET.fromstring(response.content)  # noqa: S314  # our own emulator's answer
+    sets = {one.get("Name"): one.get("EntityType") for one in root.iterfind(".//e:EntitySet", names)}
+    cost = root.find(".//e:Property[@Name='msdyn_acquisitioncost']", names)
+    assert sets[ORDERS] == "Microsoft.Dynamics.CRM.salesorder"
+    assert cost is not None
+    assert cost.get("Type") == "Edm.Decimal"
 
 
 async def test_every_answer_carries_the_services_headers(client: httpx.AsyncClient) -> None:

@@ -44,7 +44,7 @@ async def test_too_much_execution_time_is_refused(
 
 async def test_too_many_requests_at_once_are_refused(client: httpx.AsyncClient, dataverse: Dataverse) -> None:
     dataverse.protection.limits = Limits(concurrency=2)
-    dataverse.costs.request = 0.02
+    dataverse.costs.request = 0.2
     answers = await asyncio.gather(*(client.get("WhoAmI") for _ in range(4)))
     assert sorted(answer.status_code for answer in answers) == [200, 200, 429, 429]
     refused = next(answer for answer in answers if answer.status_code == 429)
@@ -81,7 +81,7 @@ def test_time_is_counted_per_request_and_per_row(
 async def test_a_slow_write_lands_after_its_client_has_given_up(
     client: httpx.AsyncClient, dataverse: Dataverse
 ) -> None:
-    dataverse.costs.create_row = 0.05
+    dataverse.costs.create_row = 0.3
     with pytest.raises(httpx.ReadTimeout):
         await client.post(ASSETS, json={"msdyn_name": "Late"}, timeout=0.005)
     assert len(dataverse.tables["msdyn_customerasset"]) == 0
@@ -93,7 +93,7 @@ async def test_a_slow_read_shows_what_was_there_when_it_was_read(
     client: httpx.AsyncClient, dataverse: Dataverse
 ) -> None:
     row = await asset(client)
-    dataverse.costs.read_row = 0.05
+    dataverse.costs.read_row = 0.3
     reading = asyncio.create_task(client.get(ASSETS))
     await asyncio.sleep(0.01)
     await client.patch(f"{ASSETS}({row['msdyn_customerassetid']})", json={"msdyn_name": "New"})

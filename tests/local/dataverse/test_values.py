@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from local.dataverse import jsontext
@@ -28,6 +28,7 @@ async def test_money_is_rounded_half_away_from_zero(client: httpx.AsyncClient, s
     assert str(row["msdyn_acquisitioncost"]) == stored
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.decimals(min_value=-(10**14), max_value=10**14, places=6))
 def test_rounding_never_moves_money_by_more_than_half_a_cent(amount: Decimal) -> None:
     stored = to_stored(TABLE, COST, amount)
@@ -36,11 +37,13 @@ def test_rounding_never_moves_money_by_more_than_half_a_cent(amount: Decimal) ->
     assert to_stored(TABLE, COST, stored) == stored
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.decimals(min_value=-(10**30), max_value=10**30))
 def test_json_gives_every_decimal_back_as_it_went_in(number: Decimal) -> None:
     assert jsontext.loads(jsontext.dumps([number]).encode()) == [number]
 
 
+@settings(deadline=None, max_examples=50)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(), lambda x: st.lists(x) | st.dictionaries(st.text(), x)
