@@ -86,7 +86,8 @@ class _Announcement:
         remembered = list(self._locked(objeto__in=pks))
         self.rows = {row.clave: row for row in remembered}
         self.keys_before = {**former_keys, **{row.objeto: row.clave for row in remembered}}
-        self.contents = by_pk(entity, pks, using)
+        found = by_pk(entity, pks, using)
+        self.contents = {pk: found[pk] for pk in pks if pk in found}
         self._remember({content.key for content in self.contents.values()} | set(self.keys_before.values()))
         self.gone = [pk for pk in pks if pk not in self.contents and pk in self.keys_before]
 

@@ -4,7 +4,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from azure.core.credentials import TokenCredential
 from azure.core.exceptions import AzureError
 from azure.identity import CertificateCredential, DefaultAzureCredential
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusMessageBatch, ServiceBusSender
@@ -22,6 +21,7 @@ class AzureServiceBus:
     def __init__(self, where: ServiceBus) -> None:
         self._where = where
         self._client: ServiceBusClient | None = None
+        self._credential: CertificateCredential | DefaultAzureCredential | None = None
         self._senders: dict[str, ServiceBusSender] = {}
 
     def send(self, queue: str, messages: Sequence[Outgoing]) -> Iterator[Accepted | Refused]:
@@ -41,13 +41,26 @@ class AzureServiceBus:
             with contextlib.suppress(AzureError, OSError):
                 self._client.close()
             self._client = None
+        if self._credential is not None:
+            self._credential.close()
+            self._credential = None
 
     def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
             if self._client is None:
-                self._client = _client(self._where)
+                self._client = self._connect()
             self._senders[queue] = self._client.get_queue_sender(queue)
         return self._senders[queue]
+
+    def _connect(self) -> ServiceBusClient:
+        # The relay itself tries again without end, so the SDK's own attempts are kept short.
+        options: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.5, "retry_backoff_max": 2.0}
+        if self._where.connection_string:
+            return ServiceBusClient.from_connection_string(self._where.connection_string, **options)
+        if not self._where.namespace:
+            raise ValueError("neither CONNECTION_STRING nor NAMESPACE is set")
+        self._credential = self._credential or _credential(self._where)
+        return ServiceBusClient(self._where.namespace, self._credential, **options)
 
     def _drop(self, queue: str) -> None:
         sender = self._senders.pop(queue, None)
@@ -56,17 +69,7 @@ class AzureServiceBus:
                 sender.close()
 
 
-def _client(where: ServiceBus) -> ServiceBusClient:
-    # The relay itself tries again without end, so the SDK's own attempts are kept short.
-    options: dict[str, Any] = {"retry_total": 1, "retry_backoff_factor": 0.5, "retry_backoff_max": 2.0}
-    if where.connection_string:
-        return ServiceBusClient.from_connection_string(where.connection_string, **options)
-    if not where.namespace:
-        raise ValueError("INTEGRACION_DYNAMICS['SERVICE_BUS'] names neither CONNECTION_STRING nor NAMESPACE")
-    return ServiceBusClient(where.namespace, _credential(where), **options)
-
-
-def _credential(where: ServiceBus) -> TokenCredential:
+def _credential(where: ServiceBus) -> CertificateCredential | DefaultAzureCredential:
     if where.certificate_path:
         return CertificateCredential(where.tenant_id, where.client_id, where.certificate_path)
     return DefaultAzureCredential(managed_identity_client_id=where.client_id or None)

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import os
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core import checks
 from django.core.management import call_command
+from django.utils.module_loading import import_string
 
 from integracion_dynamics.checks import check_configuration
 from integracion_dynamics.config import current, parse
@@ -84,3 +88,23 @@ def test_secrets_do_not_stand_in_a_repr(configuration: dict[str, Any]) -> None:
     assert parsed is not None
     assert "hush" not in repr(parsed)
     assert configuration["TOKENS"][0] not in repr(parsed)
+
+
+def test_the_readmes_example_of_the_setting_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
+    (block,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "ENTITIES" in block]
+    monkeypatch.setenv("CMMS_TOKEN", "x" * 40)
+    names: dict[str, Any] = {"os": os, "INSTALLED_APPS": [], "MIDDLEWARE": []}
+    exec(block, names)  # noqa: S102 - our own documentation
+    assert parse(names["INTEGRACION_DYNAMICS"])[1] == []
+    assert import_string(names["MIDDLEWARE"][0])
+
+
+def test_the_readme_names_every_status_and_code_of_the_api() -> None:
+    root = Path(__file__).resolve().parents[2]
+    readme = (root / "README.md").read_text("utf-8")
+    sources = "".join(path.read_text("utf-8") for path in (root / "integracion_dynamics" / "api").glob("*.py"))
+    raised = re.findall(r'ApiError\(\s*(\d{3}),\s*"(\w+)"', sources)
+    assert len(raised) >= 12
+    for status, code in raised:
+        assert re.search(rf"^\| {status} \|.*`{code}`", readme, re.MULTILINE), (status, code)
