@@ -1,5 +1,6 @@
 """Settings, read once per worker from the environment (application settings in Azure)."""
 
+import re
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -17,6 +18,8 @@ WHERE: Final = "an application setting in Azure, the environment or local.settin
 # A Key Vault reference that Azure could not resolve arrives as its own text, which anybody could guess.
 UNRESOLVED: Final = "@microsoft.keyvault("
 SHORTEST_SECRET: Final = 16
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
+_SCHEDULE: Final = re.compile(r"[A-Za-z0-9*/,?#-]+( [A-Za-z0-9*/,?#-]+){5}\Z")
 
 
 def _loopback(host: str | None) -> bool:
@@ -29,23 +32,34 @@ def _loopback(host: str | None) -> bool:
 
 
 def _service_url(value: str) -> str:
-    if not value:
-        return value
-    parts = urlsplit(value)
+    try:
+        parts = urlsplit(value)
+        port = parts.port
+    except ValueError:
+        # The library's own text shows what was given.
+        raise ValueError("is not an address with a host and perhaps a port") from None
     if parts.scheme != "https" and not (parts.scheme == "http" and _loopback(parts.hostname)):
         raise ValueError("must start with https:// (http:// is accepted on this machine's loopback only)")
-    if not parts.hostname or parts.query or parts.fragment or parts.username:
-        raise ValueError("must be a plain address: no user, query or fragment")
+    if not parts.hostname or port == 0 or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError("must be a plain address: a host, no user, query or fragment")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("holds characters that an address cannot have")
     return value.rstrip("/")
 
 
+def _optional_url(value: str) -> str:
+    return value and _service_url(value)
+
+
 type ServiceUrl = Annotated[str, AfterValidator(_service_url)]
+type OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
 
 
 class Settings(BaseSettings):
     """What the functions need to know. Every field's description says what the value looks like."""
 
-    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True)
+    # An empty setting is one that is not set: deployment templates cannot leave one out.
+    model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
 
     dynamics_365_tenant_id: str = Field(
         default="", description="the Entra tenant's id; only for the client-secret fallback"
@@ -62,7 +76,7 @@ class Settings(BaseSettings):
     dynamics_365_api_version: str = Field(
         default="9.2", pattern=r"^\d+\.\d+$", description="the Web API's version, such as 9.2"
     )
-    dynamics_365_base_url: ServiceUrl = Field(
+    dynamics_365_base_url: OptionalUrl = Field(
         default="", description="the Web API's root; empty means {RESOURCE_URL}/api/data/v{API_VERSION}"
     )
     dynamics_365_webhook_secret: SecretStr = Field(
@@ -74,7 +88,7 @@ class Settings(BaseSettings):
     dynamics_365_webhook_header: str = Field(
         default="x-webhook-key",
         pattern=r"^[A-Za-z0-9-]+$",
-        description="the header in which a native webhook (HttpHeader) carries the secret",
+        description="the header in which a native webhook (HttpHeader) carries the secret: letters, digits, hyphens",
     )
     dynamics_365_organization_id: UUID | None = Field(
         default=None, description="the organization's GUID; empty means: ask Dynamics once (WhoAmI)"
@@ -83,7 +97,7 @@ class Settings(BaseSettings):
         default="",
         description="the user-assigned managed identity's client id; empty for a system-assigned one",
     )
-    cmms_base_url: ServiceUrl = Field(
+    cmms_base_url: OptionalUrl = Field(
         default="",
         description="the CMMS's address; empty means one-way: the messages' own values go to Dynamics",
     )
@@ -111,26 +125,26 @@ class Settings(BaseSettings):
     )
 
     reconcile_settle_seconds: float = Field(
-        default=120, ge=0, le=3600, description="how long after its last sync a record may differ before it is drift"
+        default=120,
+        ge=0,
+        le=3600,
+        description="for how many seconds after its last sync a record may differ before it is drift: 0 to 3600",
     )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _resolved(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower().startswith(UNRESOLVED):
+            raise ValueError("is a Key Vault reference that Azure did not resolve (check the vault's access)")
+        return value
 
     @field_validator("dynamics_365_resource_url")
     @classmethod
-    def _not_the_placeholder(cls, value: str) -> str:
+    def _organization_root(cls, value: str) -> str:
         if "your-org" in value:
             raise ValueError("still names the document's example organization")
-        return value
-
-    @field_validator(
-        "dynamics_365_client_secret",
-        "dynamics_365_webhook_secret",
-        "dynamics_365_webhook_secret_previous",
-        "cmms_token",
-    )
-    @classmethod
-    def _resolved(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value().lower().startswith(UNRESOLVED):
-            raise ValueError("is a Key Vault reference that Azure did not resolve: check the vault's access")
+        if urlsplit(value).path:
+            raise ValueError("must not have a path: the Web API's goes into DYNAMICS_365_BASE_URL")
         return value
 
     @field_validator("dynamics_365_webhook_secret", "dynamics_365_webhook_secret_previous")
@@ -140,42 +154,67 @@ class Settings(BaseSettings):
             raise ValueError(f"is shorter than {SHORTEST_SECRET} characters")
         return value
 
+    @field_validator(
+        "dynamics_365_client_secret",
+        "dynamics_365_webhook_secret",
+        "dynamics_365_webhook_secret_previous",
+        "cmms_token",
+    )
+    @classmethod
+    def _no_stray_spaces(cls, value: SecretStr) -> SecretStr:
+        secret = value.get_secret_value()
+        if secret != secret.strip():
+            raise ValueError("has spaces or a line end around it, as pasted secrets do")
+        return value
+
+    @field_validator("cmms_token")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr) -> SecretStr:
+        token = value.get_secret_value()
+        if not token.isascii() or not token.isprintable():
+            raise ValueError("holds characters that an HTTP header cannot carry")
+        return value
+
+    @field_validator("service_bus_namespace")
+    @classmethod
+    def _host_name(cls, value: str) -> str:
+        if value and not _HOST.match(value):
+            raise ValueError("must be a bare host name, without sb://, port or path")
+        return value
+
     @field_validator("sync_ledger")
     @classmethod
     def _known_ledger(cls, value: str) -> str:
-        if not value.startswith("sqlite:///"):
-            raise ValueError("must start with sqlite:///")
+        if not value.removeprefix("sqlite:///") or not value.startswith("sqlite:///"):
+            raise ValueError("must start with sqlite:/// and name a file")
         return value
 
-    @field_validator("dynamics_365_organization_id", mode="before")
+    @field_validator("reconcile_schedule")
     @classmethod
-    def _empty_is_unset(cls, value: object) -> object:
-        return None if value == "" else value
-
-    @field_validator("sync_mapping", mode="before")
-    @classmethod
-    def _empty_is_document(cls, value: object) -> object:
-        return DOCUMENT_MAPPING if value == "" else value
+    def _six_fields(cls, value: str) -> str:
+        if not _SCHEDULE.match(value):
+            raise ValueError("must have six fields: second, minute, hour, day, month, day of the week")
+        return value
 
     @model_validator(mode="after")
     def _together(self) -> Self:
-        three = {
-            "DYNAMICS_365_TENANT_ID": self.dynamics_365_tenant_id,
-            "DYNAMICS_365_CLIENT_ID": self.dynamics_365_client_id,
-            "DYNAMICS_365_CLIENT_SECRET": self.dynamics_365_client_secret.get_secret_value(),
-        }
-        missing = [name for name, value in three.items() if not value]
-        if missing and three["DYNAMICS_365_CLIENT_SECRET"]:
-            raise ValueError(f"{' and '.join(missing)} must be set together with DYNAMICS_365_CLIENT_SECRET")
-        if not self.dynamics_365_webhook_secret.get_secret_value():
-            raise ValueError("DYNAMICS_365_WEBHOOK_SECRET is empty")
+        problems = [
+            f"{name} is missing: it must be set together with DYNAMICS_365_CLIENT_SECRET"
+            for name, value in [
+                ("DYNAMICS_365_TENANT_ID", self.dynamics_365_tenant_id),
+                ("DYNAMICS_365_CLIENT_ID", self.dynamics_365_client_id),
+            ]
+            if self.dynamics_365_client_secret.get_secret_value() and not value
+        ]
         if not self.service_bus_connection.get_secret_value() and not self.service_bus_namespace:
-            raise ValueError(
-                "ServiceBusConnection__fullyQualifiedNamespace is missing (the namespace's host name,"
-                " such as contoso.servicebus.windows.net)"
+            problems.append(
+                "ServiceBusConnection__fullyQualifiedNamespace is missing: it should be"
+                f" {type(self).model_fields['service_bus_namespace'].description}"
             )
         if self.cmms_base_url and not self.cmms_token.get_secret_value():
-            raise ValueError("CMMS_TOKEN is missing: CMMS_BASE_URL needs it")
+            problems.append("CMMS_TOKEN is missing: CMMS_BASE_URL needs it")
+        if problems:
+            raise ValueError(".\n".join(problems))
         return self
 
     @property
@@ -220,6 +259,7 @@ def _sentence(location: str, kind: str, message: str) -> str:
     for name, field in Settings.model_fields.items():
         if location in {name, field.validation_alias}:
             shown = field.validation_alias if isinstance(field.validation_alias, str) else name.upper()
-            problem = "is missing" if kind == "missing" else message
+            # The library's other texts may show a piece of what was given.
+            problem = {"missing": "is missing", "value_error": message}.get(kind, "is malformed")
             return f"{shown} {problem}: it should be {field.description}."
     return f"{location.upper()}: {message}."

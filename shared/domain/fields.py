@@ -59,6 +59,12 @@ class FieldMapping(Frozen):
             raise ValueError("length is for strings")
         if self.scale is not None and self.type != "decimal":
             raise ValueError("scale is for decimals")
+        if unknown := sorted(set(self.to_cmms_choices.values()) - self.to_dynamics_choices.keys()):
+            raise ValueError(f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have")
+        if lost := sorted(
+            {option.status for option in self.to_dynamics_choices.values()} - self.to_cmms_choices.keys()
+        ):
+            raise ValueError(f"to_cmms_choices lacks {', '.join(map(str, lost))}, which to_dynamics_choices writes")
         if any((option.state is None) != (self.state_column is None) for option in self.to_dynamics_choices.values()):
             raise ValueError("state_column and each option's state belong together")
         return self
@@ -71,6 +77,10 @@ class FieldMapping(Frozen):
     def read_columns(self) -> tuple[str, ...]:
         """The Dynamics columns that hold the field."""
         return (self.column, self.state_column) if self.state_column else (self.column,)
+
+    def columns(self) -> tuple[str, ...]:
+        """Every Dynamics column that is the field's alone."""
+        return (*self.read_columns(), self.write_column) if self.write_column else self.read_columns()
 
     def from_cmms(self, raw: object) -> Value:
         """Normalise a CMMS value.

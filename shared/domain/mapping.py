@@ -9,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 from shared.domain import values
 from shared.domain.fields import FieldMapping, Frozen, Option
 from shared.domain.model import Side
+from shared.domain.queues import OF_ENTITY
 from shared.errors import ConfigurationError, KeyNotUsable
 
 
@@ -63,6 +64,12 @@ class EntityMapping(Frozen):
                 if alias in taken:
                     raise ValueError(f"the name {alias} is used by {taken[alias]} and by {name}")
                 taken[alias] = name
+        owners = {self.id: "id", self.key.column: self.key.name}
+        for field in self.fields.values():
+            for column in field.columns():
+                if column in owners:
+                    raise ValueError(f"the column {column} is used by {owners[column]} and by {field.name}")
+                owners[column] = field.name
         return self
 
     @cached_property
@@ -128,6 +135,15 @@ class Mapping(Frozen):
             }
             return {**data, "entities": named}
         return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.entities or not self.entities.keys() <= OF_ENTITY.keys():
+            raise ValueError(f"entities must be some of {', '.join(OF_ENTITY)}: each has a queue of its own")
+        tables = [entity.table for entity in self.entities.values()]
+        if len(set(tables)) != len(tables):
+            raise ValueError("two entities have the same table: a webhook could not tell which one it is about")
+        return self
 
     def of_table(self, table: str) -> EntityMapping | None:
         """The entity that a Dataverse table holds, if the mapping has one."""
