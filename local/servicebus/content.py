@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 from local.servicebus.amqp.message import Message
 from local.servicebus.amqp.values import CodecError, Int, Symbol, Timestamp
@@ -39,6 +40,9 @@ def submission_of(encoded: bytes) -> Submission[Message]:
         scheduled_for = due.instant() if isinstance(due, Timestamp) else None
     except OverflowError as error:
         raise CodecError(f"The message's {_SCHEDULED_TIME} lies outside of the calendar.") from error
+    if message_id is None:
+        # As the service does; receivers of the JavaScript SDK cannot do without.
+        message = message.with_message_id(uuid4().hex)
     return Submission(
         content=message,
         message_id=message_id if message_id is None or isinstance(message_id, str) else repr(message_id),

@@ -46,7 +46,8 @@ class Namespace:
         entity = self.entities.get(name.strip("/").casefold())
         if entity is None:
             known = ", ".join(sorted(self.entities)) or "none"
-            raise LookupError(f"There is no queue {name!r}; the broker's queues are: {known}.")
+            # The JavaScript SDK tells a missing queue from other failures by the first half of this sentence.
+            raise LookupError(f"The messaging entity {name!r} could not be found; the queues are: {known}.")
         return entity
 
     def node(self, address: str) -> Node:

@@ -142,6 +142,12 @@ class Message:
             )
         )
 
+    def with_message_id(self, message_id: str) -> Self:
+        """A copy with this message id instead of none."""
+        properties = [message_id, *self.properties[1:]]
+        encoded = _PREFIXES[_PROPERTIES] + encode(properties)
+        return replace(self, properties=properties, encoded_properties=encoded)
+
     def with_application_properties(self, changes: dict[Any, Any]) -> Self:
         """A copy that carries these application properties too."""
         return replace(self, application_properties=self.application_properties | changes)

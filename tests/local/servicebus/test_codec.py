@@ -281,3 +281,11 @@ def test_a_message_keeps_what_it_carried_and_gains_what_the_broker_says() -> Non
 def test_a_message_with_sections_out_of_order_is_refused() -> None:
     with pytest.raises(CodecError):
         Message.parse(encode(SECTIONS["body"]) + encode(SECTIONS["header"]))
+
+
+def test_a_message_without_an_id_is_given_one_of_its_own_that_is_no_key_for_duplicates() -> None:
+    submissions = [submissions_of(0, encode(SECTIONS["body"]))[0] for _ in range(2)]
+    assert [each.message_id for each in submissions] == [None, None]
+    ids = {Message.parse(each.content.delivered(0, {}, None)).property_at(0) for each in submissions}
+    assert len(ids) == 2
+    assert None not in ids
