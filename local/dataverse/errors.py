@@ -127,7 +127,6 @@ class Refusal(Enum):
         "window of {window} seconds. Decrease number of concurrent requests or their duration and try again.",
     )
     THROTTLED_CONCURRENCY = _Refusal(429, "0x80072326", "Number of concurrent requests exceeded the limit of {limit}.")
-    UNEXPECTED = _Refusal(500, "0x80040216", "An unexpected error occurred. {detail}")
 
     def __call__(self, **values: object) -> "DataverseError":
         """Make the exception, with the sentence filled in."""

@@ -104,10 +104,6 @@ class TableRows:
             seen.add(parts)
         key.status = KeyStatus.ACTIVE
 
-    def drop_key(self, name: str) -> None:
-        """Forget a key's index."""
-        self._keys.pop(name, None)
-
     def _index(self, key: AlternateKey) -> dict[KeyParts, UUID]:
         index = self._keys.get(key.name)
         if index is None:

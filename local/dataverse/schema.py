@@ -4,7 +4,7 @@ It is data that may change while the emulator runs: a column or a key can be add
 Terms: https://learn.microsoft.com/power-apps/developer/data-platform/entity-attribute-metadata
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
@@ -153,8 +153,3 @@ class Table:
 def columns(*definitions: Column) -> dict[str, Column]:
     """Index column definitions by name."""
     return {one.name: one for one in definitions}
-
-
-def set_names(tables: Iterable[Table]) -> dict[str, Table]:
-    """Index tables by entity set name."""
-    return {table.set_name: table for table in tables}
