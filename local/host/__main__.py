@@ -34,16 +34,15 @@ def main() -> int:
     try:
         if settings:
             load_local_settings(settings)
-        clean = asyncio.run(serve(_options(arguments)))
+        asyncio.run(serve(_options(arguments)))
     except StartError as error:
         sys.stderr.write(f"{redact(error.details)}\nThe host cannot start. {redact(str(error))}\n".lstrip())
         return 1
-    if not clean:
-        # User code that never yields holds a thread that the interpreter would wait for.
-        logging.shutdown()
-        sys.stdout.flush()
-        os._exit(0)
-    return 0
+    # The programming model has no shutdown hook, so the app's clients are still open, and user code may hold a thread
+    # that the interpreter would wait for. Azure ends the worker's process; so does this.
+    logging.shutdown()
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def _options(arguments: argparse.Namespace) -> Options:
