@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import shutil
 import socket
 import tempfile
 import time
@@ -21,6 +22,7 @@ from shared.domain import queues
 ROOT: Final = Path(__file__).resolve().parent.parent
 RUNS: Final = ROOT / ".local"
 START_SECONDS: Final = 60.0
+KEPT_RUNS: Final = 5
 _PORT_WAIT: Final = 8.0
 
 
@@ -102,6 +104,8 @@ class Stack:
         self._settings = settings or {}
         self._processes: list[Process] = []
         RUNS.mkdir(exist_ok=True)
+        for old in sorted(RUNS.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-KEPT_RUNS]:
+            shutil.rmtree(old, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%H%M%S-"), dir=RUNS))
 
     @property
