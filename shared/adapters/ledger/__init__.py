@@ -1,5 +1,6 @@
 """The ledger's stores."""
 
 from shared.adapters.ledger.sqlite import SqliteLedger
+from shared.adapters.ledger.table import AzureTableLedger
 
-__all__ = ["SqliteLedger"]
+__all__ = ["AzureTableLedger", "SqliteLedger"]

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from shared.adapters.ledger.refusals import bound_elsewhere
 from shared.domain.ledger import Entry, Stored
 from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
 
@@ -121,10 +122,7 @@ class SqliteLedger:
                     (etag, entry.dynamics_id, body, entity, entry.key, int(stored.etag)),
                 )
         except sqlite3.IntegrityError:
-            return KeyNotUsable(
-                f"The Dynamics row {entry.dynamics_id} is already bound to another key than {entry.key}: correct the"
-                " key of one of the two records."
-            )
+            return bound_elsewhere(entry)
         return Stored(entry=entry, etag=str(etag)) if done.rowcount == 1 else None
 
     @contextmanager
