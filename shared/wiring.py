@@ -48,9 +48,18 @@ class Wiring:
 
     @cached_property
     def credential(self) -> AsyncTokenCredential:
-        """The one credential of this worker: it caches its tokens."""
+        """The worker's own credential, for Azure's services: it caches its tokens."""
+        from shared.adapters.credentials import platform_credential
+
+        return platform_credential(self.settings)
+
+    @cached_property
+    def dynamics_credential(self) -> AsyncTokenCredential:
+        """The credential for Dynamics: the worker's own, unless the document's client secret is set."""
         from shared.adapters.credentials import make_credential
 
+        if not self.settings.dynamics_365_client_secret.get_secret_value():
+            return self.credential
         return make_credential(self.settings)
 
     @cached_property
@@ -68,7 +77,7 @@ class Wiring:
         from shared.adapters.dataverse import DataverseGateway
         from shared.adapters.dataverse.client import DataverseClient
 
-        auth = BearerToken(self.credential, self.settings.dynamics_365_resource_url)
+        auth = BearerToken(self.dynamics_credential, self.settings.dynamics_365_resource_url)
         return DataverseGateway(DataverseClient(self.settings.web_api_url, auth, self.clock), self.clock)
 
     @cached_property

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from shared.errors import NotAuthorized, Unavailable
+from shared.errors import InvalidMessage, NotAuthorized, SyncError, Unavailable
 from shared.flows.ports import Outgoing
 from shared.settings import Settings
 
@@ -15,6 +18,12 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusMessage
     from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+
+SEND_TIMEOUT: Final = 30.0
+"""Seconds for all of a send, the SDK's own retry included: a webhook's caller waits for at most 60."""
+
+# A property that explains is shortened to this many characters when its message would otherwise be too large.
+_SHORT: Final = 100
 
 
 class ServiceBus:
@@ -27,11 +36,12 @@ class ServiceBus:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
+        self._failures: Counter[str] = Counter()
 
     async def aclose(self) -> None:
         """Close the senders and the connection."""
-        for sender in self._senders.values():
-            await sender.close()
+        for queue in list(self._senders):
+            await self._discard(queue)
         if self._client is not None:
             await self._client.close()
 
@@ -41,38 +51,50 @@ class ServiceBus:
         Raises:
             Unavailable: Not all were accepted.
             NotAuthorized: Our identity may not send to the queue.
+            InvalidMessage: One is larger than the queue takes, even with its properties shortened; all others
+                were sent. Trying again cannot help.
         """
-        # Imported here: the SDK is a tenth of a second of start-up that a timer or health call does not need.
-        from azure.servicebus.exceptions import (  # noqa: PLC0415
-            MessageSizeExceededError,
-            ServiceBusAuthenticationError,
-            ServiceBusAuthorizationError,
-            ServiceBusError,
-        )
-
+        failures = self._failures[queue]
         async with self._locks.setdefault(queue, asyncio.Lock()):
+            if self._failures[queue] != failures:
+                # Else a hundred callers would each wait for the same outage, one after the other.
+                raise Unavailable(f"The queue {queue} has just failed another sender.", sent=False)
             try:
-                sender = await self._sender(queue)
-                batch = await sender.create_message_batch()
-                for message in map(_to_sdk, messages):
-                    try:
-                        batch.add_message(message)
-                    except MessageSizeExceededError:
-                        if not len(batch):
-                            raise
+                with _mapped(queue):
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        too_large = await self._send(queue, messages)
+            except SyncError:
+                self._failures[queue] += 1
+                await self._discard(queue)
+                raise
+        if too_large:
+            names = ", ".join(message.subject or "without a subject" for message in too_large[:5])
+            raise InvalidMessage(
+                f"{len(too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
+                " shorten the values of the record at its source."
+            )
+
+    async def _send(self, queue: str, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Send what fits into a batch of its own or with others; answers what does not."""
+        from azure.servicebus.exceptions import MessageSizeExceededError  # noqa: PLC0415
+
+        sender = await self._sender(queue)
+        batch = await sender.create_message_batch()
+        too_large: list[Outgoing] = []
+        for message in messages:
+            for attempt in (message, message, _shortened(message)):
+                try:
+                    batch.add_message(_to_sdk(attempt))
+                    break
+                except MessageSizeExceededError:
+                    if len(batch):
                         await sender.send_messages(batch)
                         batch = await sender.create_message_batch()
-                        batch.add_message(message)
-                await sender.send_messages(batch)
-            except (ServiceBusAuthenticationError, ServiceBusAuthorizationError) as error:
-                await self._discard(queue)
-                raise NotAuthorized(
-                    f"Service Bus refused our identity for the queue {queue}: it needs the role Azure Service Bus"
-                    " Data Sender there."
-                ) from error
-            except (ServiceBusError, OSError, ValueError) as error:
-                await self._discard(queue)
-                raise Unavailable(f"The queue {queue} took no message: {type(error).__name__}.") from error
+            else:
+                too_large.append(message)
+        if len(batch):
+            await sender.send_messages(batch)
+        return too_large
 
     async def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
@@ -95,6 +117,38 @@ class ServiceBus:
         sender = self._senders.pop(queue, None)
         if sender is not None:
             await sender.close()
+
+
+@contextmanager
+def _mapped(queue: str) -> Iterator[None]:
+    # Imported here: the SDK is a tenth of a second of start-up that a timer or health call does not need.
+    from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415
+    from azure.servicebus.exceptions import (  # noqa: PLC0415
+        MessagingEntityNotFoundError,
+        ServiceBusAuthenticationError,
+        ServiceBusAuthorizationError,
+    )
+
+    try:
+        yield
+    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
+        raise NotAuthorized(
+            f"Service Bus refused our identity for the queue {queue}: it needs the role Azure Service Bus"
+            " Data Sender there."
+        ) from error
+    except MessagingEntityNotFoundError as error:
+        raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
+    except (AzureError, OSError, ValueError) as error:
+        raise Unavailable(f"The queue {queue} took no message: {type(error).__name__}.") from error
+
+
+def _shortened(message: Outgoing) -> Outgoing:
+    return replace(
+        message,
+        properties={
+            name: value[:_SHORT] if isinstance(value, str) else value for name, value in message.properties.items()
+        },
+    )
 
 
 def _to_sdk(message: Outgoing) -> ServiceBusMessage:

@@ -3,22 +3,24 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from decimal import Decimal
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Any, Final, override
 from urllib.parse import quote
 
 import httpx
 
+from shared.adapters.gate import Gate
+from shared.adapters.service import HttpService, loads, retry_after, usable_etag
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
-from shared.domain.values import parse_instant
+from shared.domain.values import parse_instant, shape
 from shared.errors import (
     Conflict,
     MappingError,
     NotAuthorized,
+    NotReady,
+    PermanentError,
     RejectedByTarget,
     SyncError,
     Throttled,
@@ -26,10 +28,19 @@ from shared.errors import (
 )
 from shared.flows.ports import Clock, CmmsWrite, Failed
 
-TIMEOUT: Final = 30.0
 PAGE: Final = 500
 PARALLEL: Final = 4
-"""Writes at a time: the CMMS is one Django application, and people work with it."""
+"""Requests at a time: the CMMS is one Django application, and people work with it."""
+
+# Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
+_PASSING: Final = frozenset(
+    {
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.TOO_EARLY,
+    }
+)
 
 
 class CmmsGateway:
@@ -39,29 +50,27 @@ class CmmsGateway:
         self, base_url: str, token: str, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         """`transport` replaces the network in tests."""
-        self._clock = clock
-        self._http = httpx.AsyncClient(
-            base_url=f"{base_url}/integracion/",
+        self._service = _CmmsService(
+            "The CMMS",
+            f"{base_url}/integracion",
+            Gate(clock, "The CMMS", width=PARALLEL),
+            clock,
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            timeout=TIMEOUT,
             transport=transport,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            trust_env=transport is None,
         )
-        self._width = asyncio.Semaphore(PARALLEL)
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self._service.aclose()
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key."""
         wanted = list(keys)
         found: dict[str, CmmsRecord] = {}
         for start in range(0, len(wanted), PAGE):
-            body = {"claves": wanted[start : start + PAGE]}
-            answer = await self._send("POST", f"{entity.cmms}/consulta/", body=body)
-            for record in self._records(entity, answer):
+            body = json.dumps({"claves": wanted[start : start + PAGE]})
+            answer = await self._read("POST", f"{entity.cmms}/consulta/", body=body)
+            for record in _records(entity, answer):
                 found[record.key] = record
         return found
 
@@ -70,11 +79,13 @@ class CmmsGateway:
         cursor: str | None = None
         while True:
             params = {"limite": str(PAGE)} | ({"cursor": cursor} if cursor else {})
-            answer = await self._send("GET", f"{entity.cmms}/", params=params)
-            yield self._records(entity, answer)
+            answer = await self._read("GET", f"{entity.cmms}/", params=params)
+            yield _records(entity, answer)
             cursor = answer.get("siguiente")
             if not cursor:
                 return
+            if not isinstance(cursor, str):
+                raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at something that is no cursor.")
 
     async def write(
         self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
@@ -83,117 +94,128 @@ class CmmsGateway:
         return await asyncio.gather(*(self._write(entity, write, deadline) for write in writes))
 
     async def _write(self, entity: EntityMapping, write: CmmsWrite, deadline: float) -> CmmsRecord | Failed:
-        async with self._width:
-            seconds = min(TIMEOUT, deadline - self._clock.monotonic())
-            if seconds <= 0:
-                return Failed(Unavailable("The time for writing to the CMMS was over before this record's turn."))
-            fields: dict[str, Value] = dict(write.values)
+        fields: dict[str, Value] = dict(write.values)
+        method, path, headers = "POST", f"{entity.cmms}/", {}
+        if write.etag is None:
+            fields = {entity.key.name: write.key, **fields}
+        else:
+            # A key of dots would be taken for a step through folders.
+            segment = quote(write.key, safe="").replace(".", "%2E")
+            method, path, headers = "PATCH", f"{entity.cmms}/{segment}/", {"If-Match": write.etag}
+        try:
+            response = await self._service.send(
+                method, path, body=json.dumps({"campos": fields}), headers=headers, deadline=deadline
+            )
+            return _record(entity, _json_of(response))
+        except SyncError as error:
+            return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
+
+    async def _read(
+        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: str | None = None
+    ) -> dict[str, Any]:
+        """Send a request that reads. What is refused has no record to blame: it is a fault of the set-up."""
+        try:
+            return _json_of(await self._service.send(method, path, params=params, body=body))
+        except (PermanentError, Conflict) as error:
+            raise NotReady(
+                f"{error.message} Check CMMS_BASE_URL and the mapping's cmms names.",
+                status=error.status,
+                code=error.code,
+            ) from error
+
+
+class _CmmsService(HttpService):
+    @override
+    def meaning(self, response: httpx.Response) -> SyncError:
+        status = response.status_code
+        request = response.request
+        where = f"{request.method} {request.url.path}"
+        code, text, field = _error_of(response)
+        detail = f": {text}" if text else ""
+        wait = retry_after(response, self.clock.now())
+        match status:
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return Throttled(f"The CMMS asked us to slow down{detail}.", retry_after=wait, status=status, code=code)
+            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+                return NotAuthorized(
+                    f"The CMMS refused our token for {where}. Check CMMS_TOKEN.", status=status, code=code
+                )
+            case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
+                return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
+            case _ if (
+                status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
+            ):
+                # A redirect is one of them: another address answers, so CMMS_BASE_URL is not the API's.
+                return Unavailable(
+                    f"The CMMS answered {status} to {where}{detail}.", retry_after=wait, status=status, code=code
+                )
+            case HTTPStatus.NOT_FOUND if request.method == "PATCH":
+                # Absence counts only from a list read: the record is read again.
+                return Conflict(
+                    f"{where}: not found; the record may have been deleted meanwhile.", status=status, code=code
+                )
+            case HTTPStatus.NOT_FOUND | HTTPStatus.METHOD_NOT_ALLOWED | HTTPStatus.GONE:
+                return NotReady(
+                    f"The CMMS knows no {where}{detail}. Check CMMS_BASE_URL and the mapping's cmms names.",
+                    status=status,
+                    code=code,
+                )
+        return RejectedByTarget(f"The CMMS refused {where}{detail}", field=field, status=status, code=code)
+
+
+def _json_of(response: httpx.Response) -> dict[str, Any]:
+    try:
+        answer = loads(response.text)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable(
+            f"The CMMS answered {response.status_code} to {response.request.method} {response.request.url.path} with"
+            " something that is not a JSON object: check CMMS_BASE_URL.",
+            status=response.status_code,
+        )
+    return answer
+
+
+def _error_of(response: httpx.Response) -> tuple[str | None, str, str | None]:
+    """The code, the text and the field of an error; nothing where the body is not the API's."""
+    try:
+        error = loads(response.text)["error"]
+        code, text, field = error.get("codigo"), error.get("mensaje"), error.get("campo")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, "", None
+    return str(code or "") or None, str(text or "")[:300], field if isinstance(field, str) else None
+
+
+def _records(entity: EntityMapping, answer: dict[str, Any]) -> list[CmmsRecord]:
+    results = answer.get("resultados")
+    if not isinstance(results, list):
+        raise Unavailable(f"The CMMS's list of {entity.cmms} has no resultados: check CMMS_BASE_URL.")
+    return [_record(entity, record) for record in results]
+
+
+def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
+    try:
+        key = _text(raw["clave"])
+        version = Version(parse_instant(raw["version"])) if raw.get("version") else None
+        if raw.get("borrado"):
+            return CmmsRecord(key, "", {}, version=version, deleted=True)
+        values: dict[str, Value] = {}
+        errors: dict[str, BadValue] = {}
+        for name, value in raw["campos"].items():
+            rule = entity.fields.get(entity.names.get(name, ""))
+            if rule is None:
+                continue
             try:
-                async with asyncio.timeout(seconds):
-                    if write.etag is None:
-                        body = {"campos": {entity.key.name: write.key, **fields}}
-                        answer = await self._send("POST", f"{entity.cmms}/", body=body)
-                    else:
-                        answer = await self._send(
-                            "PATCH",
-                            f"{entity.cmms}/{quote(write.key, safe='')}/",
-                            body={"campos": fields},
-                            headers={"If-Match": write.etag},
-                        )
-                return self._record(entity, answer)
-            except TimeoutError:
-                return Failed(Unavailable("The CMMS did not answer in time."), unknown=True)
-            except Unavailable as error:
-                return Failed(error, unknown=not isinstance(error.__cause__, httpx.ConnectError))
-            except SyncError as error:
-                return Failed(error)
-
-    async def _send(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        body: object = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> Any:
-        """Send one request and give the answer's JSON object.
-
-        Raises:
-            SyncError: What the failure means; an unusable answer is Unavailable.
-        """
-        content = None if body is None else json.dumps(body).encode()
-        json_type = {} if body is None else {"Content-Type": "application/json"}
-        try:
-            response = await self._http.request(
-                method, path, params=params, content=content, headers={**(headers or {}), **json_type}
-            )
-        except httpx.HTTPError as error:
-            raise Unavailable(f"The CMMS gave no answer to {method} {path}: {type(error).__name__}.") from error
-        try:
-            answer = json.loads(response.text, parse_float=Decimal)
-        except ValueError:
-            answer = None
-        if not response.is_success:
-            raise _failure(response, answer)
-        if not isinstance(answer, dict):
-            raise Unavailable(
-                f"The CMMS answered {response.status_code} to {method} {path} with something that is not a JSON"
-                " object: check CMMS_BASE_URL.",
-                status=response.status_code,
-            )
-        return answer
-
-    def _records(self, entity: EntityMapping, answer: dict[str, Any]) -> list[CmmsRecord]:
-        results = answer.get("resultados")
-        if not isinstance(results, list):
-            raise Unavailable(f"The CMMS's list of {entity.cmms} has no resultados: check CMMS_BASE_URL.")
-        return [self._record(entity, record) for record in results]
-
-    @staticmethod
-    def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
-        try:
-            version = Version(parse_instant(raw["version"])) if raw.get("version") else None
-            if raw.get("borrado"):
-                return CmmsRecord(raw["clave"], "", {}, version=version, deleted=True)
-            values: dict[str, Value] = {}
-            errors: dict[str, BadValue] = {}
-            for name, value in raw["campos"].items():
-                rule = entity.fields.get(entity.names.get(name, ""))
-                if rule is None:
-                    continue
-                try:
-                    values[rule.name] = rule.from_cmms(value)
-                except MappingError as error:
-                    errors[rule.name] = BadValue(error, digest(value))
-            return CmmsRecord(raw["clave"], raw["etag"], values, errors, version=version)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
+                values[rule.name] = rule.from_cmms(value)
+            except MappingError as error:
+                errors[rule.name] = BadValue(error, digest(value))
+        return CmmsRecord(key, usable_etag(raw["etag"]), values, errors, version=version)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
 
 
-def _failure(response: httpx.Response, answer: Any) -> SyncError:
-    status = response.status_code
-    where = f"{response.request.method} {response.request.url.path}"
-    raw = answer.get("error") if isinstance(answer, dict) else None
-    error = raw if isinstance(raw, dict) else {}
-    text = str(error.get("mensaje") or "")[:300]
-    code = str(error.get("codigo") or "") or None
-    detail = f": {text}" if text else ""
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return Throttled(f"The CMMS asked us to slow down{detail}.", status=status, code=code)
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return NotAuthorized(f"The CMMS refused our token for {where}. Check CMMS_TOKEN.", status=status, code=code)
-    if status in {HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED}:
-        return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
-    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Unavailable(f"The CMMS answered {status} to {where}{detail}.", status=status, code=code)
-    if status == HTTPStatus.NOT_FOUND:
-        # Absence counts only from a list read: the record is read again, and a wrong address stays visible.
-        return Conflict(f"{where}: not found; the record may have been deleted meanwhile.", status=status, code=code)
-    field = error.get("campo")
-    return RejectedByTarget(
-        f"The CMMS refused {where}{detail}",
-        field=field if isinstance(field, str) else None,
-        status=status,
-        code=code,
-    )
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError(f"clave is {shape(raw)}")
+    return raw

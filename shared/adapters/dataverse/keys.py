@@ -1,11 +1,13 @@
 """Whether a table's alternate key protects it: without an active one, two creates make two rows."""
 
+import asyncio
 from datetime import timedelta
 from typing import Final
 
-from shared.adapters.dataverse.client import DataverseClient, json_of
+from shared.adapters.dataverse.answers import json_of, of_all_rows
+from shared.adapters.dataverse.client import DataverseClient
 from shared.domain.mapping import EntityMapping
-from shared.errors import NotReady, PermanentError
+from shared.errors import NotReady, Unavailable
 from shared.flows.ports import Clock
 
 RECHECK: Final = timedelta(minutes=1)
@@ -19,6 +21,7 @@ class AlternateKeys:
         self._clock = clock
         self._active: set[str] = set()
         self._refused: dict[str, tuple[float, str]] = {}
+        self._asking = asyncio.Lock()
 
     async def insist(self, entity: EntityMapping) -> None:
         """Make sure that the entity's key is active.
@@ -27,32 +30,37 @@ class AlternateKeys:
             NotReady: It is not; says its state and what to do.
             TransientError: Dynamics could not be asked.
         """
-        if entity.table in self._active:
-            return
-        until, problem = self._refused.get(entity.table, (0.0, ""))
-        if self._clock.monotonic() >= until:
-            problem = await self._problem(entity)
-            if not problem:
-                self._active.add(entity.table)
+        async with self._asking:
+            if entity.table in self._active:
                 return
-            self._refused[entity.table] = (self._clock.monotonic() + RECHECK.total_seconds(), problem)
+            until, problem = self._refused.get(entity.table, (self._clock.monotonic(), ""))
+            if self._clock.monotonic() >= until:
+                problem = await self._problem(entity)
+                if not problem:
+                    self._active.add(entity.table)
+                    return
+                self._refused[entity.table] = (self._clock.monotonic() + RECHECK.total_seconds(), problem)
         raise NotReady(problem, retry_after=RECHECK)
 
     async def _problem(self, entity: EntityMapping) -> str:
+        columns = [entity.key.column]
         wanted = f"The alternate key {entity.alternate_key} on {entity.table}.{entity.key.column}"
         why = "Nothing is created without it, because nothing else stops a second row for the same key."
         try:
-            answer = json_of(
-                await self._client.send(
+            with of_all_rows():
+                response = await self._client.send(
                     "GET",
                     f"EntityDefinitions(LogicalName='{entity.table}')/Keys",
                     params={"$select": "SchemaName,KeyAttributes,EntityKeyIndexStatus"},
                 )
-            )
-        except PermanentError as error:
+        except NotReady as error:
             return f"{wanted} cannot be looked up: {error.message} {why}"
-        for key in answer.get("value", ()):
-            if key.get("KeyAttributes") == [entity.key.column]:
-                status = key.get("EntityKeyIndexStatus")
-                return "" if status == "Active" else f"{wanted} is {status}: wait until it is Active. {why}"
+        found = json_of(response).get("value")
+        if not isinstance(found, list) or not all(isinstance(key, dict) for key in found):
+            raise Unavailable(f"Dynamics' list of the keys of {entity.table} has an unknown form.")
+        states = {str(key.get("EntityKeyIndexStatus")) for key in found if key.get("KeyAttributes") == columns}
+        if "Active" in states:
+            return ""
+        if states:
+            return f"{wanted} is {' and '.join(sorted(states))}: wait until it is Active, or repair it. {why}"
         return f"{wanted} does not exist: create it. {why}"

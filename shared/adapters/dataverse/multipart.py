@@ -55,8 +55,8 @@ def decode(response: httpx.Response, parts: Sequence[Part]) -> list[httpx.Respon
         raise ValueError("not multipart")
     pieces = (b"\r\n" + response.content).split(b"\r\n--" + boundary.encode())
     # Before the first boundary stands nothing of interest. The last piece of a whole answer is the closing "--"; in
-    # a truncated one it is a part that may have lost its end, whose JSON then cannot be read.
-    answers = [_answer(piece, part) for piece, part in zip(pieces[1:], parts, strict=False)]
+    # a truncated one it is a part that may have lost its end, so that it proves nothing.
+    answers = [_answer(piece, part) for piece, part in zip(pieces[1:-1], parts, strict=False)]
     return answers + [None] * (len(parts) - len(answers))
 
 

@@ -25,7 +25,8 @@ def in_filters(
     chunk: list[str] = []
     size = 0
     for value in values:
-        cost = len(quote(literal(value) + ","))
+        # Everything that an address may have to encode is counted as encoded: the service counts the address.
+        cost = len(quote(literal(value) + ",", safe=""))
         if chunk and (size + cost > budget or len(chunk) >= CHUNK):
             yield chunk, _in(column, chunk, guids=guids)
             chunk, size = [], 0

@@ -5,20 +5,12 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from shared.adapters.service import usable_etag
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
 from shared.errors import MappingError
 from shared.flows.ports import DynamicsWrite
-
-
-def loads(text: str) -> Any:
-    """Parse JSON with its decimals as Decimal.
-
-    Raises:
-        ValueError: Not JSON.
-    """
-    return json.loads(text, parse_float=Decimal)
 
 
 def dumps(value: object) -> str:
@@ -35,7 +27,12 @@ def dumps(value: object) -> str:
 
 
 def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
-    """Read a row. A value that its rule refuses is an error of its field, not of the row."""
+    """Read a row. A value that its rule refuses is an error of its field, not of the row.
+
+    Raises:
+        KeyError: The row has no id.
+        ValueError: It has no etag, without which no write to it could be conditional.
+    """
     values: dict[str, Value] = {}
     errors: dict[str, BadValue] = {}
     for rule in entity.fields.values():
@@ -47,7 +44,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
     key = row.get(entity.key.column)
     return DynamicsRecord(
         key=key if isinstance(key, str) else "",
-        etag=str(row.get("@odata.etag", "")),
+        etag=usable_etag(row.get("@odata.etag")),
         values=values,
         errors=errors,
         id=str(row[entity.id]).lower(),

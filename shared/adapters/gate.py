@@ -16,7 +16,9 @@ WIDEST: Final = 8
 FAILURES_TO_OPEN: Final = 5
 FIRST_BREAK: Final = timedelta(seconds=15)
 LONGEST_BREAK: Final = timedelta(minutes=5)
-# A wait this short is cheaper here than a message's way back over the queue.
+# Where a 429 names no wait.
+_USUAL_WAIT: Final = timedelta(seconds=5)
+# A wait this short, in seconds, is cheaper here than a message's way back over the queue.
 SHORT_WAIT: Final = 2.0
 
 
@@ -27,22 +29,24 @@ class Gate:
     https://learn.microsoft.com/power-apps/developer/data-platform/send-parallel-requests for `x-ms-dop-hint`.
     """
 
-    def __init__(self, clock: Clock, name: str) -> None:
-        """`name` is what messages call the service."""
+    def __init__(self, clock: Clock, name: str, *, width: int = FIRST_WIDTH) -> None:
+        """`name` is what messages call the service; `width` holds until a hint changes it."""
         self._clock = clock
         self._name = name
-        self._width = FIRST_WIDTH
+        self._width = width
         self._inside = 0
         self._closed_until = 0.0
         self._throttled = False
         self._failures = 0
         self._break = FIRST_BREAK
-        self._changed = asyncio.Condition()
+        self._half_open = False
+        # Replaced at each change; a lock would have to be awaited on the way out, where a cancellation loses the place.
+        self._change = asyncio.Event()
 
     @property
     def width(self) -> int:
-        """Requests that may be under way at a time."""
-        return self._width
+        """Requests that may be under way at a time; after a break one, until it is answered."""
+        return 1 if self._half_open else self._width
 
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
@@ -52,43 +56,51 @@ class Gate:
             Throttled: The service asked us to stay away for longer than is worth waiting here.
             Unavailable: The breaker is open: the service failed several times in a row.
         """
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._inside < self._width)
-            self._inside += 1
+        while self._inside >= self.width:
+            await self._change.wait()
+        self._inside += 1
         try:
             await self._wait_open()
             yield
         finally:
-            async with self._changed:
-                self._inside -= 1
-                self._changed.notify()
+            self._inside -= 1
+            self._change.set()
+            self._change = asyncio.Event()
 
     def hint(self, width: int) -> None:
-        """Move towards the width that the service hints at, one step at a time."""
+        """Move towards the width that the service hints at: wider one step at a time, narrower at once."""
         wanted = max(1, min(width, WIDEST))
-        if wanted > self._width:
-            self._width += 1
-        else:
-            self._width = wanted
+        self._width = min(wanted, self._width + 1)
 
     def succeeded(self) -> None:
         """The service answered: the breaker closes."""
         self._failures = 0
         self._break = FIRST_BREAK
+        self._half_open = False
 
     def throttled(self, wait: timedelta | None) -> None:
         """The service asked us to stay away; half the width, until it hints at more."""
+        self.succeeded()
         self._width = max(1, self._width // 2)
-        self._close(wait or timedelta(seconds=5), throttled=True)
+        self._close(wait or _USUAL_WAIT, throttled=True)
 
-    def failed(self) -> None:
-        """The service gave no usable answer; the fifth time in a row opens the breaker."""
+    def failed(self, wait: timedelta | None = None) -> None:
+        """The service gave no usable answer, and may have said for how long; the fifth in a row opens the breaker."""
+        if wait:
+            self._close(wait, throttled=False)
+        if self._half_open and self._closed_for > 0:
+            return  # it was sent before the breaker opened, and tells nothing new
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
             self._close(self._break, throttled=False)
+            self._half_open = True
             # One more failure opens it again at once, for longer.
             self._failures = FAILURES_TO_OPEN - 1
             self._break = min(self._break * 2, LONGEST_BREAK)
+
+    @property
+    def _closed_for(self) -> float:
+        return self._closed_until - self._clock.monotonic()
 
     def _close(self, wait: timedelta, *, throttled: bool) -> None:
         until = self._clock.monotonic() + wait.total_seconds()
@@ -97,18 +109,14 @@ class Gate:
             self._throttled = throttled
 
     async def _wait_open(self) -> None:
-        wait = self._closed_until - self._clock.monotonic()
-        if wait <= 0:
-            return
-        if wait <= SHORT_WAIT:
-            await asyncio.sleep(wait)
-            return
-        if self._throttled:
-            raise Throttled(
-                f"{self._name} asked us to stay away for {wait:.0f} s.", retry_after=timedelta(seconds=wait)
+        # Looked at again after each wait: another answer may have closed the gate for longer.
+        while (wait := self._closed_for) > 0:
+            if wait <= SHORT_WAIT:
+                await asyncio.sleep(wait)
+                continue
+            again = timedelta(seconds=wait)
+            if self._throttled:
+                raise Throttled(f"{self._name} asked us to stay away for {wait:.0f} s.", retry_after=again)
+            raise Unavailable(
+                f"{self._name} did not answer well and is left alone for {wait:.0f} s.", retry_after=again, sent=False
             )
-        raise Unavailable(
-            f"{self._name} failed {FAILURES_TO_OPEN} times in a row and is left alone for {wait:.0f} s.",
-            retry_after=timedelta(seconds=wait),
-            sent=False,
-        )

@@ -1,0 +1,196 @@
+"""What Dataverse's answers mean: rows, or one of our errors. The status decides first: the body may be anything."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import httpx
+
+from shared.adapters.dataverse.wire import to_record
+from shared.adapters.service import loads, retry_after
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import DynamicsRecord
+from shared.errors import (
+    Conflict,
+    NotAuthorized,
+    NotReady,
+    PermanentError,
+    RecordClosed,
+    RejectedByTarget,
+    SyncError,
+    Throttled,
+    Unavailable,
+)
+
+# 412 means "changed since", and also "already exists": both are lost races, and both are read again.
+_ALREADY_EXISTS: Final = frozenset({"0x80060892", "0x80040237"})
+_DUPLICATE_RULE: Final = "0x80040333"
+_NO_SUCH_ROW: Final = frozenset({"0x80040217", "0x80060891"})
+_NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
+# Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
+_PASSING: Final = frozenset(
+    {
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.TOO_EARLY,
+    }
+)
+# Dataverse names the column at fault only in prose. The first of these that finds one of ours is believed.
+_NAMING: Final = (
+    re.compile(r"\b(?:attribute|property|column|field)\s+['\"]?([A-Za-z_][A-Za-z0-9_]*)", re.IGNORECASE),
+    re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'\s+(?:attribute|property|column|field)\b", re.IGNORECASE),
+    re.compile(r"\b[a-z][a-z0-9_]*\.([a-z_][a-z0-9_]*)\b"),
+    re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'"),
+)
+
+
+def json_of(response: httpx.Response) -> dict[str, Any]:
+    """The answer's JSON object.
+
+    Raises:
+        Unavailable: A success that is something else: a proxy's or a gateway's page.
+    """
+    try:
+        found = loads(response.text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Unavailable(
+            f"Dynamics answered {response.status_code} to {response.request.url.path} with something that is not"
+            " a JSON object: a proxy may stand between.",
+            status=response.status_code,
+        )
+    return found
+
+
+def record_of(entity: EntityMapping, response: httpx.Response) -> DynamicsRecord:
+    """The one row of an answer.
+
+    Raises:
+        Unavailable: It is not one.
+    """
+    return _record(entity, json_of(response))
+
+
+def records_of(entity: EntityMapping, answer: dict[str, Any]) -> list[DynamicsRecord]:
+    """The rows of a list.
+
+    Raises:
+        Unavailable: It is not one.
+    """
+    rows = answer.get("value")
+    if not isinstance(rows, list):
+        raise Unavailable(f"Dynamics' list of {entity.set} has no value: a proxy may stand between.")
+    return [_record(entity, row) for row in rows]
+
+
+def _record(entity: EntityMapping, row: Any) -> DynamicsRecord:
+    try:
+        return to_record(entity, row)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unavailable(
+            f"A row of Dynamics' {entity.set} came without an id or an etag ({type(error).__name__})."
+        ) from error
+
+
+def failure(response: httpx.Response, now: datetime) -> SyncError:
+    """What an unsuccessful answer means; `now` is what a `Retry-After` date counts from."""
+    status = response.status_code
+    code, text = _service_error(response)
+    where = f"{response.request.method} {response.request.url.path}"
+    request_id = response.headers.get("x-ms-service-request-id") or response.headers.get("REQ_ID")
+    detail = f" ({code}: {text})" if code or text else ""
+    wait = retry_after(response, now)
+    match status:
+        case HTTPStatus.TOO_MANY_REQUESTS:
+            return Throttled(
+                f"Dynamics asked us to slow down{detail}.",
+                retry_after=wait,
+                status=status,
+                code=code,
+                request_id=request_id,
+            )
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+            return NotAuthorized(
+                f"Dynamics refused our identity for {where}{detail}. Check the application user and its security role.",
+                status=status,
+                code=code,
+                request_id=request_id,
+            )
+        case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.CONFLICT:
+            return Conflict(f"{where}: {_lost_race(code)}.", status=status, code=code, request_id=request_id)
+        case _ if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
+            # A redirect is one of them: another address answers, so DYNAMICS_365_BASE_URL is not Dataverse's.
+            return Unavailable(
+                f"Dynamics answered {status} to {where}{detail}.",
+                retry_after=wait,
+                status=status,
+                code=code,
+                request_id=request_id,
+            )
+        case HTTPStatus.NOT_FOUND if code in _NO_SUCH_ROW:
+            # Absence counts only from a list read: the record is read again.
+            return Conflict(f"{where}: the row is not there any more.", status=status, code=code, request_id=request_id)
+        case _ if status in _NO_SUCH_ADDRESS:
+            return NotReady(
+                f"Dynamics knows no {where}{detail}. Check the mapping's table and set, and the Web API's address.",
+                status=status,
+                code=code,
+                request_id=request_id,
+            )
+    closed = "not in a valid state" in text.lower() or "not active" in text.lower()
+    kind = RecordClosed if closed else RejectedByTarget
+    return kind(f"Dynamics refused {where}{detail}.", status=status, code=code, request_id=request_id)
+
+
+@contextmanager
+def of_all_rows() -> Iterator[None]:
+    """The failure of a request that holds many rows: no row can be blamed, so everything waits until it is mended.
+
+    Raises:
+        NotReady: In place of what would blame one record.
+    """
+    try:
+        yield
+    except (PermanentError, Conflict) as error:
+        raise NotReady(
+            f"{error.message} Check the mapping's columns and the Web API's address.",
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+        ) from error
+
+
+def named(entity: EntityMapping, error: SyncError) -> SyncError:
+    """Name the CMMS's field instead of Dynamics' column, where the refusal's text names one that is ours."""
+    if isinstance(error, PermanentError):
+        fields = {entity.key.column: entity.key.name}
+        for rule in entity.fields.values():
+            fields |= dict.fromkeys(filter(None, (rule.column, rule.write_column, rule.state_column)), rule.name)
+        error.field = next((fields[column] for column in _columns(error.message) if column in fields), None)
+        if error.field is not None:
+            error.message = f"{error.field}: {error.message}"
+    return error
+
+
+def _columns(text: str) -> Iterator[str]:
+    for pattern in _NAMING:
+        yield from pattern.findall(text)
+
+
+def _lost_race(code: str) -> str:
+    if code == _DUPLICATE_RULE:
+        return "a duplicate detection rule of Dynamics found a similar row: merge them, or change the rule"
+    return "a row with this key exists already" if code in _ALREADY_EXISTS else "the row changed meanwhile"
+
+
+def _service_error(response: httpx.Response) -> tuple[str, str]:
+    try:
+        error = loads(response.text)["error"]
+        return str(error.get("code") or ""), " ".join(str(error.get("message") or "").split())[:500]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""
