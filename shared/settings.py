@@ -18,6 +18,8 @@ WHERE: Final = "an application setting in Azure, the environment or local.settin
 # A Key Vault reference that Azure could not resolve arrives as its own text, which anybody could guess.
 UNRESOLVED: Final = "@microsoft.keyvault("
 SHORTEST_SECRET: Final = 16
+# https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model#table-names
+_TABLE: Final = re.compile(r"^[A-Za-z][A-Za-z0-9]{2,62}\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _SCHEDULE: Final = re.compile(r"[A-Za-z0-9*/,?#-]+( [A-Za-z0-9*/,?#-]+){5}\Z")
 
@@ -115,7 +117,8 @@ class Settings(BaseSettings):
         description="the namespace's host name, such as contoso.servicebus.windows.net",
     )
     sync_ledger: str = Field(
-        description="where the ledger lives: sqlite:///path/to/ledger.sqlite3",
+        description="where the ledger lives: https://<account>.table.core.windows.net/<table>, or on one machine"
+        " sqlite:///path/to/ledger.sqlite3",
     )
     sync_mapping: Path = Field(
         default=DOCUMENT_MAPPING, description="the mapping file; empty means the customer's document"
@@ -185,8 +188,13 @@ class Settings(BaseSettings):
     @field_validator("sync_ledger")
     @classmethod
     def _known_ledger(cls, value: str) -> str:
-        if not value.removeprefix("sqlite:///") or not value.startswith("sqlite:///"):
-            raise ValueError("must start with sqlite:/// and name a file")
+        if value.startswith("sqlite:///") and value != "sqlite:///":
+            return value
+        if not value.startswith(("https://", "http://")):
+            raise ValueError("must start with https://, or with sqlite:/// and name a file")
+        value = _service_url(value)
+        if not _TABLE.match(value.rpartition("/")[2]) or not urlsplit(value).path.strip("/"):
+            raise ValueError("must end with a slash and a table's name: 3 to 63 letters and digits, a letter first")
         return value
 
     @field_validator("reconcile_schedule")
@@ -252,14 +260,19 @@ def load_settings() -> Settings:
         ) from None
 
 
+def setting_name(field: str) -> str:
+    """The name under which a field of `Settings` is set."""
+    alias = Settings.model_fields[field].validation_alias
+    return alias if isinstance(alias, str) else field.upper()
+
+
 def _sentence(location: str, kind: str, message: str) -> str:
     message = message.removeprefix("Value error, ")
     if not location:
         return f"{message}."
     for name, field in Settings.model_fields.items():
         if location in {name, field.validation_alias}:
-            shown = field.validation_alias if isinstance(field.validation_alias, str) else name.upper()
             # The library's other texts may show a piece of what was given.
             problem = {"missing": "is missing", "value_error": message}.get(kind, "is malformed")
-            return f"{shown} {problem}: it should be {field.description}."
+            return f"{setting_name(name)} {problem}: it should be {field.description}."
     return f"{location.upper()}: {message}."

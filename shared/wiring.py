@@ -92,9 +92,13 @@ class Wiring:
     @cached_property
     def ledger(self) -> Ledger:
         """The memory of the last agreement."""
-        from shared.adapters.ledger import SqliteLedger
+        from shared.adapters.ledger import AzureTableLedger, SqliteLedger
 
-        return SqliteLedger(Path(self.settings.sync_ledger.removeprefix("sqlite:///")))
+        where = self.settings.sync_ledger
+        if where.startswith("sqlite:///"):
+            return SqliteLedger(Path(where.removeprefix("sqlite:///")))
+        # Without TLS it is Azurite on this machine, which knows no tokens.
+        return AzureTableLedger(where, self.credential if where.startswith("https://") else None)
 
     @cached_property
     def router(self) -> Router:
