@@ -195,12 +195,17 @@ class Connection(asyncio.Protocol):
             session.close()
         self._sessions.clear()
         self._flush()
-        if not self._transport.is_closing():
+        self._goodbye.cancel()
+        if self._transport.is_closing():
+            return
+        try:
             # Hanging up on unread data would reset the connection, and the client might never see the reason.
             self._transport.write_eof()
             self._transport.resume_reading()
-        self._goodbye.cancel()
-        self._goodbye = self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)
+        except OSError:  # the client has hung up already
+            self._transport.abort()
+        else:
+            self._goodbye = self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)
 
     # The inside
 

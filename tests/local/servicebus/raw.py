@@ -38,12 +38,12 @@ class RawClient:
             self.writer.write(to_frame(performative, channel, payload))
 
     async def header(self) -> bytes:
-        return await asyncio.wait_for(self._reader.readexactly(8), 5)
+        return await asyncio.wait_for(self._reader.readexactly(8), 30)
 
     async def frame(self) -> Performative:
         """The next performative; EOFError if the broker has hung up."""
         while (frame := self._frames.frame()) is None:
-            data = await asyncio.wait_for(self._reader.read(65_536), 5)
+            data = await asyncio.wait_for(self._reader.read(65_536), 30)
             if not data:
                 raise EOFError
             self._frames.feed(data)
@@ -59,7 +59,7 @@ class RawClient:
     async def closing(self) -> str:
         """The condition with which the broker closes the connection; then it must hang up."""
         condition = condition_of(await self.expect(Close))
-        assert await asyncio.wait_for(self._reader.read(), 5) == b""
+        assert await asyncio.wait_for(self._reader.read(), 30) == b""
         return condition
 
     async def until_hung_up(self) -> None:

@@ -34,7 +34,7 @@ async def started(*arguments: str) -> AsyncIterator[Process]:
 
 async def ready(process: Process) -> list[str]:
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), 20)
+    line = await asyncio.wait_for(process.stdout.readline(), 60)
     return line.decode().split()
 
 
@@ -56,7 +56,7 @@ async def test_the_process_serves_tells_its_counts_and_ends_with_its_parents_pip
             assert response.json() == {"orders": nothing | {"active": 1}, "assets": nothing}
         assert process.stdin is not None
         process.stdin.close()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         assert process.stderr is not None
         assert await process.stderr.read() == b""
 
@@ -66,12 +66,12 @@ async def test_a_signal_ends_the_process_with_success(number: signal.Signals) ->
     async with started("--port", "0", "--queue", "assets") as process:
         await ready(process)
         process.send_signal(number)
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
 
 
 async def test_a_taken_port_is_named_and_ends_the_process_with_2() -> None:
     async with Broker([QueueSettings("q")]) as broker, started("--port", str(broker.port), "--queue", "q") as process:
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 2
         assert f"{broker.port}" in errors.decode()
         assert "Traceback" not in errors.decode()

@@ -34,7 +34,9 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 SECOND = timedelta(seconds=1)
 QUEUES = [
     *(QueueSettings(f"plain-{index}") for index in range(11)),
-    *(QueueSettings(f"short-{index}", lock_duration=2 * SECOND) for index in range(2)),
+    *(QueueSettings(f"short-{index}", lock_duration=SECOND) for index in range(2)),
+    QueueSettings("renewed", lock_duration=8 * SECOND),  # the SDK renews whatever ends in less than 10 s
+    QueueSettings("several-frames"),
     QueueSettings("small", max_message_bytes=4096),
     QueueSettings("full", max_queue_bytes=1000),
 ]
@@ -87,7 +89,7 @@ async def test_every_part_of_a_message_arrives_as_it_was_sent(sdk: SdkDriver) ->
         )
     )
     before = datetime.now(UTC)
-    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=5)
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
     assert b"".join(message.body) == b"\x00binary\xff"
     assert (message.message_id, message.subject, message.content_type) == (
         "the-id",
@@ -114,10 +116,10 @@ async def test_every_part_of_a_message_arrives_as_it_was_sent(sdk: SdkDriver) ->
 
 @pytest.mark.parametrize("size", [65_000, 200_000])
 async def test_a_message_of_several_frames_arrives_whole(sdk: SdkDriver, size: int) -> None:
-    queue = "plain-10"
+    queue = "several-frames"
     body = bytes(range(256)) * (size // 256)
     await sdk.sender(queue).send_messages(ServiceBusMessage(body))
-    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=5)
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
     assert b"".join(message.body) == body
     await sdk.receiver(queue).complete_message(message)
 
@@ -147,13 +149,13 @@ async def test_a_missing_queue_is_named_to_sender_and_receiver(broker: Broker) -
         with pytest.raises(MessagingEntityNotFoundError, match="The messaging entity 'nowhere' could not be found"):
             await client.get_queue_sender("nowhere").send_messages(ServiceBusMessage(b"x"))
         with pytest.raises(MessagingEntityNotFoundError, match="plain-0"):
-            await client.get_queue_receiver("nowhere").receive_messages(max_wait_time=2)
+            await client.get_queue_receiver("nowhere").receive_messages(max_wait_time=30)
 
 
 async def test_sessions_are_refused_in_words(broker: Broker) -> None:
     async with AsyncClient.from_connection_string(broker.connection_string, retry_total=0) as client:
         with pytest.raises(ServiceBusError, match="no sessions"):
-            await client.get_queue_receiver("plain-0", session_id="s").receive_messages(max_wait_time=2)
+            await client.get_queue_receiver("plain-0", session_id="s").receive_messages(max_wait_time=30)
 
 
 async def test_names_are_found_in_any_case(sdk: SdkDriver, broker: Broker) -> None:
@@ -169,8 +171,8 @@ async def test_names_are_found_in_any_case(sdk: SdkDriver, broker: Broker) -> No
 async def test_a_settlement_that_arrives_after_the_lock_has_ended_is_refused(sdk: SdkDriver, faultless: Broker) -> None:
     queue = sdk.queue("short")
     await sdk.sender(queue).send_messages(ServiceBusMessage(b"x"))
-    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=5)
-    faultless.faults.delay_settlements = timedelta(seconds=2.2)
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    faultless.faults.delay_settlements = timedelta(seconds=1.1)
     with pytest.raises(MessageLockLostError):
         await sdk.receiver(queue).complete_message(message)
     assert sdk.counts(queue).active == 1
@@ -178,15 +180,32 @@ async def test_a_settlement_that_arrives_after_the_lock_has_ended_is_refused(sdk
 
 async def test_a_delayed_delivery_is_locked_from_the_start(sdk: SdkDriver, faultless: Broker) -> None:
     queue = sdk.queue("plain")
-    faultless.faults.delay_deliveries = timedelta(seconds=0.5)
+    delay = faultless.faults.delay_deliveries = timedelta(seconds=0.5)
     await sdk.sender(queue).send_messages(ServiceBusMessage(b"x"))
-    receiving = asyncio.create_task(sdk.receiver(queue).receive_messages(1, max_wait_time=5))
-    await asyncio.sleep(0.2)
-    assert sdk.counts(queue).locked == 1
-    assert not receiving.done()
-    (message,) = await receiving
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    assert message.locked_until_utc is not None
+    locked_at = message.locked_until_utc - 60 * SECOND
+    assert datetime.now(UTC) - locked_at >= delay
     await sdk.receiver(queue).complete_message(message)
     assert sdk.counts(queue).locked == 0
+
+
+async def test_a_waiting_receiver_gets_a_scheduled_message_when_it_is_due(sdk: SdkDriver) -> None:
+    queue = sdk.queue("plain")
+    due = datetime.now(UTC) + timedelta(seconds=0.5)
+    await sdk.sender(queue).send_messages(ServiceBusMessage(b"x", scheduled_enqueue_time_utc=due))
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    assert datetime.now(UTC) >= due - timedelta(milliseconds=1)
+    assert message.state == ServiceBusMessageState.ACTIVE
+    assert message.scheduled_enqueue_time_utc is not None
+
+
+async def test_a_waiting_receiver_gets_a_message_again_when_its_lock_ends(sdk: SdkDriver) -> None:
+    queue = sdk.queue("short")
+    await sdk.sender(queue).send_messages(ServiceBusMessage(b"x"))
+    (first,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    (second,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    assert (first.sequence_number, second.delivery_count) == (second.sequence_number, 1)
 
 
 async def test_sends_can_be_refused_with_a_condition_for_a_number_of_times(sdk: SdkDriver, faultless: Broker) -> None:
@@ -222,30 +241,37 @@ async def test_a_closed_receiver_gives_back_what_it_had_not_handed_out(sdk: SdkD
         AsyncClient.from_connection_string(broker.connection_string) as client,
         client.get_queue_receiver(queue, prefetch_count=20) as receiver,
     ):
-        (message,) = await receiver.receive_messages(1, max_wait_time=5)
+        (message,) = await receiver.receive_messages(1, max_wait_time=30)
         await receiver.complete_message(message)
     counts = sdk.counts(queue)
     assert (counts.active, counts.locked) == (19, 0)
     assert [each.delivery_count for each in await sdk.peek(queue, 20)] == [0] * 19
 
 
-async def test_the_sdks_lock_renewer_keeps_a_message_through_long_work(sdk: SdkDriver, broker: Broker) -> None:
-    queue = sdk.queue("short")
-    await sdk.sender(queue).send_messages(ServiceBusMessage(b"x"))
+async def test_the_sdks_lock_renewer_prolongs_a_lock(sdk: SdkDriver, broker: Broker) -> None:
+    await sdk.sender("renewed").send_messages(ServiceBusMessage(b"x"))
 
-    def work() -> None:
+    def work() -> timedelta:
         with (
             ServiceBusClient.from_connection_string(broker.connection_string) as client,
             AutoLockRenewer() as renewer,
-            client.get_queue_receiver(queue) as receiver,
+            client.get_queue_receiver("renewed") as receiver,
         ):
-            (message,) = receiver.receive_messages(1, max_wait_time=5)
+            (message,) = receiver.receive_messages(1, max_wait_time=30)
+            first_end = message.locked_until_utc
             renewer.register(receiver, message)
-            threading.Event().wait(2.5)
+            for _ in range(300):
+                threading.Event().wait(0.1)
+                if message.locked_until_utc != first_end:
+                    break
+            assert first_end is not None
+            assert message.locked_until_utc is not None
+            prolonged_by = message.locked_until_utc - first_end
             receiver.complete_message(message)
+            return prolonged_by
 
-    await asyncio.to_thread(work)
-    counts = sdk.counts(queue)
+    assert await asyncio.to_thread(work) > timedelta()
+    counts = sdk.counts("renewed")
     assert (counts.active, counts.locked) == (0, 0)
 
 
@@ -259,11 +285,11 @@ async def test_the_synchronous_sdk_sends_and_receives_in_both_modes(sdk: SdkDriv
                 number = sender.schedule_messages(ServiceBusMessage("later"), datetime.now(UTC) + timedelta(hours=1))
                 sender.cancel_scheduled_messages(number)
             with client.get_queue_receiver(queue) as receiver:
-                (first,) = receiver.receive_messages(1, max_wait_time=5)
+                (first,) = receiver.receive_messages(1, max_wait_time=30)
                 receiver.dead_letter_message(first, reason="r", error_description="d")
             mode = ServiceBusReceiveMode.RECEIVE_AND_DELETE
             with client.get_queue_receiver(queue, receive_mode=mode) as receiver:
-                return [str(message) for message in receiver.receive_messages(5, max_wait_time=5)]
+                return [str(message) for message in receiver.receive_messages(5, max_wait_time=30)]
 
     assert await asyncio.to_thread(work) == ["1", "2"]
     counts = sdk.counts(queue)
@@ -297,11 +323,11 @@ async def test_a_broken_connection_keeps_the_locks_and_the_sdk_connects_again(
     async with AsyncClient.from_connection_string(faultless.connection_string, retry_backoff_factor=0.05) as client:
         sender, receiver = client.get_queue_sender(queue), client.get_queue_receiver(queue)
         await sender.send_messages([ServiceBusMessage(b"x"), ServiceBusMessage(b"y")])
-        assert len(await receiver.receive_messages(1, max_wait_time=5)) == 1
+        assert len(await receiver.receive_messages(1, max_wait_time=30)) == 1
         assert faultless.faults.break_connections() >= 2
         assert sdk.counts(queue).locked == 1
         await sender.send_messages(ServiceBusMessage(b"z"))
-        messages = await receiver.receive_messages(2, max_wait_time=5)
+        messages = await receiver.receive_messages(2, max_wait_time=30)
         assert [str(message) for message in messages] == ["y", "z"]
 
 
