@@ -105,11 +105,19 @@ class Refusal(Enum):
         "Attribute '{column}' cannot be changed: the {table} with Id {id} is not in a valid state for an update "
         "(state code {state} is read-only).",
     )
+    DEFINITION = _Refusal(400, "0x80048403", "{detail}")  # unverified
     ANONYMOUS_USER = _Refusal(403, "0x80072560", "The user is not a member of the organization.")
     DISABLED_USER = _Refusal(403, "0x80040225", "The user with Id {user} is disabled.")
     MISSING_PRIVILEGE = _Refusal(403, "0x80040220", "Principal user (Id={user}) is missing {privilege} privilege.")
     METHOD_NOT_ALLOWED = _Refusal(405, "0x80060888", "The request method '{method}' isn't supported here.")
     UNSUPPORTED_MEDIA = _Refusal(415, "0x80060888", "The Content-Type '{type}' isn't supported: send application/json.")
+    TRACKING_OFF = _Refusal(400, "0x80072491", "Change tracking is not enabled for the entity {table}.")
+    TRACKING_OPTION = _Refusal(  # unverified
+        400, "0x80060888", "The query option {option} cannot be used together with odata.track-changes."
+    )
+    TOKEN_EXPIRED = _Refusal(
+        400, "0x80044352", "The version stamp of the client for {table} has expired: read everything again."
+    )
     NOT_SUPPORTED = _Refusal(400, "0x80060888", "{what} is not supported by this emulator.")
     MESSAGE_NOT_SUPPORTED = _Refusal(
         400, "0x80040800", "The '{message}' method does not support entities of type '{table}'."

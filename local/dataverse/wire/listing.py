@@ -19,6 +19,7 @@ from local.dataverse.values import parse_text, to_json, to_stored
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.options import QueryOptions, SkipToken
 from local.dataverse.wire.render import RowRenderer, context_url
+from local.dataverse.wire.tracking import is_tracking, list_changes
 
 _PAGE_LIMIT = 5000
 
@@ -26,6 +27,8 @@ _PAGE_LIMIT = 5000
 def list_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> ODataResponse:
     """Answer `GET set`."""
     dataverse.may_read(rows, request.caller)
+    if is_tracking(request):
+        return list_changes(dataverse, request, rows, _page_size(request, QueryOptions()))
     options = QueryOptions.parse(request.query, rows.table)
     size = _page_size(request, options)
     found = list(islice(_behind(options, rows, _ordered(options, rows, _matching(options, rows))), size + 1))
