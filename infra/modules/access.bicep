@@ -1,0 +1,214 @@
+// Who may do what: per queue, container and table, each the smallest role that does the work. docs/security.md tells why.
+
+import { principal } from '../types.bicep'
+
+@description('The functions\' identity: name.')
+param appName string
+
+@description('The functions\' identity: object id.')
+param appPrincipalId string
+
+@description('The CMMS. Empty id: none yet.')
+param cmms principal
+
+@description('The people who run it, with the operator\'s command line. Empty id: none yet.')
+param operators principal
+
+@description('Whether the scale controller reads the queues\' lengths, with the functions\' identity.')
+param targetBasedScaling bool
+
+@description('How far the host\'s storage role reaches: the host\'s own two containers, or the account.')
+param hostStorageScope 'containers' | 'account'
+
+@description('The Service Bus namespace.')
+param namespaceName string
+
+@description('The storage account.')
+param storageName string
+
+@description('The vault.')
+param vaultName string
+
+@description('Application Insights.')
+param insightsName string
+
+var principals = {
+  app: { id: appPrincipalId, type: 'ServicePrincipal' }
+  cmms: cmms
+  operators: operators
+}
+// What names of role assignments are made of: known beforehand, which a new identity's id is not.
+var tokens = { app: appName, cmms: cmms.id, operators: operators.id }
+
+var roles = {
+  serviceBusDataSender: '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
+  serviceBusDataReceiver: '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
+  serviceBusDataOwner: '090c5cfd-751d-490a-894a-3ce6f1109419'
+  storageBlobDataContributor: 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+  storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
+  storageTableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
+  keyVaultSecretsUser: '4633458b-17de-408a-b874-0445c86b69e6'
+  keyVaultSecretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+  monitoringMetricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
+}
+
+var queueGrants = concat(
+  [
+    // Receives work and dead letters, sends retries, repairs and what the webhook accepted.
+    { to: 'app', queue: 'assets', role: roles.serviceBusDataReceiver }
+    { to: 'app', queue: 'assets', role: roles.serviceBusDataSender }
+    { to: 'app', queue: 'orders', role: roles.serviceBusDataReceiver }
+    { to: 'app', queue: 'orders', role: roles.serviceBusDataSender }
+    { to: 'app', queue: 'parked', role: roles.serviceBusDataSender }
+  ],
+  targetBasedScaling
+    ? [
+        { to: 'app', queue: 'assets', role: roles.serviceBusDataOwner }
+        { to: 'app', queue: 'orders', role: roles.serviceBusDataOwner }
+      ]
+    : [],
+  empty(cmms.id)
+    ? []
+    : [
+        { to: 'cmms', queue: 'assets', role: roles.serviceBusDataSender }
+        { to: 'cmms', queue: 'orders', role: roles.serviceBusDataSender }
+      ],
+  empty(operators.id)
+    ? []
+    : [
+        // Look at what is parked, replay it, and ask for a resync.
+        { to: 'operators', queue: 'parked', role: roles.serviceBusDataReceiver }
+        { to: 'operators', queue: 'assets', role: roles.serviceBusDataSender }
+        { to: 'operators', queue: 'orders', role: roles.serviceBusDataSender }
+      ]
+)
+var containerGrants = concat(
+  [{ container: 'deployment', role: roles.storageBlobDataContributor }],
+  hostStorageScope == 'containers'
+    ? [
+        { container: 'azure-webjobs-hosts', role: roles.storageBlobDataOwner }
+        { container: 'azure-webjobs-secrets', role: roles.storageBlobDataOwner }
+      ]
+    : []
+)
+var ledgerGrants = empty(operators.id) ? ['app'] : ['app', 'operators']
+var vaultGrants = concat(
+  [{ to: 'app', role: roles.keyVaultSecretsUser }],
+  empty(operators.id) ? [] : [{ to: 'operators', role: roles.keyVaultSecretsOfficer }]
+)
+
+resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' existing = {
+  name: namespaceName
+}
+
+resource queues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = [
+  for grant in queueGrants: {
+    parent: namespace
+    name: grant.queue
+  }
+]
+
+resource onQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (grant, i) in queueGrants: {
+    name: guid(queues[i].id, tokens[grant.to], grant.role)
+    scope: queues[i]
+    properties: {
+      principalId: principals[grant.to].id
+      principalType: principals[grant.to].type
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
+    }
+  }
+]
+
+resource account 'Microsoft.Storage/storageAccounts@2026-06-01' existing = {
+  name: storageName
+
+  resource blobs 'blobServices' existing = {
+    name: 'default'
+  }
+
+  resource tables 'tableServices' existing = {
+    name: 'default'
+
+    resource ledger 'tables' existing = {
+      name: 'ledger'
+    }
+  }
+}
+
+resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2026-06-01' existing = [
+  for grant in containerGrants: {
+    parent: account::blobs
+    name: grant.container
+  }
+]
+
+resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for (grant, i) in containerGrants: {
+    name: guid(containers[i].id, appName, grant.role)
+    scope: containers[i]
+    properties: {
+      principalId: appPrincipalId
+      principalType: 'ServicePrincipal'
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
+    }
+  }
+]
+
+resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hostStorageScope == 'account') {
+  name: guid(account.id, appName, roles.storageBlobDataOwner)
+  scope: account
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', roles.storageBlobDataOwner)
+  }
+}
+
+resource onLedger 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for to in ledgerGrants: {
+    name: guid(account::tables::ledger.id, tokens[to], roles.storageTableDataContributor)
+    scope: account::tables::ledger
+    properties: {
+      principalId: principals[to].id
+      principalType: principals[to].type
+      roleDefinitionId: subscriptionResourceId(
+        'Microsoft.Authorization/roleDefinitions',
+        roles.storageTableDataContributor
+      )
+    }
+  }
+]
+
+resource vault 'Microsoft.KeyVault/vaults@2026-05-15' existing = {
+  name: vaultName
+}
+
+resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
+  for grant in vaultGrants: {
+    name: guid(vault.id, tokens[grant.to], grant.role)
+    scope: vault
+    properties: {
+      principalId: principals[grant.to].id
+      principalType: principals[grant.to].type
+      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
+    }
+  }
+]
+
+resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
+  name: insightsName
+}
+
+resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
+  name: guid(insights.id, appName, roles.monitoringMetricsPublisher)
+  scope: insights
+  properties: {
+    principalId: appPrincipalId
+    principalType: 'ServicePrincipal'
+    roleDefinitionId: subscriptionResourceId(
+      'Microsoft.Authorization/roleDefinitions',
+      roles.monitoringMetricsPublisher
+    )
+  }
+}

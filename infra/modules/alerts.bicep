@@ -1,0 +1,177 @@
+// Who is called when. Every alert ends in the address of what to do; a test looks the section up.
+
+import { alertThresholds, reconcileInterval, tagSet } from '../types.bicep'
+
+@description('Where the rules live.')
+param location string
+
+@description('What every name ends in.')
+@minLength(13)
+param token string
+
+@description('Tags of every resource.')
+param tags tagSet
+
+@description('From when on people are called.')
+param thresholds alertThresholds
+
+@description('Minutes between two runs of the reconciliation.')
+param reconcileMinutes reconcileInterval
+
+@description('Who is called. Empty: nobody, the portal shows it.')
+param email string
+
+@description('Where people read docs/runbook.md.')
+param runbookUrl string
+
+@description('The workspace that holds the functions\' metrics and requests.')
+param workspaceId string
+
+@description('The Service Bus namespace.')
+param namespaceId string
+
+var silence = 2 * reconcileMinutes
+
+// Metrics of Service Bus itself: they need no log and arrive within minutes.
+var queueAlerts = [
+  {
+    name: 'dead-letters'
+    severity: 1
+    title: 'A message was given up by the queue itself.'
+    metric: 'DeadletteredMessages'
+    queues: ['assets', 'orders', 'parked']
+  }
+  {
+    name: 'parked'
+    severity: 2
+    title: 'Messages wait for a person.'
+    metric: 'ActiveMessages'
+    queues: ['parked']
+  }
+]
+
+// Queries over what the functions report; shared/telemetry.py names it. Each answers one row: the value.
+var logAlerts = [
+  {
+    name: 'backlog'
+    severity: 2
+    title: 'The oldest message of a queue has waited for more than ${thresholds.backlogMinutes} minutes.'
+    minutes: 30
+    query: 'AppMetrics | where Name == "sync.queue.oldest_message_age" | summarize Value = max(Max) / 60'
+    above: thresholds.backlogMinutes
+  }
+  {
+    name: 'failures'
+    severity: 1
+    title: 'More than ${thresholds.failurePercent} % of the invocations failed.'
+    minutes: 15
+    // A refused caller (4xx) is no failure of ours. Few invocations are too few for a percentage.
+    query: 'AppRequests | summarize Failed = countif(Success == false and not(ResultCode startswith "4")), All = count() | project Value = iff(All >= 5, 100.0 * Failed / All, 0.0)'
+    above: thresholds.failurePercent
+  }
+  {
+    name: 'drift-brake'
+    severity: 1
+    title: 'The reconciliation found too much drift and repairs nothing.'
+    minutes: silence
+    query: 'AppMetrics | where Name == "sync.drift_brake" | summarize Value = sum(Sum)'
+    above: 0
+  }
+  {
+    name: 'no-reconcile'
+    severity: 1
+    title: 'No reconciliation was completed within two intervals (${silence} minutes).'
+    minutes: silence
+    query: 'AppMetrics | where Name == "sync.reconcile.runs" and tostring(Properties.outcome) == "completed" | summarize Runs = sum(Sum) | project Value = iff(coalesce(Runs, 0.0) > 0, 0, 1)'
+    above: 0
+  }
+  {
+    name: 'throttling'
+    severity: 3
+    title: 'Dynamics asked us to slow down more than ${thresholds.throttles} times.'
+    minutes: 15
+    query: 'AppMetrics | where Name == "sync.dataverse.throttles" | summarize Value = sum(Sum)'
+    above: thresholds.throttles
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
+  name: 'ag-energy-sync-${token}'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'energysync'
+    emailReceivers: [{ name: 'people', emailAddress: email, useCommonAlertSchema: true }]
+  }
+}
+
+resource onMetric 'Microsoft.Insights/metricAlerts@2026-01-01' = [
+  for alert in queueAlerts: {
+    name: 'energy-sync-${alert.name}-${token}'
+    location: 'global'
+    tags: tags
+    properties: {
+      description: '${alert.title} What to do: ${runbookUrl}#${alert.name}'
+      severity: alert.severity
+      enabled: true
+      autoMitigate: true
+      scopes: [namespaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT5M'
+      criteria: {
+        'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
+        allOf: [
+          {
+            name: alert.name
+            criterionType: 'StaticThresholdCriterion'
+            metricNamespace: 'Microsoft.ServiceBus/namespaces'
+            metricName: alert.metric
+            dimensions: [{ name: 'EntityName', operator: 'Include', values: alert.queues }]
+            timeAggregation: 'Maximum'
+            operator: 'GreaterThan'
+            threshold: 0
+          }
+        ]
+      }
+      actions: empty(email) ? [] : [{ actionGroupId: people.id }]
+    }
+  }
+]
+
+resource onLog 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
+  for alert in logAlerts: {
+    name: 'energy-sync-${alert.name}-${token}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: 'Energy sync: ${alert.name}'
+      description: '${alert.title} What to do: ${runbookUrl}#${alert.name}'
+      severity: alert.severity
+      enabled: true
+      autoMitigate: true
+      scopes: [workspaceId]
+      evaluationFrequency: 'PT5M'
+      windowSize: 'PT${alert.minutes}M'
+      // The tables come into being with the first data; the rule must not wait for that.
+      skipQueryValidation: true
+      criteria: {
+        allOf: [
+          {
+            query: alert.query
+            metricMeasureColumn: 'Value'
+            timeAggregation: 'Maximum'
+            operator: 'GreaterThan'
+            threshold: alert.above
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: {
+        actionGroups: empty(email) ? [] : [people.id]
+        customProperties: { runbook: '${runbookUrl}#${alert.name}' }
+      }
+    }
+  }
+]
