@@ -21,7 +21,7 @@ from shared.adapters.ledger.changes import Change, Operation, Unit, transactions
 from shared.adapters.ledger.refusals import bound_elsewhere
 from shared.adapters.ledger.rows import block_row, blocks_of, encode, id_row, key_row, pack, unpack
 from shared.domain.ledger import Entry, Stored
-from shared.errors import ConfigurationError, KeyNotUsable
+from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 PAGE: Final = 1000
 _AT_ONCE: Final = 48
 _ATTEMPTS: Final = 6
+_BLIND_ATTEMPTS: Final = 2
+_PAUSE: Final = 0.2
 _SECONDS: Final = 45.0
 _PATIENCE: Final[dict[str, Any]] = {
     "connection_timeout": 5,
@@ -174,8 +176,15 @@ class AzureTableLedger:
 
     async def _commit(self, units: Sequence[Unit]) -> None:
         """Store what still can be; a unit that stays open was faster changed than looked at, and so lost its race."""
-        for _ in range(_ATTEMPTS):
-            etags = await self._submit([operation for unit in units for operation in unit.operations()])
+        for attempt in range(_ATTEMPTS):
+            try:
+                etags = await self._submit([operation for unit in units for operation in unit.operations()])
+            except Unavailable:
+                # The marks tell our own write, so that a lost answer need not make a lost race.
+                if attempt == _BLIND_ATTEMPTS:
+                    raise
+                etags = None
+                await asyncio.sleep(_PAUSE * 2**attempt)
             if etags is not None:
                 for change in (change for unit in units for change in unit.changes):
                     change.landed(etags[key_row(change.stored.entry.key)])
