@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from local.servicebus.amqp.outcomes import ACCEPTED, Outcome, OutcomeKind, rejected
+from local.servicebus.amqp.outcomes import Outcome, OutcomeKind, rejected
 from local.servicebus.amqp.performatives import Attach, Flow, Transfer
 from local.servicebus.amqp.values import Described
 from local.servicebus.content import encoded_for_receiver
@@ -281,15 +281,3 @@ def refused(error: QueueError) -> Described:
 def lock_lost() -> Described:
     """The outcome for a delivery that this session does not know (any more)."""
     return refused(LockLostError(UUID(int=0)))
-
-
-__all__ = [
-    "ACCEPTED",
-    "IncomingLink",
-    "OnMessage",
-    "OutgoingLink",
-    "QueueLink",
-    "ReplyLink",
-    "lock_lost",
-    "refused",
-]

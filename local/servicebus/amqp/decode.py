@@ -45,14 +45,6 @@ def decode(data: bytes, position: int = 0) -> tuple[Any, int]:
         raise CodecError(f"No valid AMQP value at byte {position}: {error}.") from error
 
 
-def decode_whole(data: bytes) -> Any:
-    """The one value that `data` consists of; raises as `decode`."""
-    value, end = decode(data)
-    if end != len(data):
-        raise CodecError(f"{len(data) - end} bytes follow the AMQP value.")
-    return value
-
-
 def _read(data: bytes, position: int, depth: int) -> tuple[Any, int]:
     if depth > _MAX_DEPTH:
         raise CodecError(f"Values are nested deeper than {_MAX_DEPTH} levels.")

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from local.servicebus.amqp.decode import decode
 from local.servicebus.amqp.encode import encode
-from local.servicebus.amqp.values import CodecError, Described, Symbol, UInt, ULong
+from local.servicebus.amqp.values import CodecError, Described, UInt, ULong
 
 _HEADER = 0x70
 _DELIVERY_ANNOTATIONS = 0x71
@@ -164,11 +164,6 @@ def encode_response(correlation_id: object, application_properties: dict[str, An
         + _PREFIXES[_VALUE]
         + encode(value)
     )
-
-
-def annotation(name: str) -> Symbol:
-    """The key of a message annotation."""
-    return Symbol(name)
 
 
 def _section(data: bytes, position: int) -> tuple[int, Any, int]:
