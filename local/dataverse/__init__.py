@@ -7,7 +7,8 @@ from local.dataverse.limits import Limits
 from local.dataverse.organization import Dataverse
 from local.dataverse.transport import InProcessTransport
 from local.dataverse.users import SystemUser
-from local.dataverse.webhooks import AuthType, Webhook, WebhookSender
+from local.dataverse.webhook import AuthType, Webhook
+from local.dataverse.webhooks import WebhookSender
 from local.dataverse.wire.app import create_app
 
 __all__ = [

@@ -1,5 +1,6 @@
 """The emulator's configuration file."""
 
+from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from local.dataverse.organization import Dataverse
 from local.dataverse.schema import Write
 from local.dataverse.tables import customer_asset, sales_order
 from local.dataverse.users import SystemUser
-from local.dataverse.webhooks import AuthType, Webhook
+from local.dataverse.webhook import AuthType, Webhook
 
 
 class _Section(BaseModel):
@@ -34,6 +35,7 @@ class UserConfig(_Section):
     name: str
     application_id: str
     id: UUID | None = None
+    denied: frozenset[str] = frozenset()
 
 
 class WebhookConfig(_Section):
@@ -94,6 +96,8 @@ class DataverseConfig(_Section):
     case_sensitive: bool = False
     order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
     order_state_on_create: bool = True
+    provisioned: Annotated[bool, Field(description="false: without alternate keys and change tracking")] = True
+    key_index_seconds: float = 0.5
     costs: CostsConfig = CostsConfig()
     limits: LimitsConfig = LimitsConfig()
     dop_hint: int | None = 8
@@ -103,10 +107,17 @@ class DataverseConfig(_Section):
         order = sales_order(
             total_on_create=Write(self.order_total_on_create), state_on_create=self.order_state_on_create
         )
+        tables = (customer_asset(), order)
+        if not self.provisioned:
+            for table in tables:
+                table.keys.clear()
+                table.change_tracking = False
+        users = [SystemUser.of(one.name, one.application_id, one.id) for one in self.users]
         return Dataverse(
             organization=Organization(**self.organization.model_dump()),
-            tables=(customer_asset(), order),
-            users=[SystemUser.of(one.name, one.application_id, one.id) for one in self.users],
+            tables=tables,
+            users=[replace(user, denied=one.denied) for user, one in zip(users, self.users, strict=True)],
+            key_index_seconds=self.key_index_seconds,
             case_sensitive=self.case_sensitive,
             costs=Costs(**self.costs.model_dump()),
             limits=Limits(**self.limits.model_dump()),

@@ -29,12 +29,15 @@ def render_context(
     *,
     pre_image: Iterable[str] | None = None,
     post_image: Iterable[str] | None = None,
+    image_alias: str = "image",
+    synchronous: bool = False,
 ) -> tuple[bytes, bool]:
     """Render the body of an asynchronous post-operation step, and tell whether it had to be cut to 256 KB.
 
-    `pre_image` and `post_image` name the columns of the registered images, whose alias is `image`; None
-    registers none.
+    `pre_image` and `post_image` name the columns of the registered images, None registers none.
+    A synchronous step runs without a system job, whose id the operation id would be.
     """
+    operation_id = _EMPTY_ID if synchronous else change.operation_id
     context: dict[str, Any] = {
         "BusinessUnitId": str(organization.business_unit_id),
         "CorrelationId": str(change.caller.correlation_id),
@@ -47,9 +50,9 @@ def render_context(
         "IsOfflinePlayback": False,
         "IsolationMode": 1,
         "MessageName": change.message.value,
-        "Mode": 1,
+        "Mode": 0 if synchronous else 1,
         "OperationCreatedOn": _date(change.at),
-        "OperationId": str(change.operation_id),
+        "OperationId": str(operation_id),
         "OrganizationId": str(organization.id),
         "OrganizationName": organization.name,
         "OutputParameters": [{"key": "id", "value": str(change.row_id)}] if change.message is Message.CREATE else [],
@@ -59,8 +62,8 @@ def render_context(
             "Name": None,
         },
         "ParentContext": None,
-        "PostEntityImages": _images(table, change.after, post_image),
-        "PreEntityImages": _images(table, change.before, pre_image),
+        "PostEntityImages": _images(table, change.after, post_image, image_alias),
+        "PreEntityImages": _images(table, change.before, pre_image, image_alias),
         "PrimaryEntityId": str(change.row_id),
         "PrimaryEntityName": table.name,
         "RequestId": None,
@@ -85,12 +88,12 @@ def _target(table: Table, change: Change) -> dict[str, Any]:
     return _entity(table, change.after, names)
 
 
-def _images(table: Table, row: Row | None, columns: Iterable[str] | None) -> list[dict[str, Any]]:
+def _images(table: Table, row: Row | None, columns: Iterable[str] | None, alias: str) -> list[dict[str, Any]]:
     if row is None or columns is None:
         return []
     wanted = set(columns) or set(table.columns)
     names = [name for name in table.columns if name in wanted and row.values.get(name) is not None]
-    return [{"key": "image", "value": _entity(table, row, names)}]
+    return [{"key": alias, "value": _entity(table, row, names)}]
 
 
 def _entity(table: Table, row: Row, names: Iterable[str]) -> dict[str, Any]:

@@ -17,6 +17,15 @@ from local.dataverse.errors import Refusal
 from local.dataverse.faults import Faults
 from local.dataverse.limits import Limits, ServiceProtection
 from local.dataverse.payload import PayloadReader
+from local.dataverse.platform import (
+    BULK_MESSAGES,
+    EVENT_MESSAGES,
+    FILTERS,
+    MESSAGES,
+    USERS,
+    platform_id,
+    platform_tables,
+)
 from local.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, frozen
 from local.dataverse.schema import Table
 from local.dataverse.states import first_state, next_state
@@ -28,8 +37,8 @@ from local.dataverse.values import Value
 class Dataverse:
     """One environment in memory. Subscribers are called with each committed change, in commit order.
 
-    `costs`, `protection.limits`, `dop_hint` (the degree of parallelism that answers recommend) and `faults` may be
-    changed at any time.
+    `key_index_seconds` is how long a new alternate key stays Pending. `costs`, `protection.limits`, `dop_hint` (the
+    degree of parallelism that answers recommend) and `faults` may be changed at any time.
     """
 
     def __init__(
@@ -44,15 +53,32 @@ class Dataverse:
         costs: Costs | None = None,
         limits: Limits | None = None,
         dop_hint: int | None = 8,
+        key_index_seconds: float = 0.5,
     ) -> None:
         self.organization = organization or Organization()
         self.clock = clock
         self.new_id = ids
         self.fold = fold_exactly if case_sensitive else fold_like_sql
         self.tables: dict[str, TableRows] = {}
+        self.key_index_seconds = key_index_seconds
+        for table in platform_tables():
+            self.add_table(table)
+        for message in (*EVENT_MESSAGES, *BULK_MESSAGES):
+            self._set_up(MESSAGES, platform_id(MESSAGES, message), name=message)
         for table in standard_tables() if tables is None else tables:
             self.add_table(table)
-        self.users = {user.application_id: user for user in users}
+            for message in (*EVENT_MESSAGES, *(BULK_MESSAGES if table.bulk_messages else ())):
+                self._set_up(
+                    FILTERS,
+                    platform_id(FILTERS, message, table.name),
+                    name=f"{message} of {table.name}",
+                    primaryobjecttypecode=table.name,
+                    sdkmessageid=platform_id(MESSAGES, message),
+                    iscustomprocessingstepallowed=True,
+                )
+        self.users: dict[str, SystemUser] = {}
+        for user in users:
+            self.put_user(user)
         self.log: list[Change] = []
         self.costs = costs or Costs()
         self.protection = ServiceProtection(limits)
@@ -67,6 +93,20 @@ class Dataverse:
         """Add an empty table."""
         rows = self.tables[table.name] = TableRows(table, self.fold)
         return rows
+
+    def put_user(self, user: SystemUser) -> None:
+        """Add a user, or replace the one with the same application id."""
+        self.users[user.application_id] = user
+        self._set_up(USERS, user.id, fullname=user.name, applicationid=user.application_id, isdisabled=user.disabled)
+
+    def remove_user(self, application_id: str) -> None:
+        """Remove a user that exists."""
+        self.tables[USERS].remove(self.users.pop(application_id).id)
+
+    def _set_up(self, table: str, row_id: UUID, **values: Value) -> None:
+        rows = self.tables[table]
+        complete = dict.fromkeys(rows.table.columns) | values | {rows.table.primary_id: row_id}
+        rows.put(Row(row_id, 1, frozen(complete)))
 
     def set_named(self, set_name: str) -> TableRows:
         """Find a table by entity set name; DataverseError UNKNOWN_SEGMENT if there is none."""

@@ -76,6 +76,8 @@ class Column:
     required: Required = Required.NONE
     on_create: Write = Write.ALLOWED
     on_update: Write = Write.ALLOWED
+    readable: bool = True
+    description: str = ""
 
     @property
     def wire_name(self) -> str:
@@ -127,6 +129,7 @@ class Table:
     state_on_create: bool = False
     bulk_messages: bool = True
     change_tracking: bool = True
+    optimistic_concurrency: bool = True
 
     def by_wire_name(self, wire_name: str) -> Column | None:
         """Find a column by the name that clients read it under."""

@@ -22,7 +22,7 @@ def customer_asset() -> Table:
         label="Customer Asset",
         type_code=10700,
         columns=columns(
-            *_system_columns("msdyn_customerassetid"),
+            *system_columns("msdyn_customerassetid"),
             Column("msdyn_name", ColumnType.STRING, "Name", max_length=100, required=Required.SYSTEM),
             Column("msdyn_assetnumber", ColumnType.STRING, "Asset Number", max_length=100),
             Column("msdyn_serialid", ColumnType.STRING, "Serial ID", max_length=100),
@@ -32,7 +32,7 @@ def customer_asset() -> Table:
             Column("msdyn_acquisitiondate", ColumnType.DATE, "Acquisition Date"),
             Column("msdyn_account", ColumnType.LOOKUP, "Account", targets={"account": "msdyn_account"}),
             Column("msdyn_product", ColumnType.LOOKUP, "Product", targets={"product": "msdyn_product"}),
-            *_state_columns(
+            *state_columns(
                 states=((0, "Active"), (1, "Inactive")),
                 statuses=(Option(1, "Active", 0, default=True), Option(2, "Inactive", 1, default=True)),
             ),
@@ -59,7 +59,7 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
         closed_read_only=True,
         state_on_create=state_on_create,
         columns=columns(
-            *_system_columns("salesorderid"),
+            *system_columns("salesorderid"),
             Column("name", ColumnType.STRING, "Name", max_length=300, required=Required.SYSTEM),
             Column("ordernumber", ColumnType.STRING, "Order ID", max_length=100, on_update=Write.IGNORED),
             Column("description", ColumnType.MEMO, "Description", max_length=2000),
@@ -85,7 +85,7 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
                 targets={"transactioncurrency": "transactioncurrencyid"},
                 required=Required.APPLICATION,
             ),
-            *_state_columns(
+            *state_columns(
                 states=((0, "Active"), (1, "Submitted"), (2, "Canceled"), (3, "Fulfilled"), (4, "Invoiced")),
                 statuses=(
                     Option(1, "New", 0, default=True),
@@ -112,7 +112,8 @@ def _money(name: str, label: str) -> Column:
     return Column(name, ColumnType.MONEY, label, precision=2, low=-_MONEY_LIMIT, high=_MONEY_LIMIT)
 
 
-def _system_columns(primary_id: str) -> tuple[Column, ...]:
+def system_columns(primary_id: str) -> tuple[Column, ...]:
+    """Make the columns that every table has."""
     users = {"systemuser": ""}
     return (
         Column(primary_id, ColumnType.UNIQUEIDENTIFIER, required=Required.SYSTEM, on_update=Write.IGNORED),
@@ -146,7 +147,8 @@ def _system_columns(primary_id: str) -> tuple[Column, ...]:
     )
 
 
-def _state_columns(states: tuple[tuple[int, str], ...], statuses: tuple[Option, ...]) -> tuple[Column, Column]:
+def state_columns(states: tuple[tuple[int, str], ...], statuses: tuple[Option, ...]) -> tuple[Column, Column]:
+    """Make `statecode` and `statuscode`."""
     return (
         Column("statecode", ColumnType.STATE, "Status", options=tuple(Option(*one) for one in states)),
         Column("statuscode", ColumnType.STATUS, "Status Reason", options=statuses),

@@ -5,8 +5,7 @@ Time-out, retry and headers: https://learn.microsoft.com/power-apps/developer/da
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -15,40 +14,15 @@ import httpx
 from local.dataverse.changes import Change, Message
 from local.dataverse.execution_context import render_context
 from local.dataverse.organization import Dataverse
+from local.dataverse.platform import REGISTRATION
+from local.dataverse.registrations import Registrations
+from local.dataverse.webhook import AuthType, Webhook
 
 _TIMEOUT_SECONDS = 60.0
 _RETRIED = {502, 503, 504}
 _ATTEMPTS = 2
 _PARALLEL = 16
 _REMEMBERED = 2000
-
-
-class AuthType(StrEnum):
-    """How a webhook authenticates: `code` in the query, headers, or query parameters."""
-
-    WEBHOOK_KEY = "WebhookKey"
-    HTTP_HEADER = "HttpHeader"
-    HTTP_QUERY_STRING = "HttpQueryString"
-
-
-@dataclass(frozen=True, slots=True)
-class Webhook:
-    """A registered step. `auth` holds names and values; a WebhookKey's only value goes out as `code`.
-
-    Empty `filtering_attributes` means every update; otherwise a step runs when the update named one of
-    them, changed or not. `pre_image` and `post_image` name image columns (empty: all), None registers no
-    image.
-    """
-
-    url: str
-    table: str
-    messages: frozenset[Message] = frozenset(Message)
-    auth_type: AuthType = AuthType.HTTP_HEADER
-    auth: dict[str, str] = field(default_factory=dict, repr=False)
-    filtering_attributes: frozenset[str] = frozenset()
-    pre_image: tuple[str, ...] | None = None
-    post_image: tuple[str, ...] | None = None
-    name: str = "webhook"
 
 
 @dataclass(slots=True)
@@ -74,7 +48,11 @@ class Delivery:
 
 
 class WebhookSender:
-    """Posts changes in tasks of their own, after the request that made them; there is no order among them."""
+    """Posts changes in tasks of their own, after the request that made them; there is no order among them.
+
+    What is posted is what is registered in the rows of the environment; `webhooks` are registered first. An
+    environment has one such service: the newest sender takes its place.
+    """
 
     def __init__(
         self,
@@ -85,7 +63,10 @@ class WebhookSender:
         timeout_seconds: float = _TIMEOUT_SECONDS,
         retry_delay_seconds: float = 0.0,
     ) -> None:
-        self.webhooks = webhooks if webhooks is not None else []
+        self._registrations = Registrations(dataverse)
+        self._registered: list[Webhook] | None = None
+        for webhook in webhooks or ():
+            self._registrations.add(webhook)
         self.deliveries: deque[Delivery] = deque(maxlen=_REMEMBERED)
         self.sent = 0
         self.failed = 0
@@ -96,7 +77,15 @@ class WebhookSender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._client: httpx.AsyncClient | None = None
         self._places = asyncio.Semaphore(_PARALLEL)
-        dataverse.subscribers.append(self.publish)
+        others = [one for one in dataverse.subscribers if not isinstance(getattr(one, "__self__", None), WebhookSender)]
+        dataverse.subscribers[:] = [*others, self.publish]
+
+    @property
+    def webhooks(self) -> list[Webhook]:
+        """What is registered."""
+        if self._registered is None:
+            self._registered = self._registrations.webhooks()
+        return self._registered
 
     @property
     def pending(self) -> int:
@@ -105,10 +94,10 @@ class WebhookSender:
 
     def publish(self, change: Change) -> None:
         """Start a post for each step that the change concerns; needs a running event loop if there is one."""
-        if change.caller.skip_async:
-            return
+        if change.table in REGISTRATION:
+            self._registered = None
         for webhook in self.webhooks:
-            if _concerns(webhook, change):
+            if _concerns(webhook, change) and not (change.caller.skip_async and not webhook.synchronous):
                 task = asyncio.get_running_loop().create_task(self._deliver(webhook, change))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
@@ -135,11 +124,18 @@ class WebhookSender:
             change,
             pre_image=webhook.pre_image,
             post_image=webhook.post_image,
+            image_alias=webhook.image_alias,
+            synchronous=webhook.synchronous,
         )
         delivery = Delivery(
             webhook.name, change.message, change.table, change.row_id, change.operation_id, len(body), cut
         )
         self.deliveries.append(delivery)
+        if not webhook.usable:
+            delivery.error = "0x80050203: invalid http headers in authValue"
+            delivery.done = True
+            self.failed += 1
+            return
         request = self._request(webhook, change, body, cut=cut)
         async with self._places:
             for attempt in range(_ATTEMPTS):

@@ -1,6 +1,6 @@
 """The emulator's own interface under `/_emulator/`: what happened, for tests and for curious people."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -36,6 +36,7 @@ class ControlApi:
             Route("/tables/{table}", self.table, methods=["GET"]),
             Route("/webhooks", self.webhooks, methods=["GET"]),
             Route("/faults", self.faults, methods=["GET", "POST", "DELETE"]),
+            Route("/users/{application_id}", self.user, methods=["PATCH", "DELETE"]),
         ]
 
     async def stats(self, request: Request) -> Response:
@@ -83,6 +84,20 @@ class ControlApi:
                 return self._show(request, {"error": f"The fault is not usable: {'; '.join(problems)}"}, status=400)
         rules = jsontext.loads(_FAULT_LIST.dump_json(self._dataverse.faults.rules))
         return self._show(request, {"faults": rules})
+
+    async def user(self, request: Request) -> Response:
+        """Take privileges from a user (`{"denied": ["Create:salesorder"]}`), disable it, or remove it."""
+        application_id = request.path_params["application_id"].lower()
+        user = self._dataverse.users.get(application_id)
+        if user is None:
+            return self._show(request, {"error": f"There is no user '{application_id}'."}, status=404)
+        if request.method == "DELETE":
+            self._dataverse.remove_user(application_id)
+            return self._show(request, {"removed": user.name})
+        body = jsontext.loads(await request.body())
+        denied = frozenset(body.get("denied", user.denied))
+        self._dataverse.put_user(replace(user, denied=denied, disabled=bool(body.get("disabled", user.disabled))))
+        return self._show(request, {"name": user.name, "denied": sorted(denied)})
 
     @staticmethod
     def _show(request: Request, payload: Any, *, status: int = 200) -> Response:

@@ -1,8 +1,9 @@
-"""A minimal `EntityDefinitions`: tables, columns and alternate keys, read only.
+"""A minimal `EntityDefinitions`: tables, columns and alternate keys. What writes to it is in `provisioning`.
 
 https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query-metadata-web-api
 """
 
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID, uuid5
@@ -13,6 +14,8 @@ from local.dataverse.schema import AlternateKey, Column, ColumnType, Table, Writ
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.resource import Resource
 
+PRIVILEGES = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
+_ONE = re.compile(r"(?P<kind>Keys|Attributes)\((?P<key>[^)]*)\)")
 _METADATA_IDS = UUID("7c2f6d53-9d35-46d3-9f63-1d6a20f6b8f1")
 _TYPE_NAMES = {
     ColumnType.DATE: "DateTimeAttributeMetadata",
@@ -22,16 +25,11 @@ _TYPE_NAMES = {
 
 def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resource) -> ODataResponse:
     """Answer a GET below `EntityDefinitions`."""
-    if request.method != "GET":
-        raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
     options = dict(parse_qsl(request.query))
     tables = [rows.table for rows in dataverse.tables.values()]
     if resource.key is None:
         return _collection(request, "EntityDefinitions", [_table(one) for one in tables], options)
-    name = _name(resource.key, "LogicalName")
-    found = next((one for one in tables if name in {one.name, str(_metadata_id(one.name))}), None)
-    if found is None:
-        raise Refusal.NOT_FOUND(table="EntityMetadata", id=name)
+    found = find_table(dataverse, resource)
     match resource.tail:
         case ():
             payload = {"@odata.context": f"{request.root}/$metadata#EntityDefinitions/$entity"}
@@ -43,9 +41,49 @@ def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resou
         case ("Attributes", *cast):
             shown = [_column(found, one) for one in found.columns.values()]
             wanted = [one for one in shown if str(one["@odata.type"]).endswith(cast[0] if cast else "")]
+            if "OptionSet" in options.get("$expand", ""):
+                wanted = [one | {"OptionSet": _options(found.columns[one["LogicalName"]])} for one in wanted]
             return _collection(request, "EntityDefinitions/Attributes", wanted, options)
+        case (segment,) if match := _ONE.fullmatch(segment):
+            name = member_name(match["key"])
+            if match["kind"] == "Keys":
+                one = _key(found, find_key(found, name))
+            else:
+                one = _column(found, find_column(found, name))
+            return ODataResponse.json(_selected(one, options))
         case _:
             raise Refusal.UNKNOWN_SEGMENT(segment="/".join(resource.tail))
+
+
+def find_table(dataverse: Dataverse, resource: Resource) -> Table:
+    """Find the table of a path by logical name or id; DataverseError NOT_FOUND if there is none."""
+    name = _name(resource.key, "LogicalName")
+    tables = [rows.table for rows in dataverse.tables.values()]
+    found = next((one for one in tables if name in {one.name, str(metadata_id(one.name))}), None)
+    if found is None:
+        raise Refusal.NOT_FOUND(table="EntityMetadata", id=name)
+    return found
+
+
+def find_key(table: Table, name: str) -> AlternateKey:
+    """Find a key by logical name or id; DataverseError NOT_FOUND."""
+    for key in table.keys.values():
+        if name in {key.name.lower(), str(metadata_id(f"{table.name}/{key.name}"))}:
+            return key
+    raise Refusal.NOT_FOUND(table="EntityKeyMetadata", id=name)
+
+
+def find_column(table: Table, name: str) -> Column:
+    """Find a column by logical name or id; DataverseError NOT_FOUND."""
+    for column in table.columns.values():
+        if name in {column.name, str(metadata_id(f"{table.name}.{column.name}"))}:
+            return column
+    raise Refusal.NOT_FOUND(table="AttributeMetadata", id=name)
+
+
+def member_name(key: str) -> str:
+    """Read the key of a segment such as `Keys(LogicalName='cmms_assetkey')`: a name or an id, in lower case."""
+    return key.removeprefix("LogicalName=").strip("'").lower()
 
 
 def who_am_i(dataverse: Dataverse, request: ODataRequest) -> ODataResponse:
@@ -70,7 +108,7 @@ def service_document(dataverse: Dataverse, request: ODataRequest) -> ODataRespon
 
 def _table(table: Table) -> dict[str, Any]:
     return {
-        "MetadataId": str(_metadata_id(table.name)),
+        "MetadataId": str(metadata_id(table.name)),
         "LogicalName": table.name,
         "SchemaName": table.name,
         "EntitySetName": table.set_name,
@@ -80,8 +118,33 @@ def _table(table: Table) -> dict[str, Any]:
         "ObjectTypeCode": table.type_code,
         "DisplayName": _label(table.label),
         "ChangeTrackingEnabled": table.change_tracking,
-        "IsOptimisticConcurrencyEnabled": True,
+        "IsOptimisticConcurrencyEnabled": table.optimistic_concurrency,
         "IsPrivate": False,
+        "Privileges": [
+            {"Name": privilege_name(kind, table), "PrivilegeType": kind, "PrivilegeId": str(privilege_id(kind, table))}
+            for kind in PRIVILEGES
+        ],
+    }
+
+
+def privilege_name(kind: str, table: Table) -> str:
+    """Name a privilege, as in `prvCreatesalesorder`."""
+    return f"prv{kind}{table.name}"
+
+
+def privilege_id(kind: str, table: Table) -> UUID:
+    """The id of a privilege."""
+    return metadata_id(f"privilege/{privilege_name(kind, table)}")
+
+
+def _options(column: Column) -> dict[str, Any]:
+    return {
+        "Options": [
+            {"Value": one.value, "State": one.state, "Label": _label(one.label)}
+            if one.state is not None
+            else {"Value": one.value, "Label": _label(one.label)}
+            for one in column.options
+        ]
     }
 
 
@@ -89,14 +152,15 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
     kind = _TYPE_NAMES.get(column.type, f"{column.type}AttributeMetadata")
     shown: dict[str, Any] = {
         "@odata.type": f"#Microsoft.Dynamics.CRM.{kind}",
-        "MetadataId": str(_metadata_id(f"{table.name}.{column.name}")),
+        "MetadataId": str(metadata_id(f"{table.name}.{column.name}")),
         "LogicalName": column.name,
         "SchemaName": column.name,
         "AttributeType": "DateTime" if column.type is ColumnType.DATE else column.type.value,
         "DisplayName": _label(column.label),
         "IsValidForCreate": column.on_create is Write.ALLOWED,
         "IsValidForUpdate": column.on_update is Write.ALLOWED,
-        "IsValidForRead": True,
+        "IsValidForRead": column.readable,
+        "Description": _label(column.description),
         "IsPrimaryId": column.name == table.primary_id,
         "IsPrimaryName": column.name == table.primary_name,
         "RequiredLevel": {"Value": column.required.value},
@@ -105,6 +169,8 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
         shown["MaxLength"] = column.max_length
     if column.type in {ColumnType.MONEY, ColumnType.DECIMAL}:
         shown["Precision"] = column.precision
+    if column.type is ColumnType.MONEY:
+        shown["PrecisionSource"] = 0
     if column.type in {ColumnType.DATE, ColumnType.DATETIME}:
         date_only = column.type is ColumnType.DATE
         shown["Format"] = "DateOnly" if date_only else "DateAndTime"
@@ -114,7 +180,7 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
 
 def _key(table: Table, key: AlternateKey) -> dict[str, Any]:
     return {
-        "MetadataId": str(_metadata_id(f"{table.name}/{key.name}")),
+        "MetadataId": str(metadata_id(f"{table.name}/{key.name}")),
         "LogicalName": key.name.lower(),
         "SchemaName": key.name,
         "EntityLogicalName": table.name,
@@ -127,12 +193,8 @@ def _key(table: Table, key: AlternateKey) -> dict[str, Any]:
 def _collection(
     request: ODataRequest, context: str, found: list[dict[str, Any]], options: dict[str, str]
 ) -> ODataResponse:
-    condition = options.get("$filter")
-    if condition is not None:
-        for term in condition.split(" and "):
-            name, _, value = term.strip("() ").partition(" eq ")
-            wanted = value.strip("' ").lower()
-            found = [one for one in found if str(one.get(name.strip())).lower() == wanted]
+    if condition := options.get("$filter"):
+        found = [one for one in found if _holds(condition, one)]
     payload = {
         "@odata.context": f"{request.root}/$metadata#{context}",
         "value": [_selected(one, options) for one in found],
@@ -140,10 +202,17 @@ def _collection(
     return ODataResponse.json(payload)
 
 
+def _holds(condition: str, shown: dict[str, Any]) -> bool:
+    """Metadata is filtered by `eq`, joined by `and` or by `or`."""
+    terms = (term.strip("() ").partition(" eq ") for term in re.split(" and | or ", condition))
+    results = [str(shown.get(name.strip())).lower() == value.strip("' ").lower() for name, _, value in terms]
+    return any(results) if " or " in condition else all(results)
+
+
 def _selected(shown: dict[str, Any], options: dict[str, str]) -> dict[str, Any]:
     if "$select" not in options:
         return shown
-    wanted = {name.strip() for name in options["$select"].split(",")} | {"MetadataId", "@odata.type"}
+    wanted = {name.strip() for name in options["$select"].split(",")} | {"MetadataId", "@odata.type", "OptionSet"}
     return {name: value for name, value in shown.items() if name in wanted}
 
 
@@ -153,8 +222,12 @@ def _name(key: Any, expected: str) -> str:
 
 
 def _label(text: str) -> dict[str, Any]:
-    return {"UserLocalizedLabel": {"Label": text, "LanguageCode": 1033}, "LocalizedLabels": []}
+    if not text:
+        return {"UserLocalizedLabel": None, "LocalizedLabels": []}
+    label = {"Label": text, "LanguageCode": 1033}
+    return {"UserLocalizedLabel": label, "LocalizedLabels": [label]}
 
 
-def _metadata_id(name: str) -> UUID:
+def metadata_id(name: str) -> UUID:
+    """The id of a definition: of a table by its name, of a column as `table.column`, of a key as `table/key`."""
     return uuid5(_METADATA_IDS, name)

@@ -21,7 +21,7 @@ class RowRenderer:
             chosen.append(primary)
         wanted = request.preferences.get("odata.include-annotations", "")
         self._annotate = wanted == "*" or _FORMATTED in wanted or wanted == "OData.Community.*"
-        self._columns = [(column.name, column.wire_name, column) for column in chosen]
+        self._columns = [(column.name, column.wire_name, column) for column in chosen if column.readable]
 
     def render(self, row: Row) -> dict[str, Any]:
         """Make the JSON object of a row, its etag first."""

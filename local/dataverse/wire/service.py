@@ -5,6 +5,7 @@ from typing import Any
 
 from local.dataverse.errors import DataverseError, Refusal
 from local.dataverse.organization import Dataverse
+from local.dataverse.platform import USERS
 from local.dataverse.rows import TableRows
 from local.dataverse.wire.batch import BatchRunner
 from local.dataverse.wire.bulk import BULK_KINDS, read_targets, write_targets
@@ -12,6 +13,7 @@ from local.dataverse.wire.csdl import csdl
 from local.dataverse.wire.listing import count_rows, list_rows
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.metadata import answer_metadata, service_document, who_am_i
+from local.dataverse.wire.provisioning import change_metadata, platform_action, user_privileges
 from local.dataverse.wire.records import change_property, change_row, create_row, delete_row, retrieve_row
 from local.dataverse.wire.resource import Resource, parse_path
 from local.dataverse.wire.statistics import Statistics
@@ -102,8 +104,12 @@ class ODataService:
         match resource.set_name.removeprefix(_ACTIONS):
             case "WhoAmI":
                 return who_am_i(self._dataverse, request)
-            case "EntityDefinitions":
+            case "EntityDefinitions" if request.method == "GET":
                 return answer_metadata(self._dataverse, request, resource)
+            case "EntityDefinitions":
+                return change_metadata(self._dataverse, request, resource)
+            case "PublishXml" | "PublishAllXml" | "ReactivateEntityKey" as action:
+                return platform_action(self._dataverse, request, action)
             case "$metadata":
                 return ODataResponse(200, {"Content-Type": "application/xml"}, csdl(self._dataverse))
             case "":
@@ -126,6 +132,8 @@ class ODataService:
         raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
 
     def _row(self, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
+        if rows.table.name == USERS and resource.tail == (f"{_ACTIONS}RetrieveUserPrivileges()",):
+            return user_privileges(self._dataverse, request, rows, resource)
         match request.method, len(resource.tail):
             case "GET", _:
                 return retrieve_row(self._dataverse, request, rows, resource)
