@@ -135,13 +135,10 @@ module app 'modules/function-app.bicep' = {
     sync: sync
     scale: scale
     allowedServiceTags: allowedServiceTags
-    identityId: identity.outputs.id
-    identityClientId: identity.outputs.clientId
+    identityName: names.identity
     storageName: names.storage
-    packageContainer: storage.outputs.packageContainer
-    ledgerUrl: storage.outputs.ledgerUrl
     serviceBusHost: serviceBus.outputs.host
-    vaultUrl: vault.outputs.url
+    vaultName: names.vault
     insightsConnectionString: monitoring.outputs.connectionString
   }
 }

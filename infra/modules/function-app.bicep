@@ -27,34 +27,32 @@ param scale scaleSettings
 @description('Service tags whose addresses may call, such as AzureCloud. Empty: anybody may, and must authenticate.')
 param allowedServiceTags string[]
 
-@description('The functions\' identity: resource id.')
-param identityId string
-
-@description('The functions\' identity: client id.')
-param identityClientId string
+@description('The functions\' identity.')
+param identityName string
 
 @description('The storage account.')
 param storageName string
 
-@description('The container that the package is deployed from.')
-param packageContainer string
-
-@description('The ledger\'s table.')
-param ledgerUrl string
-
 @description('The Service Bus namespace\'s host name.')
 param serviceBusHost string
 
-@description('The vault\'s address.')
-param vaultUrl string
+@description('The vault.')
+param vaultName string
 
 @description('Where telemetry is sent.')
 param insightsConnectionString string
+
+var storageHost = environment().suffixes.storage
+var secrets = 'https://${vaultName}${environment().suffixes.keyvaultDns}/secrets'
 
 // An hour cannot be said in minutes of the hour.
 var schedule = sync.reconcileMinutes < 60
   ? '0 */${sync.reconcileMinutes} * * * *'
   : '0 0 */${sync.reconcileMinutes / 60} * * *'
+
+resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' existing = {
+  name: identityName
+}
 
 resource plan 'Microsoft.Web/serverfarms@2025-03-01' = {
   name: 'plan-energy-sync-${token}'
@@ -71,18 +69,18 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
   // azd finds the app by this tag.
   tags: union(tags, { 'azd-service-name': 'api' })
   kind: 'functionapp,linux'
-  identity: { type: 'UserAssigned', userAssignedIdentities: { '${identityId}': {} } }
+  identity: { type: 'UserAssigned', userAssignedIdentities: { '${identity.id}': {} } }
   properties: {
     serverFarmId: plan.id
     httpsOnly: true
     publicNetworkAccess: 'Enabled'
-    keyVaultReferenceIdentity: identityId
+    keyVaultReferenceIdentity: identity.id
     functionAppConfig: {
       deployment: {
         storage: {
           type: 'blobContainer'
-          value: packageContainer
-          authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identityId }
+          value: 'https://${storageName}.blob.${storageHost}/deployment'
+          authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identity.id }
         }
       }
       runtime: { name: 'python', version: '3.13' }
@@ -124,12 +122,12 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       // The host and the worker.
       AzureWebJobsStorage__accountName: storageName
       AzureWebJobsStorage__credential: 'managedidentity'
-      AzureWebJobsStorage__clientId: identityClientId
+      AzureWebJobsStorage__clientId: identity.properties.clientId
       ServiceBusConnection__fullyQualifiedNamespace: serviceBusHost
       ServiceBusConnection__credential: 'managedidentity'
-      ServiceBusConnection__clientId: identityClientId
+      ServiceBusConnection__clientId: identity.properties.clientId
       APPLICATIONINSIGHTS_CONNECTION_STRING: insightsConnectionString
-      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identityClientId};Authorization=AAD'
+      APPLICATIONINSIGHTS_AUTHENTICATION_STRING: 'ClientId=${identity.properties.clientId};Authorization=AAD'
       PYTHON_APPLICATIONINSIGHTS_ENABLE_TELEMETRY: 'true'
       // Left alone, the exporter keeps five traces a second.
       OTEL_TRACES_SAMPLER: 'microsoft.fixed_percentage'
@@ -137,24 +135,24 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       // Our own spans stand for these requests, without the business keys that their addresses hold.
       OTEL_PYTHON_DISABLED_INSTRUMENTATIONS: 'httpx,requests,urllib,urllib3,azure_sdk'
       // The functions.
-      AZURE_CLIENT_ID: identityClientId
+      AZURE_CLIENT_ID: identity.properties.clientId
       DYNAMICS_365_RESOURCE_URL: dynamics.resourceUrl
       DYNAMICS_365_API_VERSION: dynamics.apiVersion
       DYNAMICS_365_BASE_URL: dynamics.baseUrl
       DYNAMICS_365_ORGANIZATION_ID: dynamics.organizationId
       DYNAMICS_365_WEBHOOK_HEADER: dynamics.webhookHeader
-      DYNAMICS_365_WEBHOOK_SECRET: '@Microsoft.KeyVault(SecretUri=${vaultUrl}/secrets/webhook)'
+      DYNAMICS_365_WEBHOOK_SECRET: '@Microsoft.KeyVault(SecretUri=${secrets}/webhook)'
       DYNAMICS_365_WEBHOOK_SECRET_PREVIOUS: dynamics.acceptPreviousWebhookKey
-        ? '@Microsoft.KeyVault(SecretUri=${vaultUrl}/secrets/webhook-previous)'
+        ? '@Microsoft.KeyVault(SecretUri=${secrets}/webhook-previous)'
         : ''
       DYNAMICS_365_TENANT_ID: dynamics.tenantId
       DYNAMICS_365_CLIENT_ID: dynamics.clientId
       DYNAMICS_365_CLIENT_SECRET: empty(dynamics.clientId)
         ? ''
-        : '@Microsoft.KeyVault(SecretUri=${vaultUrl}/secrets/dynamics-client)'
+        : '@Microsoft.KeyVault(SecretUri=${secrets}/dynamics-client)'
       CMMS_BASE_URL: cmms.baseUrl
-      CMMS_TOKEN: empty(cmms.baseUrl) ? '' : '@Microsoft.KeyVault(SecretUri=${vaultUrl}/secrets/cmms-token)'
-      SYNC_LEDGER: ledgerUrl
+      CMMS_TOKEN: empty(cmms.baseUrl) ? '' : '@Microsoft.KeyVault(SecretUri=${secrets}/cmms-token)'
+      SYNC_LEDGER: 'https://${storageName}.table.${storageHost}/ledger'
       SYNC_MAPPING: sync.mapping
       RECONCILE_SCHEDULE: schedule
       RECONCILE_SETTLE_SECONDS: string(sync.settleSeconds)

@@ -17,9 +17,6 @@ resource identity 'Microsoft.ManagedIdentity/userAssignedIdentities@2024-11-30' 
   tags: tags
 }
 
-@description('Its resource id.')
-output id string = identity.id
-
 @description('The client id: Dynamics\' application user is made for it.')
 output clientId string = identity.properties.clientId
 

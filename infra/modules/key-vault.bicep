@@ -39,6 +39,3 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     logs: [{ category: 'AuditEvent', enabled: true }]
   }
 }
-
-@description('Its address, without a slash at the end.')
-output url string = 'https://${vault.name}${environment().suffixes.keyvaultDns}'

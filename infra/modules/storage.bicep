@@ -70,9 +70,3 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     logs: [{ category: 'StorageDelete', enabled: true }]
   }
 }
-
-@description('The container that packages are deployed from.')
-output packageContainer string = '${account.properties.primaryEndpoints.blob}${containers[0]}'
-
-@description('The ledger\'s table, as SYNC_LEDGER wants it.')
-output ledgerUrl string = '${account.properties.primaryEndpoints.table}${account::tables::ledger.name}'
