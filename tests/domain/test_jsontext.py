@@ -1,0 +1,69 @@
+import contextlib
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shared.domain import jsontext
+
+ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=20)
+DECIMALS = st.decimals(allow_nan=False, allow_infinity=False)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | DECIMALS | ANY_TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(ANY_TEXT, inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@given(JSON)
+@settings(max_examples=200, deadline=None)
+def test_what_was_written_is_read_back_digit_by_digit(value: Any) -> None:
+    read = jsontext.loads(jsontext.dumps(value))
+    assert jsontext.dumps(read) == jsontext.dumps(value)
+
+
+@given(JSON)
+@settings(max_examples=100, deadline=None)
+def test_what_is_written_is_plain_ascii(value: Any) -> None:
+    assert jsontext.dumps(value).isascii()
+
+
+@pytest.mark.parametrize("number", ["1.10", "1E+5", "0.1", "1e-30", "12345678901234567890.123456789", "1E+999999"])
+def test_a_number_keeps_its_digits_on_the_way_through(number: str) -> None:
+    read = jsontext.loads(f'{{"n": {number}}}')["n"]
+    assert read == Decimal(number)
+    assert jsontext.loads(jsontext.dumps([read])) == [Decimal(number)]
+
+
+@given(st.binary(max_size=200) | st.text(max_size=200))
+@settings(max_examples=200, deadline=None)
+def test_anything_is_read_or_refused_with_a_reason(body: bytes | str) -> None:
+    # A refusal is a JsonError and nothing else: any other exception fails the test.
+    with contextlib.suppress(jsontext.JsonError):
+        jsontext.dumps(jsontext.loads(body)).encode("ascii")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("[NaN]", "NaN"),
+        ("[-Infinity]", "-Infinity"),
+        ("[1e99999999999999999999]", "number"),
+        ("[" + "1" * 5000 + "]", "number"),
+        ('{"a": 1, "b": 2, "a": 1}', "'a' twice"),
+        ("[" * 201 + "]" * 201, "200 levels"),
+        ("[" * 500_000, "200 levels"),
+        (b"\xff", "UTF-8"),
+        ("[1 2]", "character 3"),
+    ],
+)
+def test_what_has_no_single_meaning_is_refused(body: str | bytes, says: str) -> None:
+    with pytest.raises(jsontext.JsonError, match=says):
+        jsontext.loads(body)
+
+
+def test_nesting_up_to_the_limit_is_read() -> None:
+    text = "[" * 200 + "]" * 200
+    assert jsontext.dumps(jsontext.loads(text)) == text

@@ -1,0 +1,157 @@
+"""The mapping file: the customer's tables as they stand, and what a wrong file is told."""
+
+import contextlib
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.mapping import parse_mapping
+from shared.errors import ConfigurationError, KeyNotUsable
+from shared.settings import DOCUMENT_MAPPING
+from shared.wiring import load_mapping
+from tests.fakes import document_mapping
+
+MAPPING = document_mapping()
+ASSET, ORDER = MAPPING.entities["asset"], MAPPING.entities["order"]
+TEXT = DOCUMENT_MAPPING.read_text(encoding="utf-8")
+
+# The customer's two tables: CMMS name, Dynamics column, type, direction, whose value wins a conflict.
+ASSET_TABLE = {
+    "nombre": ("msdyn_name", "string", "both", "cmms"),
+    "numero_de_serie": ("msdyn_serialid", "string", "both", "cmms"),
+    "valor_adquisicion": ("msdyn_acquisitioncost", "decimal", "both", "cmms"),
+    "valor_libros": ("msdyn_currentbookvalue", "decimal", "both", "dynamics"),
+    "fecha_adquisicion": ("msdyn_acquisitiondate", "date", "both", "cmms"),
+}
+ORDER_TABLE = {
+    "justificacion": ("description", "string", "to_dynamics", "cmms"),
+    "total": ("totalamount", "decimal", "to_dynamics", "cmms"),
+    "fecha_creacion": ("createdon", "datetime", "to_dynamics", "cmms"),
+    "estado": ("statuscode", "choice", "both", "dynamics"),
+}
+
+
+@pytest.mark.parametrize(("entity", "table"), [(ASSET, ASSET_TABLE), (ORDER, ORDER_TABLE)], ids=["asset", "order"])
+def test_the_document_is_the_customers_table(entity: Any, table: dict[str, tuple[str, ...]]) -> None:
+    found = {name: (rule.column, rule.type, rule.direction, rule.on_conflict) for name, rule in entity.fields.items()}
+    assert found == table
+
+
+def test_the_keys_and_tables_are_the_customers() -> None:
+    assert set(MAPPING.entities) == {"asset", "order"}
+    assert (ASSET.table, ASSET.set, ASSET.id) == (
+        "msdyn_customerasset",
+        "msdyn_customerassets",
+        "msdyn_customerassetid",
+    )
+    assert (ORDER.table, ORDER.set, ORDER.id) == ("salesorder", "salesorders", "salesorderid")
+    assert (ASSET.key.name, ASSET.key.column) == ("codigo_interno", "msdyn_assetnumber")
+    assert (ORDER.key.name, ORDER.key.column) == ("numero_requisicion", "name")
+
+
+def test_a_creation_date_is_written_once_under_the_column_that_takes_it() -> None:
+    rule = ORDER.fields["fecha_creacion"]
+    assert (rule.write_column, rule.create_only) == ("overriddencreatedon", True)
+
+
+def test_the_cmms_codes_own_names_are_accepted_beside_the_documents() -> None:
+    assert {name: ASSET.names[name] for name in ("serie", "costo", "fecha_compra")} == {
+        "serie": "numero_de_serie",
+        "costo": "valor_adquisicion",
+        "fecha_compra": "fecha_adquisicion",
+    }
+    assert ORDER.names["cr8ca_requisicion"] == "numero_requisicion"
+
+
+def test_a_deleted_record_is_deactivated_and_an_order_takes_edits_only_while_active() -> None:
+    assert [entity.on_delete for entity in (ASSET, ORDER)] == ["deactivate", "deactivate"]
+    assert ORDER.open_states == frozenset({0})
+    assert ASSET.open_states is None
+    assert ASSET.create_in == ORDER.create_in == {"cmms", "dynamics"}
+
+
+def test_every_column_that_is_needed_is_read_once() -> None:
+    assert ORDER.select == (
+        *("salesorderid", "name", "description", "totalamount", "createdon", "statuscode", "statecode"),
+    )
+    assert len(set(ASSET.select)) == len(ASSET.select)
+
+
+def test_a_table_that_is_not_mapped_has_no_entity() -> None:
+    assert MAPPING.of_table("salesorder") is ORDER
+    assert MAPPING.of_table("contact") is None
+
+
+# Each change makes the document wrong in one way; the message names the file, the entity and the field.
+WRONG = {
+    "no TOML": ("version = 1", "version = ", "not TOML"),
+    "another version": ("version = 1", "version = 2", "version: "),
+    "unknown type": (
+        'column = "msdyn_name", type = "string"',
+        'column = "x", type = "text"',
+        "asset.fields.nombre.type",
+    ),
+    "misspelt rule": ('"msdyn_name", type', '"msdyn_name", lenght = 3, type', "asset.fields.nombre.lenght"),
+    "no column": ('nombre = { column = "msdyn_name", ', "nombre = { ", "asset.fields.nombre.column"),
+    "not a table": ('nombre = { column = "msdyn_name", type = "string", length = 100 }', "nombre = 5", "fields.nombre"),
+    "misspelt policy": ('on_delete = "deactivate"', 'on_delete = "erase"', "entities.asset.on_delete"),
+    "no key": ('key = { name = "codigo_interno"', 'kez = { name = "codigo_interno"', "entities.asset.key"),
+    "name used twice": ('aliases = ["serie"]', 'aliases = ["costo"]', "costo is used by numero_de_serie"),
+    "key's name as alias": ('aliases = ["serie"]', 'aliases = ["codigo_interno"]', "codigo_interno is used by"),
+    "column used twice": ('"msdyn_serialid"', '"msdyn_name"', "msdyn_name is used by nombre and by numero_de_serie"),
+    "key's column as field": ('"msdyn_serialid"', '"msdyn_assetnumber"', "msdyn_assetnumber is used by codigo_interno"),
+    "half a choice": ('1 = "BORRADOR"', '1 = "BORRADO"', "order.fields.estado: to_cmms_choices names BORRADO"),
+    "no inactive state": ("inactive = { state = 1, status = 2 }", "", "needs inactive"),
+    "an entity without a queue": ("entities.asset", "entities.contact", "some of asset, order"),
+    "one table twice": ('table = "salesorder"', 'table = "msdyn_customerasset"', "the same table"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says"), WRONG.values(), ids=WRONG.keys())
+def test_a_wrong_mapping_is_told_where_and_what(old: str, new: str, says: str) -> None:
+    assert old in TEXT
+    with pytest.raises(ConfigurationError) as refused:
+        parse_mapping(TEXT.replace(old, new), "file mine.toml")
+    assert "mine.toml" in refused.value.message
+    assert says in refused.value.message
+
+
+def test_every_problem_of_a_mapping_is_told_at_once() -> None:
+    wrong = TEXT.replace('"decimal"', '"money"')
+    with pytest.raises(ConfigurationError) as refused:
+        parse_mapping(wrong, "file mine.toml")
+    named = ["valor_adquisicion", "valor_libros", "total"]
+    assert [name for name in named if name in refused.value.message] == named
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_mapping_that_cannot_be_read_names_the_setting(tmp_path: Any, content: bytes | None) -> None:
+    path = tmp_path / "mapping.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(ConfigurationError, match="SYNC_MAPPING") as refused:
+        load_mapping(path)
+    assert str(path) in refused.value.message
+
+
+@pytest.mark.parametrize("key", ["0001", "1/2", "a b", "%&'#?", "ñandú", "x" * 50])
+def test_a_key_is_any_printable_text_up_to_its_length(key: str) -> None:
+    assert ASSET.usable_key(key) == key
+
+
+@pytest.mark.parametrize(
+    "raw", ["", None, 1, 1.0, True, [], "x" * 51, " 1", "1 ", "1\n", "a\tb", "\ud800", "\0", "\xa0x"]
+)
+def test_a_key_that_could_mean_two_records_is_refused(raw: object) -> None:
+    with pytest.raises(KeyNotUsable, match=r"codigo_interno \(asset\)") as refused:
+        ASSET.usable_key(raw)
+    assert refused.value.field == "codigo_interno"
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=60))
+def test_any_text_is_a_key_unchanged_or_refused(raw: str) -> None:
+    # A refusal is a KeyNotUsable and nothing else: any other exception fails the test.
+    with contextlib.suppress(KeyNotUsable):
+        assert ASSET.usable_key(raw) == raw
