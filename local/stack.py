@@ -175,8 +175,12 @@ class Stack:
 
     def stop(self) -> None:
         """Stop every process: the functions and the relay first, so that they do not see the others go."""
-        for process in reversed(self._processes):
-            process.stop()
+        last = [process for process in self._processes if process.name in {"relay", "functions"}]
+        for wave in (last, self._processes):
+            for process in wave:
+                process.request_stop()
+            for process in wave:
+                process.stop()
         self._processes.clear()
 
     def ended(self) -> Process | None:

@@ -23,7 +23,9 @@ def main() -> int:
     parser.add_argument("--one-way", action="store_true", help="without the CMMS's API: messages carry the values")
     options = parser.parse_args()
     console = Console(highlight=False)
-    signal.signal(signal.SIGTERM, _interrupt)
+    # By ourselves: a shell starts background jobs with SIGINT ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     try:
         console.print("Starting the local stack ...")
         ports = Ports.free() if options.free_ports else Ports()
