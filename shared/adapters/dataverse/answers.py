@@ -28,6 +28,7 @@ from shared.errors import (
 # 412 means "changed since", and also "already exists": both are lost races, and both are read again.
 _ALREADY_EXISTS: Final = frozenset({"0x80060892", "0x80040237"})
 _DUPLICATE_RULE: Final = "0x80040333"
+_STATUS_NOT_OF_STATE: Final = "0x80048408"
 _NO_SUCH_ROW: Final = frozenset({"0x80040217", "0x80060891"})
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
 # Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
@@ -171,7 +172,8 @@ def named(entity: EntityMapping, error: SyncError) -> SyncError:
         fields = {entity.key.column: entity.key.name}
         for rule in entity.fields.values():
             fields |= dict.fromkeys(filter(None, (rule.column, rule.write_column, rule.state_column)), rule.name)
-        error.field = next((fields[column] for column in _columns(error.message) if column in fields), None)
+        columns = ["statuscode"] if error.code == _STATUS_NOT_OF_STATE else _columns(error.message)
+        error.field = next((fields[column] for column in columns if column in fields), None)
         if error.field is not None:
             error.message = f"{error.field}: {error.message}"
     return error
