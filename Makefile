@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test lint format requirements clean
+.PHONY: help demo up test lint format figures requirements clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -44,6 +44,9 @@ lint: $(READY) ## Check style and types only
 format: $(READY) ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
+
+figures: $(READY) ## Measure requests, memory and time of 10,000 records; writes build/figures.json
+	@$(BIN)/python -m benchmarks.figures
 
 requirements: $(READY) ## Compile requirements.txt and requirements-dev.txt from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
