@@ -19,6 +19,7 @@ SyncError
         ├── Throttled         429; knows when to come back
         ├── Unavailable       no usable answer; the outcome of a write may be unknown
         ├── NotReady          something must be set up there first, such as an active alternate key
+        │   └── DeltaRefused  a delta link expired, or Dynamics does not track the table's changes
         ├── NotAuthorized     401 or 403 for the identity, not for the row
         └── IntentHeld        another worker is writing this record right now
 
@@ -194,6 +195,10 @@ class NotReady(TargetTransient):
     """A side lacks something that must be set up before it may be written to, such as an active alternate key."""
 
     reason = "not_ready"
+
+
+class DeltaRefused(NotReady):
+    """Dynamics refused a read of changes: everything has to be read again."""
 
 
 class NotAuthorized(TargetTransient):

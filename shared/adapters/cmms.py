@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, override
 from urllib.parse import quote
@@ -10,10 +11,12 @@ from urllib.parse import quote
 import httpx
 
 from shared.adapters.gate import Gate
+from shared.adapters.patience import on_its_way, patiently
 from shared.adapters.service import HttpService, loads, retry_after, usable_etag
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.sketch import Number, Sketch, Sketcher
 from shared.domain.values import parse_instant, shape
 from shared.errors import (
     Conflict,
@@ -29,6 +32,8 @@ from shared.errors import (
 from shared.flows.ports import Clock, CmmsWrite, Failed
 
 PAGE: Final = 500
+LONGEST_PAGE: Final = 5000
+"""Asked for when everything is read; the CMMS's PAGE_LIMIT decides."""
 PARALLEL: Final = 4
 """Requests at a time: the CMMS is one Django application, and people work with it."""
 
@@ -87,6 +92,49 @@ class CmmsGateway:
             if not isinstance(cursor, str):
                 raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at something that is no cursor.")
 
+    async def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
+        """Every existing record as a sketch, page by page, in the order of the keys."""
+        sketch = Sketcher(entity).cmms
+        async for results in self._lists(entity, {}):
+            try:
+                yield [(raw["clave"], sketch(raw["campos"])) for raw in results if not raw.get("borrado")]
+            except (KeyError, TypeError, AttributeError) as error:
+                raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
+
+    async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
+        """The keys of what was announced since an instant, tombstones included."""
+        async for results in self._lists(entity, {"modificado_desde": since.isoformat()}):
+            try:
+                yield [str(raw["clave"]) for raw in results]
+            except (KeyError, TypeError) as error:
+                raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
+
+    async def _lists(self, entity: EntityMapping, params: Mapping[str, str]) -> AsyncIterator[list[Any]]:
+        """A list's pages, each next one asked for before this one is worked on."""
+        following: asyncio.Future[dict[str, Any]] | None = asyncio.ensure_future(self._list(entity, params))
+        try:
+            while following is not None:
+                answer = await following
+                cursor, results = answer.get("siguiente"), answer.get("resultados")
+                if not isinstance(results, list) or not isinstance(cursor, str | None):
+                    raise Unavailable(f"The CMMS's list of {entity.cmms} has an unknown form: check CMMS_BASE_URL.")
+                following = None
+                if cursor:
+                    following = asyncio.ensure_future(self._list(entity, {**params, "cursor": cursor}))
+                    await on_its_way()
+                yield results
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _list(self, entity: EntityMapping, params: Mapping[str, str]) -> dict[str, Any]:
+        query = {"limite": str(LONGEST_PAGE), **params}
+
+        async def ask() -> dict[str, Any]:
+            return await self._read("GET", f"{entity.cmms}/", params=query, parse=_numbers)
+
+        return await patiently(ask)
+
     async def write(
         self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
     ) -> Sequence[CmmsRecord | Failed]:
@@ -111,11 +159,17 @@ class CmmsGateway:
             return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
 
     async def _read(
-        self, method: str, path: str, *, params: Mapping[str, str] | None = None, body: str | None = None
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: str | None = None,
+        parse: Callable[[str], Any] = loads,
     ) -> dict[str, Any]:
         """Send a request that reads. What is refused has no record to blame: it is a fault of the set-up."""
         try:
-            return _json_of(await self._service.send(method, path, params=params, body=body))
+            return _json_of(await self._service.send(method, path, params=params, body=body), parse)
         except (PermanentError, Conflict) as error:
             raise NotReady(
                 f"{error.message} Check CMMS_BASE_URL and the mapping's cmms names.",
@@ -163,9 +217,16 @@ class _CmmsService(HttpService):
         return RejectedByTarget(f"The CMMS refused {where}{detail}", field=field, status=status, code=code)
 
 
-def _json_of(response: httpx.Response) -> dict[str, Any]:
+def _numbers(text: str) -> Any:
     try:
-        answer = loads(response.text)
+        return json.loads(text, parse_float=Number)
+    except RecursionError as error:
+        raise ValueError("unreadable JSON") from error
+
+
+def _json_of(response: httpx.Response, parse: Callable[[str], Any] = loads) -> dict[str, Any]:
+    try:
+        answer = parse(response.text)
     except ValueError:
         answer = None
     if not isinstance(answer, dict):

@@ -9,6 +9,7 @@ from uuid import UUID
 from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Values
+from shared.domain.sketch import Sketch
 from shared.errors import KeyNotUsable, SyncError
 
 
@@ -55,6 +56,23 @@ class Failed:
     unknown: bool = False
 
 
+@dataclass(frozen=True)
+class DynamicsSketches:
+    """A page of rows as (id, key, sketch, inactive); `link` follows the last page's changes."""
+
+    rows: Sequence[tuple[str, str, Sketch, bool]]
+    link: str | None = None
+
+
+@dataclass(frozen=True)
+class DynamicsChanges:
+    """A page of changes: the keys of rows that changed by their ids, and the ids that are gone."""
+
+    changed: Mapping[str, str]
+    deleted: Sequence[str]
+    link: str | None = None
+
+
 class Dynamics(Protocol):
     """Reads raise TargetTransient for the whole call; writes answer for each row."""
 
@@ -75,6 +93,16 @@ class Dynamics(Protocol):
     def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[DynamicsRecord]]:
         """Every row, page by page."""
 
+    def sketches(self, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
+        """Every row as a sketch, page by page; the last page has the delta link where changes are tracked."""
+
+    def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
+        """What changed since a delta link was given; the last page has the next link.
+
+        Raises:
+            DeltaRefused: The link is no longer known.
+        """
+
     async def organization_id(self) -> UUID:
         """The organization that we are signed in to (WhoAmI)."""
 
@@ -92,6 +120,12 @@ class Cmms(Protocol):
 
     def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
         """Every existing record, page by page."""
+
+    def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
+        """Every existing record as (key, sketch), page by page."""
+
+    def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
+        """The keys of what the CMMS announced since an instant, tombstones included, page by page."""
 
 
 class Ledger(Protocol):
@@ -115,6 +149,19 @@ class Ledger(Protocol):
 
     def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
         """Every entry, page by page."""
+
+    def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
+        """Every entry as its JSON, page by page; old conflicts may be left out."""
+
+
+class State(Protocol):
+    """Small texts by name, beside the ledger: delta links, watermarks, what is pending. At most 30,000 characters."""
+
+    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
+        """The texts that there are."""
+
+    async def put_state(self, values: Mapping[str, str | None]) -> None:
+        """Store texts in the order given; None removes one."""
 
 
 @dataclass(frozen=True)

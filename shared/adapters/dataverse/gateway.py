@@ -8,6 +8,7 @@ from uuid import UUID
 
 import httpx
 
+from shared.adapters.dataverse import tracking
 from shared.adapters.dataverse.answers import json_of, of_all_rows, records_of
 from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.client import DataverseClient
@@ -16,7 +17,7 @@ from shared.adapters.dataverse.query import in_filters
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports import Clock, DynamicsWrite, Failed
+from shared.flows.ports import Clock, DynamicsChanges, DynamicsSketches, DynamicsWrite, Failed
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,14 @@ class DataverseGateway:
         params = {"$select": ",".join(entity.select), "$orderby": entity.id}
         async for page in self._pages(entity, params):
             yield page
+
+    def sketches(self, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
+        """Every row as a sketch, page by page, then the delta link."""
+        return tracking.sketches(self._client, entity)
+
+    def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
+        """What changed since the delta link was given."""
+        return tracking.changes(self._client, entity, link)
 
     async def _pages(self, entity: EntityMapping, params: dict[str, str]) -> AsyncIterator[list[DynamicsRecord]]:
         path: str | None = entity.set

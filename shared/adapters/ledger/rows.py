@@ -112,6 +112,21 @@ def blocks_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(json.loads(row.get("blocks", "[]")))
 
 
+def body_of(row: Mapping[str, Any]) -> str:
+    """An entry's JSON from its own row alone, without the conflicts that went on into blocks.
+
+    Raises:
+        ConfigurationError: The row is not what this version of the product writes.
+    """
+    try:
+        return _text(row)
+    except (KeyError, zlib.error) as error:
+        raise ConfigurationError(
+            f"The ledger's row of {row.get('key')} cannot be read ({type(error).__name__}): restore it, or delete it so"
+            " that the record is met anew."
+        ) from error
+
+
 def unpack(row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str) -> Stored:
     """An entry from its row and its blocks by digest.
 

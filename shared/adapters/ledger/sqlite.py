@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS entry (
     PRIMARY KEY (entity, key)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS entry_by_id ON entry (entity, dynamics_id) WHERE dynamics_id IS NOT NULL;
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -90,8 +91,33 @@ class SqliteLedger:
                 self._db.execute("COMMIT" if moved else "ROLLBACK")
             return moved
 
+    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
+        """The texts that there are."""
+        with self._mapped():
+            marks = ",".join("?" * len(names))
+            rows = self._db.execute(f"SELECT name, value FROM state WHERE name IN ({marks})", tuple(names))  # noqa: S608  # only marks
+            return dict(rows.fetchall())
+
+    async def put_state(self, values: Mapping[str, str | None]) -> None:
+        """Store texts; all of them at once."""
+        with self._mapped(), self._transaction():
+            for name, value in values.items():
+                if value is None:
+                    self._db.execute("DELETE FROM state WHERE name = ?", (name,))
+                else:
+                    self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
+
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
+        """Every entry as its JSON, page by page, in the order of the keys."""
+        async for rows in self._scan(entity):
+            yield [body for _, body in rows]
+
     async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
         """Every entry, page by page, in the order of the keys."""
+        async for rows in self._scan(entity):
+            yield [Entry.model_validate_json(body) for _, body in rows]
+
+    async def _scan(self, entity: str) -> AsyncIterator[list[tuple[str, str]]]:
         after = ""
         while True:
             with self._mapped():
@@ -101,7 +127,7 @@ class SqliteLedger:
                 ).fetchall()
             if not rows:
                 return
-            yield [Entry.model_validate_json(body) for _, body in rows]
+            yield rows
             after = rows[-1][0]
 
     def _swap(self, entity: str, stored: Stored) -> Stored | KeyNotUsable | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from shared.adapters.ledger.azure_errors import code_of, mapped
 from shared.adapters.ledger.changes import Change, Operation, Unit, transactions, waves
 from shared.adapters.ledger.refusals import bound_elsewhere
-from shared.adapters.ledger.rows import block_row, blocks_of, encode, id_row, key_row, pack, unpack
+from shared.adapters.ledger.rows import block_row, blocks_of, body_of, encode, id_row, key_row, pack, unpack
 from shared.domain.ledger import Entry, Stored
 from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 PAGE: Final = 1000
+_STATE: Final = "state"
 _AT_ONCE: Final = 48
 _ATTEMPTS: Final = 6
 _BLIND_ATTEMPTS: Final = 2
@@ -133,10 +134,52 @@ class AzureTableLedger:
 
     async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
         """Every entry, page by page, in the order of the rows' keys: a stable one, near the keys' own."""
+        async for page in self._rows(entity):
+            yield [stored.entry for stored in await _all(self._whole(entity, row) for row in page)]
+
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
+        """Every entry as its JSON, page by page, without the conflicts that went on into blocks."""
+        async for page in self._rows(entity):
+            yield [body_of(row) for row in page]
+
+    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
+        """The texts that there are."""
+        names = list(dict.fromkeys(names))
+        rows = await _all(self._row(_STATE, encode(name)) for name in names)
+        return {name: str(row["body"]) for name, row in zip(names, rows, strict=True) if row is not None}
+
+    async def put_state(self, values: Mapping[str, str | None]) -> None:
+        """Store texts one by one, in the order given."""
+        for name, value in values.items():
+            await self._put_state(name, value)
+
+    async def _put_state(self, name: str, value: str | None) -> None:
+        from azure.core.exceptions import HttpResponseError
+        from azure.data.tables import UpdateMode
+
+        key = {"PartitionKey": encode(_STATE), "RowKey": encode(name)}
+        for _ in range(2):
+            with mapped():
+                try:
+                    async with self._slots, asyncio.timeout(_SECONDS):
+                        if value is None:
+                            await self._client.delete_entity(key["PartitionKey"], key["RowKey"])
+                        else:
+                            await self._client.upsert_entity({**key, "body": value}, mode=UpdateMode.REPLACE)
+                except HttpResponseError as error:
+                    if code_of(error) not in _ABSENT:
+                        raise
+                else:
+                    return
+            if value is None:
+                return
+            await self._create_table()
+
+    async def _rows(self, entity: str) -> "AsyncIterator[list[TableEntity]]":
         query = f"PartitionKey eq '{encode(entity)}' and RowKey ge 'k.' and RowKey lt 'k/'"
         pages = self._client.query_entities(query, results_per_page=PAGE).by_page()
         while (page := await self._page(pages)) is not None:
-            yield [stored.entry for stored in await _all(self._whole(entity, row) for row in page)]
+            yield page
 
     async def _page(self, pages: AsyncIterator[AsyncIterator["TableEntity"]]) -> "list[TableEntity] | None":
         from azure.core.exceptions import HttpResponseError
