@@ -1,0 +1,184 @@
+"""The receiving side of Service Bus, for an operator: look at a queue, take chosen messages, see whether it works."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from shared.errors import NotAuthorized, Unavailable
+from shared.flows.parked import Taken, Waiting
+from shared.settings import Settings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus import ServiceBusReceivedMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusReceiver
+
+# Imported where they are used: a function never receives by itself.
+# ruff: noqa: PLC0415
+
+_PAGE: Final = 250
+_WAIT: Final = 3.0
+
+
+class ServiceBusQueues:
+    """Opens a connection for each piece of work, and closes it."""
+
+    def __init__(self, settings: Settings, credential: AsyncTokenCredential | None) -> None:
+        """The connection string of the local stack where it is set, else the namespace under the credential."""
+        self._settings = settings
+        self._credential = credential
+
+    async def peek(self, queue: str) -> AsyncIterator[list[Waiting]]:
+        """Everything on a queue, page by page in the order of arrival, without taking it.
+
+        Raises:
+            Unavailable: The queue cannot be read.
+            NotAuthorized: Our identity may not receive from it.
+        """
+        with _mapped(queue):
+            async with self._client() as client, client.get_queue_receiver(queue) as receiver:
+                after = 0
+                while messages := await receiver.peek_messages(
+                    max_message_count=_PAGE, sequence_number=after, timeout=30
+                ):
+                    yield [_waiting(message) for message in messages]
+                    after = max(message.sequence_number or 0 for message in messages) + 1
+
+    async def take(self, queue: str, wanted: Collection[int]) -> AsyncIterator[Taken]:
+        """Lock the wanted messages one after the other; each is settled by whoever takes it.
+
+        The others are held until the end and then given back: given back at once, they would be delivered again.
+
+        Raises:
+            Unavailable: The queue cannot be read. What is locked comes back when its lock expires.
+        """
+        missing = set(wanted)
+        others: list[ServiceBusReceivedMessage] = []
+        with _mapped(queue):
+            async with self._client() as client, client.get_queue_receiver(queue) as receiver:
+                try:
+                    while missing:
+                        messages = await receiver.receive_messages(max_message_count=_PAGE, max_wait_time=_WAIT)
+                        if not messages:
+                            return
+                        for place, message in enumerate(messages):
+                            if message.sequence_number not in missing:
+                                others.append(message)
+                                continue
+                            missing.discard(message.sequence_number)
+                            try:
+                                yield _Taken(queue, receiver, message)
+                            except BaseException:
+                                others.extend(messages[place + 1 :])
+                                raise
+                finally:
+                    for message in others:
+                        await receiver.abandon_message(message)
+
+    async def probe(self, queue: str) -> datetime | None:
+        """Open a queue for sending and for receiving, without doing either; answers when its oldest message came.
+
+        Raises:
+            Unavailable: It does not exist or does not answer.
+            NotAuthorized: Our identity may not use it.
+        """
+        with _mapped(queue):
+            async with self._client() as client:
+                async with client.get_queue_sender(queue) as sender:
+                    # The size limit is known only once the link is open.
+                    await sender.create_message_batch()
+                async with client.get_queue_receiver(queue) as receiver:
+                    messages = await receiver.peek_messages(max_message_count=1, timeout=30)
+        return messages[0].enqueued_time_utc if messages else None
+
+    @asynccontextmanager
+    async def _client(self) -> AsyncIterator[ServiceBusClient]:
+        from azure.servicebus.aio import ServiceBusClient
+
+        connection = self._settings.service_bus_connection.get_secret_value()
+        if connection:
+            client = ServiceBusClient.from_connection_string(connection, retry_total=1)
+        elif self._credential is not None:
+            client = ServiceBusClient(self._settings.service_bus_namespace, self._credential, retry_total=1)
+        else:
+            raise Unavailable("Neither a connection string nor a credential for Service Bus is set.")
+        async with client:
+            yield client
+
+
+class _Taken:
+    """A locked message and the receiver that settles it."""
+
+    def __init__(self, queue: str, receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage) -> None:
+        self._queue = queue
+        self._receiver = receiver
+        self._message = message
+        self.message = _waiting(message)
+
+    async def complete(self) -> None:
+        """Take the message off the queue."""
+        with _mapped(self._queue):
+            await self._receiver.complete_message(self._message)
+
+    async def give_back(self) -> None:
+        """Leave the message on the queue."""
+        with _mapped(self._queue):
+            await self._receiver.abandon_message(self._message)
+
+
+def _waiting(message: ServiceBusReceivedMessage) -> Waiting:
+    return Waiting(
+        sequence=message.sequence_number or 0,
+        body=b"".join(_parts(message.body)),
+        properties=_properties(message.application_properties),
+        enqueued_at=(message.enqueued_time_utc or datetime.now(UTC)).astimezone(UTC),
+        message_id=str(message.message_id or ""),
+    )
+
+
+def _parts(body: object) -> Iterator[bytes]:
+    # A foreign sender's body may be of another AMQP type: then there are no bytes to show or to send again.
+    if isinstance(body, bytes):
+        yield body
+    elif isinstance(body, str):
+        yield body.encode()
+    elif body is not None:
+        try:
+            yield from (part for part in iter(body) if isinstance(part, bytes))  # type: ignore[call-overload]
+        except TypeError:
+            return
+
+
+def _properties(raw: Mapping[Any, Any] | None) -> dict[str, str | int]:
+    found: dict[str, str | int] = {}
+    for name, value in (raw or {}).items():
+        shown = value.decode(errors="replace") if isinstance(value, bytes) else value
+        key = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+        found[key] = shown if isinstance(shown, (str, int)) else str(shown)
+    return found
+
+
+@contextmanager
+def _mapped(queue: str) -> Iterator[None]:
+    from azure.core.exceptions import AzureError, ClientAuthenticationError
+    from azure.servicebus.exceptions import (
+        MessagingEntityNotFoundError,
+        ServiceBusAuthenticationError,
+        ServiceBusAuthorizationError,
+    )
+
+    try:
+        yield
+    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
+        raise NotAuthorized(
+            f"Service Bus refused our identity for the queue {queue}: it needs the roles Azure Service Bus Data Receiver"
+            " and Data Sender there."
+        ) from error
+    except MessagingEntityNotFoundError as error:
+        raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
+    except (AzureError, OSError, ValueError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise Unavailable(f"The queue {queue} cannot be used: {type(error).__name__}: {text}") from error
