@@ -18,7 +18,7 @@ $(READY): requirements-dev.txt
 	  echo "Python 3.13 was not found: install it (for example 'uv python install 3.13' or 'pyenv install 3.13') or name it with 'make PYTHON=/path/to/python3.13'." >&2; exit 1; \
 	fi; \
 	echo "Setting up $(VENV) (once, about a minute)"; \
-	rm -rf $(VENV) && "$$python" -m venv $(VENV) \
+	{ [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); } \
 	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt \
 	  && touch $@
 
