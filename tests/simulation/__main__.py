@@ -1,0 +1,38 @@
+"""Replay a seed, or soak many: `python -m tests.simulation --seed 7`, `python -m tests.simulation --seeds 20000`."""
+
+import argparse
+import sys
+import time
+
+from tests.simulation.many import play_many
+from tests.simulation.world import play
+
+
+def main() -> int:
+    """Run; the exit code is 1 when a seed failed."""
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
+    parser.add_argument("--seed", type=int, help="replay this one and print its trace")
+    parser.add_argument("--seeds", type=int, default=500, help="how many to play")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--digest", action="store_true", help="with --seed: print only the hash of the trace")
+    given = parser.parse_args()
+    if given.seed is not None:
+        result = play(given.seed)
+        if given.digest:
+            print(result.trace.digest)
+        else:
+            print("\n".join([*result.trace.lines, "", *result.entries, "", *result.violations]))
+            print(f"seed {given.seed}: {'FAILED' if result.violations else 'passed'}, {result.sent} messages")
+        return 1 if result.violations else 0
+    started = time.monotonic()
+    failed = 0
+    for seed, violations in play_many(range(given.first, given.first + given.seeds)):
+        if violations:
+            failed += 1
+            print(f"seed {seed} FAILED: {violations[0]}", flush=True)
+    print(f"{given.seeds} seeds from {given.first} on, {failed} failed, {time.monotonic() - started:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

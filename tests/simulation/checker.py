@@ -1,0 +1,166 @@
+"""What must hold when everything has come to rest. Independent of the engine's merge: see `history` for the edits."""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from local.dataverse import Dataverse
+from local.dataverse.rows import Row
+from local.servicebus.memory import Delivery
+from shared.domain.ledger import ConflictRecord, Entry
+from tests.simulation.cmms_model import CmmsModel, Fields
+from tests.simulation.history import History
+from tests.simulation.observe import Observer, normal
+from tests.simulation.tables import COLUMNS, FIELDS, KEY_COLUMNS, KEYS, TABLES, same
+
+LONGEST_NAME = 100
+REASONS = frozenset(
+    {"mapping_error", "record_closed", "gone_from_dynamics", "gone_from_cmms", "key_not_usable", "not_yet_visible"}
+)
+"""What may stand on a parked message here; every other reason is a fault of the product."""
+
+type Key = tuple[str, str]
+
+
+class Evidence:
+    """Everything that the checker looks at, once at rest."""
+
+    def __init__(
+        self,
+        *,
+        history: History,
+        observer: Observer,
+        cmms: CmmsModel,
+        dataverse: Dataverse,
+        entries: dict[Key, Entry],
+        parked: list[Delivery],
+        dead_letters: int,
+        unannounced: set[Key],
+    ) -> None:
+        self.history = history
+        self.observer = observer
+        self.cmms = cmms
+        self.dataverse = dataverse
+        self.entries = entries
+        self.parked = [dict(delivery.message.application_properties) for delivery in parked]
+        self.dead_letters = dead_letters
+        self.unannounced = unannounced
+
+    def rows(self, entity: str) -> Iterator[tuple[str, Row]]:
+        """Every row with its business key."""
+        for row in self.dataverse.tables[TABLES[entity]]:
+            yield str(row.values[KEY_COLUMNS[entity]]), row
+
+
+def check(evidence: Evidence) -> list[str]:
+    """Every violation, as sentences."""
+    found = list(evidence.history.violations)
+    found.extend(_messages(evidence))
+    found.extend(_losers(evidence))
+    for entity in FIELDS:
+        found.extend(_records(evidence, entity))
+        found.extend(_lonely_rows(evidence, entity))
+    for (entity, pk), rows in evidence.observer.created_for.items():
+        if len(rows) > 1:
+            found.append(f"{entity} #{pk}: the integration created {len(rows)} rows for one record")
+    return found
+
+
+def _messages(evidence: Evidence) -> Iterator[str]:
+    if evidence.dead_letters:
+        yield f"{evidence.dead_letters} messages were given up by the broker"
+    for parked in evidence.parked:
+        if parked.get("reason") not in REASONS or not parked.get("message"):
+            yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
+
+
+def _losers(evidence: Evidence) -> Iterator[str]:
+    recorded: dict[tuple[str, str], set[str | None]] = defaultdict(set)
+    for (entity, _), entry in evidence.entries.items():
+        for conflict in entry.conflicts:
+            recorded[entity, conflict.field].add(conflict.lost)
+    for owed in evidence.history.owed:
+        if owed.lost not in recorded[owed.cell.entity, owed.cell.field]:
+            yield f"{owed.cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
+
+
+def _records(evidence: Evidence, entity: str) -> Iterator[str]:
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for key, row in evidence.rows(entity):
+        rows[key].append(row)
+    for pk, record in evidence.cmms.tables[entity].records.items():
+        key = str(record[KEYS[entity]])
+        if (entity, key) in evidence.unannounced:
+            continue
+        where = f"{entity} {key} #{pk}"
+        entry = evidence.entries.get((entity, key))
+        if entry is not None and "*" in entry.parked:
+            yield from _whole_record(evidence, entity, key, entry)
+        elif len(rows[key]) != 1:
+            yield f"{where}: {len(rows[key])} rows in Dynamics"
+        else:
+            yield from _fields(evidence, entity, record, rows[key][0], entry)
+
+
+def _whole_record(evidence: Evidence, entity: str, key: str, entry: Entry) -> Iterator[str]:
+    reason = entry.parked["*"].reason
+    if not any(one.get("key") == key and one.get("reason") == reason for one in evidence.parked):
+        yield f"{entity} {key}: held back as {reason}, but nothing was parked"
+    if reason == "gone_from_dynamics" and not evidence.observer.removed_rows:
+        yield f"{entity} {key}: said to be gone from Dynamics, where nobody deleted anything"
+
+
+def _fields(evidence: Evidence, entity: str, record: Fields, row: Row, entry: Entry | None) -> Iterator[str]:
+    key = str(record[KEYS[entity]])
+    if entity == "asset" and row.values["statecode"] != 0:
+        yield f"{entity} {key}: its row is inactive"
+    for name in FIELDS[entity]:
+        cmms, dynamics = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
+        if same(name, cmms, dynamics):
+            continue
+        parked = entry.parked.get(name) if entry else None
+        if parked is not None:
+            if not any(one.get("key") == key and one.get("field") == name for one in evidence.parked):
+                yield f"{entity} {key} {name}: held back as {parked.reason}, but nothing was parked"
+            if not _rightly(parked.reason, cmms, row):
+                yield f"{entity} {key} {name}: held back as {parked.reason} without cause"
+        elif not any(_kept(conflict, name, cmms, dynamics) for conflict in (entry.conflicts if entry else ())):
+            yield f"{entity} {key} {name}: the CMMS has {cmms!r}, Dynamics {dynamics!r}"
+
+
+def _rightly(reason: str, cmms: str | None, row: Row) -> bool:
+    if reason == "mapping_error":
+        return cmms is not None and len(cmms) > LONGEST_NAME
+    return reason == "record_closed" and row.values["statecode"] != 0
+
+
+def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str | None) -> bool:
+    """Whether a record says that this difference stays: the value that did not travel, and the one that stayed."""
+    return (
+        conflict.field == name
+        and conflict.why in {"create_only", "first_contact"}
+        and {conflict.won, conflict.lost} == {cmms, dynamics}
+    )
+
+
+def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
+    """Rows without a record: theirs was deleted, or they wait for a person."""
+    for key, row in evidence.rows(entity):
+        entry = evidence.entries.get((entity, key))
+        if (
+            (entity, key) in evidence.unannounced
+            or evidence.cmms.find(entity, key) is not None
+            or (entry is not None and "*" in entry.parked)
+        ):
+            continue
+        gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
+        if (entity, key) not in gone:
+            yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
+        elif row.values["statecode"] == 0:
+            yield f"{entity} {key}: the row {row.id} is active, and its record is gone from the CMMS"
+
+
+def describe(entry: Entry) -> dict[str, Any]:
+    """An entry for a trace."""
+    return entry.model_dump(mode="json", exclude_defaults=True)

@@ -1,0 +1,159 @@
+"""The integration API over the model: the part of its contract that the product uses."""
+
+import json
+import re
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import httpx
+
+from tests.simulation.cmms_model import CmmsModel, Fields, entity_of
+from tests.simulation.tables import DECIMALS, FIELDS, KEYS, TO_STATUS
+
+PAGE = 500
+_LENGTHS = {"nombre": 200, "numero_de_serie": 100, "codigo_interno": 50, "numero_requisicion": 100}
+_REQUIRED = {"nombre", "estado", "fecha_creacion", *KEYS.values()}
+
+
+class _Refused(Exception):  # noqa: N818  # an answer, not a fault
+    def __init__(self, status: int, code: str, *, field: str = "", record: dict[str, Any] | None = None) -> None:
+        super().__init__(code)
+        self.status = status
+        self.body: dict[str, Any] = {"error": {"codigo": code, "mensaje": code}}
+        if field:
+            self.body["error"]["campo"] = field
+        if record is not None:
+            self.body["registro"] = record
+
+
+class CmmsApi:
+    """Answers requests; each is carried out at one instant."""
+
+    def __init__(self, model: CmmsModel, token: str) -> None:
+        self._model = model
+        self._token = token
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        try:
+            status, body = self._answer(request)
+        except _Refused as refused:
+            status, body = refused.status, refused.body
+        headers = {"ETag": body["etag"]} if "etag" in body else {}
+        return httpx.Response(status, json=body, headers=headers, request=request)
+
+    def _answer(self, request: httpx.Request) -> tuple[int, dict[str, Any]]:
+        if request.headers.get("Authorization") != f"Bearer {self._token}":
+            raise _Refused(401, "no_autorizado")
+        path = request.url.raw_path.decode().partition("?")[0]
+        match = re.fullmatch(r"/integracion/([^/]+)/(?:(.+)/)?", path)
+        entity = entity_of(unquote(match[1])) if match else None
+        if match is None or entity is None:
+            raise _Refused(404, "no_encontrado")
+        key = unquote(match[2]) if match[2] else None
+        body = json.loads(request.content) if request.content else {}
+        match request.method, key:
+            case "GET", None:
+                return 200, self._list(entity, parse_qs(request.url.query.decode()))
+            case "POST", None:
+                return 201, self._create(entity, body["campos"])
+            case "POST", "consulta":
+                return 200, self._by_keys(entity, body["claves"])
+            case "GET", str():
+                found = self._model.find(entity, key)
+                if found is None:
+                    raise _Refused(404, "no_encontrado")
+                return 200, self._model.shown(entity, found[1])
+            case "PATCH", str():
+                return 200, self._update(entity, key, body["campos"], request.headers.get("If-Match", ""))
+        raise _Refused(405, "metodo_no_permitido")
+
+    def _by_keys(self, entity: str, keys: list[str]) -> dict[str, Any]:
+        shown = []
+        for key in dict.fromkeys(keys):
+            found = self._model.find(entity, key)
+            one = self._model.shown(entity, found[1]) if found else self._model.tombstone(entity, key)
+            if one is not None:
+                shown.append(one)
+        return {"resultados": shown, "siguiente": None}
+
+    def _list(self, entity: str, query: dict[str, list[str]]) -> dict[str, Any]:
+        if "clave" in query:
+            return self._by_keys(entity, query["clave"])
+        name = KEYS[entity]
+        limit = min(int(query.get("limite", [str(PAGE)])[0]), PAGE)
+        after = query.get("cursor", [""])[0]
+        rows = sorted(self._model.tables[entity].records.values(), key=lambda row: str(row[name]))
+        rest = [row for row in rows if str(row[name]) > after]
+        page = [self._model.shown(entity, row) for row in rest[:limit]]
+        return {"resultados": page, "siguiente": page[-1]["clave"] if len(rest) > limit else None}
+
+    def _create(self, entity: str, given: dict[str, Any]) -> dict[str, Any]:
+        values = self._values(entity, given)
+        key = values.pop(KEYS[entity], None)
+        if not key:
+            raise _Refused(422, "campo_invalido", field=KEYS[entity])
+        if found := self._model.find(entity, key):
+            raise _Refused(409, "ya_existe", record=self._model.shown(entity, found[1]))
+        if entity == "asset" and not values.get("nombre"):
+            raise _Refused(422, "campo_invalido", field="nombre")
+        self._validate(values)
+        self._model.create(entity, key, values, by_integration=True)
+        return self._by_keys(entity, [key])["resultados"][0]  # type: ignore[no-any-return]
+
+    def _update(self, entity: str, key: str, given: dict[str, Any], if_match: str) -> dict[str, Any]:
+        if not if_match.strip():
+            raise _Refused(428, "falta_if_match")
+        found = self._model.find(entity, key)
+        if found is None:
+            raise _Refused(404, "no_encontrado")
+        row = found[1]
+        if if_match not in {"*", self._model.etag(entity, row)}:
+            raise _Refused(412, "version_distinta", record=self._model.shown(entity, row))
+        values = self._values(entity, given)
+        if values.pop(KEYS[entity], key) != key:
+            raise _Refused(422, "campo_invalido", field=KEYS[entity])
+        touched = {name: value for name, value in values.items() if value != row[name]}
+        self._validate(touched)
+        if touched:
+            self._model.edit(entity, key, touched, by_integration=True)
+        return self._model.shown(entity, row)
+
+    @staticmethod
+    def _values(entity: str, given: dict[str, Any]) -> Fields:
+        values: Fields = {}
+        for name, raw in given.items():
+            if name not in {*FIELDS[entity], KEYS[entity]}:
+                raise _Refused(422, "campo_invalido", field=name)
+            try:
+                values[name] = _stored(name, raw)
+            except (ValueError, InvalidOperation):
+                raise _Refused(422, "campo_invalido", field=name) from None
+        return values
+
+    @staticmethod
+    def _validate(values: Fields) -> None:
+        for name, value in values.items():
+            too_long = value is not None and len(value) > _LENGTHS.get(name, 10_000)
+            empty = name in _REQUIRED and not value
+            if too_long or empty or (name == "estado" and value not in TO_STATUS):
+                raise _Refused(422, "campo_invalido", field=name)
+
+
+def _stored(name: str, raw: Any) -> str | None:
+    """A value in the form in which the CMMS's columns give it back."""
+    if raw is None:
+        if name in _REQUIRED:
+            raise ValueError(name)
+        return "" if name == "justificacion" else None
+    if not isinstance(raw, str):
+        raise ValueError(name)
+    if name in DECIMALS:
+        return format(Decimal(raw).quantize(Decimal("0.01")), "f")
+    if name == "fecha_adquisicion":
+        return date.fromisoformat(raw).isoformat()
+    if name == "fecha_creacion":
+        return raw.replace("Z", ".000000Z") if "." not in raw else raw
+    return raw

@@ -1,0 +1,151 @@
+"""Every value that a person gave, and every value that the integration wrote over one: the checker's evidence.
+
+The rules are stated without the engine's merge. A cell is one field of one record on one side. Each person's edit
+has its predecessor: the edit whose value the cell held then, wherever that was made; so an edit's ancestors are what
+its author could see. People's values are unique (but for choices), so that a value tells which edit it is.
+
+When the integration writes a value over another one:
+- the value must be one that a person gave on the other side: nothing is invented;
+- what it replaces must be an ancestor of it, or be named as the loser of a conflict record: nothing vanishes;
+- it must not be an ancestor of what it replaces: nothing goes back.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tests.simulation.tables import CHOICES, ONE_WAY, UNIQUE, same
+
+type Side = Literal["cmms", "dynamics"]
+type Held = str | None
+
+
+@dataclass(eq=False)
+class Edit:
+    """A person's edit. `previous` is the edit whose value it replaced."""
+
+    number: int
+    at: float
+    cell: "Cell"
+    value: Held
+    previous: "Edit | None"
+
+    def ancestors(self) -> Iterator["Edit"]:
+        """The edits that it has replaced, directly or not."""
+        edit = self.previous
+        while edit is not None:
+            yield edit
+            edit = edit.previous
+
+    def __str__(self) -> str:
+        return f"edit {self.number} ({self.cell}={self.value!r} at {self.at:.3f})"
+
+
+@dataclass(eq=False)
+class Cell:
+    """One field of one record. `edit` is where its present value comes from; None for one never given."""
+
+    side: Side
+    entity: str
+    record: str
+    field: str
+    value: Held = None
+    edit: Edit | None = None
+    held: list[Edit] = field(default_factory=list)
+
+    def hold(self, value: Held, edit: Edit | None) -> None:
+        """Take a value, wherever it comes from."""
+        self.value, self.edit = value, edit
+        if edit is not None:
+            self.held.append(edit)
+
+    def __str__(self) -> str:
+        return f"{self.side} {self.entity} {self.record} {self.field}"
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A loser that must be found in a conflict record at the end, by the value that the cell showed of it."""
+
+    edit: Edit
+    cell: Cell
+    lost: Held
+    by: Held
+
+
+class History:
+    """All cells. `keys` tells which business keys a record has had."""
+
+    def __init__(self) -> None:
+        self.cells: dict[tuple[Side, str, str, str], Cell] = {}
+        self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
+        self.owed: list[Owed] = []
+        self.violations: list[str] = []
+        self._edits = 0
+
+    def cell(self, side: Side, entity: str, record: str, name: str) -> Cell:
+        """The cell, made when it is first asked for."""
+        address = (side, entity, record, name)
+        if address not in self.cells:
+            self.cells[address] = Cell(*address)
+        return self.cells[address]
+
+    def edited(self, cell: Cell, value: Held, at: float, *, over: Edit | None = None) -> None:
+        """Note a person's edit; `over` is what a record made anew stands for."""
+        self._edits += 1
+        edit = Edit(self._edits, at, cell, value, cell.edit or over)
+        cell.hold(value, edit)
+
+    def written(self, cell: Cell, value: Held, at: float) -> None:
+        """Judge and note a value that the integration wrote."""
+        if value == cell.value:
+            return
+        origins = self._origins(cell, value)
+        replaced = cell.edit
+        if not origins:
+            if value is not None:
+                self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
+            elif replaced is not None:
+                self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
+            cell.hold(value, None)
+            return
+        origin = origins[-1]
+        if replaced is not None:
+            descended = [edit for edit in origins if edit is replaced or replaced in edit.ancestors()]
+            origin = (descended or origins)[-1]
+            if not descended:
+                self.owed.append(Owed(replaced, cell, cell.value, value))
+                self._not_back(cell, origins, replaced, at)
+        cell.hold(value, origin)
+
+    def _not_back(self, cell: Cell, origins: list[Edit], replaced: Edit, at: float) -> None:
+        if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY):
+            return
+        if any(edit in replaced.ancestors() for edit in origins):
+            self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
+
+    def _origins(self, cell: Cell, value: Held) -> list[Edit]:
+        """The edits that the other side has held and that may have given this value, oldest first."""
+        other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
+        keys = self.keys[cell.side, cell.entity, cell.record]
+        found = {edit for one in self._related(other, cell, keys) for edit in one.held}
+        return sorted((edit for edit in found if _gives(edit, other, cell.field, value)), key=lambda edit: edit.number)
+
+    def _related(self, side: Side, cell: Cell, keys: set[str]) -> Iterable[Cell]:
+        for (of, entity, record, name), one in self.cells.items():
+            if (of, entity, name) == (side, cell.entity, cell.field) and keys & self.keys[of, entity, record]:
+                yield one
+
+
+def _gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
+    """Whether a side that held the edit's value may have given `value` to the other one."""
+    if name not in CHOICES:
+        return edit.value == value
+    # The edit may have been made on either side, and have been translated on its way.
+    if edit.cell.side != held_on and edit.value == value:
+        return True
+    cmms, dynamics = (edit.value, value) if held_on == "cmms" else (value, edit.value)
+    if edit.cell.side != held_on:
+        return False
+    return same(name, cmms, dynamics)

@@ -1,0 +1,25 @@
+"""Many seeds on all processors."""
+
+import logging
+import multiprocessing
+import os
+import traceback
+from collections.abc import Iterable, Iterator
+
+from tests.simulation.world import play
+
+
+def play_one(seed: int) -> tuple[int, list[str]]:
+    """The seed and its violations; an exception is one too."""
+    logging.disable(logging.CRITICAL)
+    try:
+        return seed, play(seed).violations
+    except BaseException as error:  # noqa: BLE001  # whatever it is, it is the seed's result
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return seed, [f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"]
+
+
+def play_many(seeds: Iterable[int]) -> Iterator[tuple[int, list[str]]]:
+    """Play the seeds, in any order."""
+    with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
+        yield from pool.imap_unordered(play_one, seeds, chunksize=10)

@@ -1,0 +1,144 @@
+"""What happens on either side, told to the history in one normal form."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from uuid import UUID
+
+from local.dataverse.changes import Change, Message
+from tests.simulation.cmms_model import CmmsModel, Fields, Step
+from tests.simulation.history import Cell, Edit, Held, History
+from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, TABLES
+from tests.simulation.trace import Trace
+
+INACTIVE_ORDER = "4"
+
+
+def normal(name: str, raw: object) -> Held:
+    """The text by which values are compared: plain decimals, ISO dates, whole seconds, no empty text."""
+    match raw:
+        case None | "":
+            return None
+        case datetime():
+            return raw.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        case date():
+            return raw.isoformat()
+        case int():
+            return str(raw)
+        case _ if name in DECIMALS:
+            text = format(Decimal(str(raw)), "f")
+            return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+        case _ if name == "fecha_creacion":
+            return normal(name, datetime.fromisoformat(str(raw)))
+    return str(raw)
+
+
+class Observer:
+    """Watches both stores. `integration` is the id of the user that the product signs in as."""
+
+    def __init__(self, history: History, cmms: CmmsModel, integration: UUID, trace: Trace) -> None:
+        self._history = history
+        self._cmms = cmms
+        self._integration = integration
+        self._trace = trace
+        self.created_for: dict[tuple[str, int], list[UUID]] = {}
+        self.deleted_keys: set[tuple[str, str]] = set()
+        self.renamed_keys: set[tuple[str, str]] = set()
+        self.removed_rows: set[UUID] = set()
+        self._holders: dict[tuple[str, str], int] = {}
+        cmms.watchers.append(self.cmms_changed)
+
+    def cmms_changed(self, step: Step) -> None:
+        """A CMMS record was created, changed, renamed or deleted."""
+        now = asyncio.get_running_loop().time()
+        who = "product" if step.by_integration else "person"
+        self._trace(who, f"cmms {step.entity} {step.key} #{step.pk}: {_difference(step.before, step.after)}")
+        former = self._holders.get((step.entity, step.key))
+        if step.after is None:
+            self.deleted_keys.add((step.entity, step.key))
+            return
+        if step.before is not None and step.key not in step.before.values():
+            self.renamed_keys.add(
+                (
+                    step.entity,
+                    next(str(v) for k, v in step.before.items() if k in {"codigo_interno", "numero_requisicion"}),
+                )
+            )
+        if step.before is None and step.by_integration and (step.entity, step.key) in self.deleted_keys:
+            self._history.violations.append(f"{now:.3f}: {step.key} was deleted in the CMMS and came back by itself")
+        self._holders[step.entity, step.key] = step.pk
+        self._history.keys["cmms", step.entity, str(step.pk)].add(step.key)
+        for name in FIELDS[step.entity]:
+            cell = self._history.cell("cmms", step.entity, str(step.pk), name)
+            value = normal(name, step.after[name])
+            before = None if step.before is None else normal(name, step.before[name])
+            if step.by_integration:
+                self._history.written(cell, value, now)
+            elif step.before is None:
+                over = self._predecessor(step, former, name)
+                if value is not None or over is not None:
+                    self._history.edited(cell, value, now, over=over)
+            elif value != before:
+                self._history.edited(cell, value, now)
+
+    def _predecessor(self, step: Step, former: int | None, name: str) -> Edit | None:
+        """Who makes a record anew knows what the one before it held."""
+        if former is None or former == step.pk:
+            return None
+        return self._history.cell("cmms", step.entity, str(former), name).edit
+
+    def dynamics_changed(self, change: Change) -> None:
+        """A row was created, changed or deleted."""
+        now = asyncio.get_running_loop().time()
+        entity = next(name for name, table in TABLES.items() if table == change.table)
+        by_integration = change.caller.user.id == self._integration
+        self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
+        if change.after is None:
+            self.removed_rows.add(change.row_id)
+            return
+        key = change.after.values[KEY_COLUMNS[entity]]
+        if isinstance(key, str):
+            self._history.keys["dynamics", entity, str(change.row_id)].add(key)
+            if by_integration and change.message is Message.CREATE and (entity, key) in self._holders:
+                self.created_for.setdefault((entity, self._holders[entity, key]), []).append(change.row_id)
+        for name in FIELDS[entity]:
+            column = COLUMNS[name]
+            cell = self._history.cell("dynamics", entity, str(change.row_id), name)
+            value = normal(name, change.after.values[column])
+            before = normal(name, change.before.values[column]) if change.before else None
+            if not by_integration:
+                if value != before:
+                    self._history.edited(cell, value, now)
+            elif change.before is None and not {column, f"overridden{column}"} & change.columns:
+                cell.hold(value, None)
+            elif value != before:
+                self._product_wrote(cell, value, now, str(key))
+
+    def _product_wrote(self, cell: Cell, value: Held, now: float, key: str) -> None:
+        gone = self._cmms.find(cell.entity, key) is None
+        if cell.field == "estado" and value == INACTIVE_ORDER and gone:
+            cell.value = value  # the policy for deleted records, not somebody's value
+            return
+        self._history.written(cell, value, now)
+
+
+def _difference(before: Fields | None, after: Fields | None) -> str:
+    if after is None:
+        return "deleted"
+    changed = {k: v for k, v in after.items() if before is None or before[k] != v}
+    return ("created " if before is None else "") + ", ".join(
+        f"{k}={v}" for k, v in changed.items() if v is not None or before
+    )
+
+
+def _shown(change: Change, entity: str) -> str:
+    before = change.before.values if change.before else {}
+    after = change.after.values if change.after else {}
+    key = after.get(KEY_COLUMNS[entity]) or before.get(KEY_COLUMNS[entity])
+    columns = [KEY_COLUMNS[entity], *(COLUMNS[name] for name in FIELDS[entity]), "statecode"]
+    values = {c: after.get(c) for c in columns if change.after and before.get(c) != after.get(c)}
+    return f"{key} {str(change.row_id)[:8]} {change.message.value}: " + ", ".join(f"{c}={v}" for c, v in values.items())
+
+
+type Watcher = Callable[[Change], None]

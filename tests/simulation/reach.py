@@ -1,0 +1,87 @@
+"""The ledger and the bus as one worker reaches them: the real SQLite ledger and the broker's queues, with faults."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from random import Random
+
+from shared.adapters.ledger import SqliteLedger
+from shared.domain.ledger import Entry, Stored
+from shared.errors import KeyNotUsable, Unavailable
+from shared.flows.ports import Outgoing
+from tests.simulation.process import Process
+from tests.simulation.queues import Queues
+from tests.simulation.weather import Weather
+
+
+class Reach:
+    """Calls of another machine: each may fail before it is carried out, or after it."""
+
+    def __init__(self, what: str, process: Process, weather: Weather, fault: str, rng: Random) -> None:
+        self._what = what
+        self._process = process
+        self._weather = weather
+        self._fault = fault
+        self._rng = rng
+
+    async def call[T](self, name: str, work: Callable[[], Awaitable[T]]) -> T:
+        """Carry out `work`, which must not wait for anything, between two stretches of time."""
+        expired = await self._process.hop(f"before {self._what} {name}")
+        await asyncio.sleep(self._rng.uniform(0.001, 0.03))
+        self._fail()
+        result = await work()
+        await asyncio.sleep(self._rng.uniform(0.001, 0.03))
+        if await self._process.hop(f"after {self._what} {name}") or expired:
+            raise asyncio.CancelledError
+        self._fail()
+        return result
+
+    def _fail(self) -> None:
+        probability: float = getattr(self._weather, self._fault)
+        if probability and self._rng.random() < probability:
+            raise Unavailable(f"The {self._what} gave no answer.")
+
+
+class ReachedLedger:
+    """Implements the flows' `Ledger`."""
+
+    def __init__(self, ledger: SqliteLedger, reach: Reach) -> None:
+        self._ledger = ledger
+        self._reach = reach
+
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+        """As the port says."""
+        return await self._reach.call("read", lambda: self._ledger.read(entity, keys))
+
+    async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
+        """As the port says."""
+        return await self._reach.call("keys_of", lambda: self._ledger.keys_of(entity, ids))
+
+    async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
+        """As the port says."""
+        return await self._reach.call("write", lambda: self._ledger.write(entity, entries))
+
+    async def move(self, entity: str, old: Stored, new: Stored) -> bool:
+        """As the port says."""
+        return await self._reach.call("move", lambda: self._ledger.move(entity, old, new))
+
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+        """As the port says, page by page."""
+        async for page in self._ledger.scan(entity):
+            await self._reach.call("scan", _nothing)
+            yield page
+
+
+class ReachedBus:
+    """Implements the flows' `Bus`."""
+
+    def __init__(self, queues: Queues, reach: Reach) -> None:
+        self._queues = queues
+        self._reach = reach
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """As the port says."""
+        await self._reach.call(f"send to {queue}", lambda: self._queues.send(queue, messages))
+
+
+async def _nothing() -> None:
+    """Only the way there and back."""

@@ -1,0 +1,58 @@
+"""The customer's field table once more, as a person reads it: the checker must not lean on the engine's rules."""
+
+from typing import Final
+
+FIELDS: Final = {
+    "asset": ("nombre", "numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adquisicion"),
+    "order": ("justificacion", "total", "estado", "fecha_creacion"),
+}
+KEYS: Final = {"asset": "codigo_interno", "order": "numero_requisicion"}
+KEY_COLUMNS: Final = {"asset": "msdyn_assetnumber", "order": "name"}
+TABLES: Final = {"asset": "msdyn_customerasset", "order": "salesorder"}
+COLLECTIONS: Final = {"asset": "activos", "order": "requisiciones"}
+COLUMNS: Final = {
+    "nombre": "msdyn_name",
+    "numero_de_serie": "msdyn_serialid",
+    "valor_adquisicion": "msdyn_acquisitioncost",
+    "valor_libros": "msdyn_currentbookvalue",
+    "fecha_adquisicion": "msdyn_acquisitiondate",
+    "justificacion": "description",
+    "total": "totalamount",
+    "estado": "statuscode",
+    "fecha_creacion": "createdon",
+}
+DECIMALS: Final = frozenset({"valor_adquisicion", "valor_libros", "total"})
+CHOICES: Final = frozenset({"estado"})
+ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion"})
+UNIQUE: Final = frozenset(COLUMNS) - CHOICES
+
+TO_STATUS: Final = {
+    "BORRADOR": 1,
+    "PENDIENTE": 2,
+    "SOLICITUD_INFORMACION": 2,
+    "AUTORIZADO": 3,
+    "VISTO_PROCURA": 3,
+    "PROCURA_PROCESANDO": 3,
+    "EN_ORDEN_COMPRA": 3,
+    "RECHAZADO": 4,
+    "CANCELADO": 4,
+    "RECIBIDA": 100001,
+}
+TO_ESTADO: Final = {
+    1: "BORRADOR",
+    2: "PENDIENTE",
+    3: "AUTORIZADO",
+    4: "CANCELADO",
+    100001: "RECIBIDA",
+    100002: "EN_ORDEN_COMPRA",
+    100003: "RECIBIDA",
+    690970000: "SOLICITUD_INFORMACION",
+}
+STATE_OF: Final = {1: 0, 2: 0, 690970000: 0, 3: 1, 4: 2, 100001: 3, 100002: 3, 100003: 4}
+
+
+def same(name: str, cmms: str | None, dynamics: str | None) -> bool:
+    """Whether the two sides say the same: for a choice, if one is the other's translation in either direction."""
+    if name not in CHOICES or cmms is None or dynamics is None:
+        return cmms == dynamics
+    return str(TO_STATUS.get(cmms)) == dynamics or TO_ESTADO.get(int(dynamics)) == cmms

@@ -1,0 +1,128 @@
+"""One worker: the product's own parts, put together as in production, over the simulated machines."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from random import Random
+from uuid import UUID
+
+import httpx
+
+from local.servicebus.errors import LockLostError
+from local.servicebus.memory import Settlement
+from shared.adapters.cmms import CmmsGateway
+from shared.adapters.dataverse import DataverseGateway
+from shared.adapters.dataverse.client import DataverseClient
+from shared.adapters.ledger import SqliteLedger
+from shared.domain.mapping import Mapping
+from shared.domain.queues import OF_ENTITY
+from shared.errors import RoutingFailed
+from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.receive import Receiver
+from shared.flows.reconcile import Reconciler, Report
+from shared.flows.route import Router
+from shared.flows.sync import Sync
+from tests.simulation.process import Process
+from tests.simulation.queues import Queues
+from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
+from tests.simulation.weather import Weather
+
+_SETTLE = timedelta(0)
+DYNAMICS_URL = "https://org.crm.dynamics.com"
+CMMS_URL = "http://cmms.example"
+CMMS_TOKEN = "the-token-of-the-simulation"
+
+
+class Signed(httpx.Auth):
+    """A bearer token without a token service."""
+
+    def __init__(self, token: Callable[[], str]) -> None:
+        self._token = token
+
+    async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
+        request.headers["Authorization"] = f"Bearer {self._token()}"
+        yield request
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a mutation may replace."""
+
+    sync: type[Sync] = Sync
+    receiver: type[Receiver] = Receiver
+    dynamics: Callable[[Dynamics], Dynamics] = lambda gateway: gateway
+    cmms: Callable[[Cmms], Cmms] = lambda gateway: gateway
+    ledger: Callable[[Ledger], Ledger] = lambda ledger: ledger
+
+
+class Worker:
+    """Takes messages until its process dies."""
+
+    def __init__(
+        self,
+        process: Process,
+        *,
+        mapping: Mapping,
+        queues: Queues,
+        ledger: SqliteLedger,
+        dynamics: httpx.AsyncBaseTransport,
+        cmms: httpx.AsyncBaseTransport,
+        token: Callable[[], str],
+        organization: UUID,
+        weather: Weather,
+        rng: Random,
+        parts: Parts,
+    ) -> None:
+        self.process = process
+        self._queues = queues
+        self._rng = rng
+        reached = parts.ledger(ReachedLedger(ledger, Reach("ledger", process, weather, "ledger_down", rng)))
+        router = Router(ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng)), process, rng)
+        client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
+        self._dynamics = DataverseGateway(client, process)
+        self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
+        sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
+        self._sync = parts.sync(mapping, reached, *sides, router, clock=process)
+        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, settle=_SETTLE)
+        bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
+
+        async def ours() -> UUID:
+            return organization
+
+        self._receiver = parts.receiver(mapping, bus, ours, process)
+
+    def start(self) -> None:
+        """Serve both queues."""
+        for entity in OF_ENTITY:
+            self.process.run(self._serve(entity))
+
+    async def receive(self, body: bytes) -> None:
+        """Take a webhook, as a part of this process; raises as the receiver does, or CancelledError in its death."""
+        await self.process.run(self._receiver.receive(body))
+
+    async def reconcile(self) -> Report:
+        """Run the timer's job, as a part of this process."""
+        return await self.process.run(self._reconciler.run())
+
+    async def aclose(self) -> None:
+        """Let the connections go."""
+        await self._dynamics.aclose()
+        await self._cmms.aclose()
+
+    async def _serve(self, entity: str) -> None:
+        queue = OF_ENTITY[entity].name
+        while True:
+            batch = await self._queues.take(queue, self._rng.randint(1, 12))
+            try:
+                await self._sync.handle(entity, [delivery.message.body for delivery in batch])
+            except RoutingFailed:
+                how = Settlement.ABANDON
+                await asyncio.sleep(1.0)
+            else:
+                how = Settlement.COMPLETE
+            for delivery in batch:
+                try:
+                    await self._queues.settle(delivery, how)
+                except LockLostError:
+                    continue  # somebody else has it, or had it

@@ -1,0 +1,267 @@
+"""One run: both sides, the bus, the ledger, workers that die and come back, people, weather; then rest and judgement."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import cache
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import httpx
+
+import shared
+from local.dataverse import Dataverse, SystemUser, create_app
+from local.dataverse.changes import Change
+from local.dataverse.execution_context import render_context
+from local.identity import mint_token
+from shared.adapters.ledger import SqliteLedger
+from shared.domain.mapping import Mapping
+from shared.errors import SyncError
+from shared.wiring import load_mapping
+from tests.simulation.checker import Evidence, check, describe
+from tests.simulation.cmms_api import CmmsApi
+from tests.simulation.cmms_model import CmmsModel
+from tests.simulation.history import History
+from tests.simulation.loop import run
+from tests.simulation.observe import Observer
+from tests.simulation.people import People
+from tests.simulation.process import Process, world_time
+from tests.simulation.queues import Queues
+from tests.simulation.relay import Relay
+from tests.simulation.tables import KEY_COLUMNS, TABLES
+from tests.simulation.trace import Trace
+from tests.simulation.weather import Weather, draw_weather
+from tests.simulation.wire import Outage, Server, Wire
+from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
+
+SIGNING_KEY = "the-signing-key-of-the-simulation-000"
+LONGEST_RUN = 60 * 3600.0
+MOST_SWEEPS = 6
+
+
+@cache
+def document() -> Mapping:
+    """The customer's mapping."""
+    return load_mapping(Path(shared.__file__).parent / "mappings" / "document.toml")
+
+
+@dataclass
+class Result:
+    """How a run ended; `violations` empty means well."""
+
+    seed: int
+    violations: list[str]
+    trace: Trace
+    sent: int = 0
+    entries: list[str] = field(default_factory=list)
+
+
+class World:
+    """Everything that a seed decides."""
+
+    def __init__(self, seed: int, parts: Parts, weather: Weather | None = None) -> None:
+        self.rng = Random(seed)
+        self.weather = weather or draw_weather(self.rng)
+        self.parts = parts
+        loop = asyncio.get_running_loop()
+        self.trace = Trace(loop.time)
+        self.outages = {"dynamics": Outage(), "cmms": Outage()}
+        self.stragglers: set[asyncio.Task[None]] = set()
+        self.queues = Queues(self.weather, self.rng.getrandbits(32))
+        self.ledger = SqliteLedger(":memory:")
+        users = SystemUser.of("Integration", "app-1"), SystemUser.of("Person", "person-1")
+        ids = Random(self.rng.getrandbits(32))
+        self.dataverse = Dataverse(
+            users=users, clock=world_time, ids=lambda: UUID(int=ids.getrandbits(128), version=4), dop_hint=4
+        )
+        app = create_app(self.dataverse, signing_key=SIGNING_KEY, audiences=[DYNAMICS_URL])
+        self._dynamics = httpx.ASGITransport(app).handle_async_request
+        self._token = mint_token(
+            SIGNING_KEY, resource=DYNAMICS_URL, client_id="app-1", now=world_time(), lifetime=timedelta(days=30)
+        )
+        self.cmms = CmmsModel(world_time, Random(self.rng.getrandbits(32)))
+        self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN)
+        self.history = History()
+        self.observer = Observer(self.history, self.cmms, users[0].id, self.trace)
+        self.dataverse.subscribers.append(self._changed)
+        self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace)
+        self.workers: list[Worker] = []
+        self._supervisors: list[asyncio.Task[None]] = []
+        self._webhooks: set[asyncio.Task[None]] = set()
+
+    async def live(self) -> list[str]:
+        """Play everything and judge."""
+        self._outages()
+        for number in range(self.rng.randint(1, 3)):
+            self._supervise(number)
+        relay = asyncio.create_task(Relay(self.cmms, self.queues, self.weather, self.rng).work())
+        await self.people.work(self.rng.randint(6, 26))
+        await asyncio.sleep(self.rng.choice((0.0, 60.0, 900.0)))
+        if self.rng.random() < 0.3:
+            await self._sweep()
+        self.weather.calm()
+        self.queues.calm()
+        for outage in self.outages.values():
+            outage.spans.clear()
+        await self._rest()
+        found = [f"before the sweep: {one}" for one in await self._judge(self.people.unannounced)]
+        if not found:
+            found = await self._sweep_until_quiet() or await self._judge(set())
+        for task in (relay, *self._supervisors):
+            task.cancel()
+        await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
+        for worker in self.workers:
+            worker.process.die("at the end")
+            await worker.aclose()
+        return found
+
+    def _outages(self) -> None:
+        for side, outage in self.outages.items():
+            if self.rng.random() < self.weather.outage:
+                start = self.rng.uniform(0, 300)
+                outage.spans.append((start, start + self.rng.uniform(5, 600)))
+                self.trace("weather", f"{side} is away from {start:.0f} s on")
+
+    def _supervise(self, number: int) -> None:
+        async def keep() -> None:
+            life = 0
+            while True:
+                worker = self._worker(f"w{number}.{life}")
+                self.workers.append(worker)
+                worker.start()
+                await worker.process.dead.wait()
+                await worker.aclose()
+                self.workers.remove(worker)
+                await asyncio.sleep(self.rng.uniform(0.5, 30.0))
+                life += 1
+
+        self._supervisors.append(asyncio.create_task(keep()))
+
+    def _worker(self, name: str) -> Worker:
+        skew = self.rng.uniform(-self.weather.skew, self.weather.skew)
+        process = Process(name, skew, self.weather, self.rng, self.trace)
+        return Worker(
+            process,
+            mapping=document(),
+            queues=self.queues,
+            ledger=self.ledger,
+            dynamics=self._wire("dynamics", self._dynamics, process),
+            cmms=self._wire("cmms", self._cmms_api, process),
+            token=lambda: self._token,
+            organization=self.dataverse.organization.id,
+            weather=self.weather,
+            rng=self.rng,
+            parts=self.parts,
+        )
+
+    def _wire(self, side: str, serve: Server, process: Process) -> Wire:
+        return Wire(
+            side,
+            serve,
+            process,
+            weather=self.weather,
+            rng=self.rng,
+            trace=self.trace,
+            outage=self.outages[side],
+            stragglers=self.stragglers,
+        )
+
+    def _changed(self, change: Change) -> None:
+        self.observer.dynamics_changed(change)
+        for _ in range(2 if self.rng.random() < self.weather.webhook_twice else 1):
+            task = asyncio.get_running_loop().create_task(self._webhook(change))
+            self._webhooks.add(task)
+            task.add_done_callback(self._webhooks.discard)
+
+    async def _webhook(self, change: Change) -> None:
+        """Post the change to a worker; Dataverse tries once more after 503, and never again."""
+        body, _ = render_context(self.dataverse.organization, self.dataverse.tables[change.table].table, change)
+        await asyncio.sleep(self.rng.uniform(0.05, 4.0))
+        if self.rng.random() >= self.weather.webhook_lost:
+            for _ in range(2):
+                if await self._posted(body):
+                    return
+                await asyncio.sleep(self.rng.uniform(1.0, 5.0))
+        entity = next(name for name, table in TABLES.items() if table == change.table)
+        self.trace("weather", f"the webhook of {entity} {change.message.value} {str(change.row_id)[:8]} is lost")
+        for row in (change.before, change.after):
+            if row is not None:
+                self.people.unannounced.add((entity, str(row.values[KEY_COLUMNS[entity]])))
+
+    async def _posted(self, body: bytes) -> bool:
+        alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
+        if not alive:
+            return False
+        worker = self.rng.choice(alive)
+        try:
+            await worker.receive(body)
+        except SyncError:
+            return False
+        except asyncio.CancelledError:
+            if worker.process.dead.is_set():
+                return False
+            raise
+        return True
+
+    async def _rest(self) -> None:
+        """Wait until nothing is under way."""
+        loop = asyncio.get_running_loop()
+        while self._webhooks or self.stragglers or self.queues.busy or not all(m.sent for m in self.cmms.outbox):
+            if loop.time() > LONGEST_RUN:
+                raise TimeoutError(f"{self.queues.busy} messages are still under way after {LONGEST_RUN / 3600:.0f} h")
+            await asyncio.sleep(20.0)
+
+    async def _sweep(self) -> int:
+        alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
+        if not alive:
+            return 0
+        with suppress(SyncError, asyncio.CancelledError):
+            report = await alive[0].reconcile()
+            for entity in report.entities:
+                self.trace("reconcile", f"{entity.entity}: {dict(entity.drift)} {entity.in_flight} in flight")
+            return report.repairs + sum(entity.in_flight for entity in report.entities)
+        return 1
+
+    async def _sweep_until_quiet(self) -> list[str]:
+        for _ in range(MOST_SWEEPS):
+            await asyncio.sleep(300.0)
+            if not await self._sweep():
+                return []
+            await self._rest()
+        return [f"reconcile still finds something to repair after {MOST_SWEEPS} runs"]
+
+    async def _judge(self, unannounced: set[tuple[str, str]]) -> list[str]:
+        entries = {}
+        for entity in TABLES:
+            async for page in self.ledger.scan(entity):
+                entries.update({(entity, entry.key): entry for entry in page})
+        self.entries = [f"{entity} {describe(entry)}" for (entity, _), entry in entries.items()]
+        return check(
+            Evidence(
+                history=self.history,
+                observer=self.observer,
+                cmms=self.cmms,
+                dataverse=self.dataverse,
+                entries=entries,
+                parked=await self.queues.parked(),
+                dead_letters=self.queues.dead,
+                unannounced=unannounced,
+            )
+        )
+
+
+def play(seed: int, parts: Parts | None = None, weather: Callable[[], Weather] | None = None) -> Result:
+    """Play one seed from the beginning to its judgement."""
+
+    async def main() -> Result:
+        world = World(seed, parts or Parts(), weather() if weather else None)
+        try:
+            violations = await world.live()
+        finally:
+            world.ledger.close()
+        return Result(seed, violations, world.trace, world.queues.sent, world.entries)
+
+    return run(main())
