@@ -1,0 +1,64 @@
+"""`make up` as a process: it says what to do, and leaves nothing behind however it ends."""
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from local.stack import ROOT
+
+
+@contextmanager
+def running_up(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(  # our own module
+            [sys.executable, "-m", "local.up", "--free-ports"], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while "Ctrl-C stops everything" not in log.read_text(encoding="utf-8"):
+            assert process.poll() is None, log.read_text(encoding="utf-8")
+            assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
+            time.sleep(0.1)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+
+
+def children_of(folder: str) -> list[str]:
+    """The processes whose command line or environment names this run."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.encode() in (path / "cmdline").read_bytes() + (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it ended while we looked
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_running_however_make_up_ends(tmp_path: Path, number: signal.Signals) -> None:
+    log = tmp_path / "up.log"
+    with running_up(log) as process:
+        found = re.search(r"\.local/(run-\S+)", log.read_text(encoding="utf-8"))
+        assert found
+        assert len(children_of(found[1])) >= 4
+        process.send_signal(number)
+        process.wait(30)
+        deadline = time.monotonic() + 20
+        while left := children_of(found[1]):
+            assert time.monotonic() < deadline, left
+            time.sleep(0.2)
+    if number != signal.SIGKILL:
+        assert process.returncode == 0
+        assert "nothing is left running" in log.read_text(encoding="utf-8")
