@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -14,6 +15,8 @@ from local.processes import StackError
 from local.stack import RUNS, Ports, Stack
 
 TOKEN = RUNS / "person.token"
+SETTINGS = RUNS / "stack.env"
+"""What `python -m ops --local` reads, for as long as the stack runs."""
 
 
 def main() -> int:
@@ -30,8 +33,8 @@ def main() -> int:
         console.print("Starting the local stack ...")
         ports = Ports.free() if options.free_ports else Ports()
         with Stack(ports, echo=sys.stdout, one_way=options.one_way) as stack:
-            TOKEN.touch(mode=0o600)
-            TOKEN.write_text(stack.person_token(), encoding="utf-8")
+            _write_private(TOKEN, stack.person_token())
+            _write_private(SETTINGS, "".join(f"{name}={value}\n" for name, value in stack.operator_settings().items()))
             describe(console, stack, one_way=options.one_way)
             while (ended := stack.ended()) is None:
                 time.sleep(0.3)
@@ -43,6 +46,14 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print("Stopped; nothing is left running. The logs of this run stay in .local/.")
         return 0
+    finally:
+        SETTINGS.unlink(missing_ok=True)
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text, encoding="utf-8")
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
@@ -98,6 +109,14 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
             [
                 _drop(stack, "energy.asset.upserted", '{"fields": {}}'),
                 f".venv/bin/python -m local.messages --port {stack.ports.servicebus} peek parked",
+            ],
+        ),
+        (
+            "Look at everything as an operator does: the set-up, one record's story, what was parked",
+            [
+                ".venv/bin/python -m ops check --local",
+                ".venv/bin/python -m ops show --entity asset --key 0001 --local",
+                ".venv/bin/python -m ops parked list --local",
             ],
         ),
         (

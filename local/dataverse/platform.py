@@ -41,7 +41,7 @@ def platform_tables() -> tuple[Table, ...]:
             "fullname",
             _text("fullname"),
             _text("domainname"),
-            _text("applicationid"),
+            Column("applicationid", ColumnType.UNIQUEIDENTIFIER),
             Column("isdisabled", ColumnType.BOOLEAN),
         ),
         _table(MESSAGES, "name", _text("name")),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import NotAuthorized, Unavailable
-from shared.flows.parked import Taken, Waiting
+from shared.flows.parked import Probe, Taken, Waiting
 from shared.settings import Settings
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ServiceBusQueues:
                     yield [_waiting(message) for message in messages]
                     after = max(message.sequence_number or 0 for message in messages) + 1
 
-    async def take(self, queue: str, wanted: Collection[int]) -> AsyncIterator[Taken]:
+    async def take(self, queue: str, wanted: Collection[int]) -> AsyncGenerator[Taken]:
         """Lock the wanted messages one after the other; each is settled by whoever takes it.
 
         The others are held until the end and then given back: given back at once, they would be delivered again.
@@ -78,8 +79,8 @@ class ServiceBusQueues:
                     for message in others:
                         await receiver.abandon_message(message)
 
-    async def probe(self, queue: str) -> datetime | None:
-        """Open a queue for sending and for receiving, without doing either; answers when its oldest message came.
+    async def probe(self, queue: str) -> Probe:
+        """Open a queue for sending and for receiving, without doing either.
 
         Raises:
             Unavailable: It does not exist or does not answer.
@@ -91,8 +92,12 @@ class ServiceBusQueues:
                     # The size limit is known only once the link is open.
                     await sender.create_message_batch()
                 async with client.get_queue_receiver(queue) as receiver:
-                    messages = await receiver.peek_messages(max_message_count=1, timeout=30)
-        return messages[0].enqueued_time_utc if messages else None
+                    # The first question opens a link of its own; the second shows what a question takes.
+                    await receiver.peek_messages(max_message_count=1, timeout=30)
+                    started = time.monotonic()
+                    messages = await receiver.peek_messages(max_message_count=1, sequence_number=0, timeout=30)
+                    seconds = time.monotonic() - started
+        return Probe(messages[0].enqueued_time_utc if messages else None, seconds)
 
     @asynccontextmanager
     async def _client(self) -> AsyncIterator[ServiceBusClient]:
@@ -174,8 +179,8 @@ def _mapped(queue: str) -> Iterator[None]:
         yield
     except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
         raise NotAuthorized(
-            f"Service Bus refused our identity for the queue {queue}: it needs the roles Azure Service Bus Data Receiver"
-            " and Data Sender there."
+            f"Service Bus refused our identity for the queue {queue}: it needs the roles Azure Service Bus Data"
+            " Receiver and Data Sender there."
         ) from error
     except MessagingEntityNotFoundError as error:
         raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error

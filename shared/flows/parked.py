@@ -7,7 +7,8 @@ nothing is lost; at worst a message is replayed twice, and the engine finds it a
 import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -76,17 +77,25 @@ class Taken(Protocol):
         """Leave it on the queue."""
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A queue that works: when its oldest message came, and the seconds of one question to it."""
+
+    oldest: datetime | None
+    seconds: float
+
+
 class Queues(Protocol):
     """The receiving side of the bus."""
 
     def peek(self, queue: str) -> AsyncIterator[list[Waiting]]:
         """Everything on a queue, page by page, without taking it."""
 
-    def take(self, queue: str, wanted: Collection[int]) -> AsyncIterator[Taken]:
+    def take(self, queue: str, wanted: Collection[int]) -> AsyncGenerator[Taken]:
         """Lock the wanted messages, one after the other; those that are locked elsewhere are left out."""
 
-    async def probe(self, queue: str) -> datetime | None:
-        """Open the queue for sending and receiving; answers when its oldest message came."""
+    async def probe(self, queue: str) -> Probe:
+        """Open the queue for sending and receiving, without doing either."""
 
 
 @dataclass(frozen=True)
@@ -192,20 +201,22 @@ class ParkedMessages:
         return settled
 
     async def _settle(
-        self, chosen: Collection[Waiting], first: Callable[[Waiting], Any], report: Report, settled: Settled
+        self, chosen: Collection[Waiting], first: Callable[[Waiting], Awaitable[None]], report: Report, settled: Settled
     ) -> None:
         missing = {message.sequence: message for message in chosen}
-        taken_all = self._queues.take(PARKED.name, list(missing))
-        async for taken in taken_all:
-            try:
-                await first(taken.message)
-            except BaseException:
-                await taken.give_back()
-                raise
-            await taken.complete()
-            missing.pop(taken.message.sequence)
-            settled.done.append(taken.message)
-            report(taken.message, "")
+        if not missing:
+            return
+        async with aclosing(self._queues.take(PARKED.name, list(missing))) as locked:
+            async for taken in locked:
+                try:
+                    await first(taken.message)
+                except BaseException:
+                    await taken.give_back()
+                    raise
+                await taken.complete()
+                missing.pop(taken.message.sequence)
+                settled.done.append(taken.message)
+                report(taken.message, "")
         settled.locked.extend(missing.values())
 
 

@@ -8,7 +8,8 @@ Requests as documented (https://learn.microsoft.com/power-apps/developer/data-pl
 - privileges: webapi/reference/retrieveuserprivileges
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -17,6 +18,7 @@ from shared.adapters.dataverse.answers import json_of
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import literal
 from shared.adapters.dataverse.registration import MADE, Registration
+from shared.domain.mapping import EntityMapping
 from shared.errors import RejectedByTarget, Unavailable
 from shared.flows.platform import ChoiceOption, ColumnInfo, KeyInfo, TableInfo, User, WhoAmI
 
@@ -119,6 +121,16 @@ class DataversePlatform(Registration):
             for one in answer.get("RolePrivileges", ())
             if one.get("PrivilegeName")
         }
+
+    async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[list[str]]:
+        """The keys of rows that were changed since an instant, page by page."""
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params: dict[str, str] = {"$select": entity.key.column, "$filter": f"modifiedon ge {moment}"}
+        path: str | None = entity.set
+        while path is not None:
+            answer = await self._get(path, params)
+            yield [str(row[entity.key.column]) for row in answer.get("value", ()) if row.get(entity.key.column)]
+            path, params = answer.get("@odata.nextLink"), {}
 
     async def create_column(
         self, table: str, column: str, kind: str, *, length: int | None, scale: int | None, label: str
