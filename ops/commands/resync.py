@@ -1,0 +1,156 @@
+"""`resync`: have records looked at again."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from shared.domain.mapping import EntityMapping
+from shared.errors import KeyNotUsable
+from shared.flows.parked import parse_age
+from shared.flows.resync import Followed, Resync
+
+
+def resync(
+    entity: Entity,
+    key: Annotated[list[str] | None, typer.Option("--key", "-k", help="A business key; may be repeated.")] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="AGE|INSTANT", help="What changed on either side since: 2h, 7d, 2026-01-31T12:00:00Z."),
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Every record that either side or the ledger knows.")] = False,
+    recreate: Annotated[
+        bool, typer.Option("--recreate", help="Create rows again that were deleted in Dynamics.")
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="Messages a second, at most.")] = 100.0,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow the records to their outcome.")] = False,
+    patience: Annotated[str, typer.Option(metavar="AGE", help="How long --wait waits.")] = "10m",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which records are meant, and stop.")] = False,
+    local: Local = False,
+    settings: SettingsFile = None,
+    as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:
+    """Enqueue a message for each record, so that the engine compares and repairs it.
+
+    With --wait the exit code is 1 if one was parked or is not done in time.
+
+    For example:
+
+        python -m ops resync --entity asset --key 0001 --wait --local
+
+        python -m ops resync --entity order --since 2h --local
+
+        python -m ops resync --entity asset --all --rate 20
+    """
+
+    async def main(session: Session) -> int:
+        mapped = session.entity(entity)
+        if sum((bool(key), since is not None, every)) != 1:
+            raise UsageError("Which records? Give one of --key, --since and --all.")
+        wiring = session.wiring
+        flow = Resync(
+            ledger=wiring.ledger,
+            dynamics=wiring.dynamics,
+            cmms=wiring.cmms,
+            router=wiring.router,
+            queues=session.queues,
+            clock=wiring.clock,
+            changed=session.platform,
+        )
+        longest = _age(patience)
+        keys = await _keys(flow, mapped, key, since, every=every)
+        if dry_run:
+            _show_keys(session, keys)
+            return ExitCode.FINE
+        started = wiring.clock.now()
+        with _progress(session) as progress:
+            task = progress.add_task("enqueueing", total=len(keys))
+            await flow.enqueue(
+                mapped, keys, rate=rate, recreate=recreate, progress=lambda count: progress.advance(task, count)
+            )
+            followed = None
+            if wait and keys:
+                task = progress.add_task("synchronizing", total=len(keys))
+
+                def show(now: Followed) -> None:
+                    progress.update(task, completed=len(now.settled) + len(now.parked))
+
+                followed = await flow.follow(mapped, keys, started, longest, show)
+        return _conclude(session, len(keys), followed)
+
+    Session(local, as_json, verbose, settings).run(main)
+
+
+async def _keys(
+    flow: Resync, entity: EntityMapping, keys: list[str] | None, since: str | None, *, every: bool
+) -> list[str]:
+    if keys:
+        try:
+            return [entity.usable_key(one) for one in dict.fromkeys(keys)]
+        except KeyNotUsable as error:
+            raise UsageError(error.message) from None
+    if every:
+        return await flow.all_keys(entity)
+    return await flow.keys_since(entity, _instant(since or ""))
+
+
+def _instant(text: str) -> datetime:
+    try:
+        return datetime.now(UTC) - parse_age(text)
+    except ValueError:
+        pass
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is neither an age such as 2h nor an instant such as 2026-01-31T12:00:00Z."
+        ) from None
+    return found if found.tzinfo is not None else found.astimezone()
+
+
+def _age(text: str) -> timedelta:
+    try:
+        return parse_age(text)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+
+
+def _progress(session: Session) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=session.err, transient=True)
+
+
+def _show_keys(session: Session, keys: list[str]) -> None:
+    if session.as_json:
+        session.print_json({"dry_run": True, "keys": keys})
+        return
+    for one in keys:
+        session.out.print(escape(one))
+    session.note(f"{len(keys)} records are meant.")
+
+
+def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int:
+    if session.as_json:
+        result: dict[str, object] = {"enqueued": enqueued}
+        if followed is not None:
+            result |= {
+                "settled": sorted(followed.settled),
+                "parked": followed.parked,
+                "waiting": sorted(followed.waiting),
+            }
+        session.print_json(result)
+    else:
+        session.out.print(f"{enqueued} enqueued.")
+        if followed is not None:
+            session.out.print(f"{len(followed.settled)} synchronized or found already true.")
+            for one, reason in sorted(followed.parked.items()):
+                session.out.print(f"[red]{escape(one)} was parked: {escape(reason)}[/] ('show' tells its story)")
+            if followed.waiting:
+                names = ", ".join(sorted(followed.waiting)[:10])
+                session.out.print(f"[yellow]{len(followed.waiting)} are not done yet, such as {escape(names)}[/]")
+    undone = followed is not None and (followed.parked or followed.waiting)
+    return ExitCode.FINDINGS if undone else ExitCode.FINE
