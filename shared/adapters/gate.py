@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
+from shared import telemetry
 from shared.errors import Throttled, Unavailable
 from shared.flows.ports import Clock
 
@@ -80,6 +81,7 @@ class Gate:
 
     def throttled(self, wait: timedelta | None) -> None:
         """The service asked us to stay away; half the width, until it hints at more."""
+        telemetry.count("sync.throttles", service=self._name)
         self.succeeded()
         self._width = max(1, self._width // 2)
         self._close(wait or _USUAL_WAIT, throttled=True)

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import httpx
 
+from shared import telemetry
 from shared.adapters.gate import Gate
 from shared.errors import SyncError, Throttled, Unavailable
 from shared.flows.ports import Clock
@@ -133,8 +134,11 @@ class HttpService:
         request.extensions["timeout"] = httpx.Timeout(seconds).as_dict()
         what = f"{request.method} {request.url.path}"
         try:
-            async with asyncio.timeout(seconds):
-                return await self._http.send(request)
+            with telemetry.request(self.name, request.method, request.url.path) as answer:
+                async with asyncio.timeout(seconds):
+                    response = await self._http.send(request)
+                answer.status = str(response.status_code)
+                return response
         except TimeoutError as error:
             self.gate.failed()
             raise Unavailable(f"{self.name} did not answer {what} within {seconds:.0f} s.") from error

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import UUID, uuid4
 
+from shared import telemetry
 from shared.domain.events import Event
 from shared.domain.mapping import Mapping
 from shared.domain.queues import OF_ENTITY
@@ -41,11 +42,10 @@ class Receiver:
         if isinstance(found, Ignored):
             log.info("Ignored a webhook of %s: the mapping does not hold it", found.what)
             return found
-        event = self._event(found, traceparent)
-        await self._bus.send(
-            OF_ENTITY[found.entity.name].name,
-            [Outgoing(event.to_json(), message_id=event.id, subject=event.subject)],
-        )
+        queue = OF_ENTITY[found.entity.name].name
+        with telemetry.publishing(queue, traceparent) as cause:
+            event = self._event(found, cause)
+            await self._bus.send(queue, [Outgoing(event.to_json(), message_id=event.id, subject=event.subject)])
         log.info("Accepted a webhook: %s of %s as %s", found.data.reason, found.entity.name, event.id)
         return event.id
 

@@ -8,12 +8,14 @@ again; why it was parked stands in its application properties, which the Azure p
 
 import json
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any, Final
 
+from shared import telemetry
 from shared.domain.events import CONTENT_TYPE, DirtyData, Event
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
@@ -67,22 +69,27 @@ class Router:
         now = self._clock.now()
         again: list[Outgoing] = []
         parked: list[Outgoing] = []
+        ends: Counter[tuple[str, str]] = Counter()
         for message in messages:
             outcome = message.outcome
             if isinstance(outcome, Again):
                 copy = self._retry(message, outcome.error, now)
                 if copy is not None:
                     again.append(copy)
+                    ends["retried", outcome.error.reason] += 1
                     continue
                 outcome = Park(outcome.error)
             if isinstance(outcome, Park):
                 parked.append(self._parked(queue, message, outcome.error, now))
+                ends["parked", outcome.error.reason] += 1
                 log.warning(
                     "Parked %s from %s: %s: %s",
                     message.key or "a message", queue, outcome.error.reason, outcome.error.message,
                 )  # fmt: skip
         await self._send(PARKED.name, parked)
         await self._send(queue, again)
+        for (end, reason), amount in ends.items():
+            telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
         return Counts(retried=len(again), parked=len(parked))
 
     async def park_fields(
@@ -98,6 +105,7 @@ class Router:
         message = Routed(body, event, key, Park(blocked[0].error))
         await self._send(PARKED.name, [self._parked(queue, message, block.error, now) for block in blocked])
         for block in blocked:
+            telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
             log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
 
     async def resync(self, entity: str, keys: Sequence[str], *, reason: str, source: str) -> None:
@@ -106,11 +114,13 @@ class Router:
         Raises:
             RoutingFailed: Not all could be sent.
         """
-        now = self._clock.now()
+        now, cause = self._clock.now(), telemetry.traceparent()
         messages = []
         for key in keys:
             data = DirtyData(key=key, operation="resync", reason=reason).model_dump(mode="json", exclude_none=True)
-            event = Event(source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data)
+            event = Event(
+                source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data, traceparent=cause
+            )
             messages.append(Outgoing(event.to_json(), message_id=event.id, subject=key))
         await self._send(OF_ENTITY[entity].name, messages)
 

@@ -27,6 +27,7 @@ from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Routed, Router
 from shared.flows.sync.execute import Executor, Job
 from shared.flows.sync.items import Group, Item, group_by_key, read_item, unseen, unusable_row_key
+from shared.flows.sync.observe import observed
 from shared.flows.sync.oneway import listen
 from shared.flows.sync.renames import follow_moves, move_renamed
 
@@ -77,6 +78,10 @@ class Sync:
         """
         entity = self._mapping.entities[entity_name]
         items = [read_item(entity, body) for body in bodies]
+        with observed(entity.name, items, self._clock):
+            return await self._handle(entity, items)
+
+    async def _handle(self, entity: EntityMapping, items: Sequence[Item]) -> Summary:
         fields_parked = 0
         try:
             fields_parked = await self._work(entity, items)

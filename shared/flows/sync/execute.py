@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
+from shared import telemetry
 from shared.domain.ledger import Base, Entry, Intent, ParkedField, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
@@ -71,11 +72,13 @@ class Executor:
         now = self._clock.now()
         for job in jobs:
             job.intents = tuple(_intents(job.plan, now + INTENT_LIFE))
-        return await self._swap(
+        announced = await self._swap(
             entity,
             jobs,
             [job.plan.entry.model_copy(update={"intents": (*job.plan.entry.intents, *job.intents)}) for job in jobs],
         )
+        telemetry.count("sync.conflicts", sum(len(job.plan.merged.conflicts) for job in announced), entity=entity.name)
+        return announced
 
     async def _swap(self, entity: EntityMapping, jobs: Sequence[Job], entries: Sequence[Entry]) -> list[Job]:
         """Store one entry for each job; those that lost the race stay open and are left out."""
