@@ -1,17 +1,23 @@
 """`drift`: the reconciliation's comparison, without its repairs."""
 
+from __future__ import annotations
+
 import json
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
-from shared.flows.reconcile import Policy, Reconciler, Report
-from shared.flows.reconcile.page import as_html, as_json
+
+if TYPE_CHECKING:
+    from shared.flows.reconcile import Report
+
+# The comparison brings SQL and templates with it, which no other command needs.
+# ruff: noqa: PLC0415
 
 
 def drift(
@@ -37,6 +43,9 @@ def drift(
     """
 
     async def main(session: Session) -> int:
+        from shared.flows.reconcile import Policy, Reconciler
+        from shared.flows.reconcile.page import as_json
+
         wiring = session.wiring
         mapping = wiring.mapping
         if entity is not None:
@@ -68,6 +77,8 @@ def drift(
 
 
 def _write_page(session: Session, report: Report, file: Path | None, *, open_page: bool) -> None:
+    from shared.flows.reconcile.page import as_html
+
     if file is None:
         file = Path(tempfile.mkdtemp(prefix="drift-")) / "drift.html"
     try:
