@@ -117,6 +117,19 @@ def test_a_malformed_setting_is_named_with_what_it_should_be(
     assert says in message
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("DYNAMICS_365_ORGANIZATION_ID", "~s3cr3t"), ("DYNAMICS_365_API_VERSION", "~"), ("RECONCILE_SETTLE_SECONDS", "~")],
+)
+def test_the_librarys_own_words_which_show_pieces_of_values_are_not_passed_on(
+    environment: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    environment.setenv(name, value)
+    message = refusal()
+    assert message.startswith(f"{name} is malformed: it should be ")
+    assert "~" not in message
+
+
 @pytest.mark.parametrize("field", Settings.model_fields)
 def test_an_unresolved_key_vault_reference_is_refused_as_any_setting(
     environment: pytest.MonkeyPatch, field: str
