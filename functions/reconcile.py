@@ -14,7 +14,7 @@ blueprint = func.Blueprint()
 @blueprint.function_name("reconcile")
 @blueprint.timer_trigger(arg_name="timer", schedule="%RECONCILE_SCHEDULE%", run_on_startup=False)
 async def reconcile(timer: func.TimerRequest) -> None:
-    """Compare both sides and enqueue repairs; an outage is left to the next run."""
+    """Compare both sides, enqueue repairs, look after the queues; an outage is left to the next run."""
     if timer.past_due:
         log.warning("The reconciliation starts late")
     try:
@@ -22,4 +22,7 @@ async def reconcile(timer: func.TimerRequest) -> None:
     except TransientError as error:
         log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
         return
-    log.info("Reconcile run %s: %d repairs in %.1f s", report.run, report.repairs, report.seconds)
+    log.info(
+        "Reconcile run %s (%s): %d drifted, %d repairs, %d pending in %.1f s",
+        report.run, report.kind, report.drifted, report.repairs, report.pending, report.seconds,
+    )  # fmt: skip

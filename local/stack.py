@@ -148,6 +148,11 @@ class Stack:
         """The functions' ledger."""
         return self.folder / "ledger.sqlite3"
 
+    @property
+    def reports(self) -> Path:
+        """The folder of the drift reports."""
+        return self.folder / "reports"
+
     def person_token(self) -> str:
         """A token by which a person edits in Dynamics, for twelve hours."""
         return mint_token(
@@ -291,6 +296,7 @@ class Stack:
             "SYNC_LEDGER": f"sqlite:///{self.ledger_path}",
             "RECONCILE_SCHEDULE": "0 */15 * * * *",
             "RECONCILE_SETTLE_SECONDS": str(self._settle_seconds),
+            "REPORT_LOCATION": str(self.reports),
             "LOCAL_HOST_MASTER_KEY": self.keys.master,
         }
         if not self._one_way:

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -131,7 +131,30 @@ class Settings(BaseSettings):
         default=120,
         ge=0,
         le=3600,
-        description="for how many seconds after its last sync a record may differ before it is drift: 0 to 3600",
+        description="for how many seconds after it was last touched a record may differ before it is drift: 0 to 3600",
+    )
+    reconcile_full_every: float = Field(
+        default=24,
+        ge=0,
+        le=720,
+        description="after how many hours everything is compared again, not only what changed: 0 (always) to 720",
+    )
+    reconcile_max_repairs: int = Field(
+        default=10_000,
+        ge=1,
+        le=1_000_000,
+        description="how many repairs one run may enqueue, the rest being left to the next runs: 1 to 1000000",
+    )
+    reconcile_mode: Literal["repair", "report"] = Field(
+        default="repair", description="repair, or report: only tell what drifted"
+    )
+    report_location: str = Field(
+        default="",
+        description="where the reports of drift are kept: a folder, or a container such as"
+        " https://<account>.blob.core.windows.net/reports; empty means nowhere",
+    )
+    report_retention_days: int = Field(
+        default=30, ge=1, le=3650, description="for how many days a report is kept: 1 to 3650"
     )
 
     @field_validator("*", mode="before")
@@ -197,6 +220,16 @@ class Settings(BaseSettings):
             raise ValueError("must end with a slash and a table's name: 3 to 63 letters and digits, a letter first")
         return value
 
+    @field_validator("report_location")
+    @classmethod
+    def _folder_or_container(cls, value: str) -> str:
+        if "://" not in value:
+            return value
+        value = _service_url(value)
+        if not urlsplit(value).path.strip("/"):
+            raise ValueError("must end with a slash and a container's name")
+        return value
+
     @field_validator("reconcile_schedule")
     @classmethod
     def _six_fields(cls, value: str) -> str:
@@ -234,7 +267,7 @@ class Settings(BaseSettings):
 
     @property
     def reconcile_settle(self) -> timedelta:
-        """How long after its last sync a record may differ before it is drift."""
+        """How long after it was last touched a record may differ before it is drift."""
         return timedelta(seconds=self.reconcile_settle_seconds)
 
     @property

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from functools import cached_property
+from inspect import isawaitable
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
 
     from azure.core.credentials_async import AsyncTokenCredential
 
-    from shared.flows.ports import Bus, Clock, Cmms, Dynamics, Ledger
+    from shared.adapters.ledger import AzureTableLedger, SqliteLedger
+    from shared.flows.ports import Bus, Clock, Cmms, Dynamics, Reports, State
     from shared.flows.receive import Receiver
     from shared.flows.reconcile import Reconciler
     from shared.flows.route import Router
@@ -90,7 +93,7 @@ class Wiring:
         return CmmsGateway(self.settings.cmms_base_url, self.settings.cmms_token.get_secret_value(), self.clock)
 
     @cached_property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> AzureTableLedger | SqliteLedger:
         """The memory of the last agreement."""
         from shared.adapters.ledger import AzureTableLedger, SqliteLedger
 
@@ -124,8 +127,13 @@ class Wiring:
     @cached_property
     def reconciler(self) -> Reconciler:
         """The timer's use case."""
-        from shared.flows.reconcile import Reconciler
+        from shared.adapters.deadletters import ServiceBusDeadLetters
+        from shared.flows.reconcile import Policy, Reconciler
+        from shared.flows.reconcile.letters import Letters
 
+        settings = self.settings
+        local = bool(settings.service_bus_connection.get_secret_value())
+        letters = ServiceBusDeadLetters(settings, None if local else self.credential)
         return Reconciler(
             self.mapping,
             self.ledger,
@@ -133,12 +141,51 @@ class Wiring:
             self.cmms,
             self.router,
             clock=self.clock,
-            settle=self.settings.reconcile_settle,
+            policy=Policy(
+                settings.reconcile_settle,
+                full_every=timedelta(hours=settings.reconcile_full_every),
+                max_repairs=settings.reconcile_max_repairs,
+                mode=settings.reconcile_mode,
+            ),
+            state=self.state,
+            reports=self.reports,
+            retention=timedelta(days=settings.report_retention_days),
+            letters=Letters(letters, self.bus, self.clock),
+            requests=self.requests,
         )
+
+    @property
+    def state(self) -> State:
+        """What the reconciliation remembers between runs: both ledgers keep it."""
+        return self.ledger
+
+    @cached_property
+    def reports(self) -> Reports | None:
+        """Where reports are kept, or None where they are not."""
+        from shared.adapters.reports import BlobReports, FolderReports
+
+        where = self.settings.report_location
+        if not where:
+            return None
+        return BlobReports(where, self.credential) if "://" in where else FolderReports(Path(where))
+
+    def requests(self) -> dict[str, int]:
+        """The requests sent to either side so far, by its name."""
+        return {"Dynamics": self.dynamics.requests} | ({"the CMMS": self.cmms.requests} if self.cmms else {})
 
     async def organization_id(self) -> UUID:
         """Our organization: from the settings, else asked of Dynamics once."""
         return self.settings.dynamics_365_organization_id or await self.dynamics.organization_id()
+
+    async def aclose(self) -> None:
+        """Close the connections of every part that was built, and forget it: the next use builds it again."""
+        for name in ("dynamics", "cmms", "bus", "ledger", "dynamics_credential", "credential"):
+            part = self.__dict__.pop(name, None)
+            close = getattr(part, "aclose", None) or getattr(part, "close", None)
+            if close is not None:
+                result = close()
+                if isawaitable(result):
+                    await result
 
 
 def load_mapping(path: Path) -> Mapping:

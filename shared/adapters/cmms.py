@@ -64,6 +64,11 @@ class CmmsGateway:
             transport=transport,
         )
 
+    @property
+    def requests(self) -> int:
+        """The requests sent so far."""
+        return self._service.requests
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._service.aclose()

@@ -51,6 +51,7 @@ class HttpService:
         self.base_url = base_url
         self.gate = gate
         self.clock = clock
+        self.requests = 0
         self._http = httpx.AsyncClient(
             base_url=base_url + "/",
             auth=auth,
@@ -131,6 +132,7 @@ class HttpService:
         return response, taken
 
     async def _exchange(self, request: httpx.Request, seconds: float) -> httpx.Response:
+        self.requests += 1
         request.extensions["timeout"] = httpx.Timeout(seconds).as_dict()
         what = f"{request.method} {request.url.path}"
         try:

@@ -2,7 +2,7 @@
 
 import tomllib
 from functools import cached_property
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -11,6 +11,9 @@ from shared.domain.fields import FieldMapping, Frozen, Option
 from shared.domain.model import Side
 from shared.domain.queues import OF_ENTITY
 from shared.errors import ConfigurationError, KeyNotUsable
+
+MODIFIED: Final = "modifiedon"
+"""The column of every table that says when a row was last touched."""
 
 
 class KeyMapping(Frozen):
@@ -86,6 +89,7 @@ class EntityMapping(Frozen):
             wanted.extend(field.read_columns())
         if self.open_states is not None or self.inactive is not None:
             wanted.append("statecode")
+        wanted.append(MODIFIED)
         return tuple(dict.fromkeys(wanted))
 
     def usable_key(self, raw: object) -> str:

@@ -74,3 +74,4 @@ class DynamicsRecord(Record):
     id: str = ""
     state: int | None = None
     is_open: bool = True
+    modified: datetime | None = None

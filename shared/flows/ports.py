@@ -1,6 +1,6 @@
 """What the flows need of the world. The adapters provide it; tests provide it in memory."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -76,6 +76,10 @@ class DynamicsChanges:
 class Dynamics(Protocol):
     """Reads raise TargetTransient for the whole call; writes answer for each row."""
 
+    @property
+    def requests(self) -> int:
+        """The requests sent so far."""
+
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for.
 
@@ -109,6 +113,10 @@ class Dynamics(Protocol):
 
 class Cmms(Protocol):
     """The CMMS's integration API. Tombstones of deleted records are among what is read."""
+
+    @property
+    def requests(self) -> int:
+        """The requests sent so far."""
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key: a list read, so that a missing key is known to be absent."""
@@ -185,3 +193,44 @@ class Bus(Protocol):
         Raises:
             Unavailable: At least one was not accepted; some may have been.
         """
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """A message that the broker gave up: its body, and the broker's reason and description."""
+
+    body: bytes
+    message_id: str
+    subject: str | None
+    reason: str
+    description: str
+    deliveries: int
+    enqueued_at: datetime | None
+
+
+class DeadLetters(Protocol):
+    """The queues' dead-letter queues, and how long their messages wait."""
+
+    async def tend(
+        self, queue: str, forward: Callable[[Sequence[DeadLetter]], Awaitable[None]], limit: int
+    ) -> tuple[int, datetime | None]:
+        """Hand over up to `limit` dead letters, completing those that were forwarded.
+
+        Answers how many, and when the queue's oldest waiting message was enqueued: None for an empty queue.
+
+        Raises:
+            TransientError: The queue cannot be read.
+        """
+
+
+class Reports(Protocol):
+    """Where reports are kept."""
+
+    async def save(self, name: str, content: bytes, content_type: str) -> str:
+        """Store a report under a name, in place of an older one; answers where it lies, for people."""
+
+    async def names(self) -> Sequence[str]:
+        """The names of all reports."""
+
+    async def delete(self, name: str) -> None:
+        """Remove a report; one that is gone is no error."""

@@ -33,6 +33,11 @@ class DataverseGateway:
         self._bulk = BulkWriter(client, clock)
         self._keys = AlternateKeys(client, clock)
 
+    @property
+    def requests(self) -> int:
+        """The requests sent so far."""
+        return self._client.requests
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()

@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from shared.adapters.service import usable_etag
-from shared.domain.mapping import EntityMapping
+from shared.domain.mapping import MODIFIED, EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
+from shared.domain.values import parse_instant
 from shared.errors import MappingError
 from shared.flows.ports import DynamicsWrite
 
@@ -50,7 +52,15 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
         id=str(row[entity.id]).lower(),
         state=state if isinstance(state, int) else None,
         is_open=entity.open_states is None or state in entity.open_states,
+        modified=_instant(row.get(MODIFIED)),
     )
+
+
+def _instant(raw: object) -> datetime | None:
+    try:
+        return parse_instant(raw)
+    except ValueError:
+        return None
 
 
 def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]:

@@ -1,0 +1,96 @@
+"""A closer look at some records: ledger first, then both sides by key, as the engine itself would read them."""
+
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.domain.drift import Drift, assess
+from shared.domain.ledger import Entry
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.plan import Sides
+from shared.domain.recovery import settle_intents
+from shared.errors import KeyNotUsable
+from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+
+
+@dataclass
+class Comparison:
+    """What became of the keys asked for; those that agree are in none of the lists."""
+
+    drift: dict[str, Drift] = field(default_factory=dict)
+    unremembered: list[str] = field(default_factory=list)
+    in_flight: list[str] = field(default_factory=list)
+    unusable: list[str] = field(default_factory=list)
+    newest_sync: datetime | None = None
+
+
+class Comparer:
+    """Reads and assesses. A record touched less than `settle` ago may be on its way, and is no drift yet."""
+
+    def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms, clock: Clock, settle: timedelta) -> None:
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self._clock = clock
+        self._settle = settle
+
+    async def compare(self, entity: EntityMapping, keys: Collection[str]) -> Comparison:
+        """Compare records by key, as they are now.
+
+        Raises:
+            TransientError: A side or the ledger could not be read.
+        """
+        result = Comparison()
+        usable = []
+        for key in dict.fromkeys(keys):
+            try:
+                usable.append(entity.usable_key(key))
+            except KeyNotUsable:
+                result.unusable.append(key)
+        if not usable:
+            return result
+        stored = await self._ledger.read(entity.name, usable)
+        entries = {key: found.entry for key, found in stored.items() if found.entry.moved_to is None}
+        (rows, bound), records = await asyncio.gather(
+            self._rows(entity, entries), self._cmms.by_key(entity, list(entries))
+        )
+        now = self._clock.now()
+        for key, entry in entries.items():
+            sides = Sides(records.get(key), tuple(rows.get(key, ())), bound.get(entry.dynamics_id or ""))
+            row = sides.bound or next(iter(sides.rows), None)
+            if entry.last_sync is not None and (result.newest_sync is None or entry.last_sync > result.newest_sync):
+                result.newest_sync = entry.last_sync
+            found = assess(entity, settle_intents(entry, sides.cmms, row, now), sides, now)
+            if found is None:
+                continue
+            if self._moves(entry, sides.cmms, row, now):
+                result.in_flight.append(key)
+            elif isinstance(found, Drift):
+                result.drift[key] = found
+            else:
+                result.unremembered.append(key)
+        return result
+
+    async def _rows(
+        self, entity: EntityMapping, entries: Mapping[str, Entry]
+    ) -> tuple[Mapping[str, Sequence[DynamicsRecord]], Mapping[str, DynamicsRecord]]:
+        by_key = await self._dynamics.by_key(entity, list(entries))
+        bound = {row.id: row for rows in by_key.values() for row in rows}
+        # A row whose key was changed in Dynamics is not found by key, but its id is bound to ours.
+        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
+        if wanted:
+            bound |= await self._dynamics.by_id(entity, sorted(wanted))
+        return by_key, bound
+
+    def _moves(self, entry: Entry, cmms: CmmsRecord | None, row: DynamicsRecord | None, now: datetime) -> bool:
+        """Whether a sync writes it right now, or somebody touched it so lately that a message may be on its way."""
+        if entry.live_intent(now):
+            return True
+        touched = (
+            entry.last_sync,
+            cmms.version.at if cmms is not None and cmms.version is not None else None,
+            row.modified if row is not None else None,
+        )
+        return any(at is not None and timedelta() <= now - at < self._settle for at in touched)

@@ -1,0 +1,111 @@
+"""What one run found and did, in a form that is stored, shown and measured."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from shared.domain.drift import Difference, DriftClass
+
+MOST_FINDINGS: Final = 10_000
+"""Findings that a report lists; its counts are always complete."""
+
+type Kind = Literal["full", "incremental"]
+type Action = Literal["repair enqueued", "pending", "reported", "held by the brake"]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Brake(_Frozen):
+    """The brake that a run met: how many repairs it held, of how many ledger rows."""
+
+    held: int
+    ledger_rows: int
+    since: datetime
+
+
+class PastRun(_Frozen):
+    """A run in the chart: its totals by class."""
+
+    run: str
+    at: datetime
+    kind: Kind
+    drift: dict[DriftClass, int]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One record that drifted, both sides' values, and what was done about it."""
+
+    entity: str
+    key: str
+    kind: DriftClass
+    differences: tuple[Difference, ...]
+    action: Action
+
+
+@dataclass(frozen=True)
+class QueueState:
+    """A queue at the end of the run: dead letters moved to `parked`, and the age of its oldest message in seconds."""
+
+    name: str
+    moved: int
+    oldest_seconds: float | None
+
+
+@dataclass
+class EntityReport:
+    """One entity's result, by drift class; `in_flight` records are looked at again by the next run."""
+
+    entity: str
+    compared: int = 0
+    ledger_rows: int = 0
+    pages: int = 0
+    drift: Counter[DriftClass] = field(default_factory=Counter)
+    in_flight: int = 0
+    unremembered: int = 0
+    unusable_keys: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def drifted(self) -> int:
+        """Records that drifted."""
+        return self.drift.total()
+
+
+@dataclass
+class Report:
+    """One run. `seconds` is its duration; `repairs` counts the resync messages sent."""
+
+    run: str
+    seconds: float
+    repairs: int
+    entities: tuple[EntityReport, ...] = ()
+    kind: Kind = "full"
+    at: datetime | None = None
+    mode: Literal["repair", "report"] = "repair"
+    pending: int = 0
+    brake: Brake | None = None
+    requests: dict[str, int] = field(default_factory=dict)
+    queues: tuple[QueueState, ...] = ()
+    findings: list[Finding] = field(default_factory=list)
+    history: tuple[PastRun, ...] = ()
+    notes: list[str] = field(default_factory=list)
+    lag_seconds: float | None = None
+    stored: str | None = None
+
+    @property
+    def drifted(self) -> int:
+        """Records that drifted, over all entities."""
+        return sum(entity.drifted for entity in self.entities)
+
+    def totals(self) -> dict[DriftClass, int]:
+        """Drifted records by class, over all entities; classes without any are left out."""
+        found: Counter[DriftClass] = Counter()
+        for entity in self.entities:
+            found.update(entity.drift)
+        return dict(sorted(found.items()))

@@ -1,0 +1,80 @@
+"""The full pass: both sides and the ledger as sketches, compared by SQL; what differs is looked at closely."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from typing import Final
+
+from shared.domain.mapping import EntityMapping
+from shared.domain.sketch import Sketcher
+from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.reconcile.report import EntityReport
+from shared.flows.reconcile.staging import AGREED, DELETED, OPEN, LedgerRow, Staging
+
+CHUNK: Final = 500
+
+
+class Sweep:
+    """One entity's full pass. `link` is the delta link that the pass ended in, None where changes are not tracked."""
+
+    def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms, entity: EntityMapping) -> None:
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self._entity = entity
+        self.link: str | None = None
+        self.doubled: dict[str, int] = {}
+
+    async def candidates(self, report: EntityReport) -> AsyncGenerator[list[str]]:
+        """The keys to look at closely, a chunk at a time; fills in the report's counts.
+
+        The three are read at the same time, in no order: a record that changes meanwhile differs from what the ledger
+        remembers and is looked at, or it changes after it was read, and the next run's delta tells.
+
+        Raises:
+            TransientError: One could not be read to its end; nothing is known.
+        """
+        with Staging() as staging:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(self._load_ledger(staging, report))
+                    group.create_task(self._load_dynamics(staging, report))
+                    group.create_task(self._load_cmms(staging, report))
+            except ExceptionGroup as failed:
+                # The first failure ended the others: it is the one to tell.
+                raise failed.exceptions[0] from None
+            staging.index()
+            report.ledger_rows, dynamics, cmms = staging.counts()
+            report.compared = max(report.ledger_rows, dynamics, cmms)
+            self.doubled = staging.doubled()
+            for chunk in staging.candidates(CHUNK):
+                yield chunk
+
+    async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
+        sketcher = Sketcher(self._entity)
+        async for page in self._ledger.bodies(self._entity.name):
+            rows = (_ledger_row(body, sketcher) for body in page)
+            staging.add_ledger(row for row in rows if row is not None)
+            report.pages += 1
+            # A store on this machine never waits by itself: the other two must get their turn.
+            await asyncio.sleep(0)
+
+    async def _load_dynamics(self, staging: Staging, report: EntityReport) -> None:
+        async for page in self._dynamics.sketches(self._entity):
+            staging.add_dynamics(page.rows)
+            report.pages += 1
+            self.link = page.link or self.link
+
+    async def _load_cmms(self, staging: Staging, report: EntityReport) -> None:
+        async for page in self._cmms.sketches(self._entity):
+            staging.add_cmms(page)
+            report.pages += 1
+
+
+def _ledger_row(body: str, sketcher: Sketcher) -> LedgerRow | None:
+    """An entry's row; None for a key that the record no longer has."""
+    entry = json.loads(body)
+    if entry.get("moved_to") is not None:
+        return None
+    kind = OPEN if entry.get("intents") else DELETED if entry.get("deleted_at") else AGREED
+    return (entry["key"], entry.get("dynamics_id"), *sketcher.bases(entry.get("bases", {})), kind)
