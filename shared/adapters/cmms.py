@@ -87,6 +87,7 @@ class CmmsGateway:
     async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
         """Every existing record, page by page, in the order of the keys."""
         cursor: str | None = None
+        seen: set[str] = set()
         while True:
             params = {"limite": str(PAGE)} | ({"cursor": cursor} if cursor else {})
             answer = await self._read("GET", f"{entity.cmms}/", params=params)
@@ -94,8 +95,9 @@ class CmmsGateway:
             cursor = answer.get("siguiente")
             if not cursor:
                 return
-            if not isinstance(cursor, str):
-                raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at something that is no cursor.")
+            if not isinstance(cursor, str) or cursor in seen:
+                raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at no cursor, or in a circle.")
+            seen.add(cursor)
 
     async def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
         """Every existing record as a sketch, page by page, in the order of the keys."""

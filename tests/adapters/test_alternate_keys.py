@@ -78,7 +78,7 @@ async def test_a_question_without_an_answer_creates_nothing(world: World, status
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"value": null}', b'{"value": [1]}', b'{"value": [{}]}', b"<html>"])
 async def test_an_answer_of_another_form_creates_nothing(world: World, body: bytes) -> None:
-    world.wire.change = lambda response: httpx.Response(200, content=body)
+    world.wire.change = lambda _: httpx.Response(200, content=body)
     (result,) = await world.write(ASSET, [create("A")])
     assert isinstance(only_failure(result).error, (Unavailable, NotReady))
     assert world.count(ASSET) == 0

@@ -3,7 +3,7 @@
 import pytest
 
 from local.dataverse import Effect
-from shared.adapters.dataverse.chunks import FIRST_CHUNK, LARGEST_CHUNK, SMALLEST_CHUNK, ChunkSize
+from shared.adapters.dataverse.chunks import FIRST_CHUNK, SMALLEST_CHUNK, ChunkSize
 from shared.flows.ports import Failed
 from tests.adapters.worlds import ASSET, World, creates, update
 

@@ -1,7 +1,5 @@
 """Creates in bulk: every row lands once, or is named with the reason why not."""
 
-import json
-
 import httpx
 import pytest
 

@@ -48,7 +48,7 @@ async def test_a_date_counts_from_the_answers_own_date_so_that_clocks_need_not_a
         "Date": format_datetime(service_now, usegmt=True),
         "Retry-After": format_datetime(service_now + timedelta(seconds=25), usegmt=True),
     }
-    world.wire.change = lambda response: httpx.Response(429, headers=headers)
+    world.wire.change = lambda _: httpx.Response(429, headers=headers)
     error = await ask(world)
     assert isinstance(error, Throttled)
     assert error.retry_after == timedelta(seconds=25)
@@ -67,7 +67,7 @@ async def test_a_date_counts_from_the_answers_own_date_so_that_clocks_need_not_a
     ],
 )
 async def test_an_odd_retry_after_neither_fails_nor_hammers(world: World, raw: str, least: float, most: float) -> None:
-    world.wire.change = lambda response: httpx.Response(429, headers={"Retry-After": raw.encode()})
+    world.wire.change = lambda _: httpx.Response(429, headers=[(b"Retry-After", raw.encode())])
     assert isinstance(await ask(world), Throttled)
     error = await ask(world)
     assert isinstance(error, Throttled)

@@ -147,7 +147,7 @@ async def test_neither_repr_nor_errors_hold_the_token(signed: tuple[World, Issue
 
 async def test_redirects_are_not_followed_and_the_token_stays_at_home(signed: tuple[World, Issuer]) -> None:
     world, _ = signed
-    world.wire.change = lambda response: httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
+    world.wire.change = lambda _: httpx.Response(307, headers={"Location": "https://elsewhere.example/"})
     error = await ask(world)
     assert isinstance(error, Unavailable)
     assert error.status == 307

@@ -104,12 +104,14 @@ class DataverseGateway:
     async def _pages(self, entity: EntityMapping, params: dict[str, str]) -> AsyncIterator[list[DynamicsRecord]]:
         path: str | None = entity.set
         query: dict[str, str] | None = params
+        seen: set[str] = set()
         while path is not None:
             answer = json_of(await self._ask(path, query, {"Prefer": f"odata.maxpagesize={PAGE}"}))
             page = records_of(entity, answer)
             path, query = answer.get("@odata.nextLink"), None
-            if not isinstance(path, str | None):
-                raise Unavailable(f"Dynamics' list of {entity.set} goes on at something that is no address.")
+            if path is not None and (not isinstance(path, str) or path in seen):
+                raise Unavailable(f"Dynamics' list of {entity.set} goes on at no address, or in a circle.")
+            seen.update([path] if path else [])
             yield page
 
     async def _ask(

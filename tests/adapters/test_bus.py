@@ -1,0 +1,131 @@
+"""The bus on the real SDK, against the embedded broker."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus.aio import ServiceBusClient
+
+from local.servicebus import Broker, QueueSettings
+from shared.adapters.bus import ServiceBus
+from shared.errors import InvalidMessage, Unavailable
+from shared.flows.ports import Outgoing
+from tests.fakes import make_settings
+
+pytestmark = pytest.mark.real_time
+
+QUEUES = ("assets", "orders", "parked")
+
+
+@pytest.fixture
+async def broker() -> AsyncIterator[Broker]:
+    async with Broker([QueueSettings(name) for name in QUEUES]) as broker:
+        yield broker
+
+
+@pytest.fixture
+async def bus(broker: Broker) -> AsyncIterator[ServiceBus]:
+    bus = ServiceBus(make_settings(service_bus_connection=broker.connection_string), None)
+    yield bus
+    await bus.aclose()
+
+
+async def receive(broker: Broker, queue: str, count: int) -> list[ServiceBusReceivedMessage]:
+    found: list[ServiceBusReceivedMessage] = []
+    async with (
+        ServiceBusClient.from_connection_string(broker.connection_string) as client,
+        client.get_queue_receiver(queue) as receiver,
+    ):
+        while len(found) < count:
+            some = await receiver.receive_messages(count - len(found), max_wait_time=10)
+            assert some, f"{len(found)} of {count} arrived"
+            found += some
+    return found
+
+
+async def test_what_is_sent_arrives_with_all_that_was_said_of_it(broker: Broker, bus: ServiceBus) -> None:
+    message = Outgoing(
+        '{"ñ": "資"}', message_id="id-1", subject="a/ñ", properties={"reason": "invalid_message", "attempts": 3}
+    )
+    await bus.send("parked", [message, Outgoing(b"\xff\x00raw", content_type="application/octet-stream")])
+    first, second = await receive(broker, "parked", 2)
+    assert str(first) == message.body
+    assert (first.message_id, first.subject, first.content_type) == ("id-1", "a/ñ", "application/cloudevents+json")
+    assert first.application_properties == {b"reason": b"invalid_message", b"attempts": 3}
+    assert b"".join(second.body) == b"\xff\x00raw"
+    assert second.message_id not in {None, "", "id-1"}
+
+
+async def test_five_hundred_messages_go_in_order_and_those_beyond_the_size_in_further_batches(
+    broker: Broker, bus: ServiceBus
+) -> None:
+    messages = [Outgoing(f"{number:04}" + "x" * 2000) for number in range(500)]
+    await bus.send("assets", messages)
+    assert broker.counts("assets").active == 500
+    assert [str(one)[:4] for one in await receive(broker, "assets", 500)] == [f"{n:04}" for n in range(500)]
+    await bus.send("assets", [])
+
+
+async def test_a_scheduled_message_waits(broker: Broker, bus: ServiceBus) -> None:
+    later = datetime.now(UTC) + timedelta(minutes=5)
+    await bus.send("assets", [Outgoing("now"), Outgoing("later", scheduled_at=later)])
+    counts = broker.counts("assets")
+    assert (counts.active, counts.scheduled) == (1, 1)
+
+
+async def test_a_message_too_large_is_named_and_all_others_are_sent(broker: Broker, bus: ServiceBus) -> None:
+    messages = [Outgoing("a"), Outgoing("x" * 300_000, subject="K-7"), Outgoing("b")]
+    for sent in (2, 4):
+        with pytest.raises(InvalidMessage, match="K-7") as caught:
+            await bus.send("assets", messages)
+        assert "1 of 3" in caught.value.message
+        assert "x" * 20 not in caught.value.message
+        assert broker.counts("assets").active == sent
+
+
+async def test_explanations_give_way_to_the_body_they_explain(broker: Broker, bus: ServiceBus) -> None:
+    body = "x" * 259_000
+    properties: dict[str, str | int] = {"reason": "mapping_error", "history": "h" * 5000, "attempts": 12}
+    await bus.send("parked", [Outgoing(body, subject="K-1", properties=properties)])
+    (message,) = await receive(broker, "parked", 1)
+    assert str(message) == body
+    kept = message.application_properties or {}
+    assert (kept[b"reason"], kept[b"attempts"]) == (b"mapping_error", 12)
+
+
+async def test_senders_at_once_on_one_queue_lose_and_double_nothing(broker: Broker, bus: ServiceBus) -> None:
+    await asyncio.gather(
+        *(bus.send("assets", [Outgoing(f"{sender}-{n}") for n in range(5)]) for sender in range(20)),
+        bus.send("orders", [Outgoing("o")]),
+    )
+    arrived = [str(one) for one in await receive(broker, "assets", 100)]
+    assert sorted(arrived) == sorted(f"{sender}-{n}" for sender in range(20) for n in range(5))
+    assert broker.counts("assets").active + broker.counts("assets").locked == 100
+
+
+async def test_an_outage_is_unavailable_for_all_who_wait_and_a_fresh_sender_recovers(
+    broker: Broker, bus: ServiceBus
+) -> None:
+    await bus.send("assets", [Outgoing("before")])
+    broker.faults.refuse_connections = True
+    broker.faults.break_connections()
+    results = await asyncio.gather(*(bus.send("assets", [Outgoing("x")]) for _ in range(20)), return_exceptions=True)
+    assert {type(result) for result in results} == {Unavailable}
+    broker.faults.refuse_connections = False
+    await bus.send("assets", [Outgoing("after")])
+    assert [str(one) for one in await receive(broker, "assets", 2)] == ["before", "after"]
+
+
+async def test_a_busy_broker_is_unavailable_and_takes_the_next(broker: Broker, bus: ServiceBus) -> None:
+    broker.faults.refuse_sends(times=2)
+    with pytest.raises(Unavailable):
+        await bus.send("assets", [Outgoing("x")])
+    await bus.send("assets", [Outgoing("y")])
+    assert broker.counts("assets").active == 1
+
+
+async def test_a_queue_that_does_not_exist_is_named(bus: ServiceBus) -> None:
+    with pytest.raises(Unavailable, match="There is no queue nowhere: create it"):
+        await bus.send("nowhere", [Outgoing("x")])

@@ -1,0 +1,171 @@
+"""The CMMS client against the real Django app on a real port."""
+
+import asyncio
+import copy
+from collections.abc import AsyncIterator
+from typing import Any, cast
+
+import httpx
+import pytest
+from asgiref.sync import sync_to_async
+from django.apps import apps
+from django.core.asgi import get_asgi_application
+from starlette.types import ASGIApp
+
+from shared.adapters.clock import SystemClock
+from shared.adapters.cmms import CmmsGateway
+from shared.domain.model import CmmsRecord
+from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, Unavailable
+from shared.flows.ports import CmmsWrite, Failed
+from tests.adapters.virtual import LoopClock
+from tests.adapters.worlds import ASSET, ORDER, only_failure
+from tests.local.identity.serving import serving
+
+pytestmark = [pytest.mark.real_time, pytest.mark.django_db(transaction=True)]
+
+TOKEN = "the-token-of-these-tests"
+AWKWARD = ["a/b", "/a", "a/", "..", ".", "a%2Fb", "a?b#c", "ñandú 資", "consulta", "a+b&c=d", "'\"", "a\\b"]
+
+
+@pytest.fixture
+async def url(settings: Any, no_proxy: None) -> AsyncIterator[str]:
+    changed = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
+    changed["TOKENS"] = [TOKEN]
+    settings.INTEGRACION_DYNAMICS = changed
+    async with serving(cast("ASGIApp", get_asgi_application())) as url:
+        yield url
+
+
+@pytest.fixture
+async def cmms(url: str) -> AsyncIterator[CmmsGateway]:
+    gateway = CmmsGateway(url, TOKEN, SystemClock())
+    yield gateway
+    await gateway.aclose()
+
+
+def model(name: str) -> Any:
+    """A model of the demo project, which is a package of its own."""
+    return apps.get_model("inventario", name)
+
+
+async def write(gateway: CmmsGateway, *writes: CmmsWrite, seconds: float = 60) -> list[CmmsRecord | Failed]:
+    return list(await gateway.write(ASSET, writes, SystemClock().monotonic() + seconds))
+
+
+async def stored(gateway: CmmsGateway, *writes: CmmsWrite) -> list[CmmsRecord]:
+    results = await write(gateway, *writes)
+    assert [result for result in results if isinstance(result, Failed)] == []
+    return [result for result in results if isinstance(result, CmmsRecord)]
+
+
+def new(key: str, **values: str | None) -> CmmsWrite:
+    return CmmsWrite(key, None, {"nombre": "Bomba"} | values)
+
+
+async def test_any_key_is_created_found_and_updated(cmms: CmmsGateway) -> None:
+    created = await stored(cmms, *(new(key) for key in AWKWARD))
+    assert [record.key for record in created] == AWKWARD
+    found = await cmms.by_key(ASSET, AWKWARD)
+    assert set(found) == set(AWKWARD)
+    written = await stored(cmms, *(CmmsWrite(key, found[key].etag, {"nombre": f"{key}!"}) for key in AWKWARD))
+    assert [record.values["nombre"] for record in written] == [f"{key}!" for key in AWKWARD]
+
+
+async def test_the_answer_of_a_write_is_the_record_as_stored(cmms: CmmsGateway) -> None:
+    values = {"valor_libros": "1234567890.1", "fecha_adquisicion": "2026-02-28", "numero_de_serie": None}
+    (record,) = await stored(cmms, new("A", **values))
+    assert {name: record.values[name] for name in values} == values
+    assert record.version is not None
+    assert (await cmms.by_key(ASSET, ["A"]))["A"] == record
+    (record,) = await stored(cmms, CmmsWrite("A", record.etag, {"valor_libros": None}))
+    assert record.values["valor_libros"] is None
+    assert record.values["fecha_adquisicion"] == "2026-02-28"
+
+
+async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_absent(cmms: CmmsGateway) -> None:
+    await stored(cmms, new("A"), new("B"))
+    await sync_to_async(lambda: model("Activo").objects.get(codigo_interno="A").delete())()
+    found = await cmms.by_key(ASSET, ["A", "B", "C"])
+    assert {key: record.deleted for key, record in found.items()} == {"A": True, "B": False}
+    assert found["A"].values == {}
+    assert found["A"].version is not None
+
+
+async def test_every_record_is_read_once_page_by_page(cmms: CmmsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.adapters.cmms.PAGE", 4)
+    orders = model("Requisicion")
+    rows = [orders(numero_requisicion=f"R-{number}") for number in range(10)]
+    await sync_to_async(orders.objects.bulk_create)(rows)
+    pages = [[record.key for record in page] async for page in cmms.pages(ORDER)]
+    assert [len(page) for page in pages] == [4, 4, 2]
+    assert sorted(key for page in pages for key in page) == sorted(row.numero_requisicion for row in rows)
+    assert len(await cmms.by_key(ORDER, [row.numero_requisicion for row in rows])) == 10
+
+
+async def test_lost_races_conflict_and_change_nothing(cmms: CmmsGateway) -> None:
+    (first,) = await stored(cmms, new("A"))
+    await stored(cmms, CmmsWrite("A", first.etag, {"nombre": "by another"}))
+    late, twice, gone = await write(
+        cmms, CmmsWrite("A", first.etag, {"nombre": "late"}), new("A"), CmmsWrite("Z", first.etag, {"nombre": "x"})
+    )
+    assert [(only_failure(one).error.status, only_failure(one).unknown) for one in (late, twice, gone)] == [
+        (412, False),
+        (409, False),
+        (404, False),
+    ]
+    assert {type(only_failure(one).error) for one in (late, twice, gone)} == {Conflict}
+    assert (await cmms.by_key(ASSET, ["A"]))["A"].values["nombre"] == "by another"
+
+
+async def test_a_refused_value_names_its_field(cmms: CmmsGateway) -> None:
+    good, bad = await write(cmms, new("A"), new("B", nombre="x" * 201))
+    assert isinstance(good, CmmsRecord)
+    failed = only_failure(bad)
+    assert (type(failed.error), failed.error.field, failed.error.status) == (RejectedByTarget, "nombre", 422)
+    assert not failed.unknown
+
+
+async def test_a_wrong_token_is_not_authorized_and_not_shown(url: str) -> None:
+    gateway = CmmsGateway(url, "a-wrong-token-of-somebody", SystemClock())
+    with pytest.raises(NotAuthorized, match="CMMS_TOKEN") as caught:
+        await gateway.by_key(ASSET, ["A"])
+    assert isinstance(only_failure((await write(gateway, new("A")))[0]).error, NotAuthorized)
+    assert "a-wrong-token" not in caught.value.message
+    await gateway.aclose()
+
+
+async def test_a_wrong_entity_or_address_is_the_set_ups_fault_not_the_records(cmms: CmmsGateway, url: str) -> None:
+    other = ASSET.model_copy(update={"cmms": "equipos"})
+    with pytest.raises(NotReady, match="CMMS_BASE_URL"):
+        await cmms.by_key(other, ["A"])
+    (result,) = await cmms.write(other, [new("A")], SystemClock().monotonic() + 10)
+    assert isinstance(only_failure(result).error, NotReady)
+    elsewhere = CmmsGateway(f"{url}/demo", TOKEN, SystemClock())
+    with pytest.raises(NotReady):
+        await elsewhere.by_key(ASSET, ["A"])
+    await elsewhere.aclose()
+
+
+async def test_nobody_listening_is_known_not_to_have_written(unused_tcp_port: int, no_proxy: None) -> None:
+    gateway = CmmsGateway(f"http://127.0.0.1:{unused_tcp_port}", TOKEN, SystemClock())
+    failed = only_failure((await write(gateway, new("A")))[0])
+    assert (type(failed.error), failed.unknown) == (Unavailable, False)
+    await gateway.aclose()
+
+
+async def test_a_write_without_an_answer_in_time_is_unknown_and_none_is_sent_after_the_deadline(
+    clock: LoopClock,
+) -> None:
+    sent: list[httpx.Request] = []
+
+    async def never(request: httpx.Request) -> httpx.Response:
+        sent.append(request)
+        await asyncio.sleep(60)
+        raise AssertionError("the client should have given up")
+
+    gateway = CmmsGateway("https://cmms.example", TOKEN, clock, httpx.MockTransport(never))
+    results = await gateway.write(ASSET, [new(str(number)) for number in range(6)], clock.monotonic() + 0.2)
+    # Four at a time: the other two had their turn when the time was over.
+    assert [only_failure(result).unknown for result in results] == [True] * 4 + [False] * 2
+    assert len(sent) == 4
+    await gateway.aclose()
