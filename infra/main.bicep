@@ -19,7 +19,15 @@ param dynamics dynamicsSettings
 param cmms cmmsSettings = { baseUrl: '', principalId: '' }
 
 @description('What is compared and when.')
-param sync syncSettings = { mapping: '', reconcileMinutes: 15, settleSeconds: 120 }
+param sync syncSettings = {
+  mapping: ''
+  reconcileMinutes: 15
+  settleSeconds: 120
+  fullEveryHours: 24
+  maximumRepairs: 10000
+  mode: 'repair'
+  reportDays: 30
+}
 
 @description('How the function app grows.')
 param scale scaleSettings = { maximumInstances: 40, instanceMemory: 2048, targetBased: false }

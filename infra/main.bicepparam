@@ -27,6 +27,10 @@ param sync = {
     '15'
   )]
   settleSeconds: int(readEnvironmentVariable('RECONCILE_SETTLE_SECONDS', '120'))
+  fullEveryHours: int(readEnvironmentVariable('RECONCILE_FULL_EVERY', '24'))
+  maximumRepairs: int(readEnvironmentVariable('RECONCILE_MAX_REPAIRS', '10000'))
+  mode: readEnvironmentVariable('RECONCILE_MODE', 'repair')
+  reportDays: int(readEnvironmentVariable('REPORT_RETENTION_DAYS', '30'))
 }
 
 param scale = {

@@ -51,6 +51,24 @@ type syncSettings = {
   @minValue(0)
   @maxValue(3600)
   settleSeconds: int
+
+  @description('Hours after which everything is compared again, not only what changed.')
+  @minValue(0)
+  @maxValue(720)
+  fullEveryHours: int
+
+  @description('How many repairs one run may enqueue.')
+  @minValue(1)
+  @maxValue(1000000)
+  maximumRepairs: int
+
+  @description('Whether drift is repaired or only reported.')
+  mode: 'repair' | 'report'
+
+  @description('Days that a report is kept.')
+  @minValue(1)
+  @maxValue(3650)
+  reportDays: int
 }
 
 @export()

@@ -46,6 +46,7 @@ AGE: Final = "sync.queue.oldest_message_age"
 """Seconds that a queue's oldest message has waited; by queue."""
 DIMENSIONS: Final = frozenset({"queue", "entity", "reason", "drift", "outcome", "service", "kind", "status"})
 
+# Batches and messages are internal spans: of another kind they would count as requests beside the host's own.
 PUBLISH: Final = "sync publish"
 BATCH: Final = "sync batch"
 MESSAGE: Final = "sync message"
@@ -136,7 +137,7 @@ def batch(queue: str, parents: Iterable[str | None]) -> Iterator[None]:
     """A span for one batch, linked to the trace of every message in it."""
     links = [Link(found) for parent in parents if (found := _remote(parent)) is not None][:_MOST_LINKS]
     with _tracer().start_as_current_span(
-        BATCH, kind=SpanKind.CONSUMER, links=links, attributes={"sync.queue": queue, "sync.messages": len(links)}
+        BATCH, links=links, attributes={"sync.queue": queue, "sync.messages": len(links)}
     ):
         yield
 
@@ -155,7 +156,7 @@ def finished(queue: str, ends: Sequence[End], started: int) -> None:
         if context is None:
             continue
         attributes = {"sync.queue": queue, "sync.outcome": end.outcome, "sync.reason": end.reason}
-        span = _tracer().start_span(MESSAGE, context, SpanKind.CONSUMER, attributes, links, start_time=started)
+        span = _tracer().start_span(MESSAGE, context, attributes=attributes, links=links, start_time=started)
         span.end(time.time_ns())
 
 

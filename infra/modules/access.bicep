@@ -45,6 +45,7 @@ var roles = {
   serviceBusDataReceiver: '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
   serviceBusDataOwner: '090c5cfd-751d-490a-894a-3ce6f1109419'
   storageBlobDataContributor: 'ba92f5b4-2d11-453d-a403-e96b0029c9fe'
+  storageBlobDataReader: '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
   storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   storageTableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
   keyVaultSecretsUser: '4633458b-17de-408a-b874-0445c86b69e6'
@@ -60,6 +61,8 @@ var queueGrants = concat(
     { to: 'app', queue: 'orders', role: roles.serviceBusDataReceiver }
     { to: 'app', queue: 'orders', role: roles.serviceBusDataSender }
     { to: 'app', queue: 'parked', role: roles.serviceBusDataSender }
+    // Looks how long the oldest parked message has waited.
+    { to: 'app', queue: 'parked', role: roles.serviceBusDataReceiver }
   ],
   targetBasedScaling
     ? [
@@ -83,13 +86,17 @@ var queueGrants = concat(
       ]
 )
 var containerGrants = concat(
-  [{ container: 'deployment', role: roles.storageBlobDataContributor }],
+  [
+    { to: 'app', container: 'deployment', role: roles.storageBlobDataContributor }
+    { to: 'app', container: 'reports', role: roles.storageBlobDataContributor }
+  ],
   hostStorageScope == 'containers'
     ? [
-        { container: 'azure-webjobs-hosts', role: roles.storageBlobDataOwner }
-        { container: 'azure-webjobs-secrets', role: roles.storageBlobDataOwner }
+        { to: 'app', container: 'azure-webjobs-hosts', role: roles.storageBlobDataOwner }
+        { to: 'app', container: 'azure-webjobs-secrets', role: roles.storageBlobDataOwner }
       ]
-    : []
+    : [],
+  empty(operators.id) ? [] : [{ to: 'operators', container: 'reports', role: roles.storageBlobDataReader }]
 )
 var ledgerGrants = empty(operators.id) ? ['app'] : ['app', 'operators']
 var vaultGrants = concat(
@@ -145,11 +152,11 @@ resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2
 
 resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for (grant, i) in containerGrants: {
-    name: guid(containers[i].id, appName, grant.role)
+    name: guid(containers[i].id, tokens[grant.to], grant.role)
     scope: containers[i]
     properties: {
-      principalId: appPrincipalId
-      principalType: 'ServicePrincipal'
+      principalId: principals[grant.to].id
+      principalType: principals[grant.to].type
       roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
     }
   }

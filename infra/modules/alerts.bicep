@@ -57,7 +57,7 @@ var logAlerts = [
     severity: 2
     title: 'The oldest message of a queue has waited for more than ${thresholds.backlogMinutes} minutes.'
     minutes: 30
-    query: 'AppMetrics | where Name == "sync.queue.oldest_message_age" | summarize Value = max(Max) / 60'
+    query: 'AppMetrics | where Name == "sync.queue.oldest_message_age" and tostring(Properties.queue) in ("assets", "orders") | summarize Value = max(Max) / 60'
     above: thresholds.backlogMinutes
   }
   {
@@ -82,7 +82,7 @@ var logAlerts = [
     severity: 1
     title: 'No reconciliation was completed within two intervals (${silence} minutes).'
     minutes: silence
-    query: 'AppMetrics | where Name == "sync.reconcile.runs" and tostring(Properties.outcome) == "completed" | summarize Runs = sum(Sum) | project Value = iff(coalesce(Runs, 0.0) > 0, 0, 1)'
+    query: 'AppMetrics | where Name == "sync.reconcile.runs" | summarize Runs = sum(Sum) | project Value = iff(coalesce(Runs, 0.0) > 0, 0, 1)'
     above: 0
   }
   {
@@ -90,7 +90,7 @@ var logAlerts = [
     severity: 3
     title: 'Dynamics asked us to slow down more than ${thresholds.throttles} times.'
     minutes: 15
-    query: 'AppMetrics | where Name == "sync.dataverse.throttles" | summarize Value = sum(Sum)'
+    query: 'AppMetrics | where Name == "sync.throttles" and tostring(Properties.service) == "Dynamics" | summarize Value = sum(Sum)'
     above: thresholds.throttles
   }
 ]

@@ -156,6 +156,11 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       SYNC_MAPPING: sync.mapping
       RECONCILE_SCHEDULE: schedule
       RECONCILE_SETTLE_SECONDS: string(sync.settleSeconds)
+      RECONCILE_FULL_EVERY: string(sync.fullEveryHours)
+      RECONCILE_MAX_REPAIRS: string(sync.maximumRepairs)
+      RECONCILE_MODE: sync.mode
+      REPORT_LOCATION: 'https://${storageName}.blob.${storageHost}/reports'
+      REPORT_RETENTION_DAYS: string(sync.reportDays)
     }
   }
 }

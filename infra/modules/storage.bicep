@@ -1,4 +1,4 @@
-// The package, the host's leases and the ledger. No key opens it: only granted identities.
+// The package, the host's leases, the ledger and the reports. No key opens it: only granted identities.
 
 import { tagSet } from '../types.bicep'
 
@@ -16,8 +16,8 @@ param tags tagSet
 @description('The workspace that gets the audit log.')
 param workspaceId string
 
-// The host would make the last two itself; made here, its rights can end at them.
-var containers = ['deployment', 'azure-webjobs-hosts', 'azure-webjobs-secrets']
+// The host would make its own two itself; made here, its rights can end at them.
+var containers = ['deployment', 'azure-webjobs-hosts', 'azure-webjobs-secrets', 'reports']
 
 resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
   name: name
