@@ -3,7 +3,6 @@
 import json
 import logging
 from collections.abc import Sequence
-from datetime import timedelta
 from http import HTTPStatus
 from types import ModuleType, SimpleNamespace
 from typing import Any, override
@@ -77,7 +76,7 @@ class Runs:
         self.count += 1
         if self._failure is not None:
             raise self._failure
-        return SimpleNamespace(run="r-1", repairs=3, seconds=timedelta(seconds=2).total_seconds())
+        return SimpleNamespace(run="r-1", kind="full", drifted=4, repairs=3, pending=1, seconds=2.0)
 
 
 async def test_the_timer_runs_once_and_logs_what_it_found(
