@@ -179,7 +179,7 @@ class Wiring:
 
     async def aclose(self) -> None:
         """Close the connections of every part that was built, and forget it: the next use builds it again."""
-        for name in ("dynamics", "cmms", "bus", "ledger", "dynamics_credential", "credential"):
+        for name in ("dynamics", "cmms", "bus", "ledger", "reports", "dynamics_credential", "credential"):
             part = self.__dict__.pop(name, None)
             close = getattr(part, "aclose", None) or getattr(part, "close", None)
             if close is not None:
