@@ -15,8 +15,9 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter, ValidationError
 
+from shared.adapters.ledger.refusals import unreadable
 from shared.domain.ledger import ConflictRecord, Entry, Stored
-from shared.errors import ConfigurationError, KeyNotUsable
+from shared.errors import KeyNotUsable
 
 type Row = dict[str, Any]
 
@@ -121,10 +122,7 @@ def body_of(row: Mapping[str, Any]) -> str:
     try:
         return _text(row)
     except (KeyError, zlib.error) as error:
-        raise ConfigurationError(
-            f"The ledger's row of {row.get('key')} cannot be read ({type(error).__name__}): restore it, or delete it so"
-            " that the record is met anew."
-        ) from error
+        raise unreadable(row.get("key"), error) from error
 
 
 def unpack(row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str) -> Stored:
@@ -138,10 +136,7 @@ def unpack(row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag
         entry = Entry.model_validate_json(_text(row))
         older = tuple(conflict for name in names for conflict in _CONFLICTS.validate_json(_text(blocks[name])))
     except (ValidationError, KeyError, zlib.error) as error:
-        raise ConfigurationError(
-            f"The ledger's row of {row.get('key')} cannot be read ({type(error).__name__}): it was edited by hand or"
-            " written by a newer version. Restore it, or delete it so that the record is met anew."
-        ) from error
+        raise unreadable(row.get("key"), error) from error
     if older:
         entry = entry.model_copy(update={"conflicts": older + entry.conflicts})
     return Stored(entry=entry, etag=str(Version(etag, entry.dynamics_id, names)))

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from shared.adapters.ledger.refusals import bound_elsewhere
+from pydantic import ValidationError
+
+from shared.adapters.ledger.refusals import bound_elsewhere, unreadable
 from shared.domain.ledger import Entry, Stored
 from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
 
@@ -35,13 +37,15 @@ class SqliteLedger:
             if path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, isolation_level=None, timeout=10.0)
+        except (sqlite3.Error, OSError) as error:
+            raise _unusable(path, error) from error
+        try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             self._db.executescript(_SCHEMA)
-        except (sqlite3.Error, OSError) as error:
-            raise ConfigurationError(
-                f"The ledger {path} cannot be opened: {error}. Set SYNC_LEDGER to sqlite:/// and a writable path."
-            ) from error
+        except sqlite3.Error as error:
+            self._db.close()
+            raise _unusable(path, error) from error
 
     def close(self) -> None:
         """Close the file."""
@@ -58,7 +62,7 @@ class SqliteLedger:
                     (entity, *chunk),
                 )
                 for key, etag, body in rows:
-                    found[key] = Stored(entry=Entry.model_validate_json(body), etag=str(etag))
+                    found[key] = Stored(entry=_entry(key, body), etag=str(etag))
         return found
 
     async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
@@ -115,7 +119,7 @@ class SqliteLedger:
     async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
         """Every entry, page by page, in the order of the keys."""
         async for rows in self._scan(entity):
-            yield [Entry.model_validate_json(body) for _, body in rows]
+            yield [_entry(key, body) for key, body in rows]
 
     async def _scan(self, entity: str) -> AsyncIterator[list[tuple[str, str]]]:
         after = ""
@@ -167,6 +171,19 @@ class SqliteLedger:
             yield
         except sqlite3.Error as error:
             raise Unavailable(f"The ledger cannot be used: {error}.") from error
+
+
+def _unusable(path: Path | str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"The ledger {path} cannot be opened: {error}. Set SYNC_LEDGER to sqlite:/// and a writable path."
+    )
+
+
+def _entry(key: str, body: str) -> Entry:
+    try:
+        return Entry.model_validate_json(body)
+    except ValidationError as error:
+        raise unreadable(key, error) from error
 
 
 def _chunks(values: list[str]) -> Iterator[list[str]]:

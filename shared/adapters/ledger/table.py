@@ -45,6 +45,8 @@ _PATIENCE: Final[dict[str, Any]] = {
     "retry_total": 4,
     "retry_backoff_factor": 0.2,
     "retry_backoff_max": 5,
+    # Else aiohttp looks for proxies and a .netrc file in a thread of its own, twice for each of 500 rows.
+    "use_env_settings": False,
 }
 # Only these say that something is not there: a proxy's 404 says nothing.
 _ABSENT: Final = frozenset({"ResourceNotFound", "EntityNotFound", "TableNotFound"})
@@ -243,19 +245,25 @@ class AzureTableLedger:
 
         with mapped():
             try:
-                async with self._slots, asyncio.timeout(_SECONDS):
-                    results = await self._client.submit_transaction(operations)
-            except HttpResponseError as error:
-                code = code_of(error)
-                if code == "TableNotFound":
+                try:
+                    results = await self._transact(operations)
+                except HttpResponseError as error:
+                    if code_of(error) != "TableNotFound":
+                        raise
                     await self._create_table()
-                elif code not in _LOST:
+                    results = await self._transact(operations)
+            except HttpResponseError as error:
+                if code_of(error) not in _LOST:
                     raise
                 return None
         return {
             operation[1]["RowKey"]: str(result.get("etag"))
             for operation, result in zip(operations, results, strict=True)
         }
+
+    async def _transact(self, operations: Sequence[Operation]) -> Sequence[Mapping[str, Any]]:
+        async with self._slots, asyncio.timeout(_SECONDS):
+            return await self._client.submit_transaction(operations)
 
     async def _create_table(self) -> None:
         from azure.core.exceptions import ResourceExistsError
