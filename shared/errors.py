@@ -9,7 +9,8 @@ SyncError
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
-│   └── RecordGone            the row was deleted in Dynamics; only an operator creates it again
+│   ├── RecordGone            the row was deleted in Dynamics; only an operator creates it again
+│   └── RecordMissing         the CMMS no longer shows a record, and says nothing of a deletion
 └── TransientError            tried again later
     ├── of the message        counted, parked after the last attempt
     │   ├── Conflict          the record changed between read and write (412)
@@ -119,6 +120,12 @@ class RecordGone(PermanentError):
     """The row was deleted in Dynamics: an operator decides, because a deletion there may be meant."""
 
     reason = "gone_from_dynamics"
+
+
+class RecordMissing(PermanentError):
+    """The CMMS's list leaves a record out that both sides had: it may be hidden, filtered or deleted by hand."""
+
+    reason = "gone_from_cmms"
 
 
 class TransientError(SyncError):

@@ -29,6 +29,7 @@ _STATE = [
     "modificado_por",
     "borrado",
     "renombrado_a",
+    "renombrado_de",
     "huella",
 ]
 
@@ -110,7 +111,7 @@ class _Announcement:
         for pk, content in self.contents.items():
             row = self.rows[content.key]
             if pk in renamed:
-                self._take(row, content)
+                self._take(row, content, renamed[pk])
                 self._message(row, "renamed", {"old_key": renamed[pk], "fields": content.fields})
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
                 self._take(row, content)
@@ -161,8 +162,10 @@ class _Announcement:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
         self._advance(row)
 
-    def _take(self, row: Registro, content: Content) -> None:
-        row.objeto, row.huella, row.borrado, row.renombrado_a = content.pk, content.fingerprint, False, ""
+    def _take(self, row: Registro, content: Content, former_key: str = "") -> None:
+        if row.objeto != content.pk:
+            row.renombrado_de = former_key
+        row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
         self._advance(row)
 
     def _advance(self, row: Registro) -> None:

@@ -267,7 +267,7 @@ def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
         key = _text(raw["clave"])
         version = Version(parse_instant(raw["version"])) if raw.get("version") else None
         if raw.get("borrado"):
-            return CmmsRecord(key, "", {}, version=version, deleted=True)
+            return CmmsRecord(key, "", {}, version=version, deleted=True, **_names(raw))
         values: dict[str, Value] = {}
         errors: dict[str, BadValue] = {}
         for name, value in raw["campos"].items():
@@ -278,9 +278,15 @@ def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
                 values[rule.name] = rule.from_cmms(value)
             except MappingError as error:
                 errors[rule.name] = BadValue(error, digest(value))
-        return CmmsRecord(key, usable_etag(raw["etag"]), values, errors, version=version)
+        return CmmsRecord(key, usable_etag(raw["etag"]), values, errors, version=version, **_names(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
+
+
+def _names(raw: dict[str, Any]) -> dict[str, str]:
+    """What tells a renamed record again, so far as the CMMS says it."""
+    said = {"id": raw.get("id"), "renamed_from": raw.get("renombrado_de"), "renamed_to": raw.get("renombrado_a")}
+    return {name: value for name, value in said.items() if isinstance(value, str) and value}
 
 
 def _text(raw: object) -> str:

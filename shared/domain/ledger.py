@@ -22,8 +22,8 @@ class Base(_Frozen):
 class Intent(_Frozen):
     """A write announced before it is sent, so that another worker can tell what happened to it.
 
-    `values` are in the target's normal form; `sources` are what the other side held at the time.
-    `expected_etag` None announces a create.
+    `values` are in the target's normal form; `before` is what the target held, `sources` what the other side held at
+    the time. `expected_etag` None announces a create.
     """
 
     id: str
@@ -31,6 +31,7 @@ class Intent(_Frozen):
     expected_etag: str | None
     values: dict[str, Value]
     sources: dict[str, Value]
+    before: dict[str, Value] = {}
     expires_at: datetime
 
 
@@ -61,6 +62,14 @@ class ParkedField(_Frozen):
     reason: str
 
 
+class Written(_Frozen):
+    """A value that we wrote to a side, by its digest, and when that was confirmed: see `domain.convergence`."""
+
+    side: Side
+    digest: str
+    at: datetime
+
+
 class Said(_Frozen):
     """One-way mode: the newest value that a message said of a field, and that message's version."""
 
@@ -72,18 +81,23 @@ class Said(_Frozen):
 class Entry(_Frozen):
     """The ledger's memory of one record. Without bases the two sides have never met.
 
-    `moved_to` is the key that the CMMS gave the record since; messages of the old key are for that one.
+    `moved_to` is the key that the CMMS gave the record since (`moved_at`, a CMMS version): older messages of the old
+    key are for that one. `renamed_from` is the key that the Dynamics row may still have. `cmms_id` is the CMMS's own
+    identity of the record, which tells a record that took the key over from the one that had it before.
     """
 
     key: str
     dynamics_id: str | None = None
+    cmms_id: str | None = None
     moved_to: str | None = None
+    moved_at: datetime | None = None
     renamed_from: str | None = None
     bases: dict[str, Base] = {}
     said: dict[str, Said] = {}
     intents: tuple[Intent, ...] = ()
     conflicts: tuple[ConflictRecord, ...] = ()
     parked: dict[str, ParkedField] = {}
+    written: dict[str, tuple[Written, ...]] = {}
     deleted_at: datetime | None = None
     cmms_etag: str | None = None
     dynamics_etag: str | None = None

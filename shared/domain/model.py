@@ -61,10 +61,17 @@ class Record:
 
 @dataclass(frozen=True)
 class CmmsRecord(Record):
-    """A CMMS record; a deleted one is a tombstone without values."""
+    """A CMMS record; a deleted one is a tombstone without values.
+
+    `id` stays the same when the record is renamed. `renamed_from` is the key that it had before; `renamed_to` is the
+    key that this key's previous holder went to, on a tombstone and on a record that took the key over.
+    """
 
     version: Version | None = None
     deleted: bool = False
+    id: str | None = None
+    renamed_from: str | None = None
+    renamed_to: str | None = None
 
 
 @dataclass(frozen=True)

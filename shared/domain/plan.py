@@ -4,15 +4,16 @@ The order of the questions matters: is the key usable, is the row the one we kno
 either side lack the record, and only then, field by field, who changed.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from shared.domain.ledger import ConflictRecord, Entry
+from shared.domain.convergence import loops
+from shared.domain.ledger import ConflictRecord, Entry, ParkedField
 from shared.domain.mapping import EntityMapping
-from shared.domain.merge import Blocked, Merged, digest, merge
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
-from shared.errors import KeyNotUsable, PermanentError, RecordGone
+from shared.domain.merge import Blocked, Merged, Write, digest, merge
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
+from shared.errors import DoesNotConverge, KeyNotUsable, PermanentError, RecordClosed, RecordGone, RecordMissing
 
 RECORD = "*"
 """The pseudo-field under which a whole record is parked."""
@@ -22,13 +23,15 @@ RECORD = "*"
 class SideWrite:
     """A write for one side: `create`, or an update of the row as read.
 
-    `sources` are the other side's values that this write makes agreed once it is confirmed. Fields that a create
-    leaves for a second write have a source of None, so that the next merge sees them as changed.
+    `sources` are the other side's values that this write makes agreed once it is confirmed, and `before` what the
+    target holds. A state that a row cannot be born in has a source of None, so that the next merge sees it as changed;
+    `unfinished` asks for that merge at once.
     """
 
     create: bool
     values: Mapping[str, Value]
     sources: Mapping[str, Value]
+    before: Mapping[str, Value] = field(default_factory=dict)
     state: tuple[int | None, int] | None = None
     restore_key: bool = False
     unfinished: bool = False
@@ -101,6 +104,7 @@ def decide(
     now: datetime,
     *,
     cmms_writable: bool = True,
+    announced_deleted: bool = False,
     recreate: bool = False,
     refused: Sequence[Blocked] = (),
 ) -> Plan:
@@ -112,6 +116,7 @@ def decide(
         sides: Both sides.
         now: For conflict records.
         cmms_writable: False in one-way mode.
+        announced_deleted: A message said that the CMMS deleted the record.
         recreate: An operator asked for a row that is gone to be created again.
         refused: Fields that a side refused moments ago: they are left out and parked.
     """
@@ -127,9 +132,10 @@ def decide(
         entry = entry.model_copy(update={"bases": {}})
     if cmms is not None and cmms.deleted:
         return _deleted(entity, entry, cmms, row, now)
-    if cmms is None and entry.bases and cmms_writable:
-        # The list read shows that a record we knew is gone: the same as a tombstone.
-        return _deleted(entity, entry, None, row, now)
+    if cmms is None and cmms_writable and (entry.bases or entry.deleted_at):
+        if entry.deleted_at or announced_deleted:
+            return _deleted(entity, entry, None, row, now)
+        return _missing(entry, row)
     if cmms is None:
         if row is None or not cmms_writable or "cmms" not in entity.create_in or entry.deleted_at:
             return Plan(entry, row=row)
@@ -137,6 +143,18 @@ def decide(
     if row is None:
         return _without_row(entity, entry, cmms, refused, recreate=recreate)
     return _both(entity, entry, cmms, row, now, cmms_writable=cmms_writable, refused=refused)
+
+
+def _missing(entry: Entry, row: DynamicsRecord | None) -> Plan:
+    """A list that leaves a known record out may be filtered, hidden or broken: nothing is deactivated on its word.
+
+    The CMMS leaves a tombstone, or a message, where a record was deleted.
+    """
+    missing = RecordMissing(
+        f"The CMMS no longer shows the record {entry.key}, and does not say that it was deleted. If it was, deactivate"
+        " the row in Dynamics; else make it visible to the integration again.",
+    )
+    return Plan(entry, row=row, blocked=(Blocked(RECORD, "cmms", digest(missing.reason), missing),))
 
 
 def _without_row(
@@ -163,44 +181,113 @@ def _both(
     cmms_writable: bool,
     refused: Sequence[Blocked],
 ) -> Plan:
-    merged = merge(entity, cmms, row, entry.bases, now)
+    reborn = entry.deleted_at is not None and entity.active is not None and _is_inactive(entity, row)
+    merged = merge(entity, cmms, _stateless(entity, row) if reborn else row, entry.bases, now)
     if not cmms_writable:
         # Nothing can be written to the CMMS: what Dynamics says there stays undecided, its bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
-    if refused:
-        names = {block.field for block in refused}
+    opens = not row.is_open and _opens(entity, merged, reborn=reborn)
+    waiting = opens and any(isinstance(block.error, RecordClosed) for block in merged.blocked)
+    if opens:
+        # The row is opened first; what it refused until then is decided by another round.
         merged = replace(
-            merged,
-            writes=tuple(write for write in merged.writes if write.field not in names),
-            conflicts=tuple(conflict for conflict in merged.conflicts if conflict.field not in names),
-            blocked=(*merged.blocked, *refused),
+            merged, blocked=tuple(block for block in merged.blocked if not isinstance(block.error, RecordClosed))
         )
+    merged = _without(merged, [*_endless(entry, cmms, row, merged, now), *refused])
     conflicts = list(merged.conflicts)
     restore = row.key != entry.key
+    if restore and not row.is_open:
+        restore, waiting = False, waiting or opens
+        if not opens:
+            merged = replace(merged, blocked=(*merged.blocked, _closed_key(entity, entry, row)))
     if restore and row.key != entry.renamed_from:
         conflicts.append(
             ConflictRecord(field=entity.key.name, winner="cmms", won=entry.key, lost=row.key, why="key_changed", at=now)
         )
-    reactivate = entry.deleted_at is not None and entity.active is not None and _is_inactive(entity, row)
-    to_dynamics = _update(merged, "dynamics")
-    if restore or reactivate:
+    to_dynamics = _update(merged, "dynamics", row)
+    if restore or reborn:
         to_dynamics = replace(
             to_dynamics or SideWrite(create=False, values={}, sources={}),
             restore_key=restore,
-            state=(entity.active.state, entity.active.status) if reactivate and entity.active else None,
+            state=(entity.active.state, entity.active.status) if reborn and entity.active else None,
         )
+    if waiting and to_dynamics is not None:
+        to_dynamics = replace(to_dynamics, unfinished=True)
     return Plan(
-        _remember(entry, merged, conflicts, row),
+        _remember(entry, merged, conflicts, row, cmms),
         row=row,
         cmms=cmms,
         to_dynamics=to_dynamics,
-        to_cmms=_update(merged, "cmms"),
+        to_cmms=_update(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
     )
 
 
-def _update(merged: Merged, side: Side) -> SideWrite | None:
+def _stateless(entity: EntityMapping, row: DynamicsRecord) -> DynamicsRecord:
+    """The row as if nobody had said its state: we set it ourselves when the record was deleted."""
+    said = {name: None if entity.fields[name].state_column else value for name, value in row.values.items()}
+    return replace(row, values=said)
+
+
+def _opens(entity: EntityMapping, merged: Merged, *, reborn: bool) -> bool:
+    """Whether this plan brings a closed row into a state that takes edits."""
+    states = [
+        rule.state_of(write.value)
+        for write in merged.to("dynamics")
+        if (rule := entity.fields[write.field]).state_column is not None
+    ]
+    if not states and reborn and entity.active is not None:
+        states = [entity.active.state]
+    return bool(states) and entity.open_states is not None and states[0] in entity.open_states
+
+
+def _closed_key(entity: EntityMapping, entry: Entry, row: DynamicsRecord) -> Blocked:
+    closed = RecordClosed(
+        f"{entity.key.name}: the Dynamics row {row.id} should have the key {entry.key}, but is closed and refuses"
+        " edits. Reopen it there and replay this message, or discard it.",
+        field=entity.key.name,
+    )
+    return Blocked(entity.key.name, "cmms", digest((entry.key, row.key)), closed)
+
+
+def _endless(entry: Entry, cmms: CmmsRecord, row: DynamicsRecord, merged: Merged, now: datetime) -> Iterator[Blocked]:
+    """The writes that would only be undone again; one that was parked stays parked while both values are the same."""
+    for write in merged.writes:
+        seen = digest((cmms.values.get(write.field), row.values.get(write.field)))
+        parked: ParkedField | None = entry.parked.get(write.field)
+        known = parked is not None and (parked.reason, parked.digest) == (DoesNotConverge.reason, seen)
+        if known or loops(entry.written.get(write.field, ()), write.side, digest(write.value), now):
+            yield Blocked(write.field, _source(write), seen, _does_not_converge(write))
+
+
+def _source(write: Write) -> Side:
+    return "cmms" if write.side == "dynamics" else "dynamics"
+
+
+def _does_not_converge(write: Write) -> DoesNotConverge:
+    target = "Dynamics" if write.side == "dynamics" else "the CMMS"
+    return DoesNotConverge(
+        f"{write.field}: {target} turns what is written there into something else, again and again. Look for a rule,"
+        " workflow or script there that sets this field, and change the value on either side afterwards.",
+        field=write.field,
+    )
+
+
+def _without(merged: Merged, blocked: Sequence[Blocked]) -> Merged:
+    """The same without the writes of blocked fields, which take no part in this round."""
+    if not blocked:
+        return merged
+    names = {block.field for block in blocked}
+    return replace(
+        merged,
+        writes=tuple(write for write in merged.writes if write.field not in names),
+        conflicts=tuple(conflict for conflict in merged.conflicts if conflict.field not in names),
+        blocked=(*(block for block in merged.blocked if block.field not in names), *blocked),
+    )
+
+
+def _update(merged: Merged, side: Side, target: Record) -> SideWrite | None:
     writes = merged.to(side)
     if not writes:
         return None
@@ -208,6 +295,7 @@ def _update(merged: Merged, side: Side) -> SideWrite | None:
         create=False,
         values={write.field: write.value for write in writes},
         sources={write.field: write.source for write in writes},
+        before={write.field: target.values.get(write.field) for write in writes},
     )
 
 
@@ -216,6 +304,7 @@ def _remember(
     merged: Merged,
     conflicts: Sequence[ConflictRecord],
     row: DynamicsRecord,
+    cmms: CmmsRecord,
 ) -> Entry:
     latest = {conflict.field: conflict for conflict in entry.conflicts}
     fresh = tuple(
@@ -228,7 +317,10 @@ def _remember(
             "bases": {**entry.bases, **merged.bases},
             "conflicts": entry.conflicts + fresh,
             "dynamics_id": row.id,
+            "cmms_id": cmms.id or entry.cmms_id,
             "deleted_at": None,
+            "moved_to": None,
+            "moved_at": None,
         }
     )
 
@@ -241,13 +333,16 @@ def _deleted(
     entity: EntityMapping, entry: Entry, cmms: CmmsRecord | None, row: DynamicsRecord | None, now: datetime
 ) -> Plan:
     """The CMMS no longer has the record: deactivate the row, and remember not to create it again."""
-    known = entry.bases or entry.dynamics_id
-    if not known:
-        # Never ours: a row that happens to have the key of a record deleted before we came is left alone.
-        at = cmms.version.at if cmms and cmms.version else now
-        return Plan(entry.model_copy(update={"deleted_at": entry.deleted_at or at}), cmms=cmms, row=row)
     at = cmms.version.at if cmms and cmms.version else (entry.deleted_at or now)
-    remembered = entry.model_copy(update={"deleted_at": at})
+    still = tuple(intent for intent in entry.intents if intent.side == "dynamics")
+    remembered = entry.model_copy(update={"deleted_at": at, "cmms_id": None, "intents": still})
+    if row is not None and row.id != entry.dynamics_id and not _is_inactive(entity, row):
+        unknown = KeyNotUsable(
+            f"The CMMS deleted or renamed the record {entry.key}, and the row {row.id}, which was never its row, has"
+            f" its {entity.key.column}. Create the record in the CMMS again, or give the row another key.",
+            field=entity.key.name,
+        )
+        return Plan(remembered, cmms=cmms, row=row, blocked=(Blocked(RECORD, "dynamics", digest(row.id), unknown),))
     inactive = entity.inactive
     if row is None or inactive is None or entity.on_delete == "report" or _is_inactive(entity, row) or not row.is_open:
         return Plan(remembered, cmms=cmms, row=row)
@@ -280,13 +375,21 @@ def _create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, r
             continue
         if rule.state_column is not None and rule.state_of(translated) != 0:
             # A row is born active: a later state takes a second write.
+            if entity.active is not None:
+                values[rule.name] = str(entity.active.status)
             sources[rule.name] = None
             unfinished = True
             continue
         values[rule.name] = translated
         sources[rule.name] = value
     write = SideWrite(create=True, values=values, sources=sources, unfinished=unfinished)
-    return Plan(entry.model_copy(update={"deleted_at": None}), cmms=cmms, to_dynamics=write, blocked=tuple(blocked))
+    return Plan(_reborn(entry, cmms), cmms=cmms, to_dynamics=write, blocked=tuple(blocked))
+
+
+def _reborn(entry: Entry, cmms: CmmsRecord) -> Entry:
+    """What was agreed with an earlier row means nothing for a new one."""
+    update: dict[str, object] = {"deleted_at": None, "moved_to": None, "moved_at": None, "bases": {}}
+    return entry.model_copy(update={**update, "cmms_id": cmms.id or entry.cmms_id})
 
 
 def _create_in_cmms(entity: EntityMapping, entry: Entry, row: DynamicsRecord, refused: Sequence[Blocked]) -> Plan:

@@ -1,10 +1,19 @@
 """What became of writes whose outcome nobody knows: a worker died, stalled, or never got its answer.
 
-The rule: while the side's etag is still the one that the write expects, the write may yet land, so its intent
-stays. Once the etag has moved the write can no longer land, and each field tells by its value what happened.
+While the side's etag is still the one that the write expects, the write may yet land, so its intent stays. Once the
+etag has moved the write can no longer land, and each field tells by its value what happened:
+
+- it holds what was intended: the write happened, and both bases follow;
+- it holds what it held before: the write did not happen;
+- anything else: somebody wrote after us or instead of us. The bases take what was intended, so that the value counts
+  as that person's edit, and the fact is recorded.
+
+Of several writes that expected the same etag at most one has happened.
 """
 
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import groupby
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, Intent
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
@@ -12,29 +21,89 @@ from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 
 def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsRecord | None, now: datetime) -> Entry:
     """Resolve the intents that can no longer land; the bases learn what did. Live intents must not be passed in."""
+    if not entry.intents:
+        return entry
     kept: list[Intent] = []
     bases = dict(entry.bases)
     conflicts = list(entry.conflicts)
-    for intent in entry.intents:
-        record: Record | None = cmms if intent.side == "cmms" else dynamics
-        if (record.etag if record else None) == intent.expected_etag:
-            kept.append(intent)
+    dynamics_id = entry.dynamics_id
+    for rivals in _rivals(entry.intents):
+        intent = rivals[0]
+        record: Record | None = dynamics if intent.side == "dynamics" else cmms
+        if isinstance(record, CmmsRecord) and record.deleted:
+            record = None
+        unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
+        if unknown or (record.etag if record else None) == intent.expected_etag:
+            kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
+        elif record is not None and (intent.expected_etag is not None or any(_left(one, record) for one in rivals)):
+            if intent.expected_etag is None and isinstance(record, DynamicsRecord):
+                if dynamics_id not in {None, record.id}:
+                    bases = {}  # our create put a new row in the place of one that is gone
+                dynamics_id = record.id
+            _settle(_landed(rivals, record), record, bases, conflicts, now)
+        # Else a create whose key somebody else took, or an update of a row that is gone: neither can happen any more.
+    return entry.model_copy(
+        update={
+            "intents": tuple(kept),
+            "bases": bases,
+            "conflicts": tuple(conflicts),
+            "dynamics_id": dynamics_id,
+        }
+    )
+
+
+def _rivals(intents: Sequence[Intent]) -> Iterator[list[Intent]]:
+    """The intents that expect the same etag on the same side, in the order of their announcement."""
+
+    def condition(intent: Intent) -> tuple[str, str]:
+        return intent.side, intent.expected_etag or ""
+
+    for _, rivals in groupby(sorted(intents, key=condition), condition):
+        yield list(rivals)
+
+
+def _left(create: Intent, record: Record) -> bool:
+    """Whether the record shows a trace of a create; without one it is another record of the same key."""
+    given = {field: value for field, value in create.values.items() if value is not None}
+    return not given or any(record.values.get(field) == value for field, value in given.items())
+
+
+def _landed(rivals: Sequence[Intent], record: Record) -> Sequence[Intent]:
+    """The rival that the record holds in full, if there is one; else each may tell about its own fields."""
+    full = [one for one in rivals if all(record.values.get(field) == value for field, value in one.values.items())]
+    return full[:1] or rivals
+
+
+def _settle(
+    intents: Sequence[Intent],
+    record: Record,
+    bases: dict[str, Base],
+    conflicts: list[ConflictRecord],
+    now: datetime,
+) -> None:
+    for field in dict.fromkeys(name for intent in intents for name in intent.sources):
+        told = [intent for intent in intents if field in intent.sources]
+        held = record.values.get(field)
+        match = next((intent for intent in told if held == _intended(intent, field)), None)
+        if match is None and field in record.values and any(_before(intent, field, held) for intent in told):
             continue
-        for field, intended in intent.values.items():
-            held = record.values.get(field) if record else None
-            base = bases.get(field)
-            if held != intended and base is not None and held == _of(base, intent):
-                continue  # it still holds what it held: the write did not happen
-            bases[field] = _base(intent, intended, intent.sources.get(field))
-            if held != intended:
-                conflicts.append(
-                    ConflictRecord(field=field, winner=intent.side, won=held, lost=intended, why="late_write", at=now)
-                )
-    return entry.model_copy(update={"intents": tuple(kept), "bases": bases, "conflicts": tuple(conflicts)})
+        intent = match or told[-1]
+        intended = _intended(intent, field)
+        bases[field] = _base(intent, intended, intent.sources[field])
+        if match is None and (intended is not None or intent.expected_etag is not None):
+            lost = intent.sources[field]
+            conflicts.append(
+                ConflictRecord(field=field, winner=intent.side, won=held, lost=lost, why="late_write", at=now)
+            )
 
 
-def _of(base: Base, intent: Intent) -> Value:
-    return base.cmms if intent.side == "cmms" else base.dynamics
+def _intended(intent: Intent, field: str) -> Value:
+    """What the field was to hold; a create leaves out what is null."""
+    return intent.values.get(field)
+
+
+def _before(intent: Intent, field: str, held: Value) -> bool:
+    return field in intent.before and intent.before[field] == held
 
 
 def _base(intent: Intent, target: Value, source: Value) -> Base:

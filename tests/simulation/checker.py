@@ -71,7 +71,9 @@ def _messages(evidence: Evidence) -> Iterator[str]:
     if evidence.dead_letters:
         yield f"{evidence.dead_letters} messages were given up by the broker"
     for parked in evidence.parked:
-        if parked.get("reason") not in REASONS or not parked.get("message"):
+        # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
+        nameless = (parked.get("reason"), parked.get("field")) == ("rejected_by_target", "nombre")
+        if not (parked.get("reason") in REASONS or nameless) or not parked.get("message"):
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
 
 
@@ -95,7 +97,7 @@ def _records(evidence: Evidence, entity: str) -> Iterator[str]:
             continue
         where = f"{entity} {key} #{pk}"
         entry = evidence.entries.get((entity, key))
-        if entry is not None and "*" in entry.parked:
+        if entry is not None and ("*" in entry.parked or KEYS[entity] in entry.parked):
             yield from _whole_record(evidence, entity, key, entry)
         elif len(rows[key]) != 1:
             yield f"{where}: {len(rows[key])} rows in Dynamics"
@@ -104,7 +106,7 @@ def _records(evidence: Evidence, entity: str) -> Iterator[str]:
 
 
 def _whole_record(evidence: Evidence, entity: str, key: str, entry: Entry) -> Iterator[str]:
-    reason = entry.parked["*"].reason
+    reason = (entry.parked.get("*") or entry.parked[KEYS[entity]]).reason
     if not any(one.get("key") == key and one.get("reason") == reason for one in evidence.parked):
         yield f"{entity} {key}: held back as {reason}, but nothing was parked"
     if reason == "gone_from_dynamics" and not evidence.observer.removed_rows:
@@ -146,16 +148,18 @@ def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str |
 
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
     """Rows without a record: theirs was deleted, or they wait for a person."""
+    waiting = {entry.dynamics_id for entry in evidence.entries.values() if {"*", KEYS[entity]} & entry.parked.keys()}
     for key, row in evidence.rows(entity):
         entry = evidence.entries.get((entity, key))
         if (
             (entity, key) in evidence.unannounced
             or evidence.cmms.find(entity, key) is not None
             or (entry is not None and "*" in entry.parked)
+            or str(row.id) in waiting
         ):
             continue
         gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
-        if (entity, key) not in gone:
+        if not any((entity, one) in gone for one in evidence.history.keys["dynamics", entity, str(row.id)]):
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
         elif row.values["statecode"] == 0:
             yield f"{entity} {key}: the row {row.id} is active, and its record is gone from the CMMS"

@@ -149,8 +149,9 @@ class CmmsModel:
 
     def shown(self, entity: str, row: Fields) -> dict[str, Any]:
         """A record as the API gives it."""
-        memory = self._live(entity, row) or Memory()
-        former = {"renombrado_de": memory.renamed_from} if memory.renamed_from else {}
+        found = self._live(entity, row)
+        memory = found or Memory()
+        pk = next(pk for pk, one in self.tables[entity].records.items() if one is row)
         return {
             "clave": row[KEYS[entity]],
             "etag": self.etag(entity, row),
@@ -158,7 +159,8 @@ class CmmsModel:
             "modificado_en": instant(memory.modified_at),
             "modificado_por": "integracion" if memory.by_integration else "persona",
             "borrado": False,
-            **former,
+            "id": str(pk),
+            **(_names(memory) if found else {}),
             "campos": dict(row),
         }
 
@@ -167,8 +169,7 @@ class CmmsModel:
         memory = self.tables[entity].memories.get(key)
         if memory is None or not memory.deleted:
             return None
-        successor = {"renombrado_a": memory.renamed_to} if memory.renamed_to else {}
-        return {"clave": key, "borrado": True, "version": instant(memory.version), **successor}
+        return {"clave": key, "borrado": True, "version": instant(memory.version), **_names(memory)}
 
     def _live(self, entity: str, row: Fields) -> Memory | None:
         memory = self.tables[entity].memories.get(str(row[KEYS[entity]]))
@@ -181,7 +182,6 @@ class CmmsModel:
             memory = table.memories.setdefault(former, Memory())
             memory.pk, memory.fingerprint, memory.deleted = None, "", True
             memory.renamed_to = str(row[KEYS[entity]]) if row else ""
-            memory.renamed_from = ""
             self._advance(memory, by_integration)
         if row is None:
             self._send(entity, str(former), "deleted", table.memories[str(former)], {})
@@ -190,11 +190,9 @@ class CmmsModel:
         memory = table.memories.setdefault(key, Memory())
         if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
             return
-        if memory.deleted or memory.pk != pk:
-            memory.renamed_from = ""
-        memory.pk, memory.fingerprint, memory.deleted, memory.renamed_to = pk, _fingerprint(row), False, ""
-        if former is not None:
-            memory.renamed_from = former
+        if memory.pk != pk:
+            memory.renamed_from = former or ""
+        memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False
         self._advance(memory, by_integration)
         if former is not None:
             self._send(entity, key, "renamed", memory, {"old_key": former, "fields": dict(row)})
@@ -235,6 +233,11 @@ class CmmsModel:
 def entity_of(collection: str) -> str | None:
     """The entity that the API calls by this name."""
     return next((entity for entity, name in COLLECTIONS.items() if name == collection), None)
+
+
+def _names(memory: Memory) -> dict[str, str]:
+    names = {"renombrado_a": memory.renamed_to, "renombrado_de": memory.renamed_from}
+    return {name: key for name, key in names.items() if key}
 
 
 def _fingerprint(row: Fields) -> str:

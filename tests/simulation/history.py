@@ -44,7 +44,10 @@ class Edit:
 
 @dataclass(eq=False)
 class Cell:
-    """One field of one record. `edit` is where its present value comes from; None for one never given."""
+    """One field of one record. `edit` is where its present value comes from; None for one never given.
+
+    `by_policy` marks a value that the integration sets by itself: a row's first state, or that of a deleted record.
+    """
 
     side: Side
     entity: str
@@ -53,10 +56,11 @@ class Cell:
     value: Held = None
     edit: Edit | None = None
     held: list[Edit] = field(default_factory=list)
+    by_policy: bool = False
 
     def hold(self, value: Held, edit: Edit | None) -> None:
         """Take a value, wherever it comes from."""
-        self.value, self.edit = value, edit
+        self.value, self.edit, self.by_policy = value, edit, False
         if edit is not None:
             self.held.append(edit)
 
@@ -97,12 +101,23 @@ class History:
         edit = Edit(self._edits, at, cell, value, cell.edit or over)
         cell.hold(value, edit)
 
-    def written(self, cell: Cell, value: Held, at: float) -> None:
-        """Judge and note a value that the integration wrote."""
+    def agreed(self, cell: Cell, edit: Edit) -> bool:
+        """Whether the other side holds what this edit's author saw or gave."""
+        other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
+        keys = self.keys[cell.side, cell.entity, cell.record]
+        seen = {edit, *edit.ancestors()}
+        return any(one.edit in seen for one in self._related(other, cell, keys))
+
+    def written(self, cell: Cell, value: Held, at: float, *, policy: bool = False) -> None:
+        """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""
         if value == cell.value:
             return
         origins = self._origins(cell, value)
         replaced = cell.edit
+        if policy:
+            cell.hold(value, origins[-1] if origins else replaced)
+            cell.by_policy = True
+            return
         if not origins:
             if value is not None:
                 self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
@@ -112,9 +127,9 @@ class History:
             return
         origin = origins[-1]
         if replaced is not None:
-            descended = [edit for edit in origins if edit is replaced or replaced in edit.ancestors()]
+            descended = [edit for edit in origins if _knows(edit, replaced)]
             origin = (descended or origins)[-1]
-            if not descended:
+            if not descended and not cell.by_policy:
                 self.owed.append(Owed(replaced, cell, cell.value, value))
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
@@ -136,6 +151,20 @@ class History:
         for (of, entity, record, name), one in self.cells.items():
             if (of, entity, name) == (side, cell.entity, cell.field) and keys & self.keys[of, entity, record]:
                 yield one
+
+
+def _knows(edit: Edit, replaced: Edit) -> bool:
+    """Whether the edit's author saw the replaced value: it, or one by which somebody else said the same choice."""
+    return edit is replaced or any(one is replaced or _alike(one, replaced) for one in edit.ancestors())
+
+
+def _alike(one: Edit, other: Edit) -> bool:
+    if one.cell.field not in CHOICES or one.value is None or other.value is None:
+        return False
+    if one.cell.side == other.cell.side:
+        return one.value == other.value
+    cmms, dynamics = (one, other) if one.cell.side == "cmms" else (other, one)
+    return same(one.cell.field, cmms.value, dynamics.value)
 
 
 def _gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:

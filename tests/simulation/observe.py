@@ -12,7 +12,7 @@ from tests.simulation.history import Cell, Edit, Held, History
 from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, TABLES
 from tests.simulation.trace import Trace
 
-INACTIVE_ORDER = "4"
+ACTIVE_ORDER, INACTIVE_ORDER = "1", "4"
 
 
 def normal(name: str, raw: object) -> Held:
@@ -35,27 +35,43 @@ def normal(name: str, raw: object) -> Held:
 
 
 class Observer:
-    """Watches both stores. `integration` is the id of the user that the product signs in as."""
+    """Watches both stores. `integration` is the id of the user that the product signs in as.
 
-    def __init__(self, history: History, cmms: CmmsModel, integration: UUID, trace: Trace) -> None:
+    `bound` tells whether the ledger knows a row: the integration may not make a row anew that a person deleted, unless
+    it never learnt that it had made the first one.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        cmms: CmmsModel,
+        integration: UUID,
+        trace: Trace,
+        bound: Callable[[str, UUID], bool],
+    ) -> None:
         self._history = history
+        self._bound = bound
         self._cmms = cmms
         self._integration = integration
         self._trace = trace
+        self.writes = 0
         self.created_for: dict[tuple[str, int], list[UUID]] = {}
         self.deleted_keys: set[tuple[str, str]] = set()
         self.renamed_keys: set[tuple[str, str]] = set()
         self.removed_rows: set[UUID] = set()
         self._holders: dict[tuple[str, str], int] = {}
+        self._buried: dict[tuple[str, str], int] = {}
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
         """A CMMS record was created, changed, renamed or deleted."""
         now = asyncio.get_running_loop().time()
         who = "product" if step.by_integration else "person"
+        self.writes += step.by_integration
         self._trace(who, f"cmms {step.entity} {step.key} #{step.pk}: {_difference(step.before, step.after)}")
-        former = self._holders.get((step.entity, step.key))
+        former = self._buried.pop((step.entity, step.key), None)
         if step.after is None:
+            self._buried[step.entity, step.key] = step.pk
             self.deleted_keys.add((step.entity, step.key))
             return
         if step.before is not None and step.key not in step.before.values():
@@ -77,14 +93,15 @@ class Observer:
                 self._history.written(cell, value, now)
             elif step.before is None:
                 over = self._predecessor(step, former, name)
-                if value is not None or over is not None:
+                # What a new record leaves empty is news only where the old one's value had arrived.
+                if value is not None or (over is not None and self._history.agreed(cell, over)):
                     self._history.edited(cell, value, now, over=over)
             elif value != before:
                 self._history.edited(cell, value, now)
 
     def _predecessor(self, step: Step, former: int | None, name: str) -> Edit | None:
         """Who makes a record anew knows what the one before it held."""
-        if former is None or former == step.pk:
+        if former is None:
             return None
         return self._history.cell("cmms", step.entity, str(former), name).edit
 
@@ -93,9 +110,14 @@ class Observer:
         now = asyncio.get_running_loop().time()
         entity = next(name for name, table in TABLES.items() if table == change.table)
         by_integration = change.caller.user.id == self._integration
+        self.writes += by_integration
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
         if change.after is None:
             self.removed_rows.add(change.row_id)
+            if not self._bound(entity, change.row_id):
+                for rows in self.created_for.values():
+                    if change.row_id in rows:
+                        rows.remove(change.row_id)
             return
         key = change.after.values[KEY_COLUMNS[entity]]
         if isinstance(key, str):
@@ -113,14 +135,13 @@ class Observer:
             elif change.before is None and not {column, f"overridden{column}"} & change.columns:
                 cell.hold(value, None)
             elif value != before:
-                self._product_wrote(cell, value, now, str(key))
+                self._product_wrote(cell, value, now, str(key), born=change.before is None)
 
-    def _product_wrote(self, cell: Cell, value: Held, now: float, key: str) -> None:
+    def _product_wrote(self, cell: Cell, value: Held, now: float, key: str, *, born: bool) -> None:
+        """A state may come from a policy instead of a person: rows are born active, and die with their record."""
         gone = self._cmms.find(cell.entity, key) is None
-        if cell.field == "estado" and value == INACTIVE_ORDER and gone:
-            cell.value = value  # the policy for deleted records, not somebody's value
-            return
-        self._history.written(cell, value, now)
+        policy = cell.field == "estado" and ((value == INACTIVE_ORDER and gone) or (value == ACTIVE_ORDER and born))
+        self._history.written(cell, value, now, policy=policy)
 
 
 def _difference(before: Fields | None, after: Fields | None) -> str:

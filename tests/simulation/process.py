@@ -59,6 +59,8 @@ class Process:
         True means that a time-out has struck while the process was frozen. It has not noticed: the caller goes on
         with what comes next, as a thawing process does, and then raises CancelledError.
         """
+        if self.dead.is_set():
+            raise asyncio.CancelledError  # a cancellation may have been lost to an exception that came first
         if self._weather.kill and self._rng.random() < self._weather.kill:
             self.die(where)
             await asyncio.sleep(0)

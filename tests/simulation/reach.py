@@ -64,6 +64,12 @@ class ReachedLedger:
         """As the port says."""
         return await self._reach.call("move", lambda: self._ledger.move(entity, old, new))
 
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
+        """As the port says, page by page."""
+        async for page in self._ledger.bodies(entity):
+            await self._reach.call("bodies", _nothing)
+            yield page
+
     async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
         """As the port says, page by page."""
         async for page in self._ledger.scan(entity):

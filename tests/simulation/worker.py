@@ -1,9 +1,8 @@
 """One worker: the product's own parts, put together as in production, over the simulated machines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from random import Random
 from uuid import UUID
 
@@ -20,7 +19,6 @@ from shared.domain.queues import OF_ENTITY
 from shared.errors import RoutingFailed
 from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
-from shared.flows.reconcile import Reconciler, Report
 from shared.flows.route import Router
 from shared.flows.sync import Sync
 from tests.simulation.process import Process
@@ -28,7 +26,6 @@ from tests.simulation.queues import Queues
 from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
 from tests.simulation.weather import Weather
 
-_SETTLE = timedelta(0)
 DYNAMICS_URL = "https://org.crm.dynamics.com"
 CMMS_URL = "http://cmms.example"
 CMMS_TOKEN = "the-token-of-the-simulation"
@@ -84,7 +81,7 @@ class Worker:
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
         sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process)
-        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, settle=_SETTLE)
+        self._router = router
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
 
         async def ours() -> UUID:
@@ -101,9 +98,9 @@ class Worker:
         """Take a webhook, as a part of this process; raises as the receiver does, or CancelledError in its death."""
         await self.process.run(self._receiver.receive(body))
 
-    async def reconcile(self) -> Report:
-        """Run the timer's job, as a part of this process."""
-        return await self.process.run(self._reconciler.run())
+    async def resync(self, entity: str, keys: Sequence[str]) -> None:
+        """Ask for these records to be looked at, as reconciliation does, as a part of this process."""
+        await self.process.run(self._router.resync(entity, keys, reason="drift", source="/reconcile"))
 
     async def aclose(self) -> None:
         """Let the connections go."""
@@ -112,7 +109,7 @@ class Worker:
 
     async def _serve(self, entity: str) -> None:
         queue = OF_ENTITY[entity].name
-        while True:
+        while not self.process.dead.is_set():
             batch = await self._queues.take(queue, self._rng.randint(1, 12))
             try:
                 await self._sync.handle(entity, [delivery.message.body for delivery in batch])

@@ -38,14 +38,23 @@ class Record:
             "modificado_en": instant(memory.modificado_en if memory else EPOCH),
             "modificado_por": memory.modificado_por if memory else Registro.Autor.PERSONA.value,
             "borrado": False,
+            "id": self.content.pk,
+            **_names(memory),
             "campos": self.content.fields,
         }
 
 
 def tombstone(memory: Registro) -> dict[str, Any]:
-    """A record that is gone; `renombrado_a` names its new key when it was renamed."""
-    successor = {"renombrado_a": memory.renombrado_a} if memory.renombrado_a else {}
-    return {"clave": memory.clave, "borrado": True, "version": instant(memory.version), **successor}
+    """A record that is gone, or has another key now."""
+    return {"clave": memory.clave, "borrado": True, "version": instant(memory.version), **_names(memory)}
+
+
+def _names(memory: Registro | None) -> dict[str, str]:
+    """`renombrado_a`: the key that the key's previous holder went to; `renombrado_de`: where the last one came from."""
+    if memory is None:
+        return {}
+    names = {"renombrado_a": memory.renombrado_a, "renombrado_de": memory.renombrado_de}
+    return {name: key for name, key in names.items() if key}
 
 
 def database(entity: Entity) -> str:

@@ -48,6 +48,7 @@ def test_a_record_has_the_contracts_form(api: Client) -> None:
         "modificado_en": instant(memory.modificado_en),
         "modificado_por": "persona",
         "borrado": False,
+        "id": memory.objeto,
         "campos": {
             "codigo_interno": "007",
             "nombre": "Bomba",
@@ -134,6 +135,24 @@ def test_asked_keys_answer_in_their_order_with_tombstones_and_without_the_unknow
     assert by_get.json()["siguiente"] is None
     assert results[1] == {"clave": "c", "borrado": True, "version": results[0]["version"], "renombrado_a": "d"}
     assert results[2].keys() == {"clave", "borrado", "version"}
+
+
+def test_a_renamed_record_keeps_its_id_and_both_keys_name_each_other_also_when_the_old_one_is_used_again(
+    api: Client,
+) -> None:
+    first = make_asset("a")
+    first.codigo_interno = "b"
+    first.save()
+    second = make_asset("a")
+    second.nombre = "edited"
+    second.save()
+    shown = api.get("/integracion/activos/?clave=a&clave=b").json()["resultados"]
+    assert [(record["clave"], record["id"]) for record in shown] == [("a", str(second.pk)), ("b", str(first.pk))]
+    assert [record.get("renombrado_a") for record in shown] == ["b", None]
+    assert [record.get("renombrado_de") for record in shown] == [None, "a"]
+    second.delete()
+    (tombstone,) = api.get("/integracion/activos/?clave=a").json()["resultados"]
+    assert tombstone.keys() == {"clave", "borrado", "version"}
 
 
 def test_a_record_that_vanished_unannounced_is_absent_rather_than_a_tombstone(api: Client) -> None:

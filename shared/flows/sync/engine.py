@@ -27,14 +27,17 @@ from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Routed, Router
 from shared.flows.sync.execute import Executor, Job
 from shared.flows.sync.items import Group, Item, group_by_key, read_item, unseen, unusable_row_key
+from shared.flows.sync.moves import follow_moves, move_renamed
 from shared.flows.sync.observe import observed
 from shared.flows.sync.oneway import listen
-from shared.flows.sync.renames import follow_moves, move_renamed
+from shared.flows.sync.renames import Renames
 
 log = logging.getLogger(__name__)
 
 # Rounds within one batch for records that change under our hands; then the message waits its turn again.
-ROUNDS: Final = 4
+ROUNDS: Final = 6
+# A row that another record is about to give back is waited for; one that is never given back is a person's matter.
+PATIENCE: Final = 6
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,7 @@ class Sync:
         self._router = router
         self._clock = clock
         self._executor = Executor(ledger, dynamics, cmms, router, clock)
+        self._renames = Renames(ledger, dynamics, cmms, router, clock) if cmms is not None else None
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         """Process a batch of message bodies from the entity's queue.
@@ -81,7 +85,7 @@ class Sync:
         with observed(entity.name, items, self._clock):
             return await self._handle(entity, items)
 
-    async def _handle(self, entity: EntityMapping, items: Sequence[Item]) -> Summary:
+    async def _handle(self, entity: EntityMapping, items: list[Item]) -> Summary:
         fields_parked = 0
         try:
             fields_parked = await self._work(entity, items)
@@ -115,17 +119,26 @@ class Sync:
             if item.outcome is None:
                 item.outcome = Again(error)
 
-    async def _work(self, entity: EntityMapping, items: Sequence[Item]) -> int:
+    async def _work(self, entity: EntityMapping, items: list[Item]) -> int:
         await self._name_keys(entity, items)
-        await follow_moves(self._ledger, entity, items)
-        await move_renamed(self._ledger, entity, items, self._clock.now())
+        if self._cmms is None:
+            await follow_moves(self._ledger, entity, items)
+            await move_renamed(self._ledger, entity, items, self._clock)
         pending = group_by_key(items)
         parked = 0
         for _ in range(ROUNDS):
             if not pending:
                 return parked
             parked += await self._round(entity, pending)
-            pending = {key: group for key, group in pending.items() if group.open_items}
+            left: dict[str, Group] = {}
+            for group in pending.values():
+                if not group.open_items:
+                    continue
+                if group.key in left:
+                    left[group.key].join(group)
+                else:
+                    left[group.key] = group
+            pending = left
         for group in pending.values():
             group.finish(Again(Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
@@ -171,6 +184,14 @@ class Sync:
         if not ready:
             return 0
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
+        for key in ready:
+            entries[key] = self._settled(entries[key], sides[key])
+        owners = await self._owners(entity, ready, sides, entries)
+        if self._renames is not None:
+            known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
+            moved = await self._renames.follow(entity, ready, known, sides, owners)
+            ready = {key: group for key, group in ready.items() if key not in moved}
+        self._wait_for_rows(ready, owners)
         jobs: list[Job] = []
         for key, group in ready.items():
             if self._cmms is not None:
@@ -202,6 +223,33 @@ class Sync:
             sides[key] = Sides(cmms, found, bound)
         return sides, entries
 
+    def _settled(self, entry: Entry, sides: Sides) -> Entry:
+        row = sides.bound or next((row for row in sides.rows if row.key == entry.key), None)
+        return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now())
+
+    async def _owners(
+        self, entity: EntityMapping, groups: dict[str, Group], sides: dict[str, Sides], entries: dict[str, Entry]
+    ) -> dict[str, str | None]:
+        """For each key that a row has which is not its record's: the key of that row's record, if it has one."""
+        strangers = {
+            key: row.id
+            for key in groups
+            for row in sides[key].rows
+            if row.key == key and row.id != entries[key].dynamics_id
+        }
+        if not strangers:
+            return {}
+        bound = await self._ledger.keys_of(entity.name, list(strangers.values()))
+        return {key: bound.get(row_id) for key, row_id in strangers.items()}
+
+    @staticmethod
+    def _wait_for_rows(groups: dict[str, Group], owners: dict[str, str | None]) -> None:
+        """Put off records whose key a row of another record still has, until that row gets its own key back."""
+        for key, owner in owners.items():
+            group = groups.get(key)
+            if group is not None and owner not in {None, key} and group.attempts < PATIENCE:
+                group.finish(Again(Conflict(f"A row has the key {key}, and is the row of {owner}.")))
+
     async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Map[str, CmmsRecord]:
         return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
 
@@ -220,15 +268,13 @@ class Sync:
         }
 
     def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
-        now = self._clock.now()
-        row = sides.bound or next((row for row in sides.rows if row.key == group.key), None)
-        settled = settle_intents(entry, sides.cmms if self._cmms else None, row, now)
         return decide(
             entity,
-            settled,
+            entry,
             sides,
-            now,
+            self._clock.now(),
             cmms_writable=self._cmms is not None,
+            announced_deleted=group.announced_deleted,
             recreate=group.recreate,
             refused=group.refused,
         )

@@ -9,6 +9,7 @@ from typing import Final
 from uuid import uuid4
 
 from shared import telemetry
+from shared.domain.convergence import remember
 from shared.domain.ledger import Base, Entry, Intent, ParkedField, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
@@ -163,8 +164,8 @@ class Executor:
         jobs: list[Job] = []
         entries: list[Entry] = []
         for job in quiet:
-            entry = _with_parked(job.plan.entry, job.plan.blocked, now)
-            if _same(entry, job.stored.entry):
+            entry = _with_parked(job.plan.entry, job.plan.blocked)
+            if entry == job.stored.entry:
                 _conclude(job)
             else:
                 jobs.append(job)
@@ -191,6 +192,7 @@ def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
                     expected_etag=None if write.create else etag,
                     values=dict(write.values),
                     sources=dict(write.sources),
+                    before=dict(write.before),
                     expires_at=expires_at,
                 )
             )
@@ -201,6 +203,7 @@ def _committed(job: Job, now: datetime) -> Entry:
     entry = job.stored.entry
     update: dict[str, object] = {"last_sync": now}
     bases = dict(entry.bases)
+    history = dict(entry.written)
     over: set[str] = set()
     failed = False
     results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
@@ -221,27 +224,35 @@ def _committed(job: Job, now: datetime) -> Entry:
             intent.id for intent in entry.intents if intent.side == side and intent.expected_etag == mine.expected_etag
         )
         for name, source in write.sources.items():
-            held = result.values.get(name, write.values.get(name))
+            written = write.values.get(name)
+            held = result.values.get(name, written)
+            if write.create and held != written:
+                # Created rows are read back by another request: what it finds may be a person's edit. Without a base
+                # the next round treats it as one.
+                bases.pop(name, None)
+                continue
             bases[name] = Base(cmms=source, dynamics=held) if side == "dynamics" else Base(cmms=held, dynamics=source)
+        for name, value in write.values.items():
+            history[name] = remember(history.get(name, ()), side, digest(value), now)
         update[f"{side}_etag"] = result.etag
         if isinstance(result, DynamicsRecord):
             update["dynamics_id"] = result.id
-            update["renamed_from"] = None
+            if write.create or write.restore_key:
+                update["renamed_from"] = None
+        elif result.id is not None:
+            update["cmms_id"] = result.id
     update["bases"] = bases
+    update["written"] = history
     update["intents"] = tuple(intent for intent in entry.intents if intent.id not in over)
     entry = entry.model_copy(update=update)
-    return entry if failed else _with_parked(entry, job.plan.blocked, now)
+    return entry if failed else _with_parked(entry, job.plan.blocked)
 
 
-def _with_parked(entry: Entry, blocked: Sequence[Blocked], _now: datetime) -> Entry:
+def _with_parked(entry: Entry, blocked: Sequence[Blocked]) -> Entry:
     parked = {
         block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
     }
     return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
-
-
-def _same(entry: Entry, other: Entry) -> bool:
-    return entry == other
 
 
 def _conclude(job: Job) -> None:

@@ -25,13 +25,17 @@ RECREATE = "recreate"
 
 @dataclass
 class Item:
-    """One message. `key` and `record_id` name its record; `outcome` is set once it is known."""
+    """One message. `key` and `record_id` name its record; `outcome` is set once it is known.
+
+    `followed` means that its record got another key since: then it is only a hint that the record is dirty.
+    """
 
     body: bytes
     event: Event | None = None
     payload: Payload | None = None
     key: str | None = None
     record_id: str | None = None
+    followed: bool = False
     outcome: Outcome | None = None
 
     @property
@@ -61,6 +65,28 @@ class Group:
     def open_items(self) -> list[Item]:
         """The messages without an outcome."""
         return [item for item in self.items if item.outcome is None]
+
+    def follow(self, key: str) -> None:
+        """The record has another key now: the messages go along."""
+        self.key = key
+        self.refused.clear()
+        for item in self.open_items:
+            item.key, item.followed = key, True
+
+    def join(self, other: "Group") -> None:
+        """Take in the messages of a group that got the same key."""
+        self.items.extend(other.items)
+        self.applied |= other.applied
+
+    @property
+    def attempts(self) -> int:
+        """How often the most tried of the open messages has failed before."""
+        return max((item.event.attempt for item in self.open_items if item.event is not None), default=0)
+
+    @property
+    def announced_deleted(self) -> bool:
+        """Whether a message said that the CMMS deleted the record."""
+        return any(isinstance(item.payload, DeletedData) and not item.followed for item in self.open_items)
 
     @property
     def recreate(self) -> bool:
@@ -118,7 +144,7 @@ def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item,
     found: list[tuple[Item, SyncError]] = []
     for item in items:
         announced = item.version
-        if not isinstance(item.payload, (UpsertedData, DeletedData)):
+        if item.followed or not isinstance(item.payload, (UpsertedData, DeletedData)):
             continue
         if isinstance(item.payload, DeletedData):
             behind = (
