@@ -29,7 +29,8 @@ var queues = [
     name: 'parked'
     properties: {
       lockDuration: 'PT5M'
-      maxDeliveryCount: 10
+      // Looking at a parked message, and giving it back, counts as a delivery.
+      maxDeliveryCount: 2000
       requiresDuplicateDetection: false
       deadLetteringOnMessageExpiration: true
     }
