@@ -6,10 +6,10 @@ no sketch (None): such a record is always looked at closely. Text that looks nor
 could not equal what the ledger remembers, and the record would be looked at closely as well.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, override
 
 from shared.domain.fields import FieldMapping
 from shared.domain.mapping import EntityMapping
@@ -18,10 +18,7 @@ from shared.errors import MappingError
 
 type Sketch = int | None
 
-_PLAIN: Final = re.compile(r"(-?[1-9][0-9]{0,20}|0)(?:\.([0-9]*?)0*)?\Z")
-_DATE_LENGTH: Final = 10
-_INSTANT_LENGTH: Final = 20
-_UNSAID: Final = object()
+_LENGTHS: Final = {"date": 10, "datetime": 20}
 
 
 class Number(str):
@@ -29,84 +26,90 @@ class Number(str):
 
     __slots__ = ()
 
+    @override
+    def __hash__(self) -> int:
+        # A number where text belongs is no text, whatever its digits.
+        return ~super().__hash__()
+
+    __eq__ = str.__eq__
+
 
 class Sketcher:
     """Sketches the records of one entity. Rows are JSON parsed with `parse_float=Number`."""
 
     def __init__(self, entity: EntityMapping) -> None:
         rules = list(entity.fields.values())
-        self._names = [rule.name for rule in rules]
-        self._cmms = [(rule.name, rule.aliases, _reader(rule, rule.from_cmms)) for rule in rules]
-        self._dynamics = [(rule.column, _reader(rule, _of_column(rule), options=True)) for rule in rules]
-
-    def cmms(self, fields: Mapping[str, Any]) -> Sketch:
+        self._bases = _getter([rule.name for rule in rules])
+        self.cmms = _sketch(
+            rules,
+            [rule.name for rule in rules],
+            lambda rule, row: rule.from_cmms(_exact(_said(rule, row))),
+        )
         """Sketch a CMMS record's fields."""
-        try:
-            return hash(tuple([read(_said(fields, name, aliases)) for name, aliases, read in self._cmms]))
-        except (MappingError, KeyError):
-            return None
-
-    def dynamics(self, row: Mapping[str, Any]) -> Sketch:
+        self.dynamics = _sketch(
+            rules,
+            [rule.column for rule in rules],
+            lambda rule, row: rule.from_dynamics({rule.column: _exact(row.get(rule.column))}),
+            options=True,
+        )
         """Sketch a Dynamics row's mapped columns."""
-        get = row.get
-        try:
-            return hash(tuple([read(get(column)) for column, read in self._dynamics]))
-        except MappingError:
-            return None
 
     def bases(self, bases: Mapping[str, Mapping[str, Value]]) -> tuple[Sketch, Sketch]:
         """Sketch what the ledger remembers of either side, the CMMS first."""
         try:
-            both = [bases[name] for name in self._names]
+            both = self._bases(bases)
         except KeyError:
             return None, None
         return hash(tuple([base["cmms"] for base in both])), hash(tuple([base["dynamics"] for base in both]))
 
 
-def _said(fields: Mapping[str, Any], name: str, aliases: tuple[str, ...]) -> Any:
-    value = fields.get(name, _UNSAID)
-    if value is not _UNSAID:
-        return value
-    return fields[next((alias for alias in aliases if alias in fields), name)]
+def _sketch(
+    rules: list[FieldMapping],
+    names: list[str],
+    exactly: Callable[[FieldMapping, Mapping[str, Any]], Value],
+    *,
+    options: bool = False,
+) -> Callable[[Mapping[str, Any]], Sketch]:
+    get = _getter(names)
+    decimals = [place for place, rule in enumerate(rules) if rule.type == "decimal"]
+    lengths = [(place, _LENGTHS[rule.type]) for place, rule in enumerate(rules) if rule.type in _LENGTHS]
+    choices = [place for place, rule in enumerate(rules) if rule.type == "choice"] if options else []
 
-
-def _of_column(rule: FieldMapping) -> Callable[[object], Value]:
-    return lambda value: rule.from_dynamics({rule.column: value})
-
-
-def _reader(  # noqa: C901  # five small readers over one slow path
-    rule: FieldMapping, exactly: Callable[[object], Value], *, options: bool = False
-) -> Callable[[Any], Value]:
-    def slowly(value: object) -> Value:
-        return exactly(Decimal(value) if type(value) is Number else value)
-
-    def text(value: Any) -> Value:
-        if value is None:
+    def slowly(row: Mapping[str, Any]) -> Sketch:
+        try:
+            return hash(tuple([exactly(rule, row) for rule in rules]))
+        except (MappingError, KeyError):
             return None
-        return (value or None) if type(value) is str else slowly(value)
 
-    def decimal(value: Any) -> Value:
-        if value is None:
-            return None
-        kind = type(value)
-        if kind is int:
-            return str(value)
-        found = _PLAIN.match(value) if kind is Number or kind is str else None
-        if found is None:
-            return slowly(value)
-        whole, fraction = found.groups()
-        return f"{whole}.{fraction}" if fraction else str(whole)
+    def quickly(row: Mapping[str, Any]) -> Sketch:
+        try:
+            values = list(get(row))
+            for place in decimals:
+                value = values[place]
+                if value is not None:
+                    values[place] = value.rstrip("0").rstrip(".") if "." in value else str(value)
+            for place in choices:
+                values[place] = None if values[place] is None else str(values[place])
+            for place, length in lengths:
+                value = values[place]
+                if value is not None and len(value) != length:
+                    return slowly(row)
+            # Not hashable, or something else than the usual: a closer look decides.
+            return slowly(row) if "" in values else hash(tuple(values))
+        except (KeyError, TypeError, AttributeError):
+            return slowly(row)
 
-    def day(value: Any) -> Value:
-        return value if type(value) is str and len(value) == _DATE_LENGTH else slowly(value)
+    return quickly
 
-    def instant(value: Any) -> Value:
-        if type(value) is str and len(value) == _INSTANT_LENGTH and value[-1] == "Z":
-            return value
-        return slowly(value)
 
-    def option(value: Any) -> Value:
-        return str(value) if type(value) is int else slowly(value)
+def _getter(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
+    get = itemgetter(*names)
+    return get if len(names) > 1 else lambda row: (get(row),)
 
-    choice = option if options else text
-    return {"string": text, "decimal": decimal, "date": day, "datetime": instant, "choice": choice}[rule.type]
+
+def _said(rule: FieldMapping, fields: Mapping[str, Any]) -> Any:
+    return fields[next((name for name in (rule.name, *rule.aliases) if name in fields), rule.name)]
+
+
+def _exact(value: Any) -> Any:
+    return Decimal(value) if type(value) is Number else value

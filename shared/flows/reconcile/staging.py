@@ -1,4 +1,7 @@
-"""A table of each side in a temporary SQLite file, and the SQL that finds the few records worth a closer look.
+"""Both sides and the ledger in a temporary SQLite file, and the SQL that finds the few records worth a closer look.
+
+Keys fall into buckets. In each, what the two sides add and what the ledger expects of them must cancel out; only the
+rows of buckets where it does not are joined, so that a million records that agree cost no index and no join.
 
 SQLite removes the file by itself, also when the process is killed, so that a sweep leaves nothing behind.
 """
@@ -10,7 +13,8 @@ from typing import Final, Self
 
 from shared.domain.sketch import Sketch
 
-CACHE_KIB: Final = 48 * 1024
+CACHE_KIB: Final = 32 * 1024
+BUCKETS: Final = 1 << 17
 AGREED: Final = 0
 OPEN: Final = 1
 DELETED: Final = 2
@@ -19,9 +23,22 @@ DELETED: Final = 2
 type LedgerRow = tuple[str, str | None, Sketch, Sketch, int]
 
 _SCHEMA: Final = """
+CREATE TABLE all_ledger (bucket INTEGER, key TEXT, id TEXT, cmms INTEGER, dynamics INTEGER, kind INTEGER);
+CREATE TABLE all_dynamics (bucket INTEGER, id TEXT, key TEXT, sketch INTEGER, inactive INTEGER);
+CREATE TABLE all_cmms (bucket INTEGER, key TEXT, sketch INTEGER);
+CREATE TABLE odd (bucket INTEGER PRIMARY KEY);
 CREATE TABLE ledger (key TEXT PRIMARY KEY, id TEXT, cmms INTEGER, dynamics INTEGER, kind INTEGER) WITHOUT ROWID;
 CREATE TABLE dynamics (id TEXT PRIMARY KEY, key TEXT, sketch INTEGER, inactive INTEGER) WITHOUT ROWID;
 CREATE TABLE cmms (key TEXT, sketch INTEGER);
+CREATE TABLE candidate (key TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+# A row whose key was changed lies in another bucket than its ledger: both are odd then.
+_ODD_ROWS: Final = """
+INSERT OR REPLACE INTO ledger SELECT key, id, cmms, dynamics, kind FROM all_ledger WHERE bucket IN odd;
+CREATE INDEX ledger_by_id ON ledger (id);
+INSERT OR REPLACE INTO dynamics SELECT id, key, sketch, inactive FROM all_dynamics WHERE bucket IN odd;
+INSERT INTO cmms SELECT key, sketch FROM all_cmms WHERE bucket IN odd;
+CREATE INDEX cmms_by_key ON cmms (key, sketch);
 """
 # A record needs no closer look only if everything is as the ledger remembers it; NULL never is.
 _KNOWN: Final = """
@@ -29,18 +46,17 @@ SELECT l.key FROM ledger l LEFT JOIN cmms c ON c.key = l.key LEFT JOIN dynamics 
 WHERE ((l.kind = 0 AND c.sketch = l.cmms AND d.sketch = l.dynamics AND d.key = l.key)
     OR (l.kind = 2 AND c.key IS NULL AND (d.id IS NULL OR d.inactive))) IS NOT TRUE
 """
-_ONLY_CMMS: Final = "SELECT DISTINCT c.key FROM cmms c WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.key = c.key)"
-_UNBOUND: Final = """
-SELECT DISTINCT d.key FROM dynamics d LEFT JOIN ledger l ON l.key = d.key AND l.id = d.id
-WHERE l.key IS NULL AND NOT EXISTS (SELECT 1 FROM ledger o WHERE o.id = d.id)
-"""
+_ONLY_CMMS: Final = "SELECT c.key FROM cmms c WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.key = c.key)"
+_UNBOUND: Final = "SELECT d.key FROM dynamics d WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.id = d.id)"
 _DOUBLED: Final = "SELECT key, count(*) FROM cmms GROUP BY key HAVING count(*) > 1"
 
 
 class Staging:
-    """One entity's sweep. Rows come in any order; a row given twice counts as it was given last."""
+    """One entity's sweep. Rows come in any order; a Dynamics row given twice counts as it was given last."""
 
     def __init__(self) -> None:
+        self.ledger_rows = self.dynamics_rows = self.cmms_rows = 0
+        self._sums = [0] * BUCKETS
         self._db = sqlite3.connect("", isolation_level=None)
         self._db.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{CACHE_KIB};")
         self._db.executescript(_SCHEMA)
@@ -56,38 +72,55 @@ class Staging:
 
     def add_ledger(self, rows: Iterable[LedgerRow]) -> None:
         """Add what the ledger remembers: key, id, both sketches and its state."""
-        self._db.executemany("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)", rows)
+        sums = self._sums
+        staged = []
+        for key, row_id, cmms, dynamics, kind in rows:
+            bucket = hash(key) % BUCKETS
+            if kind == AGREED and cmms is not None and dynamics is not None:
+                sums[bucket] -= hash((key, cmms)) + hash((key, row_id, dynamics))
+            else:
+                sums[bucket] += 1  # expects nothing that would cancel out: its bucket is always odd
+            staged.append((bucket, key, row_id, cmms, dynamics, kind))
+        self.ledger_rows += len(staged)
+        self._db.executemany("INSERT INTO all_ledger VALUES (?, ?, ?, ?, ?, ?)", staged)
 
     def add_dynamics(self, rows: Sequence[tuple[str, str, Sketch, bool]]) -> None:
         """Add Dynamics rows: id, key, sketch, inactive."""
-        self._db.executemany("INSERT OR REPLACE INTO dynamics VALUES (?, ?, ?, ?)", rows)
+        sums = self._sums
+        staged = []
+        for row_id, key, sketch, inactive in rows:
+            bucket = hash(key) % BUCKETS
+            sums[bucket] += hash((key, row_id, sketch))
+            staged.append((bucket, row_id, key, sketch, inactive))
+        self.dynamics_rows += len(staged)
+        self._db.executemany("INSERT INTO all_dynamics VALUES (?, ?, ?, ?, ?)", staged)
 
     def add_cmms(self, rows: Sequence[tuple[str, Sketch]]) -> None:
         """Add CMMS records: key and sketch. A key may come twice."""
-        self._db.executemany("INSERT INTO cmms VALUES (?, ?)", rows)
-
-    def index(self) -> None:
-        """Say that everything was added."""
-        self._db.execute("CREATE INDEX cmms_by_key ON cmms (key, sketch)")
-        self._db.execute("CREATE INDEX ledger_by_id ON ledger (id)")
-
-    def counts(self) -> tuple[int, int, int]:
-        """How many rows the ledger, Dynamics and the CMMS have."""
-        ledger, dynamics, cmms = (
-            self._db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608  # our own names
-            for table in ("ledger", "dynamics", "cmms")
-        )
-        return ledger, dynamics, cmms
+        sums = self._sums
+        staged = []
+        for key, sketch in rows:
+            bucket = hash(key) % BUCKETS
+            sums[bucket] += hash((key, sketch))
+            staged.append((bucket, key, sketch))
+        self.cmms_rows += len(staged)
+        self._db.executemany("INSERT INTO all_cmms VALUES (?, ?, ?)", staged)
 
     def doubled(self) -> dict[str, int]:
-        """The keys that the CMMS gave more than once, and how often."""
+        """The keys that the CMMS gave more than once, and how often. After `join`."""
         return dict(self._db.execute(_DOUBLED).fetchall())
+
+    def join(self) -> None:
+        """Say that everything was added: join what does not cancel out."""
+        odd = ((bucket,) for bucket, total in enumerate(self._sums) if total)
+        self._db.executemany("INSERT INTO odd VALUES (?)", odd)
+        for statement in _ODD_ROWS.strip().split(";")[:-1]:
+            self._db.execute(statement)
+        for query in (_KNOWN, _ONLY_CMMS, _UNBOUND):
+            self._db.execute(f"INSERT OR IGNORE INTO candidate {query}")
 
     def candidates(self, size: int) -> Iterator[list[str]]:
         """The keys that need a closer look, each once, `size` at a time."""
-        self._db.execute("CREATE TEMP TABLE candidate (key TEXT PRIMARY KEY) WITHOUT ROWID")
-        for query in (_KNOWN, _ONLY_CMMS, _UNBOUND):
-            self._db.execute(f"INSERT OR IGNORE INTO candidate {query}")  # our own text
         found = self._db.execute("SELECT key FROM candidate")
         while chunk := found.fetchmany(size):
             yield [key for (key,) in chunk]

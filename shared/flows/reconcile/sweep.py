@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Any, Final
 
 from shared.domain.mapping import EntityMapping
 from shared.domain.sketch import Sketcher
@@ -43,9 +43,9 @@ class Sweep:
             except ExceptionGroup as failed:
                 # The first failure ended the others: it is the one to tell.
                 raise failed.exceptions[0] from None
-            staging.index()
-            report.ledger_rows, dynamics, cmms = staging.counts()
-            report.compared = max(report.ledger_rows, dynamics, cmms)
+            staging.join()
+            report.ledger_rows = staging.ledger_rows
+            report.compared = max(staging.ledger_rows, staging.dynamics_rows, staging.cmms_rows)
             self.doubled = staging.doubled()
             for chunk in staging.candidates(CHUNK):
                 yield chunk
@@ -53,7 +53,7 @@ class Sweep:
     async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
         sketcher = Sketcher(self._entity)
         async for page in self._ledger.bodies(self._entity.name):
-            rows = (_ledger_row(body, sketcher) for body in page)
+            rows = (_ledger_row(entry, sketcher) for entry in json.loads(f"[{','.join(page)}]"))
             staging.add_ledger(row for row in rows if row is not None)
             report.pages += 1
             # A store on this machine never waits by itself: the other two must get their turn.
@@ -71,9 +71,8 @@ class Sweep:
             report.pages += 1
 
 
-def _ledger_row(body: str, sketcher: Sketcher) -> LedgerRow | None:
+def _ledger_row(entry: dict[str, Any], sketcher: Sketcher) -> LedgerRow | None:
     """An entry's row; None for a key that the record no longer has."""
-    entry = json.loads(body)
     if entry.get("moved_to") is not None:
         return None
     kind = OPEN if entry.get("intents") else DELETED if entry.get("deleted_at") else AGREED
