@@ -26,7 +26,7 @@ demo: $(READY) ## Play and check the whole job on this machine, then stop everyt
 	@$(BIN)/python -m local.demo
 
 up: $(READY) ## Start the local stack and print its addresses, keys and examples; Ctrl-C stops it
-	@$(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way)
+	@OTEL=$(OTEL) $(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way)
 
 test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'." >&2; exit 1; }

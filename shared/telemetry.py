@@ -9,7 +9,7 @@ span or metric holds a business key or a value of a record. https://www.w3.org/T
 """
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -133,11 +133,11 @@ def publishing(queue: str, caller: str | None) -> Iterator[str | None]:
 
 
 @contextmanager
-def batch(queue: str, parents: Iterable[str | None]) -> Iterator[None]:
+def batch(queue: str, parents: Sequence[str | None]) -> Iterator[None]:
     """A span for one batch, linked to the trace of every message in it."""
     links = [Link(found) for parent in parents if (found := _remote(parent)) is not None][:_MOST_LINKS]
     with _tracer().start_as_current_span(
-        BATCH, links=links, attributes={"sync.queue": queue, "sync.messages": len(links)}
+        BATCH, links=links, attributes={"sync.queue": queue, "sync.messages": len(parents)}
     ):
         yield
 

@@ -53,6 +53,11 @@ def _options(arguments: argparse.Namespace) -> Options:
     os.environ["TZ"] = "UTC"  # as Azure does, whatever the zone of this machine
     time.tzset()
     os.environ.setdefault("AZURE_FUNCTIONS_ENVIRONMENT", "Development")
+    if os.environ.get("OTEL") == "console":
+        # Imported here: the SDK would slow every other start down.
+        from local.host.telemetry import set_up_console  # noqa: PLC0415
+
+        set_up_console()
     os.environ.setdefault("FUNCTIONS_WORKER_RUNTIME", "python")
     function_key, master_key = (
         os.environ.get("LOCAL_HOST_FUNCTION_KEY"),
