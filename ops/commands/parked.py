@@ -225,7 +225,7 @@ def discard(
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
         try:
-            keep.touch()
+            keep.touch(mode=0o600)  # it holds records
         except OSError as error:
             raise UsageError(f"{keep} cannot be written ({error.strerror}): name another file with --keep.") from None
         with _progress(session) as progress:

@@ -148,7 +148,7 @@ def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int
         if followed is not None:
             session.out.print(f"{len(followed.settled)} synchronized or found already true.")
             for one, reason in sorted(followed.parked.items()):
-                session.out.print(f"[red]{escape(one)} was parked: {escape(reason)}[/] ('show' tells its story)")
+                session.out.print(f"[red]{escape(one)} is parked: {escape(reason)}[/] ('show' tells its story)")
             if followed.waiting:
                 names = ", ".join(sorted(followed.waiting)[:10])
                 session.out.print(f"[yellow]{len(followed.waiting)} are not done yet, such as {escape(names)}[/]")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -56,6 +56,8 @@ class ServiceBusQueues:
         Raises:
             Unavailable: The queue cannot be read. What is locked comes back when its lock expires.
         """
+        from azure.servicebus.exceptions import MessageLockLostError
+
         missing = set(wanted)
         others: list[ServiceBusReceivedMessage] = []
         with _mapped(queue):
@@ -77,7 +79,9 @@ class ServiceBusQueues:
                                 raise
                 finally:
                     for message in others:
-                        await receiver.abandon_message(message)
+                        # One whose lock has expired meanwhile is back already.
+                        with suppress(MessageLockLostError):
+                            await receiver.abandon_message(message)
 
     async def probe(self, queue: str) -> Probe:
         """Open a queue for sending and for receiving, without doing either.

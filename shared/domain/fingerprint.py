@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 # https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html#scrypt
-_N: Final = 2**15
+_N: Final = 2**14
 _SALT_BYTES: Final = 9
 _HASH_BYTES: Final = 12
 _VERSION: Final = "s1"
@@ -19,7 +19,7 @@ _VERSION: Final = "s1"
 def fingerprint(secret: str, salt: bytes | None = None) -> str:
     """Make `s1.SALT.HASH`, in hex; a new salt each time unless one is given."""
     salt = salt or os.urandom(_SALT_BYTES)
-    found = hashlib.scrypt(secret.encode(), salt=salt, n=_N, r=8, p=1, maxmem=2**26, dklen=_HASH_BYTES)
+    found = hashlib.scrypt(secret.encode(), salt=salt, n=_N, r=8, p=1, maxmem=2**25, dklen=_HASH_BYTES)
     return f"{_VERSION}.{salt.hex()}.{found.hex()}"
 
 

@@ -24,7 +24,7 @@ type Progress = Callable[[str], None]
 
 KEY_PATIENCE: Final = timedelta(minutes=30)
 """Dataverse builds a key's index in a job: seconds for a small table, many minutes for a large one."""
-_LOOK_AGAIN: Final = timedelta(seconds=0.5)
+_LOOK_AGAIN: Final = timedelta(seconds=0.05)
 _LOOK_AGAIN_AT_MOST: Final = timedelta(seconds=15)
 
 

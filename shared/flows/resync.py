@@ -147,6 +147,7 @@ class Resync:
             followed.waiting -= done
             progress(followed)
             if not followed.waiting:
+                await self._known_bad(entity, followed)
                 # What settled a moment ago may have been parked in that moment.
                 for message in await self._parked(entity, since - _SKEW):
                     if message.key in followed.settled:
@@ -154,6 +155,15 @@ class Resync:
                         followed.parked[message.key] = message.reason
                 return followed
             await asyncio.sleep(_LOOK_AGAIN.total_seconds())
+
+    async def _known_bad(self, entity: EntityMapping, followed: Followed) -> None:
+        """A field that is parked already is not parked again for the same value: the ledger knows it."""
+        stored = await self._ledger.read(entity.name, sorted(followed.settled))
+        for key, one in stored.items():
+            if one.entry.parked:
+                fields = ", ".join(f"{name} ({field.reason})" for name, field in sorted(one.entry.parked.items()))
+                followed.settled.discard(key)
+                followed.parked[key] = f"already, for {fields}"
 
     async def _busy(self, entity: EntityMapping) -> set[str]:
         """Keys whose messages are on the queue: active, locked or scheduled for a retry."""

@@ -19,7 +19,7 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import literal
 from shared.adapters.dataverse.registration import MADE, Registration
 from shared.domain.mapping import EntityMapping
-from shared.errors import RejectedByTarget, Unavailable
+from shared.errors import SyncError, Unavailable
 from shared.flows.platform import ChoiceOption, ColumnInfo, KeyInfo, TableInfo, User, WhoAmI
 
 _NOT_FOUND: Final = 404
@@ -50,7 +50,7 @@ class DataversePlatform(Registration):
         select = "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled,IsOptimisticConcurrencyEnabled"
         try:
             shown = await self._get(path, {"$select": f"{select},Privileges"})
-        except RejectedByTarget as error:
+        except SyncError as error:
             if error.status == _NOT_FOUND:
                 return None
             raise

@@ -115,11 +115,16 @@ def _choices(area: str, rule: FieldMapping, table: TableInfo) -> Iterator[Findin
     if rule.column not in table.options:
         return
     live = {option.value: option.state for option in table.options[rule.column]}
+    wanted: dict[tuple[int, int | None], list[str]] = {}
     for name, option in rule.to_dynamics_choices.items():
-        if option.status not in live:
-            yield error(area, rule.column, f"has no option {option.status}, to which {name} is mapped", "correct it")
-        elif option.state is not None and live[option.status] not in {None, option.state}:
-            message = f"option {option.status} ({name}) belongs to state {live[option.status]}, not {option.state}"
+        wanted.setdefault((option.status, option.state), []).append(name)
+    for (status, state), choices in wanted.items():
+        names = ", ".join(choices)
+        if status not in live:
+            action = "correct to_dynamics_choices, or add the option in Dynamics"
+            yield error(area, rule.column, f"has no option {status}, to which {names} is mapped", action)
+        elif state is not None and live[status] not in {None, state}:
+            message = f"option {status} ({names}) belongs to state {live[status]}, not {state}"
             yield error(area, rule.column, message, "correct 'state' of that choice in the mapping")
     if unknown := sorted(live.keys() - rule.to_cmms_choices.keys()):
         message = f"options {', '.join(map(str, unknown))} are not in the mapping: a row that has one is parked"
