@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# After a deployment: are the five functions there, and could they do their job? Usage: infra/smoke.sh GROUP APP
+set -euo pipefail
+group=$1 app=$2
+wanted="assets health orders reconcile webhook"
+
+for attempt in $(seq "${ATTEMPTS:-20}"); do
+  found=$(az functionapp function list --resource-group "$group" --name "$app" --query '[].name' --output tsv |
+    sed 's|.*/||' | sort | xargs)
+  [ "$found" = "$wanted" ] && break
+  echo "Functions after attempt $attempt: ${found:-none}"
+  sleep "${PAUSE:-15}"
+done
+if [ "$found" != "$wanted" ]; then
+  echo "The app should have the functions '$wanted', and has '${found:-none}'." \
+    "Look at the app's log for an import error: a decorator or a requirement is wrong." >&2
+  exit 1
+fi
+
+host=$(az functionapp show --resource-group "$group" --name "$app" --query properties.defaultHostName --output tsv)
+if ! answer=$(curl --silent --show-error --fail-with-body --retry 5 --retry-delay 5 --retry-all-errors \
+  --max-time 60 "https://$host/api/health"); then
+  echo "https://$host/api/health is not well: $answer" >&2
+  echo "'misconfigured' names the setting; a Key Vault reference needs its secret (docs/deploy.md) and a restart." >&2
+  exit 1
+fi
+echo "$found: $answer"
