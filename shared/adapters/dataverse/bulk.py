@@ -64,7 +64,7 @@ class BulkWriter:
     async def _each(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float, kind: str
     ) -> Sequence[Result]:
-        parts = [self._part(entity, write) for write in writes]
+        parts = _parts(self._client.base_url, entity, writes)
         size = self._size(entity, kind)
         try:
             answers = await self._batch(parts, deadline, size, rows=len(parts), keep_going=True)
@@ -136,19 +136,6 @@ class BulkWriter:
         size.took(rows, seconds)
         return answers
 
-    def _part(self, entity: EntityMapping, write: DynamicsWrite) -> Part:
-        url = f"{self._client.base_url}/{entity.set}"
-        headers = {"Prefer": "return=representation"}
-        if write.id is not None:
-            url = f"{url}({write.id})"
-            headers["If-Match"] = write.etag or "*"
-        return Part(
-            "POST" if write.id is None else "PATCH",
-            str(httpx.URL(url, params={"$select": ",".join(entity.select)})),
-            dumps(to_columns(entity, write)),
-            headers,
-        )
-
     def _result(self, entity: EntityMapping, answer: httpx.Response | None) -> Result:
         if answer is None:
             return Failed(Unavailable("Dynamics' answer to a batch was cut off before this row."), unknown=True)
@@ -181,3 +168,19 @@ def _all_failed(writes: Sequence[DynamicsWrite], error: SyncError) -> Sequence[R
 
 def _unknown(error: SyncError) -> bool:
     return isinstance(error, Unavailable) and error.sent
+
+
+def _parts(base_url: str, entity: EntityMapping, writes: Sequence[DynamicsWrite]) -> list[Part]:
+    """A request for each row. The query is encoded once for all of them: the column list is the same."""
+    address = f"{base_url}/{entity.set}"
+    query = httpx.URL("http://-", params={"$select": ",".join(entity.select)}).query.decode()
+    parts: list[Part] = []
+    for write in writes:
+        body = dumps(to_columns(entity, write))
+        headers = {"Prefer": "return=representation"}
+        if write.id is None:
+            parts.append(Part("POST", f"{address}?{query}", body, headers))
+        else:
+            headers["If-Match"] = write.etag or "*"
+            parts.append(Part("PATCH", f"{address}({write.id})?{query}", body, headers))
+    return parts

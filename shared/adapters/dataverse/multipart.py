@@ -56,11 +56,18 @@ def decode(response: httpx.Response, parts: Sequence[Part]) -> list[httpx.Respon
     pieces = (b"\r\n" + response.content).split(b"\r\n--" + boundary.encode())
     # Before the first boundary stands nothing of interest. The last piece of a whole answer is the closing "--"; in
     # a truncated one it is a part that may have lost its end, so that it proves nothing.
-    answers = [_answer(piece, part) for piece, part in zip(pieces[1:-1], parts, strict=False)]
+    # Parsing an address costs more than all the rest of a part, and a chunk's rows share theirs but for the id.
+    requests: dict[tuple[str, str], httpx.Request] = {}
+    answers: list[httpx.Response | None] = []
+    for piece, part in zip(pieces[1:-1], parts, strict=False):
+        table = part.method, part.url.partition("?")[0].partition("(")[0]
+        if table not in requests:
+            requests[table] = httpx.Request(*table)
+        answers.append(_answer(piece, requests[table]))
     return answers + [None] * (len(parts) - len(answers))
 
 
-def _answer(piece: bytes, part: Part) -> httpx.Response | None:
+def _answer(piece: bytes, request: httpx.Request) -> httpx.Response | None:
     _mime, _, http = piece.partition(b"\r\n\r\n")
     head, separator, body = http.partition(b"\r\n\r\n")
     status_line, *header_lines = head.decode("utf-8", "replace").split("\r\n")
@@ -74,5 +81,5 @@ def _answer(piece: bytes, part: Part) -> httpx.Response | None:
             (name, value) for name, value in headers if name.lower() not in {"content-length", "transfer-encoding"}
         ],
         content=body.removesuffix(b"\r\n"),
-        request=httpx.Request(part.method, part.url),
+        request=request,
     )
