@@ -182,7 +182,14 @@ def _both(
     refused: Sequence[Blocked],
 ) -> Plan:
     reborn = entry.deleted_at is not None and entity.active is not None and _is_inactive(entity, row)
-    merged = merge(entity, cmms, _stateless(entity, row) if reborn else row, entry.bases, now)
+    if reborn:
+        # We set the state ourselves when the record was deleted: nobody has said it, and nothing was agreed.
+        stateful = {name for name, rule in entity.fields.items() if rule.state_column}
+        unsaid = replace(row, values={name: None if name in stateful else held for name, held in row.values.items()})
+        bases = {name: base for name, base in entry.bases.items() if name not in stateful}
+        merged = merge(entity, cmms, unsaid, bases, now)
+    else:
+        merged = merge(entity, cmms, row, entry.bases, now)
     if not cmms_writable:
         # Nothing can be written to the CMMS: what Dynamics says there stays undecided, its bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
@@ -214,7 +221,7 @@ def _both(
     if waiting and to_dynamics is not None:
         to_dynamics = replace(to_dynamics, unfinished=True)
     return Plan(
-        _remember(entry, merged, conflicts, row, cmms),
+        _remember(entry, merged, conflicts, row, cmms, reborn=reborn),
         row=row,
         cmms=cmms,
         to_dynamics=to_dynamics,
@@ -222,12 +229,6 @@ def _both(
         blocked=merged.blocked,
         merged=merged,
     )
-
-
-def _stateless(entity: EntityMapping, row: DynamicsRecord) -> DynamicsRecord:
-    """The row as if nobody had said its state: we set it ourselves when the record was deleted."""
-    said = {name: None if entity.fields[name].state_column else value for name, value in row.values.items()}
-    return replace(row, values=said)
 
 
 def _opens(entity: EntityMapping, merged: Merged, *, reborn: bool) -> bool:
@@ -305,6 +306,8 @@ def _remember(
     conflicts: Sequence[ConflictRecord],
     row: DynamicsRecord,
     cmms: CmmsRecord,
+    *,
+    reborn: bool,
 ) -> Entry:
     latest = {conflict.field: conflict for conflict in entry.conflicts}
     fresh = tuple(
@@ -318,7 +321,8 @@ def _remember(
             "conflicts": entry.conflicts + fresh,
             "dynamics_id": row.id,
             "cmms_id": cmms.id or entry.cmms_id,
-            "deleted_at": None,
+            # A row that is still to be made active again stays marked until that is confirmed.
+            "deleted_at": entry.deleted_at if reborn else None,
             "moved_to": None,
             "moved_at": None,
         }
@@ -335,7 +339,7 @@ def _deleted(
     """The CMMS no longer has the record: deactivate the row, and remember not to create it again."""
     at = cmms.version.at if cmms and cmms.version else (entry.deleted_at or now)
     still = tuple(intent for intent in entry.intents if intent.side == "dynamics")
-    remembered = entry.model_copy(update={"deleted_at": at, "cmms_id": None, "intents": still})
+    remembered = entry.model_copy(update={"deleted_at": at, "intents": still})
     if row is not None and row.id != entry.dynamics_id and not _is_inactive(entity, row):
         unknown = KeyNotUsable(
             f"The CMMS deleted or renamed the record {entry.key}, and the row {row.id}, which was never its row, has"

@@ -102,11 +102,11 @@ class History:
         cell.hold(value, edit)
 
     def agreed(self, cell: Cell, edit: Edit) -> bool:
-        """Whether the other side holds what this edit's author saw or gave."""
+        """Whether the other side has ever held what this edit's author saw or gave."""
         other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
         keys = self.keys[cell.side, cell.entity, cell.record]
         seen = {edit, *edit.ancestors()}
-        return any(one.edit in seen for one in self._related(other, cell, keys))
+        return any(seen & set(one.held) for one in self._related(other, cell, keys))
 
     def written(self, cell: Cell, value: Held, at: float, *, policy: bool = False) -> None:
         """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""

@@ -30,14 +30,12 @@ from shared.flows.sync.items import Group, Item, group_by_key, read_item, unseen
 from shared.flows.sync.moves import follow_moves, move_renamed
 from shared.flows.sync.observe import observed
 from shared.flows.sync.oneway import listen
-from shared.flows.sync.renames import Renames
+from shared.flows.sync.renames import PATIENCE, Renames
 
 log = logging.getLogger(__name__)
 
 # Rounds within one batch for records that change under our hands; then the message waits its turn again.
 ROUNDS: Final = 6
-# A row that another record is about to give back is waited for; one that is never given back is a person's matter.
-PATIENCE: Final = 6
 
 
 @dataclass(frozen=True)

@@ -239,6 +239,8 @@ def _committed(job: Job, now: datetime) -> Entry:
             update["dynamics_id"] = result.id
             if write.create or write.restore_key:
                 update["renamed_from"] = None
+            if job.plan.cmms is not None and not job.plan.cmms.deleted:
+                update["deleted_at"] = None
         elif result.id is not None:
             update["cmms_id"] = result.id
     update["bases"] = bases

@@ -25,6 +25,8 @@ SOURCE: Final = "/sync"
 LATEST_CREATE: Final = timedelta(minutes=15)
 """How long after its intent's expiry a create of unknown outcome may still land. No service holds a request longer;
 until then a row may appear under the old key, and a second one must not be made under the new key."""
+PATIENCE: Final = 6
+"""Attempts after which what was not found is taken for deleted, or for never to be given back."""
 _STEPS: Final = 5
 
 
@@ -78,13 +80,19 @@ class Renames:
 
     async def _leave(self, entity: EntityMapping, group: Group, old: Stored, successor: str) -> bool:
         """The record went to another key: its memory and its messages follow."""
-        if _known(old.entry):
-            new = (await self._ledger.read(entity.name, [successor]))[successor]
-            if _known(new.entry):
-                return False  # that key has a row of its own: this one is treated as deleted
-            if not await self._move(entity, group, old, new):
-                return True
-        group.follow(successor)
+        if not _known(old.entry):
+            group.follow(successor)
+            return True
+        there = await self._living(entity, successor)
+        if there is None:
+            return False  # it was deleted later, under another key
+        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
+        if _taken_over(old.entry, there):
+            return _put_off(group, old.entry)
+        if _known(new.entry):
+            return False  # that key has a row of its own: this one is treated as deleted
+        if await self._move(entity, group, old, new):
+            group.follow(there.key)
         return True
 
     async def _fetch(self, entity: EntityMapping, group: Group, new: Stored, record: CmmsRecord) -> bool:
@@ -108,14 +116,30 @@ class Renames:
         """Another record has this key now: the memory of the one before goes where that one went."""
         successor = record.renamed_to
         if successor is None or successor == group.key:
+            return False  # it was deleted: the new record takes over its row
+        there = await self._living(entity, successor)
+        if there is None:
             return False
-        new = (await self._ledger.read(entity.name, [successor]))[successor]
-        there = (await self._cmms.by_key(entity, [successor])).get(successor)
-        if _known(new.entry) or there is None or (not there.deleted and there.id != old.entry.cmms_id):
+        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
+        if _taken_over(old.entry, there):
+            return _put_off(group, old.entry)
+        if _known(new.entry):
             return False
         if await self._move(entity, group, old, new):
-            await self._router.resync(entity.name, [successor], reason=f"renamed from {group.key}", source=SOURCE)
+            await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
+
+    async def _living(self, entity: EntityMapping, key: str) -> CmmsRecord | None:
+        """The record at the end of a chain of renames, if it still exists."""
+        following: str | None = key
+        for _ in range(_STEPS):
+            if following is None:
+                return None
+            record = (await self._cmms.by_key(entity, [following])).get(following)
+            if record is None or not record.deleted:
+                return record
+            following = record.renamed_to
+        return None
 
     async def _seen(self, entity: EntityMapping, old: Stored) -> Stored:
         """The memory with what became of creates under the old key, where Dynamics shows it."""
@@ -163,7 +187,6 @@ def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
             "conflicts": (*new.conflicts, *old.conflicts),
             "said": _newest(old, new),
             "parked": {},
-            "deleted_at": None,
         }
     )
     return left, moved
@@ -176,6 +199,14 @@ def _newest(old: Entry, new: Entry) -> dict[str, object]:
         if known is None or (known.at, known.sequence) < (value.at, value.sequence):
             said[name] = value
     return said
+
+
+def _put_off(group: Group, entry: Entry) -> bool:
+    """The memory's record is neither here nor where the key's last holder went: its own messages may yet tell."""
+    if group.attempts >= PATIENCE:
+        return False
+    group.finish(Again(Conflict(f"The record that had the key {entry.key} has not been found under its new key yet.")))
+    return True
 
 
 def _creates_row(intent: Intent) -> bool:
