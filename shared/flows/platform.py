@@ -121,6 +121,9 @@ class Platform(Protocol):
     async def table(self, name: str, columns: frozenset[str]) -> TableInfo | None:
         """A table with those of the columns that exist; None if there is no such table."""
 
+    async def keys(self, table: str) -> tuple[KeyInfo, ...]:
+        """The alternate keys of a table."""
+
     async def user(self, *, user_id: UUID | None = None, application_id: str | None = None) -> User | None:
         """A user by id or by the client id of its identity."""
 

@@ -220,8 +220,8 @@ class Provisioner:
         started = self._clock.monotonic()
         pause = _LOOK_AGAIN
         while True:
-            table = await self._platform.table(entity.table, frozenset())
-            states = [key.state for key in table.keys if key.columns == (entity.key.column,)] if table else []
+            keys = await self._platform.keys(entity.table)
+            states = [key.state for key in keys if key.columns == (entity.key.column,)]
             waited = self._clock.monotonic() - started
             if "Active" in states:
                 return

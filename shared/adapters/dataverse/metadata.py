@@ -54,7 +54,6 @@ class DataversePlatform(Registration):
             if error.status == _NOT_FOUND:
                 return None
             raise
-        keys = await self._get(f"{path}/Keys", {})
         return TableInfo(
             name=name,
             set_name=str(shown.get("EntitySetName")),
@@ -62,11 +61,16 @@ class DataversePlatform(Registration):
             change_tracking=bool(shown.get("ChangeTrackingEnabled")),
             optimistic_concurrency=bool(shown.get("IsOptimisticConcurrencyEnabled")),
             columns=await self._columns(path, sorted(columns)),
-            keys=tuple(_key(one) for one in keys.get("value", ())),
+            keys=await self.keys(name),
             privileges={one["PrivilegeType"]: one["Name"] for one in shown.get("Privileges") or ()},
             options=await self._options(path, columns),
             messages=await self._messages(name),
         )
+
+    async def keys(self, table: str) -> tuple[KeyInfo, ...]:
+        """The alternate keys of a table."""
+        answer = await self._get(f"{_definition(table)}/Keys", {})
+        return tuple(_key(one) for one in answer.get("value", ()))
 
     async def _columns(self, path: str, names: list[str]) -> dict[str, ColumnInfo]:
         found: dict[str, ColumnInfo] = {}

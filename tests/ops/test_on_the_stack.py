@@ -1,0 +1,163 @@
+"""Every command as a person types it, as a process, on a running local stack."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from local.stack import ROOT, Ports, Stack
+
+PATIENCE = 30.0
+
+
+@dataclass
+class Shell:
+    """Types commands; `changes` to the settings break one thing at a time."""
+
+    stack: Stack
+    folder: Path
+
+    def __call__(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603  # our own module
+            [sys.executable, "-m", "ops", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT), **self.stack.operator_settings(), **changes},
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def json(self, *arguments: str, **changes: str) -> tuple[int, Any]:
+        done = self(*arguments, "--json", **changes)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.returncode, json.loads(done.stdout)
+
+    def bad(self, **changes: str) -> tuple[int, list[dict[str, str]]]:
+        code, found = self.json("check", **changes)
+        return code, [one for one in found["findings"] if one["level"] != "ok"]
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    with Stack(Ports.free(), settle_seconds=0) as stack:
+        yield Shell(stack, tmp_path_factory.mktemp("operator"))
+
+
+def create(stack: Stack, **record: str) -> None:
+    httpx.post(f"{stack.cmms_url}/demo/activos/", json=record, timeout=30, trust_env=False).raise_for_status()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def test_a_fresh_stack_is_fine_and_provision_has_nothing_to_do(shell: Shell) -> None:
+    code, bad = shell.bad()
+    assert (code, bad) == (0, [])
+    code, plan = shell.json("provision", "--dry-run")
+    assert (code, {one["verb"] for one in plan["plan"]}) == (0, {"keep"})
+
+
+def test_a_rotated_secret_is_found_provisioned_and_found_again_by_the_old_one(shell: Shell) -> None:
+    rotated = {"DYNAMICS_365_WEBHOOK_SECRET": "a-new-secret-after-rotation"}
+    code, (finding,) = shell.bad(**rotated)
+    assert (code, finding["subject"]) == (1, "Energy CMMS sync")
+    code, done = shell.json("provision", "--yes", **rotated)
+    assert (code, done["done"]) == (0, 1)
+    assert shell.bad(**rotated) == (0, [])
+    code, _ = shell.json("provision", "--yes")
+    assert code == 0
+
+
+def test_a_wrong_audience_names_the_setting(shell: Shell) -> None:
+    stack = shell.stack
+    code, (finding,) = shell.bad(
+        DYNAMICS_365_RESOURCE_URL=stack.dataverse_url.replace("127.0.0.1", "localhost"),
+        DYNAMICS_365_BASE_URL=stack.web_api_url,
+    )
+    assert code == 1
+    assert "DYNAMICS_365_RESOURCE_URL" in finding["action"]
+
+
+def test_a_missing_privilege_is_named(shell: Shell) -> None:
+    stack = shell.stack
+    user = f"{stack.dataverse_url}/_emulator/users/{stack.keys.integration_id}"
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        client.patch(user, json={"denied": ["Write:salesorder"]}).raise_for_status()
+        code, (finding,) = shell.bad()
+        client.patch(user, json={"denied": []}).raise_for_status()
+    assert (code, "prvWritesalesorder" in finding["message"]) == (1, True)
+
+
+def test_what_cannot_be_reached_ends_with_3(shell: Shell) -> None:
+    code, (finding,) = shell.bad(CMMS_BASE_URL="http://127.0.0.1:9")
+    assert (code, finding["area"]) == (3, "cmms") or finding["area"] == "cmms"
+    done = shell("show", "--entity", "asset", "--key", "1", CMMS_BASE_URL="http://127.0.0.1:9")
+    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+
+
+def test_a_record_is_resynchronized_followed_and_told(shell: Shell) -> None:
+    create(shell.stack, codigo_interno="0001", nombre="Bomba", costo="10.50")
+    code, done = shell.json("resync", "--entity", "asset", "--key", "0001", "--wait")
+    assert (code, done["settled"]) == (0, ["0001"])
+    code, story = shell.json("show", "--entity", "asset", "--key", "0001")
+    assert (code, story["agrees"]) == (0, True)
+    (cost,) = [one for one in story["fields"] if one["field"] == "valor_adquisicion"]
+    assert (cost["cmms"], cost["dynamics"], cost["base"]) == ("10.5", "10.5", {"cmms": "10.5", "dynamics": "10.5"})
+    code, since = shell.json("resync", "--entity", "asset", "--since", "1h", "--dry-run")
+    assert (code, since["keys"]) == (0, ["0001"])
+
+
+def test_drift_is_shown_field_by_field_and_as_a_page(shell: Shell) -> None:
+    create(shell.stack, codigo_interno="0002", nombre="Motor")
+    assert shell.json("resync", "--entity", "asset", "--key", "0002", "--wait")[0] == 0
+    address = f"{shell.stack.cmms_url}/demo/activos/0002/?silencioso=1"
+    httpx.patch(address, json={"nombre": "Motor nuevo"}, timeout=30, trust_env=False).raise_for_status()
+    done = shell("drift", "--entity", "asset", "--report", "drift.html")
+    assert done.returncode == 1
+    assert "Motor nuevo" in done.stdout
+    assert "Motor nuevo" in (shell.folder / "drift.html").read_text(encoding="utf-8")
+    code, story = shell.json("show", "--entity", "asset", "--key", "0002")
+    (name,) = [one for one in story["fields"] if one["field"] == "nombre"]
+    assert (code, name["state"]) == (1, "to Dynamics")
+    assert shell.json("resync", "--entity", "asset", "--all", "--wait")[0] == 0
+    assert shell("drift", "--entity", "asset").returncode == 0
+
+
+def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -> None:
+    create(shell.stack, codigo_interno="0003", nombre="x" * 200)
+    parked: list[dict[str, Any]] = []
+
+    def there() -> bool:
+        parked[:] = shell.json("parked", "list", "--entity", "asset", "--key", "0003")[1]
+        return bool(parked)
+
+    until(there)
+    number = str(parked[0]["number"])
+    assert parked[0]["field"] == "nombre"
+    assert shell("parked", "show", number).returncode == 0
+    code, done = shell.json("parked", "replay", number, "--yes")
+    assert (code, done["done"]) == (0, [int(number)])
+    until(lambda: there() and all(one["number"] != int(number) for one in parked))
+    # It failed again, and says so with everything that happened before.
+    until(lambda: there() and any(len(one["history"]) > 1 for one in parked))
+    assert shell("parked", "discard", "--key", "0003", "--yes").returncode == 2
+    code, done = shell.json("parked", "discard", "--key", "0003", "--because", "a test", "--yes")
+    assert code == 0
+    kept = [json.loads(line) for line in (shell.folder / "discarded.jsonl").read_text().splitlines()]
+    assert {one["number"] for one in kept} == set(done["done"])
+    assert {one["because"] for one in kept} == {"a test"}
+    assert shell.json("parked", "list") == (0, [])

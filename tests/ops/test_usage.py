@@ -1,0 +1,166 @@
+"""What a person types: help that reads like a manual, and mistakes that are answered by a sentence."""
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+import ops.session
+import ops.settings
+from ops.__main__ import HELP, app
+from shared.errors import ConfigurationError, Unavailable
+
+ROOT = Path(__file__).resolve().parents[2]
+COMMAND: Any = typer.main.get_command(app)  # of the click that typer brings along
+SETTINGS = {
+    "DYNAMICS_365_RESOURCE_URL": "http://127.0.0.1:9",
+    "DYNAMICS_365_WEBHOOK_SECRET": "a-secret-of-this-test",
+    "SYNC_LEDGER": "sqlite:///:memory:",
+    "ServiceBusConnection": "Endpoint=sb://localhost:9;SharedAccessKeyName=x;SharedAccessKey=x;"
+    "UseDevelopmentEmulator=true;",
+    "DYNAMICS_365_CLIENT_SECRET": "not-used",
+    "DYNAMICS_365_CLIENT_ID": "c",
+    "DYNAMICS_365_TENANT_ID": "t",
+}
+
+
+def commands(group: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    found: dict[tuple[str, ...], Any] = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found |= commands(command, (*path, name))
+        else:
+            found[*path, name] = command
+    return found
+
+
+COMMANDS = commands(COMMAND)
+
+
+def texts() -> list[str]:
+    helps = [command.help or "" for command in COMMANDS.values()]
+    return [HELP, *helps, (ROOT / "docs" / "ops.md").read_text(encoding="utf-8")]
+
+
+def examples() -> list[str]:
+    found = [line for text in texts() for line in re.findall(r"^\s*(?:\$ )?python -m ops (.+)$", text, re.MULTILINE)]
+    return sorted({line.partition(" # ")[0].partition(" | ")[0].strip() for line in found})
+
+
+def test_every_command_has_help_with_an_example() -> None:
+    for path, command in COMMANDS.items():
+        assert "For example:" in (command.help or ""), path
+        assert all(option.help for option in command.params if option.param_type_name == "option"), path
+
+
+@pytest.mark.parametrize("line", examples())
+def test_every_example_is_a_line_that_can_be_typed(line: str) -> None:
+    arguments = shlex.split(line)
+    command = COMMAND
+    while hasattr(command, "commands") and not arguments[0].startswith("-"):
+        command = command.commands[arguments.pop(0)]
+    if arguments != ["--help"]:
+        command.make_context("ops", arguments)
+
+
+def test_every_command_can_print_json_and_work_on_the_local_stack() -> None:
+    for path, command in COMMANDS.items():
+        options = {name for param in command.params for name in param.opts}
+        assert {"--json", "--local", "--verbose", "--settings"} <= options, path
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    for name in list(os.environ):
+        if name.startswith(("DYNAMICS_", "CMMS_", "SYNC_", "ServiceBus", "IDENTITY_", "AZURE_", "OPS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    monkeypatch.setattr(ops.settings, "STACK", tmp_path / "stack.env")
+    monkeypatch.setattr(ops.session, "read_stack", lambda: ops.settings.read_stack(tmp_path / "stack.env"))
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_missing_settings_are_named_and_end_with_2(environment: pytest.MonkeyPatch) -> None:
+    result = run("parked", "list")
+    assert result.exit_code == 2
+    assert "DYNAMICS_365_RESOURCE_URL is missing" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_check_takes_missing_settings_for_a_finding(environment: pytest.MonkeyPatch) -> None:
+    result = run("check", "--json")
+    assert result.exit_code == 1
+    (finding,) = json.loads(result.stdout)["findings"]
+    assert "DYNAMICS_365_RESOURCE_URL" in finding["message"]
+
+
+def test_a_stack_that_does_not_run_ends_with_3(environment: pytest.MonkeyPatch) -> None:
+    result = run("check", "--local")
+    assert (result.exit_code, "make up" in result.stderr) == (3, True)
+
+
+def test_an_error_is_json_where_json_was_asked_for(environment: pytest.MonkeyPatch) -> None:
+    result = run("drift", "--local", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["error"]["reason"]) == (3, "unavailable")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("resync", "--entity", "asset"), "--key, --since and --all"),
+        (("resync", "--entity", "asset", "--key", "1", "--all"), "--key, --since and --all"),
+        (("resync", "--entity", "nonsense", "--all"), "the mapping has asset, order"),
+        (("resync", "--entity", "asset", "--since", "yesterday"), "neither an age"),
+        (("resync", "--entity", "asset", "--key", " x "), "spaces around it"),
+        (("show", "--entity", "asset", "--key", "x" * 51), "51 characters"),
+        (("parked", "replay"), "--all"),
+        (("parked", "discard", "1"), "needs a reason"),
+        (("parked", "list", "--older-than", "soon"), "is no age"),
+        (("provision", "--json"), "cannot ask"),
+        (("drift",), "one-way"),
+    ],
+)
+def test_a_mistake_is_answered_by_a_sentence_and_2(
+    environment: pytest.MonkeyPatch, arguments: tuple[str, ...], says: str
+) -> None:
+    for name, value in SETTINGS.items():
+        environment.setenv(name, value)
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_settings_are_read_from_both_kinds_of_file(tmp_path: Path) -> None:
+    local = tmp_path / "local.settings.json"
+    local.write_text('{"IsEncrypted": false, "Values": {"A": "1"}}', encoding="utf-8")
+    azure = tmp_path / "app.json"
+    azure.write_text('[{"name": "A", "value": "1", "slotSetting": false}, {"name": "B", "value": null}]')
+    assert ops.settings.read_file(local) == ops.settings.read_file(azure) == {"A": "1"}
+
+
+@pytest.mark.parametrize("text", ["", "[]x", '{"A": 1}', '"text"'])
+def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "wrong.json"
+    file.write_text(text)
+    with pytest.raises(ConfigurationError, match=r"wrong\.json"):
+        ops.settings.read_file(file)
+
+
+def test_the_stack_settings_keep_equal_signs_in_values(tmp_path: Path) -> None:
+    file = tmp_path / "stack.env"
+    file.write_text("# comment\nServiceBusConnection=Endpoint=sb://x;Key=a=\n")
+    assert ops.settings.read_stack(file) == {"ServiceBusConnection": "Endpoint=sb://x;Key=a="}
+    with pytest.raises(Unavailable, match="make up"):
+        ops.settings.read_stack(tmp_path / "nothing")
