@@ -12,7 +12,7 @@ from shared.errors import NotAuthorized, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
-    from azure.storage.blob.aio import ContainerClient  # type: ignore[import-untyped]  # has no py.typed
+    from azure.storage.blob.aio import ContainerClient
 
 # The SDK is imported where it is used: only the timer's run needs it.
 # ruff: noqa: PLC0415
@@ -63,7 +63,7 @@ class BlobReports:
 
     async def save(self, name: str, content: bytes, content_type: str) -> str:
         """Write a blob."""
-        from azure.storage.blob import ContentSettings  # type: ignore[import-untyped]  # has no py.typed
+        from azure.storage.blob import ContentSettings
 
         with self._mapped():
             async with asyncio.timeout(120):

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
 from shared.domain.mapping import EntityMapping
@@ -35,14 +35,11 @@ class Sweep:
             TransientError: One could not be read to its end; nothing is known.
         """
         with Staging() as staging:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._load_ledger(staging, report))
-                    group.create_task(self._load_dynamics(staging, report))
-                    group.create_task(self._load_cmms(staging, report))
-            except ExceptionGroup as failed:
-                # The first failure ended the others: it is the one to tell.
-                raise failed.exceptions[0] from None
+            await _all(
+                self._load_ledger(staging, report),
+                self._load_dynamics(staging, report),
+                self._load_cmms(staging, report),
+            )
             staging.join()
             report.ledger_rows = staging.ledger_rows
             report.compared = max(staging.ledger_rows, staging.dynamics_rows, staging.cmms_rows)
@@ -69,6 +66,20 @@ class Sweep:
         async for page in self._cmms.sketches(self._entity):
             staging.add_cmms(page)
             report.pages += 1
+
+
+async def _all(*loads: Coroutine[Any, Any, None]) -> None:
+    """Do all of them to the end, or end them all: half a table must never pass for a whole one.
+
+    Not a TaskGroup, which takes a task that was cancelled for one that is done.
+    """
+    tasks = [asyncio.ensure_future(load) for load in loads]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _ledger_row(entry: dict[str, Any], sketcher: Sketcher) -> LedgerRow | None:

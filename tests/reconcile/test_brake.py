@@ -1,0 +1,113 @@
+"""The cap, the brake and its release, and what is pending between runs."""
+
+from datetime import timedelta
+
+from shared.domain.mapping import EntityMapping, Mapping
+from shared.flows.reconcile import brake_of, release_brake
+from shared.flows.reconcile.brake import hold
+from tests.fakes import FakeClock
+from tests.reconcile.world import World
+
+COUNT = 120
+
+
+async def drifted(world: World, count: int) -> None:
+    await world.agree(COUNT)
+    for number in range(count):
+        world.cmms.put(f"A-{number:03}", nombre=f"Nueva {number}", announced=False)
+
+
+async def test_repairs_over_the_cap_are_pending_and_come_with_the_next_runs(world: World) -> None:
+    world.policy["max_repairs"] = 4
+    for number in range(10):
+        world.cmms.put(f"A-{number:03}", nombre="Nueva", announced=False)
+    sent = []
+    for _ in range(3):
+        report = await world.reconciler().run()
+        sent.append((report.kind, report.repairs, report.pending))
+        await world.settle()
+        world.clock.advance(timedelta(minutes=15))
+    assert sent == [("full", 4, 6), ("incremental", 4, 2), ("incremental", 2, 0)]
+    assert all(world.row(f"A-{number:03}").values["msdyn_name"] == "Nueva" for number in range(10))
+
+
+async def test_the_brake_holds_everything_until_it_is_released(world: World) -> None:
+    await drifted(world, 60)
+    world.policy["max_repairs"] = 25
+    report = await world.reconciler().run()
+    assert (report.repairs, report.pending, report.drifted) == (0, 60, 60)
+    assert report.brake is not None
+    assert (report.brake.held, report.brake.ledger_rows) == (60, COUNT)
+    world.clock.advance(timedelta(minutes=15))
+    assert (await world.reconciler().run()).repairs == 0, "it holds in the runs that follow as well"
+    assert not world.bus.queues.get("assets")
+
+    released = await release_brake(world.ledger, "operator")
+    assert released is not None
+    sent = []
+    for _ in range(4):
+        world.clock.advance(timedelta(minutes=15))
+        sent.append((await world.reconciler().run()).repairs)
+        await world.settle()
+    assert sent == [25, 25, 10, 0]
+    assert await brake_of(world.ledger) is None
+
+
+async def test_a_release_lets_go_no_further_flood(world: World) -> None:
+    await drifted(world, 52)
+    assert (await world.reconciler().run()).brake is not None
+    await release_brake(world.ledger, "operator")
+    for number in range(COUNT):
+        world.cmms.put(f"A-{number:03}", nombre=f"Todo {number}")
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert report.repairs == 0
+    assert report.brake is not None
+    assert report.brake.held == COUNT
+
+
+async def test_the_brake_lets_go_by_itself_when_the_mistake_is_mended(world: World) -> None:
+    await world.agree(COUNT)
+    right = world.mapping
+    fields = dict(right.entities["asset"].fields)
+    columns = (fields["nombre"].column, fields["numero_de_serie"].column)
+    fields["nombre"] = fields["nombre"].model_copy(update={"column": columns[1]})
+    fields["numero_de_serie"] = fields["numero_de_serie"].model_copy(update={"column": columns[0]})
+    wrong = right.entities["asset"].model_copy(update={"fields": fields})
+    world.mapping = Mapping.model_construct(version=1, entities={**right.entities, "asset": _fresh(wrong)})
+    assert (await world.reconciler().run()).brake is not None
+    world.mapping = right
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert (report.brake, report.repairs, report.drifted, report.pending) == (None, 0, 0, 0)
+
+
+def _fresh(entity: EntityMapping) -> EntityMapping:
+    """A copy without what was computed of the original."""
+    for name in ("select", "names"):
+        entity.__dict__.pop(name, None)
+    return entity
+
+
+async def test_there_is_nothing_to_release_where_nothing_is_held(world: World) -> None:
+    assert await release_brake(world.ledger, "operator") is None
+
+
+async def test_in_report_mode_nothing_is_repaired_or_forgotten(world: World) -> None:
+    world.policy["mode"] = "report"
+    world.cmms.put("A-001", nombre="Nueva", announced=False)
+    report = await world.reconciler().run()
+    assert (report.drifted, report.repairs, report.pending) == (1, 0, 1)
+    assert report.findings[0].action == "reported"
+    world.policy["mode"] = "repair"
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert (report.kind, report.repairs) == ("incremental", 1)
+
+
+def test_the_brake_needs_more_than_a_tenth_and_more_than_fifty() -> None:
+    now = FakeClock().now()
+    assert hold(None, 50, 10, now) is None
+    assert hold(None, 51, 10, now) is not None
+    assert hold(None, 100, 1000, now) is None
+    assert hold(None, 101, 1000, now) is not None

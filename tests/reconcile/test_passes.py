@@ -1,0 +1,216 @@
+"""What a full and an incremental pass find, and what of it they repair."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+
+import httpx
+import pytest
+
+from shared.domain.drift import DriftClass
+from shared.errors import RoutingFailed, Unavailable
+from shared.flows.reconcile import Report
+from tests.reconcile.world import TABLE, World
+
+DRIFTED = {
+    "A-001": DriftClass.CMMS_AHEAD,
+    "A-002": DriftClass.DYNAMICS_AHEAD,
+    "A-003": DriftClass.CONFLICT,
+    "A-004": DriftClass.GONE_FROM_DYNAMICS,
+    "B-001": DriftClass.MISSING_IN_DYNAMICS,
+    "B-002": DriftClass.MISSING_IN_CMMS,
+    "A-005": DriftClass.DUPLICATE_KEY,
+}
+
+
+def drift(world: World, *, announced: bool = False) -> None:
+    """One record of every class."""
+    world.cmms.put("A-001", nombre="Otra bomba", announced=announced)
+    world.edit("A-002", msdyn_serialid="SN-2")
+    world.cmms.put("A-003", nombre="Nombre", announced=announced)
+    world.edit("A-003", msdyn_name="Name")
+    world.delete("A-004")
+    world.cmms.put("B-001", announced=announced)
+    world.create("B-002")
+    key = world.rows.table.keys.pop("cmms_AssetKey")
+    world.create("A-005")
+    world.rows.table.keys["cmms_AssetKey"] = key
+    world.clock.advance(timedelta(minutes=15))
+
+
+def classes(report: Report) -> dict[str, DriftClass]:
+    return {finding.key: finding.kind for finding in report.findings}
+
+
+async def test_a_full_pass_finds_every_class_and_nothing_else(world: World) -> None:
+    drift(world)
+    report = await world.reconciler().run()
+    assert report.kind == "full"
+    assert classes(report) == DRIFTED
+    assert report.totals() == dict.fromkeys(sorted(DriftClass), 1)
+    repaired = {message.subject for message in world.bus.queues["assets"]}
+    assert repaired == {key for key, kind in DRIFTED.items() if kind.repairable}
+    assert report.repairs == 5
+
+
+async def test_what_was_repaired_is_no_drift_any_more(world: World) -> None:
+    drift(world)
+    await world.reconciler().run()
+    await world.settle()
+    world.clock.advance(timedelta(hours=25))
+    again = await world.reconciler().run()
+    assert again.kind == "full"
+    assert set(classes(again).values()) == {DriftClass.GONE_FROM_DYNAMICS, DriftClass.DUPLICATE_KEY}
+    assert again.repairs == 0
+    assert world.row("A-001").values["msdyn_name"] == "Otra bomba"
+    assert world.cmms.values("A-002")["numero_de_serie"] == "SN-2"
+
+
+async def test_an_incremental_pass_finds_what_changed_in_few_requests(world: World) -> None:
+    assert (await world.reconciler().run()).kind == "full"
+    drift(world, announced=True)
+    world.wire.requests = 0
+    report = await world.reconciler().run()
+    assert report.kind == "incremental"
+    assert classes(report) == DRIFTED
+    assert world.wire.requests <= 10
+    await world.settle()
+    world.clock.advance(timedelta(minutes=15))
+    assert (await world.reconciler().run()).repairs == 0
+
+
+async def test_agreement_that_only_the_ledger_does_not_know_is_remembered_and_is_no_drift(world: World) -> None:
+    world.cmms.put("C-1")
+    world.create(
+        "C-1", msdyn_acquisitioncost=10, msdyn_currentbookvalue=Decimal("5.5"), msdyn_acquisitiondate="2024-02-29"
+    )
+    report = await world.reconciler().run()
+    assert classes(report) == {}
+    assert report.entities[0].unremembered == 1
+    assert report.repairs == 1
+    await world.settle()
+    world.clock.advance(timedelta(hours=25))
+    assert (await world.reconciler().run()).repairs == 0
+
+
+async def test_a_key_that_the_cmms_has_twice_is_reported_and_never_repaired(world: World) -> None:
+    world.cmms.records.append({**world.cmms.records[7], "campos": {**world.cmms.records[7]["campos"], "nombre": "x"}})
+    report = await world.reconciler().run()
+    assert classes(report) == {"A-007": DriftClass.DUPLICATE_KEY}
+    assert report.repairs == 0
+
+
+async def test_a_record_touched_a_moment_ago_is_looked_at_by_the_next_run(world: World) -> None:
+    world.policy["settle"] = timedelta(seconds=120)
+    world.edit("A-002", msdyn_serialid="SN-2")
+    world.clock.advance(timedelta(seconds=100))
+    report = await world.reconciler().run()
+    assert (classes(report), report.pending) == ({}, 1)
+    world.clock.advance(timedelta(seconds=900))
+    report = await world.reconciler().run()
+    assert report.kind == "incremental"
+    assert classes(report) == {"A-002": DriftClass.DYNAMICS_AHEAD}
+
+
+async def test_an_expired_link_leads_to_a_full_pass(world: World) -> None:
+    world.policy["full_every"] = timedelta(days=30)
+    await world.reconciler().run()
+    world.cmms.put("A-001", nombre="Importada", announced=False)
+    world.clock.advance(timedelta(days=8))
+    report = await world.reconciler().run()
+    assert report.kind == "full"
+    assert classes(report) == {"A-001": DriftClass.CMMS_AHEAD}
+    assert any("no longer knew" in note for note in report.notes)
+    world.clock.advance(timedelta(minutes=15))
+    assert (await world.reconciler().run()).kind == "incremental"
+
+
+async def test_a_table_without_change_tracking_is_compared_all_the_same(world: World) -> None:
+    world.dataverse.tables[TABLE].table.change_tracking = False
+    drift(world)
+    report = await world.reconciler().run()
+    assert classes(report) == DRIFTED
+    assert "change tracking" in report.entities[0].notes[0]
+    world.cmms.put("A-009", nombre="Otra")
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert report.kind == "incremental"
+    assert classes(report)["A-009"] is DriftClass.CMMS_AHEAD
+
+
+async def test_nothing_advances_before_the_repairs_are_enqueued(world: World) -> None:
+    await world.reconciler().run()
+    drift(world, announced=True)
+    world.bus.failure = Unavailable("The queue is away.")
+    with pytest.raises(RoutingFailed):
+        await world.reconciler().run()
+    world.bus.failure = None
+    report = await world.reconciler().run()
+    assert report.kind == "incremental"
+    assert classes(report) == DRIFTED
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_sweep_killed_at_any_request_starts_again_and_finds_everything(world: World, seed: int) -> None:
+    drift(world)
+    left = Random(seed).randrange(1, 20)  # noqa: S311  # repeatable, not secret
+
+    def kill(request: httpx.Request) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise asyncio.CancelledError
+
+    world.wire.before = world.cmms_wire.before = kill
+    with pytest.raises(asyncio.CancelledError):
+        await world.reconciler().run()
+    world.wire.before = world.cmms_wire.before = None
+    assert classes(await world.reconciler().run()) == DRIFTED
+
+
+async def test_records_that_change_during_the_sweep_are_found_then_or_by_the_next_run(world: World) -> None:
+    drift(world)
+    pages = iter(range(100))
+
+    def edit(request: httpx.Request) -> None:
+        number = next(pages)
+        if number < 10:
+            world.edit(f"A-{number + 20:03}", msdyn_serialid=f"SN-{number}")
+
+    world.cmms_wire.before = edit
+    first = await world.reconciler().run()
+    world.cmms_wire.before = None
+    world.clock.advance(timedelta(minutes=15))
+    second = await world.reconciler().run()
+    assert second.kind == "incremental"
+    changed = {f"A-{number + 20:03}": DriftClass.DYNAMICS_AHEAD for number in range(10)}
+    found = classes(first) | classes(second)
+    assert found == DRIFTED | changed
+    assert DRIFTED.items() <= classes(first).items()
+
+
+async def test_a_record_synchronised_during_the_sweep_is_no_drift(world: World) -> None:
+    calls = iter(range(100))
+
+    def both(request: httpx.Request) -> None:
+        # The CMMS is read page by page: what it shows last is newer than what the ledger showed first.
+        if next(calls) == 3:
+            world.cmms.put("A-030", nombre="Nueva")
+            world.edit("A-030", msdyn_name="Nueva")
+
+    world.cmms_wire.before = both
+    report = await world.reconciler().run()
+    assert classes(report) == {}
+
+
+async def test_a_deleted_record_and_its_inactive_row_agree(world: World) -> None:
+    world.cmms.delete("A-010")
+    report = await world.reconciler().run()
+    assert classes(report) == {"A-010": DriftClass.MISSING_IN_CMMS} or classes(report) == {
+        "A-010": DriftClass.CMMS_AHEAD
+    }
+    await world.settle()
+    assert world.row("A-010").values["statecode"] == 1
+    world.clock.advance(timedelta(hours=25))
+    assert classes(await world.reconciler().run()) == {}
