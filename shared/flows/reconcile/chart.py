@@ -8,7 +8,7 @@ from shared.domain.drift import DriftClass
 from shared.flows.reconcile.report import PastRun
 
 WIDTH: Final = 960
-HEIGHT: Final = 150
+HEIGHT: Final = 250
 _LEFT: Final = 64
 _BOTTOM: Final = 22
 _TOP: Final = 12
