@@ -5,12 +5,15 @@ docs/performance.md says what each figure means.
 
 import argparse
 import json
+import os
+import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from rich.console import Console
@@ -21,10 +24,13 @@ from benchmarks.stack import Bench, Usage
 from local.stack import ROOT
 
 OUTPUT: Final = ROOT / "build" / "figures.json"
+PAGE: Final = ROOT / "docs" / "performance.md"
 ASSETS: Final = 10_000
 BATCH: Final = 500
 BAD_ONE_IN: Final = 1_000
 IMPORTS: Final = 5
+_BEGIN: Final = "<!-- figures -->"
+_END: Final = "<!-- /figures -->"
 _IMPORT: Final = "import time; start = time.perf_counter(); import function_app; print(time.perf_counter() - start)"
 
 
@@ -154,15 +160,38 @@ def _figures(figures: dict[str, float]) -> Table:
     return table
 
 
+def record(figures: dict[str, float]) -> None:
+    """Rewrite the table of docs/performance.md."""
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    lines = [
+        "| Figure | Goal | Measured | Command |",
+        "|---|---|---|---|",
+        *(f"| `{name}` | {GOALS[name]} | {value:g} | `make figures` |" for name, value in figures.items()),
+        "",
+        (
+            f"Measured on {datetime.now(UTC):%Y-%m-%d} with Python {platform.python_version()} on {os.cpu_count()}"
+            f" {platform.machine()} cores; the load averages at the end were {load}."
+        ),
+    ]
+    before, mark, rest = PAGE.read_text(encoding="utf-8").partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not mark or not end:
+        raise ValueError(f"{PAGE} lacks the marks {_BEGIN} and {_END} around its table: put them back.")
+    PAGE.write_text("\n".join([before + mark, *lines, end + after]), encoding="utf-8")
+
+
 def main() -> int:
     """Measure, write, print; 1 if a goal is missed and `--check` was given."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.figures", description=__doc__)
     parser.add_argument("--check", action="store_true", help="exit with 1 if a goal is missed")
+    parser.add_argument("--record", action="store_true", help="rewrite the table of docs/performance.md, too")
     arguments = parser.parse_args()
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     figures = run(console)
     OUTPUT.parent.mkdir(exist_ok=True)
     OUTPUT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    if arguments.record:
+        record(figures)
     console.print(_figures(figures))
     console.print(f"Written to {OUTPUT.relative_to(ROOT)}")
     missed = not all(GOALS[name].met(value) for name, value in figures.items())

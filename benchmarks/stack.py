@@ -153,6 +153,7 @@ class Bench:
             "SYNC_LEDGER": f"sqlite:///{self.folder / 'ledger.sqlite3'}",
             "RECONCILE_SCHEDULE": _NEVER,
             "LOCAL_HOST_MASTER_KEY": keys.master,
+            "LOCAL_HOST_FUNCTION_KEY": keys.webhook,
         }
 
     def _identity(self) -> dict[str, Any]:
