@@ -115,7 +115,7 @@ class Session:
     def run(self, main: Callable[["Session"], Awaitable[int]]) -> NoReturn:
         """Do the command's work, and end with its exit code; an expected error is a sentence, not a trace."""
         _quiet_logs(verbose=self.verbose)
-        signal.signal(signal.SIGTERM, _interrupt)
+        before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             if self.local:
                 apply(read_stack())
@@ -138,6 +138,8 @@ class Session:
             # Whoever read our output has left, as `| head` does: nothing to say, and nobody to say it to.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             code = ExitCode.FINE
+        finally:
+            signal.signal(signal.SIGTERM, before)
         raise typer.Exit(int(code))
 
     async def _main(self, main: Callable[["Session"], Awaitable[int]]) -> int:

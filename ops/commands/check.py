@@ -13,7 +13,7 @@ from ops.session import ExitCode, Json, Local, Session, SettingsFile, Verbose
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
 from shared.flows.check import Checker, Finding, Level
 from shared.flows.check.data import preflight
-from shared.flows.check.live import Expected, Identity, World
+from shared.flows.check.live import SLOW, Expected, Identity, World
 
 _MARKS = {Level.OK: "[green]ok     [/]", Level.WARNING: "[yellow]warning[/]", Level.ERROR: "[red]error  [/]"}
 
@@ -23,6 +23,7 @@ def check(
         bool, typer.Option("--data", help="Also read all records of both sides, and count what is bad.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")] = False,
+    slow: Annotated[float, typer.Option(metavar="SECONDS", help="From when an answer is worth a warning.")] = SLOW,
     local: Local = False,
     settings: SettingsFile = None,
     as_json: Json = False,
@@ -48,7 +49,7 @@ def check(
         except ConfigurationError as error:
             shown(Finding(Level.ERROR, "settings", "settings", error.message, "correct them, then check again"))
             return shown.conclude(unreachable=False)
-        checker = Checker(world)
+        checker = Checker(world, slow=slow)
         async for finding in checker.run():
             shown(finding)
         for entity in world.mapping.entities.values() if data and not checker.unreachable else ():

@@ -1,19 +1,19 @@
-"""Every command as a person types it, as a process, on a running local stack."""
+"""Every command as a person types it, on a running local stack."""
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from typer.testing import CliRunner, Result
 
-from local.stack import ROOT, Ports, Stack
+from local.stack import Ports, Stack
+from ops.__main__ import app
 
 PATIENCE = 30.0
 
@@ -25,25 +25,18 @@ class Shell:
     stack: Stack
     folder: Path
 
-    def __call__(self, *arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  # our own module
-            [sys.executable, "-m", "ops", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT), **self.stack.operator_settings(), **changes},
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+    def __call__(self, *arguments: str, **changes: str) -> Result:
+        # Not as processes: starting each would take longer than its work. One that is killed is tested elsewhere.
+        with chdir(self.folder):
+            return CliRunner().invoke(app, list(arguments), env={**self.stack.operator_settings(), **changes})
 
     def json(self, *arguments: str, **changes: str) -> tuple[int, Any]:
         done = self(*arguments, "--json", **changes)
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.returncode, json.loads(done.stdout)
+        assert isinstance(done.exception, SystemExit | None), done.exc_info
+        return done.exit_code, json.loads(done.stdout)
 
     def bad(self, **changes: str) -> tuple[int, list[dict[str, str]]]:
-        code, found = self.json("check", **changes)
+        code, found = self.json("check", "--slow", "600", **changes)
         return code, [one for one in found["findings"] if one["level"] != "ok"]
 
 
@@ -103,10 +96,10 @@ def test_a_missing_privilege_is_named(shell: Shell) -> None:
 
 
 def test_what_cannot_be_reached_ends_with_3(shell: Shell) -> None:
-    code, (finding,) = shell.bad(CMMS_BASE_URL="http://127.0.0.1:9")
-    assert (code, finding["area"]) == (3, "cmms") or finding["area"] == "cmms"
+    code, bad = shell.bad(CMMS_BASE_URL="http://127.0.0.1:9")
+    assert (code, [one["area"] for one in bad]) == (3, ["cmms", "cmms"])
     done = shell("show", "--entity", "asset", "--key", "1", CMMS_BASE_URL="http://127.0.0.1:9")
-    assert (done.returncode, "Traceback" in done.stderr) == (3, False)
+    assert done.exit_code == 3
 
 
 def test_a_record_is_resynchronized_followed_and_told(shell: Shell) -> None:
@@ -127,14 +120,14 @@ def test_drift_is_shown_field_by_field_and_as_a_page(shell: Shell) -> None:
     address = f"{shell.stack.cmms_url}/demo/activos/0002/?silencioso=1"
     httpx.patch(address, json={"nombre": "Motor nuevo"}, timeout=30, trust_env=False).raise_for_status()
     done = shell("drift", "--entity", "asset", "--report", "drift.html")
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "Motor nuevo" in done.stdout
     assert "Motor nuevo" in (shell.folder / "drift.html").read_text(encoding="utf-8")
     code, story = shell.json("show", "--entity", "asset", "--key", "0002")
     (name,) = [one for one in story["fields"] if one["field"] == "nombre"]
     assert (code, name["state"]) == (1, "to Dynamics")
     assert shell.json("resync", "--entity", "asset", "--all", "--wait")[0] == 0
-    assert shell("drift", "--entity", "asset").returncode == 0
+    assert shell("drift", "--entity", "asset").exit_code == 0
 
 
 def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -> None:
@@ -148,13 +141,13 @@ def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -
     until(there)
     number = str(parked[0]["number"])
     assert parked[0]["field"] == "nombre"
-    assert shell("parked", "show", number).returncode == 0
+    assert shell("parked", "show", number).exit_code == 0
     code, done = shell.json("parked", "replay", number, "--yes")
     assert (code, done["done"]) == (0, [int(number)])
     until(lambda: there() and all(one["number"] != int(number) for one in parked))
     # It failed again, and says so with everything that happened before.
     until(lambda: there() and any(len(one["history"]) > 1 for one in parked))
-    assert shell("parked", "discard", "--key", "0003", "--yes").returncode == 2
+    assert shell("parked", "discard", "--key", "0003", "--yes").exit_code == 2
     code, done = shell.json("parked", "discard", "--key", "0003", "--because", "a test", "--yes")
     assert code == 0
     kept = [json.loads(line) for line in (shell.folder / "discarded.jsonl").read_text().splitlines()]

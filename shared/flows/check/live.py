@@ -19,7 +19,9 @@ from shared.flows.parked import Queues
 from shared.flows.platform import Platform, TableInfo, User
 from shared.flows.ports import Cmms, Ledger
 
-_SLOW: Final = 2.0
+SLOW: Final = 2.0
+"""Seconds from which an answer is worth a warning."""
+
 _UNLIKELY_KEY: Final = "ops-check"
 
 
@@ -66,8 +68,9 @@ class World:
 class Checker:
     """Looks at everything; what cannot be reached is a finding, and the rest goes on."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, slow: float = SLOW) -> None:
         self._world = world
+        self._slow = slow
         self.unreachable = False
 
     async def run(self) -> AsyncIterator[Finding]:
@@ -110,7 +113,7 @@ class Checker:
         except SyncError as problem:
             yield self._failed("dynamics", audience, problem)
             return
-        yield _latency("dynamics", audience, time.monotonic() - started, f"organization {who.organization}")
+        yield self._latency("dynamics", audience, time.monotonic() - started, f"organization {who.organization}")
         expected = world.expected.organization
         if expected is not None and expected != who.organization:
             message = f"DYNAMICS_365_ORGANIZATION_ID is {expected}: every webhook of this organization is refused"
@@ -179,12 +182,12 @@ class Checker:
         except SyncError as problem:
             return self._failed("service bus", name, problem)
         if probe.oldest is None:
-            return _latency("service bus", name, probe.seconds, "empty")
+            return self._latency("service bus", name, probe.seconds, "empty")
         age = self._world.now() - probe.oldest
         waiting = f"the oldest message has waited {_age(age.total_seconds())}"
         if name == PARKED.name:
             return warning("service bus", name, f"holds messages; {waiting}", "'parked list' shows them")
-        return _latency("service bus", name, probe.seconds, waiting)
+        return self._latency("service bus", name, probe.seconds, waiting)
 
     async def _read_ledger(self) -> None:
         await self._world.ledger.read("asset", [_UNLIKELY_KEY])
@@ -201,18 +204,17 @@ class Checker:
             await read()
         except SyncError as problem:
             return self._failed(area, subject, problem)
-        return _latency(area, subject, time.monotonic() - started, what)
+        return self._latency(area, subject, time.monotonic() - started, what)
 
     def _failed(self, area: str, subject: str, problem: SyncError) -> Finding:
         self.unreachable |= isinstance(problem, (Throttled, Unavailable))
         return error(area, subject, problem.message, "correct it, then check again")
 
-
-def _latency(area: str, subject: str, seconds: float, message: str) -> Finding:
-    text = f"{message}, in {seconds * 1000:.0f} ms"
-    if seconds > _SLOW:
-        return warning(area, subject, text, "look at the network between here and there")
-    return ok(area, subject, text)
+    def _latency(self, area: str, subject: str, seconds: float, message: str) -> Finding:
+        text = f"{message}, in {seconds * 1000:.0f} ms"
+        if seconds > self._slow:
+            return warning(area, subject, text, "look at the network between here and there")
+        return ok(area, subject, text)
 
 
 def _age(seconds: float) -> str:
