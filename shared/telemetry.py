@@ -13,12 +13,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
-from opentelemetry.trace import Link, SpanContext, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 SCOPE: Final = "energy.sync"
@@ -112,6 +112,19 @@ def oldest_message_age(queue: str, seconds: float) -> None:
     _age().record(max(seconds, 0.0), {"queue": queue})
 
 
+@contextmanager
+def _span(name: str, parent: Context | None = None, **options: Any) -> Iterator[Span]:
+    # An exception's text may name a record: the span gets its type only, and the log the rest.
+    with _tracer().start_as_current_span(
+        name, parent, record_exception=False, set_status_on_exception=False, **options
+    ) as span:
+        try:
+            yield span
+        except BaseException as error:
+            span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+            raise
+
+
 def traceparent() -> str | None:
     """The current span's context, for a message that it causes."""
     carrier: dict[str, str] = {}
@@ -126,9 +139,8 @@ def publishing(queue: str, caller: str | None) -> Iterator[str | None]:
     `caller` is the caller's own, if it sent one: the trace goes on from it unless the host has begun one already.
     """
     begun = trace.get_current_span().get_span_context().is_valid
-    with _tracer().start_as_current_span(
-        PUBLISH, None if begun else _context(caller), SpanKind.PRODUCER, attributes={"sync.queue": queue}
-    ):
+    parent = None if begun else _context(caller)
+    with _span(PUBLISH, parent, kind=SpanKind.PRODUCER, attributes={"sync.queue": queue}):
         yield traceparent() or caller
 
 
@@ -136,9 +148,7 @@ def publishing(queue: str, caller: str | None) -> Iterator[str | None]:
 def batch(queue: str, parents: Sequence[str | None]) -> Iterator[None]:
     """A span for one batch, linked to the trace of every message in it."""
     links = [Link(found) for parent in parents if (found := _remote(parent)) is not None][:_MOST_LINKS]
-    with _tracer().start_as_current_span(
-        BATCH, links=links, attributes={"sync.queue": queue, "sync.messages": len(parents)}
-    ):
+    with _span(BATCH, links=links, attributes={"sync.queue": queue, "sync.messages": len(parents)}):
         yield
 
 
@@ -165,15 +175,13 @@ def request(service: str, method: str, path: str) -> Iterator[Answer]:
     """A span and a count for one request; the caller fills the answer in. Addresses, which hold keys, are left out."""
     kind, answer = _kind(method, path), Answer()
     attributes = {"sync.service": service, "sync.kind": kind, "http.request.method": method}
-    with _tracer().start_as_current_span(
-        REQUEST, kind=SpanKind.CLIENT, attributes=attributes, record_exception=False
-    ) as span:
+    with _span(REQUEST, kind=SpanKind.CLIENT, attributes=attributes) as span:
         try:
             yield answer
         finally:
             count("sync.requests", service=service, kind=kind, status=answer.status)
             span.set_attribute("http.response.status_code", answer.status)
-            if not answer.status.startswith("2"):
+            if answer.status >= "3" and answer.status.isdigit():
                 span.set_status(Status(StatusCode.ERROR, answer.status))
 
 
