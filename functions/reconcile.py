@@ -4,7 +4,7 @@ import logging
 
 import azure.functions as func
 
-from shared.errors import TransientError
+from shared.errors import RoutingFailed, TransientError
 from shared.wiring import wiring
 
 log = logging.getLogger(__name__)
@@ -19,7 +19,7 @@ async def reconcile(timer: func.TimerRequest) -> None:
         log.warning("The reconciliation starts late")
     try:
         report = await wiring.reconciler.run()
-    except TransientError as error:
+    except (TransientError, RoutingFailed) as error:
         log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
         return
     log.info(

@@ -31,6 +31,9 @@ async def webhook(req: func.HttpRequest) -> func.HttpResponse:
     try:
         settings = wiring.settings
         if not authentic(settings.webhook_secrets, body, req.headers, req.params, settings.dynamics_365_webhook_header):
+            log.warning(
+                "Refused a webhook of %d bytes: neither its signature nor its key is of a live secret", len(body)
+            )
             return answer(HTTPStatus.FORBIDDEN, {"error": "Invalid signature"})
         accepted = await wiring.receiver.receive(body, traceparent=req.headers.get("traceparent"))
     except InvalidMessage as error:

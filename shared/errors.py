@@ -5,6 +5,7 @@ SyncError
 ├── RoutingFailed             a message's outcome could not be written down: the broker must redeliver
 ├── PermanentError            parked at once: trying again cannot help
 │   ├── InvalidMessage        the message itself is wrong
+│   │   └── TooLarge          larger than its queue takes
 │   ├── MappingError          a value does not fit its field's rule
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
@@ -27,6 +28,7 @@ SyncError
 Messages are sentences for a person: what was wrong, where, and what to do. They never hold a secret.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import ClassVar
 
@@ -84,6 +86,17 @@ class InvalidMessage(PermanentError):
     """The message is not one of the contract's."""
 
     reason = "invalid_message"
+
+
+class TooLarge(InvalidMessage):
+    """A queue takes no message as large as some of those that were to be sent; all others were sent."""
+
+    reason = "too_large"
+
+    def __init__(self, message: str, *, refused: Sequence[object]) -> None:
+        """`refused`: the messages that were not sent, as they were given to the bus."""
+        super().__init__(message)
+        self.refused = tuple(refused)
 
 
 class MappingError(PermanentError):

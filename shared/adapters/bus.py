@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from shared.errors import InvalidMessage, NotAuthorized, SyncError, Unavailable
+from shared.errors import NotAuthorized, SyncError, TooLarge, Unavailable
 from shared.flows.ports import Outgoing
 from shared.settings import Settings
 
@@ -51,7 +51,7 @@ class ServiceBus:
         Raises:
             Unavailable: Not all were accepted.
             NotAuthorized: Our identity may not send to the queue.
-            InvalidMessage: One is larger than the queue takes, even with its properties shortened; all others
+            TooLarge: One is larger than the queue takes, even with its properties shortened; all others
                 were sent. Trying again cannot help.
         """
         failures = self._failures[queue]
@@ -69,9 +69,10 @@ class ServiceBus:
                 raise
         if too_large:
             names = ", ".join(message.subject or "without a subject" for message in too_large[:5])
-            raise InvalidMessage(
+            raise TooLarge(
                 f"{len(too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
-                " shorten the values of the record at its source."
+                " shorten the values of the record at its source.",
+                refused=too_large,
             )
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> list[Outgoing]:
@@ -143,12 +144,20 @@ def _mapped(queue: str) -> Iterator[None]:
 
 
 def _shortened(message: Outgoing) -> Outgoing:
+    """Without what only informs: the body and the reason count."""
     return replace(
         message,
         properties={
-            name: value[:_SHORT] if isinstance(value, str) else value for name, value in message.properties.items()
+            name: value[:_SHORT] if isinstance(value, str) else value
+            for name, value in message.properties.items()
+            if name != "history"
         },
     )
+
+
+def _clean(text: str) -> str:
+    """Text that AMQP can carry: what comes from outside may hold half a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _to_sdk(message: Outgoing) -> ServiceBusMessage:
@@ -158,11 +167,11 @@ def _to_sdk(message: Outgoing) -> ServiceBusMessage:
         message.body,
         message_id=message.message_id or str(uuid4()),
         content_type=message.content_type,
-        subject=message.subject,
+        subject=_clean(message.subject) if message.subject is not None else None,
         application_properties=_properties(message),
         scheduled_enqueue_time_utc=message.scheduled_at,
     )
 
 
 def _properties(message: Outgoing) -> dict[str | bytes, int | float | bytes | bool | str | UUID]:
-    return {name: value for name, value in message.properties.items()}  # noqa: C416  # widens the types
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in message.properties.items()}

@@ -9,8 +9,9 @@ from typing import Final, Literal
 from shared.domain.fields import FieldMapping
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
+from shared.domain.merge import digest
 from shared.domain.model import Value
-from shared.domain.plan import Plan, Sides, decide
+from shared.domain.plan import Plan, Sides, SideWrite, decide
 from shared.errors import KeyNotUsable, RecordGone
 
 WHOLE: Final = "*"
@@ -77,7 +78,7 @@ def _kind(entry: Entry, sides: Sides, plan: Plan) -> DriftClass | None:
         if isinstance(block.error, KeyNotUsable):
             return DriftClass.DUPLICATE_KEY
     fresh = [block for block in plan.blocked if not block.same_as(entry.parked.get(block.field))]
-    to_dynamics, to_cmms = plan.to_dynamics, plan.to_cmms
+    to_dynamics, to_cmms = _news(entry, plan.to_dynamics), _news(entry, plan.to_cmms)
     if to_dynamics is not None and to_dynamics.create:
         return DriftClass.MISSING_IN_DYNAMICS
     if sides.cmms is None and (to_dynamics is not None or to_cmms is not None or fresh):
@@ -87,6 +88,21 @@ def _kind(entry: Entry, sides: Sides, plan: Plan) -> DriftClass | None:
     if to_dynamics is not None or any(block.side == "cmms" for block in fresh):
         return DriftClass.CMMS_AHEAD
     return DriftClass.DYNAMICS_AHEAD if to_cmms is not None or fresh else None
+
+
+def _news(entry: Entry, write: SideWrite | None) -> SideWrite | None:
+    """A write, unless all of it was refused and parked before: repeating it would only be refused again."""
+    if write is None or write.restore_key or write.state is not None:
+        return write
+    whole = entry.parked.get(WHOLE)
+    if whole is not None and whole.digest == digest(sorted(write.values.items())):
+        return None
+    known = [
+        name
+        for name, source in write.sources.items()
+        if (parked := entry.parked.get(name)) is not None and parked.digest == digest(source)
+    ]
+    return None if not write.create and len(known) == len(write.sources) else write
 
 
 def rule_of(rule: FieldMapping) -> str:

@@ -145,7 +145,9 @@ class Event(BaseModel):
     attempt: int = Field(default=0, ge=0, le=10_000, description="failed attempts of this message so far")
     deferrals: int = Field(default=0, ge=0, le=1_000_000, description="waits for a whole target so far")
     firstenqueued: Instant | None = Field(default=None, description="when the first copy was sent")
-    history: str | None = Field(default=None, description="JSON list of earlier failures, oldest first")
+    history: str | None = Field(
+        default=None, max_length=50_000, description="JSON list of earlier failures, oldest first"
+    )
     data: dict[str, Any]
 
     @property

@@ -38,24 +38,38 @@ def loads(body: str | bytes) -> Any:
 
 
 def dumps(value: object) -> str:
-    """Write what `loads` gives, as ASCII: half a surrogate pair survives, and no encoder can stumble over it."""
+    """Write what `loads` gives, in its own letters; in ASCII where half a surrogate pair leaves no other way."""
+    text = _write(value, ascii_only=False)
+    return text if text.isascii() or _encodable(text) else _write(value, ascii_only=True)
+
+
+def _encodable(text: str) -> bool:
     try:
-        return json.dumps(value)
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _write(value: object, *, ascii_only: bool) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=ascii_only)
     except TypeError:
         # The standard library writes no Decimal; the detour through float would change it.
-        return _write(value)
-
-
-def _write(value: object) -> str:
+        pass
     match value:
         case Decimal():
             return str(value)
         case dict():
-            return "{" + ", ".join(f"{json.dumps(name)}: {_write(member)}" for name, member in value.items()) + "}"
+            members = (
+                f"{json.dumps(name, ensure_ascii=ascii_only)}: {_write(member, ascii_only=ascii_only)}"
+                for name, member in value.items()
+            )
+            return "{" + ", ".join(members) + "}"
         case list():
-            return "[" + ", ".join(map(_write, value)) + "]"
+            return "[" + ", ".join(_write(member, ascii_only=ascii_only) for member in value) + "]"
         case _:
-            return json.dumps(value)
+            raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def _decimal(text: str) -> Decimal:

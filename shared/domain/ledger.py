@@ -23,7 +23,8 @@ class Intent(_Frozen):
     """A write announced before it is sent, so that another worker can tell what happened to it.
 
     `values` are in the target's normal form; `before` is what the target held, `sources` what the other side held at
-    the time. `expected_etag` None announces a create.
+    the time. `expected_etag` None announces a create; one in Dynamics gives the row the id `row_id`, so that it is known
+    again under any key, and so that no second row can be made by trying again.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Intent(_Frozen):
     values: dict[str, Value]
     sources: dict[str, Value]
     before: dict[str, Value] = {}
+    row_id: str | None = None
     expires_at: datetime
 
 
@@ -99,9 +101,15 @@ class Entry(_Frozen):
     parked: dict[str, ParkedField] = {}
     written: dict[str, tuple[Written, ...]] = {}
     deleted_at: datetime | None = None
+    deleted_before: datetime | None = None
     cmms_etag: str | None = None
     dynamics_etag: str | None = None
     last_sync: datetime | None = None
+
+    @property
+    def pending_row(self) -> str | None:
+        """The id of the row that an announced create makes, which may or may not have happened."""
+        return next((intent.row_id for intent in self.intents if intent.row_id is not None), None)
 
     def live_intent(self, now: datetime) -> Intent | None:
         """The intent of a worker that may still be writing, if there is one."""

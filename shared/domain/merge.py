@@ -116,8 +116,10 @@ class _Merger:
             self._win(rule, knows, cmms, dynamics, None)
         else:
             # The one side that may say this field says nothing, and the other holds a value: emptying it on first
-            # contact would guess that nothing was meant. Both keep what they have until the source speaks.
-            self._keep(rule, knows, cmms, dynamics, "first_contact")
+            # contact would guess that nothing was meant. Both keep what they have until the source speaks; without a
+            # base, so that the value is then recorded as the loser.
+            kept, other = (cmms, dynamics) if knows == "cmms" else (dynamics, cmms)
+            self._record(rule, knows, kept, other, "first_contact")
 
     def _win(self, rule: FieldMapping, winner: Side, cmms: Value, dynamics: Value, why: Why | None) -> None:
         source, target = (cmms, dynamics) if winner == "cmms" else (dynamics, cmms)

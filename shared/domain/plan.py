@@ -348,7 +348,7 @@ def _deleted(
         )
         return Plan(remembered, cmms=cmms, row=row, blocked=(Blocked(RECORD, "dynamics", digest(row.id), unknown),))
     inactive = entity.inactive
-    if row is None or inactive is None or entity.on_delete == "report" or _is_inactive(entity, row) or not row.is_open:
+    if row is None or inactive is None or entity.on_delete == "report" or _is_inactive(entity, row):
         return Plan(remembered, cmms=cmms, row=row)
     write = SideWrite(create=False, values={}, sources={}, state=(inactive.state, inactive.status))
     return Plan(remembered, cmms=cmms, row=row, to_dynamics=write)
@@ -365,6 +365,7 @@ def _create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, r
     blocked.extend(refused)
     stopped = {block.field for block in blocked}
     unfinished = False
+    born = entity.active.state if entity.active is not None else 0
     for rule in entity.fields.values():
         if rule.name in stopped or rule.name not in cmms.values:
             continue
@@ -377,7 +378,7 @@ def _create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, r
         except PermanentError as error:
             blocked.append(Blocked(rule.name, "cmms", digest(value), error))
             continue
-        if rule.state_column is not None and rule.state_of(translated) != 0:
+        if rule.state_column is not None and rule.state_of(translated) != born:
             # A row is born active: a later state takes a second write.
             if entity.active is not None:
                 values[rule.name] = str(entity.active.status)
@@ -398,6 +399,9 @@ def _reborn(entry: Entry, cmms: CmmsRecord) -> Entry:
 
 def _create_in_cmms(entity: EntityMapping, entry: Entry, row: DynamicsRecord, refused: Sequence[Blocked]) -> Plan:
     """Every field is copied, whatever its direction: a record is born with what is known of it."""
+    if _is_inactive(entity, row) and not any(rule.state_column for rule in entity.fields.values()):
+        # The CMMS could not see that it is retired: creating it there would revive it.
+        return Plan(entry, row=row)
     values: dict[str, Value] = {}
     sources: dict[str, Value] = {}
     blocked = [Blocked(name, "dynamics", bad.digest, bad.error) for name, bad in row.errors.items()]

@@ -35,11 +35,11 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
-        elif record is not None and (intent.expected_etag is not None or any(_left(one, record) for one in rivals)):
-            if intent.expected_etag is None and isinstance(record, DynamicsRecord):
-                if dynamics_id not in {None, record.id}:
+        elif record is not None and _is_target(intent, record):
+            if intent.row_id is not None:
+                if dynamics_id not in {None, intent.row_id}:
                     bases = {}  # our create put a new row in the place of one that is gone
-                dynamics_id = record.id
+                dynamics_id = intent.row_id
             _settle(_landed(rivals, record), record, bases, conflicts, now)
         # Else a create whose key somebody else took, or an update of a row that is gone: neither can happen any more.
     return entry.model_copy(
@@ -62,10 +62,9 @@ def _rivals(intents: Sequence[Intent]) -> Iterator[list[Intent]]:
         yield list(rivals)
 
 
-def _left(create: Intent, record: Record) -> bool:
-    """Whether the record shows a trace of a create; without one it is another record of the same key."""
-    given = {field: value for field, value in create.values.items() if value is not None}
-    return not given or any(record.values.get(field) == value for field, value in given.items())
+def _is_target(intent: Intent, record: Record) -> bool:
+    """Whether the record is the one that the intent is about: a row that we made has the id that we gave it."""
+    return intent.row_id is None or not isinstance(record, DynamicsRecord) or record.id == intent.row_id
 
 
 def _landed(rivals: Sequence[Intent], record: Record) -> Sequence[Intent]:

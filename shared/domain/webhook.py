@@ -92,7 +92,7 @@ def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
 def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     message = _text(raw, "MessageName")
     table = _text(raw, "PrimaryEntityName")
-    organization_id = _guid(raw, "OrganizationId", optional=True)
+    organization_id = _organization(raw)
     entity = mapping.of_table(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
@@ -146,6 +146,13 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
 
 def _first_said(data: dict[str, Any], *names: str) -> str | None:
     return next((name for name in names if data.get(name) is not None and data[name] != ""), None)
+
+
+def _organization(raw: dict[str, Any]) -> UUID | None:
+    found = _guid(raw, "OrganizationId", optional=True)
+    if found is None and raw.get("OrganizationId") is not None:
+        raise InvalidMessage("OrganizationId is all zeros, not the GUID of an organization.")
+    return found
 
 
 def _text(raw: dict[str, Any], name: str) -> str:

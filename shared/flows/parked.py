@@ -4,7 +4,6 @@ Replay is peek-lock, send, complete, in this order: a crash between any two of t
 nothing is lost; at worst a message is replayed twice, and the engine finds it already true.
 """
 
-import json
 import logging
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -14,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from shared.domain.events import Event, parse_event
+from shared.domain.history import read_history
 from shared.domain.queues import OF_ENTITY, PARKED
 from shared.errors import InvalidMessage
 from shared.flows.ports import Bus, Outgoing
@@ -58,11 +58,7 @@ class Waiting:
     @property
     def history(self) -> list[dict[str, Any]]:
         """Every failure, the oldest first."""
-        try:
-            found = json.loads(str(self.properties.get("history", "[]")))
-        except ValueError:
-            return []
-        return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+        return read_history(str(self.properties.get("history", "[]")))
 
 
 class Taken(Protocol):

@@ -28,7 +28,7 @@ class DynamicsWrite:
     """A create (`id` None) or an update of one row, by id and etag.
 
     `values` are in the Dynamics normal form by field; `state` sets a state and status beside them;
-    `restore_key` writes the key column of an existing row.
+    `restore_key` writes the key column of an existing row; `new_id` is the id that a created row gets.
     """
 
     key: str
@@ -37,6 +37,11 @@ class DynamicsWrite:
     values: Values
     state: tuple[int | None, int] | None = None
     restore_key: bool = False
+    new_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.id is not None and not self.etag:
+            raise ValueError("an update needs the etag of the row as it was read: it must never be unconditional")
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,21 @@ parked only after 24 hours. A parked message is the original body, byte for byte
 again; why it was parked stands in its application properties, which the Azure portal shows beside it.
 """
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Any, Final
+from typing import Final
 
 from shared import telemetry
 from shared.domain.events import CONTENT_TYPE, DirtyData, Event
+from shared.domain.history import read_history, write_history
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.queues import OF_ENTITY, PARKED
-from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.errors import MessageTransient, RoutingFailed, SyncError, TooLarge, TransientError
 from shared.flows.outcomes import Again, Outcome, Park
 from shared.flows.ports import Bus, Clock, Outgoing
 
@@ -30,8 +30,6 @@ FIRST_DELAY: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(minutes=15)
 ATTEMPTS: Final = 12
 LONGEST_OUTAGE: Final = timedelta(hours=24)
-# A history of more entries than this would say nothing new and could outgrow the message.
-_HISTORY: Final = 20
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Router:
             RoutingFailed: Not all could be sent; nothing of the batch may be acknowledged.
         """
         now = self._clock.now()
-        again: list[Outgoing] = []
+        again: list[tuple[Routed, TransientError, Outgoing]] = []
         parked: list[Outgoing] = []
         ends: Counter[tuple[str, str]] = Counter()
         for message in messages:
@@ -75,7 +73,7 @@ class Router:
             if isinstance(outcome, Again):
                 copy = self._retry(message, outcome.error, now)
                 if copy is not None:
-                    again.append(copy)
+                    again.append((message, outcome.error, copy))
                     ends["retried", outcome.error.reason] += 1
                     continue
                 outcome = Park(outcome.error)
@@ -87,10 +85,15 @@ class Router:
                     message.key or "a message", queue, outcome.error.reason, outcome.error.message,
                 )  # fmt: skip
         await self._send(PARKED.name, parked)
-        await self._send(queue, again)
+        for original, cause in await self._send_again(queue, again):
+            # Its queue takes no message as large as this copy; the original, which came from there, fits `parked`.
+            ends["retried", cause.reason] -= 1
+            ends["parked", cause.reason] += 1
+            await self._send(PARKED.name, [self._parked(queue, original, cause, now)])
         for (end, reason), amount in ends.items():
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
-        return Counts(retried=len(again), parked=len(parked))
+        totals = {wanted: sum(n for (end, _), n in ends.items() if end == wanted) for wanted in ("retried", "parked")}
+        return Counts(**totals)
 
     async def park_fields(
         self, entity: EntityMapping, key: str, body: bytes, event: Event | None, blocked: Sequence[Blocked]
@@ -129,7 +132,9 @@ class Router:
         event = message.event
         if event is None:
             return None
-        first = event.firstenqueued or event.time or now
+        # Not the event's own time: a change may have waited in an outbox, or a replay in `parked`, for longer than any
+        # outage may last here.
+        first = event.firstenqueued or now
         attempt, deferrals = event.attempt, event.deferrals
         if isinstance(error, MessageTransient):
             attempt += 1
@@ -138,7 +143,7 @@ class Router:
             delay = self._backoff(attempt)
         else:
             deferrals += 1
-            if now - (event.firstenqueued or now) >= LONGEST_OUTAGE:
+            if now - first >= LONGEST_OUTAGE:
                 return None
             delay = self._backoff(deferrals)
         delay = max(delay, error.retry_after or timedelta())
@@ -146,7 +151,7 @@ class Router:
             update={
                 "attempt": attempt,
                 "deferrals": deferrals,
-                "firstenqueued": event.firstenqueued or min(first, now),
+                "firstenqueued": first,
             }
         )
         log.info(
@@ -164,7 +169,7 @@ class Router:
         event = message.event
         attempts = (event.attempt if event else 0) + 1
         cause = error.__cause__ or error.__context__
-        history = _history(event)
+        history = read_history(event.history if event else None)
         history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
         properties: dict[str, str | int] = {
             "reason": error.reason,
@@ -173,7 +178,7 @@ class Router:
             "attempts": attempts,
             "parked_at": now.isoformat(),
             "source_queue": queue,
-            "history": json.dumps(history[-_HISTORY:]),
+            "history": write_history(history),
         }
         optional = {
             "field": error.field,
@@ -192,25 +197,29 @@ class Router:
             properties=properties,
         )
 
+    async def _send_again(
+        self, queue: str, copies: Sequence[tuple[Routed, TransientError, Outgoing]]
+    ) -> list[tuple[Routed, TransientError]]:
+        """Send retry copies; answers the messages whose copy is larger than the queue takes."""
+        try:
+            await self._send(queue, [copy for _, _, copy in copies])
+        except TooLarge as error:
+            refused = {id(copy) for copy in error.refused}
+            return [(message, cause) for message, cause, copy in copies if id(copy) in refused]
+        return []
+
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
         if not messages:
             return
         try:
             await self._bus.send(queue, messages)
+        except TooLarge as error:
+            if queue != PARKED.name:
+                raise
+            raise RoutingFailed(f"{error.message} The batch is given back to the broker.") from error
         except SyncError as error:
             raise RoutingFailed(
                 f"{len(messages)} messages could not be sent to the queue {queue}: {error.message}"
                 " The batch is given back to the broker.",
                 status=error.status,
             ) from error
-
-
-def _history(event: Event | None) -> list[dict[str, Any]]:
-    """The failures of earlier lives, from a replayed message."""
-    if event is None or event.history is None:
-        return []
-    try:
-        found = json.loads(event.history)
-    except ValueError:
-        return []
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

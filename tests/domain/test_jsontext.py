@@ -26,8 +26,8 @@ def test_what_was_written_is_read_back_digit_by_digit(value: Any) -> None:
 
 @given(JSON)
 @settings(max_examples=100, deadline=None)
-def test_what_is_written_is_plain_ascii(value: Any) -> None:
-    assert jsontext.dumps(value).isascii()
+def test_whatever_is_written_can_be_sent(value: Any) -> None:
+    jsontext.dumps(value).encode()
 
 
 @pytest.mark.parametrize("number", ["1.10", "1E+5", "0.1", "1e-30", "12345678901234567890.123456789", "1E+999999"])
@@ -42,7 +42,7 @@ def test_a_number_keeps_its_digits_on_the_way_through(number: str) -> None:
 def test_anything_is_read_or_refused_with_a_reason(body: bytes | str) -> None:
     # A refusal is a JsonError and nothing else: any other exception fails the test.
     with contextlib.suppress(jsontext.JsonError):
-        jsontext.dumps(jsontext.loads(body)).encode("ascii")
+        jsontext.dumps(jsontext.loads(body)).encode()
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,10 @@ async def test_health_tells_the_mode_and_the_entities(
     assert answer == (HTTPStatus.OK, {"status": "ok", "mode": mode, "entities": ["asset", "order"]})
 
 
-async def test_health_tells_what_is_misconfigured(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_tells_that_something_is_misconfigured_and_the_log_tells_what(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     status, body = await ask_health(monkeypatch, FakeWiring(sync_mapping="/nowhere/mapping.toml"))
     assert (status, body["status"]) == (HTTPStatus.SERVICE_UNAVAILABLE, "misconfigured")
-    assert "/nowhere/mapping.toml" in body["error"]
+    assert body == {"status": "misconfigured"}
+    assert "/nowhere/mapping.toml" in caplog.text

@@ -181,6 +181,6 @@ def _parts(base_url: str, entity: EntityMapping, writes: Sequence[DynamicsWrite]
         if write.id is None:
             parts.append(Part("POST", f"{address}?{query}", body, headers))
         else:
-            headers["If-Match"] = write.etag or "*"
+            headers["If-Match"] = str(write.etag)
             parts.append(Part("PATCH", f"{address}({write.id})?{query}", body, headers))
     return parts

@@ -67,6 +67,8 @@ def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]
     """The columns of a write. A create carries its key and constants; a state carries both of its columns."""
     create = write.id is None
     columns: dict[str, object] = dict(entity.constants) if create else {}
+    if write.new_id is not None:
+        columns[entity.id] = write.new_id
     if create or write.restore_key:
         columns[entity.key.column] = write.key
     if write.state is not None:

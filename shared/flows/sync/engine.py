@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from shared.domain.ledger import Entry
@@ -16,7 +17,7 @@ from shared.domain.recovery import settle_intents
 from shared.errors import (
     Conflict,
     IntentHeld,
-    NotYetVisible,
+    InvalidMessage,
     RoutingFailed,
     SyncError,
     TransientError,
@@ -26,11 +27,20 @@ from shared.flows.outcomes import Again, Done, Park
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Routed, Router
 from shared.flows.sync.execute import Executor, Job
-from shared.flows.sync.items import Group, Item, group_by_key, read_item, unseen, unusable_row_key
+from shared.flows.sync.items import (
+    Group,
+    Item,
+    group_by_key,
+    read_item,
+    unreadable_row,
+    unseen,
+    unseen_rows,
+    unusable_row_key,
+)
 from shared.flows.sync.moves import follow_moves, move_renamed
 from shared.flows.sync.observe import observed
 from shared.flows.sync.oneway import listen
-from shared.flows.sync.renames import PATIENCE, Renames
+from shared.flows.sync.renames import PATIENCE, Renames, Stranger
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +80,7 @@ class Sync:
         self._router = router
         self._clock = clock
         self._executor = Executor(ledger, dynamics, cmms, router, clock)
-        self._renames = Renames(ledger, dynamics, cmms, router, clock) if cmms is not None else None
+        self._renames = Renames(ledger, cmms, router, clock) if cmms is not None else None
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         """Process a batch of message bodies from the entity's queue.
@@ -78,10 +88,18 @@ class Sync:
         Raises:
             RoutingFailed: An outcome could not be written to the bus; the broker must redeliver the batch.
         """
-        entity = self._mapping.entities[entity_name]
+        entity = self._mapping.entities.get(entity_name)
+        if entity is None:
+            return await self._unmapped(entity_name, bodies)
         items = [read_item(entity, body) for body in bodies]
         with observed(entity.name, items, self._clock):
             return await self._handle(entity, items)
+
+    async def _unmapped(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
+        error = InvalidMessage(f"The mapping holds no {entity_name}: add it (SYNC_MAPPING), and replay this message.")
+        queue = OF_ENTITY[entity_name].name
+        routed = await self._router.route(queue, [Routed(body, None, None, Park(error)) for body in bodies])
+        return Summary(0, 0, routed.retried, routed.parked, 0)
 
     async def _handle(self, entity: EntityMapping, items: list[Item]) -> Summary:
         fields_parked = 0
@@ -161,50 +179,45 @@ class Sync:
             elif item.payload is not None and getattr(item.payload, "operation", "") == "delete":
                 item.outcome = Done(applied=False)  # created and deleted before we ever knew it
             elif item.key is None:
-                item.outcome = Again(
-                    NotYetVisible(
-                        f"The row {item.record_id} is not in {entity.set}: it may not be readable yet, or our"
-                        " application user may not be allowed to read it."
-                    )
-                )
+                item.outcome = Again(unreadable_row(entity, item.record_id))
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
         stored = await self._ledger.read(entity.name, list(groups))
         now = self._clock.now()
-        ready: dict[str, Group] = {}
-        for key, group in groups.items():
-            if intent := stored[key].entry.live_intent(now):
-                wait = intent.expires_at - now
-                held = IntentHeld(f"Another worker is writing {key} right now.", retry_after=wait)
-                group.finish(Again(held))
-            else:
-                ready[key] = group
+        ready = {key: group for key, group in groups.items() if not _held(group, stored[key].entry, now)}
         if not ready:
             return 0
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
         for key in ready:
             entries[key] = self._settled(entries[key], sides[key])
-        owners = await self._owners(entity, ready, sides, entries)
+        strangers = await self._strangers(entity, ready, sides, entries)
         if self._renames is not None:
             known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
-            moved = await self._renames.follow(entity, ready, known, sides, owners)
+            moved = await self._renames.follow(entity, ready, known, sides, strangers)
             ready = {key: group for key, group in ready.items() if key not in moved}
-        self._wait_for_rows(ready, owners)
+        self._wait_for_rows(ready, strangers)
         jobs: list[Job] = []
         for key, group in ready.items():
-            if self._cmms is not None:
-                for item, error in unseen(group.open_items, sides[key].cmms):
-                    item.outcome = Again(error) if isinstance(error, TransientError) else Park(error)
-            if not group.open_items:
-                continue
-            try:
-                plan = self._plan(entity, entries[key], sides[key], group)
-            except Exception as error:
-                log.exception("Planning %s %s failed in an unexpected way", entity.name, key)
-                group.finish(Again(Unexpected(f"{type(error).__name__} while planning: see the log.")))
-                continue
-            jobs.append(Job(group, stored[key], plan))
+            self._wait_for_sides(entity, group, sides[key], entries[key])
+            if group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
+                jobs.append(Job(group, stored[key], plan))
         return await self._executor.run(entity, jobs)
+
+    def _wait_for_sides(self, entity: EntityMapping, group: Group, sides: Sides, entry: Entry) -> None:
+        """Rule 1: what a side announced and does not show yet is tried again, never concluded from."""
+        missing = unseen(group.open_items, sides.cmms) if self._cmms is not None else []
+        if not sides.rows and sides.bound is None and entry.dynamics_id is None:
+            missing = [*missing, *unseen_rows(group.open_items, entity)]
+        for item, error in missing:
+            item.outcome = Again(error)
+
+    def _planned(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan | None:
+        try:
+            return self._plan(entity, entry, sides, group)
+        except Exception as error:
+            log.exception("Planning %s %s failed in an unexpected way", entity.name, group.key)
+            group.finish(Again(Unexpected(f"{type(error).__name__} while planning: see the log.")))
+            return None
 
     async def _read(
         self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
@@ -225,10 +238,10 @@ class Sync:
         row = sides.bound or next((row for row in sides.rows if row.key == entry.key), None)
         return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now())
 
-    async def _owners(
+    async def _strangers(
         self, entity: EntityMapping, groups: dict[str, Group], sides: dict[str, Sides], entries: dict[str, Entry]
-    ) -> dict[str, str | None]:
-        """For each key that a row has which is not its record's: the key of that row's record, if it has one."""
+    ) -> dict[str, Stranger]:
+        """The rows by their keys that are not the key's record's."""
         strangers = {
             key: row.id
             for key in groups
@@ -238,15 +251,15 @@ class Sync:
         if not strangers:
             return {}
         bound = await self._ledger.keys_of(entity.name, list(strangers.values()))
-        return {key: bound.get(row_id) for key, row_id in strangers.items()}
+        return {key: Stranger(row_id, bound.get(row_id)) for key, row_id in strangers.items()}
 
     @staticmethod
-    def _wait_for_rows(groups: dict[str, Group], owners: dict[str, str | None]) -> None:
+    def _wait_for_rows(groups: dict[str, Group], strangers: dict[str, Stranger]) -> None:
         """Put off records whose key a row of another record still has, until that row gets its own key back."""
-        for key, owner in owners.items():
+        for key, stranger in strangers.items():
             group = groups.get(key)
-            if group is not None and owner not in {None, key} and group.attempts < PATIENCE:
-                group.finish(Again(Conflict(f"A row has the key {key}, and is the row of {owner}.")))
+            if group is not None and stranger.owner not in {None, key} and group.attempts < PATIENCE:
+                group.finish(Again(Conflict(f"The row of {stranger.owner} has the key {key}, and is to give it back.")))
 
     async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Map[str, CmmsRecord]:
         return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
@@ -256,12 +269,12 @@ class Sync:
     ) -> dict[str, tuple[Sequence[DynamicsRecord], DynamicsRecord | None]]:
         by_key = await self._dynamics.by_key(entity, list(entries))
         bound = {row.id: row for rows in by_key.values() for row in rows}
-        # A row whose key was changed in Dynamics is not found by key, but its id is bound to ours.
-        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
+        # A row whose key was changed in Dynamics is not found by key, but its id is ours.
+        wanted = {row_id for entry in entries.values() for row_id in _rows_of(entry)} - bound.keys()
         if wanted:
             bound |= await self._dynamics.by_id(entity, sorted(wanted))
         return {
-            key: (by_key.get(key, ()), bound.get(entry.dynamics_id) if entry.dynamics_id else None)
+            key: (by_key.get(key, ()), next((bound[row_id] for row_id in _rows_of(entry) if row_id in bound), None))
             for key, entry in entries.items()
         }
 
@@ -276,6 +289,19 @@ class Sync:
             recreate=group.recreate,
             refused=group.refused,
         )
+
+
+def _held(group: Group, entry: Entry, now: datetime) -> bool:
+    """Whether another worker is writing the record; its messages then wait until that intent's end."""
+    if intent := entry.live_intent(now):
+        wait = intent.expires_at - now
+        group.finish(Again(IntentHeld(f"Another worker is writing {group.key} right now.", retry_after=wait)))
+    return intent is not None
+
+
+def _rows_of(entry: Entry) -> list[str]:
+    """The ids of the record's row: of the one that is known, and of one that may have been created."""
+    return [row_id for row_id in (entry.dynamics_id, entry.pending_row) if row_id is not None]
 
 
 def _routed(item: Item) -> Routed:

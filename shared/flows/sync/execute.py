@@ -19,7 +19,7 @@ from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
 from shared.flows.route import Router
-from shared.flows.sync.items import Group
+from shared.flows.sync.items import Group, Item
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,12 @@ class Job:
 
     @property
     def blocked(self) -> list[Blocked]:
-        """What is to be parked now: blocked, and not parked before for the same value."""
+        """What is to be parked now: blocked, and not parked before for the same value.
+
+        A replayed message left `parked` when it was sent: what blocks it still must be parked again.
+        """
+        if any(map(_replayed, self.group.open_items)):
+            return list(self.plan.blocked)
         parked = self.stored.entry.parked
         return [block for block in self.plan.blocked if not block.same_as(parked.get(block.field))]
 
@@ -107,6 +112,7 @@ class Executor:
                 values=write.values,
                 state=write.state,
                 restore_key=write.restore_key,
+                new_id=next((intent.row_id for intent in job.intents if intent.row_id is not None), None),
             )
             for job, write in mine
         ]
@@ -153,7 +159,9 @@ class Executor:
             blocked = job.blocked
             if not blocked:
                 continue
-            item = job.group.open_items[-1]
+            # A replayed message carries the history of its failures, which must not end here.
+            items = job.group.open_items
+            item = next(filter(_replayed, items), items[-1])
             await self._router.park_fields(entity, job.group.key, item.body, item.event, blocked)
             parked += len(blocked)
         return parked
@@ -177,6 +185,12 @@ class Executor:
             _conclude(job)
 
 
+def _replayed(item: Item) -> bool:
+    event = item.event
+    # Its retries have attempts again: one park for each replay is enough.
+    return event is not None and bool(event.history) and not event.attempt and not event.deferrals
+
+
 def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
     found: list[Intent] = []
     sides: tuple[tuple[Side, SideWrite | None, str | None], ...] = (
@@ -193,6 +207,8 @@ def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
                     values=dict(write.values),
                     sources=dict(write.sources),
                     before=dict(write.before),
+                    # An earlier create that may yet land makes the same row: whichever comes second is refused.
+                    row_id=(plan.entry.pending_row or str(uuid4())) if write.create and side == "dynamics" else None,
                     expires_at=expires_at,
                 )
             )

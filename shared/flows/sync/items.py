@@ -14,7 +14,7 @@ from shared.domain.events import (
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, Version
-from shared.errors import InvalidMessage, KeyNotUsable, NotYetVisible, PermanentError, SyncError
+from shared.errors import InvalidMessage, KeyNotUsable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
 
 type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
@@ -139,11 +139,12 @@ def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
     return groups
 
 
-def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item, SyncError]]:
+def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item, NotYetVisible]]:
     """The messages that announce more than the CMMS shows: they must be tried again, not concluded from."""
-    found: list[tuple[Item, SyncError]] = []
+    found: list[tuple[Item, NotYetVisible]] = []
     for item in items:
-        announced = item.version
+        # Only what the CMMS itself versioned: an event's own time may be any sender's clock.
+        announced = item.payload.as_version(None) if isinstance(item.payload, (UpsertedData, DeletedData)) else None
         if item.followed or not isinstance(item.payload, (UpsertedData, DeletedData)):
             continue
         if isinstance(item.payload, DeletedData):
@@ -163,6 +164,23 @@ def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item,
             )
             found.append((item, error))
     return found
+
+
+def unseen_rows(items: Sequence[Item], entity: EntityMapping) -> list[tuple[Item, NotYetVisible]]:
+    """The messages by which Dynamics announced a row, of a record whose row it does not show and we never knew."""
+    return [
+        (item, unreadable_row(entity, item.record_id or item.key or ""))
+        for item in items
+        if isinstance(item.payload, DirtyData) and item.payload.operation in {"create", "update"}
+    ]
+
+
+def unreadable_row(entity: EntityMapping, name: str) -> NotYetVisible:
+    """Say that Dynamics announced a row that cannot be read."""
+    return NotYetVisible(
+        f"The row {name} is not in {entity.set}: it may not be readable yet, or our application user may not be"
+        " allowed to read it."
+    )
 
 
 def unusable_row_key(entity: EntityMapping, record_id: str) -> KeyNotUsable:

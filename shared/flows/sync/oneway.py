@@ -43,7 +43,8 @@ class _Ear:
         self._entity = entity
         self._said = dict(entry.said)
         self._errors: dict[str, tuple[Version, BadValue]] = {}
-        self._deleted_at = entry.deleted_at
+        # A record that was born again keeps the memory of its deletion: what was said before stays unsaid.
+        self._deleted_at = max(filter(None, (entry.deleted_at, entry.deleted_before)), default=None)
         self._heard_at: datetime | None = None
 
     def deleted(self, version: Version) -> None:
@@ -51,6 +52,8 @@ class _Ear:
             self._deleted_at = version.at
 
     def upserted(self, data: UpsertedData, version: Version) -> None:
+        if self._deleted_at is not None and version.at <= self._deleted_at:
+            return
         self._heard_at = max(version.at, self._heard_at or version.at)
         for name, raw in data.fields.items():
             rule = self._entity.fields.get(self._entity.names.get(name, ""))
@@ -75,7 +78,7 @@ class _Ear:
         said, deleted_at = self._said, self._deleted_at
         if deleted_at is not None:
             said = {name: value for name, value in said.items() if value.at > deleted_at}
-        entry = entry.model_copy(update={"said": said})
+        entry = entry.model_copy(update={"said": said, "deleted_before": deleted_at})
         exists = bool(said) or (self._heard_at is not None and (deleted_at is None or self._heard_at > deleted_at))
         if not exists and deleted_at is not None:
             return entry, CmmsRecord(entry.key, "", {}, version=Version(deleted_at), deleted=True)

@@ -6,36 +6,39 @@ record that took over a key from the one that had it before.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Entry, Intent, Stored
+from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
-from shared.domain.recovery import settle_intents
 from shared.errors import Conflict, IntentHeld
 from shared.flows.outcomes import Again
-from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
 from shared.flows.sync.items import Group
 
 SOURCE: Final = "/sync"
-LATEST_CREATE: Final = timedelta(minutes=15)
-"""How long after its intent's expiry a create of unknown outcome may still land. No service holds a request longer;
-until then a row may appear under the old key, and a second one must not be made under the new key."""
 PATIENCE: Final = 6
 """Attempts after which what was not found is taken for deleted, or for never to be given back."""
 _STEPS: Final = 5
 
 
+@dataclass(frozen=True)
+class Stranger:
+    """A row that has the key of a record whose row it is not; `owner` is the key of its own record, if it has one."""
+
+    row_id: str
+    owner: str | None
+
+
 class Renames:
     """Finds out for each record of a round whether its memory is kept under another key, and moves it."""
 
-    def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms, router: Router, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, cmms: Cmms, router: Router, clock: Clock) -> None:
         self._ledger = ledger
-        self._dynamics = dynamics
         self._cmms = cmms
         self._router = router
         self._clock = clock
@@ -46,7 +49,7 @@ class Renames:
         groups: Mapping[str, Group],
         stored: Mapping[str, Stored],
         sides: Mapping[str, Sides],
-        owners: Mapping[str, str | None],
+        strangers: Mapping[str, Stranger],
     ) -> set[str]:
         """Answers the keys whose groups are to be read again, or have been put off, because something moved.
 
@@ -55,7 +58,7 @@ class Renames:
             groups: The round's records.
             stored: The ledger's memory of them, with old intents settled.
             sides: What both sides hold.
-            owners: By each key that a row has which is not its record's: the key of that row's record, if any.
+            strangers: Rows that have the key of one of the records without being its row.
         """
         moved: set[str] = set()
         for key, group in groups.items():
@@ -64,11 +67,8 @@ class Renames:
                 continue
             memory = stored[key]
             if record.deleted:
-                # A row that nobody knows and that kept the old key is not the renamed record's: a person decides.
-                gone = (
-                    record.renamed_to is not None
-                    and owners.get(key, record.renamed_to) is not None
-                    and await self._leave(entity, group, memory, record.renamed_to)
+                gone = record.renamed_to is not None and await self._leave(
+                    entity, group, memory, record.renamed_to, strangers.get(key)
                 )
             elif not _known(memory.entry):
                 gone = await self._fetch(entity, group, memory, record)
@@ -78,8 +78,12 @@ class Renames:
                 moved.add(key)
         return moved
 
-    async def _leave(self, entity: EntityMapping, group: Group, old: Stored, successor: str) -> bool:
+    async def _leave(
+        self, entity: EntityMapping, group: Group, old: Stored, successor: str, stranger: Stranger | None
+    ) -> bool:
         """The record went to another key: its memory and its messages follow."""
+        if stranger is not None and stranger.owner is None and not await self._made(entity, successor, stranger):
+            return False  # a row that nobody knows kept the old key: a person decides
         if not _known(old.entry):
             group.follow(successor)
             return True
@@ -107,7 +111,7 @@ class Renames:
             if _known(old.entry):
                 if not _same(old.entry, record, before):
                     return False
-                await self._move(entity, group, await self._seen(entity, old), new)
+                await self._move(entity, group, old, new)
                 return True
             former = before.renamed_from if before is not None and before.deleted else None
         return False
@@ -129,6 +133,14 @@ class Renames:
             await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
 
+    async def _made(self, entity: EntityMapping, successor: str, stranger: Stranger) -> bool:
+        """Whether the row is one that we made for the record before it was renamed, without having learnt it."""
+        there = await self._living(entity, successor)
+        if there is None:
+            return False
+        memory = (await self._ledger.read(entity.name, [there.key]))[there.key]
+        return stranger.row_id == memory.entry.pending_row
+
     async def _living(self, entity: EntityMapping, key: str) -> CmmsRecord | None:
         """The record at the end of a chain of renames, if it still exists."""
         following: str | None = key
@@ -141,29 +153,14 @@ class Renames:
             following = record.renamed_to
         return None
 
-    async def _seen(self, entity: EntityMapping, old: Stored) -> Stored:
-        """The memory with what became of creates under the old key, where Dynamics shows it."""
-        now = self._clock.now()
-        if not old.entry.intents or old.entry.live_intent(now):
-            return old
-        rows = (await self._dynamics.by_key(entity, [old.entry.key]))[old.entry.key]
-        row = next((row for row in rows if row.key == old.entry.key), None)
-        if row is None:
-            return old
-        creates = tuple(intent for intent in old.entry.intents if _creates_row(intent))
-        others = tuple(intent for intent in old.entry.intents if not _creates_row(intent))
-        settled = settle_intents(old.entry.model_copy(update={"intents": creates}), None, row, now)
-        return old.model_copy(update={"entry": settled.model_copy(update={"intents": (*settled.intents, *others)})})
-
     async def _move(self, entity: EntityMapping, group: Group, old: Stored, new: Stored) -> bool:
         """Move the memory at once or not at all; else the group's messages are put off."""
         now = self._clock.now()
         for intent in (*old.entry.intents, *new.entry.intents):
-            until = intent.expires_at + (LATEST_CREATE if _creates_row(intent) else timedelta())
-            if until > now:
+            if intent.expires_at > now:
                 held = IntentHeld(
                     f"A write to {old.entry.key} may be under way, and it is being renamed to {new.entry.key}.",
-                    retry_after=until - now,
+                    retry_after=intent.expires_at - now,
                 )
                 group.finish(Again(held))
                 return False
@@ -183,7 +180,6 @@ def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
         update={
             "key": new.key,
             "renamed_from": old.renamed_from or old.key,
-            "intents": tuple(intent for intent in old.intents if not _creates_row(intent)),
             "conflicts": (*new.conflicts, *old.conflicts),
             "said": _newest(old, new),
             "parked": {},
@@ -207,10 +203,6 @@ def _put_off(group: Group, entry: Entry) -> bool:
         return False
     group.finish(Again(Conflict(f"The record that had the key {entry.key} has not been found under its new key yet.")))
     return True
-
-
-def _creates_row(intent: Intent) -> bool:
-    return intent.side == "dynamics" and intent.expected_etag is None
 
 
 def _known(entry: Entry) -> bool:
