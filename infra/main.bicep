@@ -8,7 +8,7 @@ import { alertThresholds, cmmsSettings, dynamicsSettings, scaleSettings, syncSet
 @maxLength(40)
 param environmentName string
 
-@description('The region of every resource. It must offer Flex Consumption.')
+@description('The region of every resource. It must offer Flex Consumption and have availability zones.')
 @minLength(1)
 param location string
 
