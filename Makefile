@@ -5,10 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test lint format figures requirements clean
+.PHONY: help demo up test lint format figures figures-1m requirements clean
 
 help: ## List the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(READY): requirements-dev.txt
 	@python=; for candidate in $(PYTHON) python3.13 python3 python; do \
@@ -47,6 +47,9 @@ format: $(READY) ## Rewrite the code in the project's style
 
 figures: $(READY) ## Measure requests, memory and time of 10,000 records; writes build/figures.json
 	@$(BIN)/python -m benchmarks.figures
+
+figures-1m: $(READY) ## Measure reconciliation at a million records, and add it to build/figures.json (some minutes)
+	@$(BIN)/python -m benchmarks.reconcile.measure
 
 requirements: $(READY) ## Compile requirements.txt and requirements-dev.txt from pyproject.toml
 	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \

@@ -189,7 +189,8 @@ def main() -> int:
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 130)
     figures = run(console)
     OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    known = json.loads(OUTPUT.read_text(encoding="utf-8")) if OUTPUT.exists() else {}
+    OUTPUT.write_text(json.dumps({**known, **figures}, indent=2) + "\n", encoding="utf-8")
     if arguments.record:
         record(figures)
     console.print(_figures(figures))

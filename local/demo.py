@@ -84,6 +84,7 @@ def main() -> int:
     console.print(
         f"{verdict}, in {seconds:.0f} s. Logs and ledger of this run: {folder.relative_to(folder.parents[1])}/"
     )
+    console.print(f"The report of the last reconciliation: {folder.relative_to(folder.parents[1])}/reports/latest.html")
     return 1 if results.failed or ended is not None else 0
 
 
