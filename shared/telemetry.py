@@ -37,6 +37,8 @@ COUNTERS: Final = {
     "sync.drift": "records found to differ; by entity and drift, the class",
     "sync.drift_brake": "runs that repaired nothing because too much drifted; by entity",
     "sync.reconcile.runs": "reconciliations; by outcome",
+    "sync.reconcile.repairs": "repairs that reconciliations enqueued; by kind, the pass",
+    "sync.reconcile.pages": "pages that reconciliations read; by entity",
     "sync.requests": "requests to either side; by service, kind and status",
     "sync.throttles": "times that a side asked us to slow down; by service",
 }
@@ -44,6 +46,10 @@ LAG: Final = "sync.lag"
 """Seconds from a change to its write, for the newest applied change of each batch; by queue."""
 AGE: Final = "sync.queue.oldest_message_age"
 """Seconds that a queue's oldest message has waited; by queue."""
+DURATION: Final = "sync.reconcile.duration"
+"""Seconds that a reconciliation took; by kind, the pass."""
+PENDING: Final = "sync.reconcile.pending"
+"""Records that a reconciliation left to the next one."""
 DIMENSIONS: Final = frozenset({"queue", "entity", "reason", "drift", "outcome", "service", "kind", "status"})
 
 # Batches and messages are internal spans: of another kind they would count as requests beside the host's own.
@@ -123,6 +129,22 @@ def _span(name: str, parent: Context | None = None, **options: Any) -> Iterator[
         except BaseException as error:
             span.set_status(Status(StatusCode.ERROR, type(error).__name__))
             raise
+
+
+@cache
+def _duration() -> metrics.Histogram:
+    return _meter().create_histogram(DURATION, unit="s")
+
+
+@cache
+def _pending() -> metrics.Histogram:
+    return _meter().create_histogram(PENDING, unit="{record}")
+
+
+def reconciled(kind: str, seconds: float, pending: int) -> None:
+    """Report how long a reconciliation took, and how many records it left to the next one."""
+    _duration().record(seconds, {"kind": kind})
+    _pending().record(pending)
 
 
 def traceparent() -> str | None:
