@@ -33,7 +33,7 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: $(READY) ## Check style and types only
 	@$(BIN)/ruff format --check .
