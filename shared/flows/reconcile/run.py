@@ -227,6 +227,7 @@ def _tell(report: Report) -> None:
             "Reconcile %s (%s): %d compared, %s, %d in flight, %d pages",
             entity.entity, report.kind, entity.compared, classes, entity.in_flight, entity.pages,
         )  # fmt: skip
+        telemetry.count("sync.reconcile.pages", entity.pages, entity=entity.entity)
         for note in entity.notes:
             log.warning("Reconcile %s: %s", entity.entity, note)
         for kind, count in entity.drift.items():
@@ -239,4 +240,6 @@ def _tell(report: Report) -> None:
             " Look at the report; correct the mapping, or release the brake.",
             report.brake.held, report.brake.ledger_rows, brakes.FEWEST,
         )  # fmt: skip
+    telemetry.reconciled(report.kind, report.seconds, report.pending)
+    telemetry.count("sync.reconcile.repairs", report.repairs, kind=report.kind)
     telemetry.count("sync.reconcile.runs", outcome="held" if report.brake is not None else "done")
