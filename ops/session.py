@@ -144,7 +144,7 @@ class Session:
 
     async def _main(self, main: Callable[["Session"], Awaitable[int]]) -> int:
         async with self._stack:
-            for name in ("credential", "bus", "dynamics", "cmms", "ledger"):
+            for name in ("credential", "bus", "dynamics", "cmms", "ledger", "reports"):
                 self._stack.push_async_callback(self._close, name)
             return await main(self)
 

@@ -26,6 +26,14 @@ def drift(
         Path | None, typer.Option("--report", metavar="FILE", help="Also write the readable page to this file.")
     ] = None,
     open_page: Annotated[bool, typer.Option("--open", help="Open the readable page in the browser.")] = False,
+    release_brake_by: Annotated[
+        str | None,
+        typer.Option(
+            "--release-brake",
+            metavar="WHO",
+            help="Instead of comparing: let the repairs go that the brake holds. WHO stands in the report.",
+        ),
+    ] = None,
     local: Local = False,
     settings: SettingsFile = None,
     as_json_: Json = False,
@@ -40,6 +48,8 @@ def drift(
         python -m ops drift --local
 
         python -m ops drift --entity asset --report drift.html --local
+
+        python -m ops drift --release-brake "Ana, after looking at the report" --local
     """
 
     async def main(session: Session) -> int:
@@ -47,6 +57,8 @@ def drift(
         from shared.flows.reconcile.page import as_json
 
         wiring = session.wiring
+        if release_brake_by is not None:
+            return await _release(session, release_brake_by)
         mapping = wiring.mapping
         if entity is not None:
             mapping = mapping.model_copy(update={"entities": {entity: session.entity(entity)}})
@@ -74,6 +86,23 @@ def drift(
         return ExitCode.FINDINGS if found.drifted else ExitCode.FINE
 
     Session(local, as_json_, verbose, settings).run(main)
+
+
+async def _release(session: Session, who: str) -> int:
+    from shared.flows.reconcile import release_brake
+
+    if not who.strip():
+        raise UsageError("Who releases the brake? The name stands in the report.")
+    released = await release_brake(session.wiring.state, who)
+    if session.as_json:
+        session.print_json({"released": None if released is None else released.model_dump(mode="json")})
+    elif released is None:
+        session.out.print("[green]The brake holds nothing.[/]")
+    else:
+        session.out.print(
+            f"{released.held} repairs are let go, at the pace of the next runs. A further flood is held again."
+        )
+    return ExitCode.FINE
 
 
 def _write_page(session: Session, report: Report, file: Path | None, *, open_page: bool) -> None:

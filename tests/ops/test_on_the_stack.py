@@ -130,6 +130,11 @@ def test_drift_is_shown_field_by_field_and_as_a_page(shell: Shell) -> None:
     assert shell("drift", "--entity", "asset").exit_code == 0
 
 
+def test_a_brake_that_holds_nothing_is_released_in_vain(shell: Shell) -> None:
+    assert shell.json("drift", "--release-brake", "Ana") == (0, {"released": None})
+    assert shell("drift", "--release-brake", " ").exit_code == 2
+
+
 def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -> None:
     create(shell.stack, codigo_interno="0003", nombre="Compresor")
     assert shell.json("resync", "--entity", "asset", "--key", "0003", "--wait")[0] == 0
