@@ -35,7 +35,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
-        elif record is not None and _is_target(intent, record):
+        elif record is not None and any(_is_target(one, record) for one in rivals):
             if intent.row_id is not None:
                 if dynamics_id not in {None, intent.row_id}:
                     bases = {}  # our create put a new row in the place of one that is gone
@@ -63,8 +63,15 @@ def _rivals(intents: Sequence[Intent]) -> Iterator[list[Intent]]:
 
 
 def _is_target(intent: Intent, record: Record) -> bool:
-    """Whether the record is the one that the intent is about: a row that we made has the id that we gave it."""
-    return intent.row_id is None or not isinstance(record, DynamicsRecord) or record.id == intent.row_id
+    """Whether the record is the one that the intent is about, and not another one that took a create's key.
+
+    A row that we made has the id that we gave it. The CMMS gives its own ids: there a create must have left a trace.
+    """
+    if isinstance(record, DynamicsRecord):
+        return intent.row_id in {None, record.id}
+    given = {field: value for field, value in intent.values.items() if value is not None}
+    left = any(record.values.get(field) == value for field, value in given.items())
+    return intent.expected_etag is not None or not given or left
 
 
 def _landed(rivals: Sequence[Intent], record: Record) -> Sequence[Intent]:

@@ -8,6 +8,11 @@ from tests.simulation.many import play_many
 from tests.simulation.world import play
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def main() -> int:
     """Run; the exit code is 1 when a seed failed."""
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
@@ -19,18 +24,18 @@ def main() -> int:
     if given.seed is not None:
         result = play(given.seed)
         if given.digest:
-            print(result.trace.digest)
+            _say(result.trace.digest)
         else:
-            print("\n".join([*result.trace.lines, "", *result.entries, "", *result.violations]))
-            print(f"seed {given.seed}: {'FAILED' if result.violations else 'passed'}, {result.sent} messages")
+            _say("\n".join([*result.trace.lines, "", *result.entries, "", *result.violations]))
+            _say(f"seed {given.seed}: {'FAILED' if result.violations else 'passed'}, {result.sent} messages")
         return 1 if result.violations else 0
     started = time.monotonic()
     failed = 0
     for seed, violations in play_many(range(given.first, given.first + given.seeds)):
         if violations:
             failed += 1
-            print(f"seed {seed} FAILED: {violations[0]}", flush=True)
-    print(f"{given.seeds} seeds from {given.first} on, {failed} failed, {time.monotonic() - started:.0f} s")
+            _say(f"seed {seed} FAILED: {violations[0]}")
+    _say(f"{given.seeds} seeds from {given.first} on, {failed} failed, {time.monotonic() - started:.0f} s")
     return 1 if failed else 0
 
 

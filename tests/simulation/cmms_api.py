@@ -17,7 +17,7 @@ _LENGTHS = {"nombre": 200, "numero_de_serie": 100, "codigo_interno": 50, "numero
 _REQUIRED = {"nombre", "estado", "fecha_creacion", *KEYS.values()}
 
 
-class _Refused(Exception):  # noqa: N818  # an answer, not a fault
+class _Refused(Exception):
     def __init__(self, status: int, code: str, *, field: str = "", record: dict[str, Any] | None = None) -> None:
         super().__init__(code)
         self.status = status

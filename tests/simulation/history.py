@@ -10,12 +10,13 @@ When the integration writes a value over another one:
 - it must not be an ancestor of what it replaces: nothing goes back.
 """
 
+import dataclasses
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
-from tests.simulation.tables import CHOICES, ONE_WAY, UNIQUE, same
+from tests.simulation.tables import CHOICES, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
 
 type Side = Literal["cmms", "dynamics"]
 type Held = str | None
@@ -55,7 +56,7 @@ class Cell:
     field: str
     value: Held = None
     edit: Edit | None = None
-    held: list[Edit] = field(default_factory=list)
+    held: list[Edit] = dataclasses.field(default_factory=list)
     by_policy: bool = False
 
     def hold(self, value: Held, edit: Edit | None) -> None:
@@ -162,7 +163,9 @@ def _alike(one: Edit, other: Edit) -> bool:
     if one.cell.field not in CHOICES or one.value is None or other.value is None:
         return False
     if one.cell.side == other.cell.side:
-        return one.value == other.value
+        table: dict[str, object] = dict(TO_STATUS)
+        table |= {str(status): estado for status, estado in TO_ESTADO.items()}
+        return one.value == other.value or table[one.value] == table[other.value]
     cmms, dynamics = (one, other) if one.cell.side == "cmms" else (other, one)
     return same(one.cell.field, cmms.value, dynamics.value)
 

@@ -114,6 +114,8 @@ class Observer:
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
         if change.after is None:
             self.removed_rows.add(change.row_id)
+            for name in FIELDS[entity]:
+                self._history.cell("dynamics", entity, str(change.row_id), name).hold(None, None)
             if not self._bound(entity, change.row_id):
                 for rows in self.created_for.values():
                     if change.row_id in rows:
@@ -125,17 +127,20 @@ class Observer:
             if by_integration and change.message is Message.CREATE and (entity, key) in self._holders:
                 self.created_for.setdefault((entity, self._holders[entity, key]), []).append(change.row_id)
         for name in FIELDS[entity]:
-            column = COLUMNS[name]
-            cell = self._history.cell("dynamics", entity, str(change.row_id), name)
-            value = normal(name, change.after.values[column])
-            before = normal(name, change.before.values[column]) if change.before else None
-            if not by_integration:
-                if value != before:
-                    self._history.edited(cell, value, now)
-            elif change.before is None and not {column, f"overridden{column}"} & change.columns:
-                cell.hold(value, None)
-            elif value != before:
-                self._product_wrote(cell, value, now, str(key), born=change.before is None)
+            self._row_cell(change, entity, name, by_integration=by_integration, now=now, key=str(key))
+
+    def _row_cell(self, change: Change, entity: str, name: str, *, by_integration: bool, now: float, key: str) -> None:
+        column = COLUMNS[name]
+        cell = self._history.cell("dynamics", entity, str(change.row_id), name)
+        value = normal(name, change.after.values[column]) if change.after else None
+        before = normal(name, change.before.values[column]) if change.before else None
+        if not by_integration:
+            if value != before:
+                self._history.edited(cell, value, now)
+        elif change.before is None and not {column, f"overridden{column}"} & change.columns:
+            cell.hold(value, None)
+        elif value != before:
+            self._product_wrote(cell, value, now, key, born=change.before is None)
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, key: str, *, born: bool) -> None:
         """A state may come from a policy instead of a person: rows are born active, and die with their record."""

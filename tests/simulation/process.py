@@ -38,7 +38,7 @@ class Process:
         """Virtual seconds."""
         return asyncio.get_running_loop().time()
 
-    def run(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+    def run[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start something that ends when the process does."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)

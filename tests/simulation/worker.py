@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from random import Random
 from uuid import UUID
 
@@ -19,6 +20,8 @@ from shared.domain.queues import OF_ENTITY
 from shared.errors import RoutingFailed
 from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
+from shared.flows.reconcile import Reconciler
+from shared.flows.reconcile.report import Report
 from shared.flows.route import Router
 from shared.flows.sync import Sync
 from tests.simulation.process import Process
@@ -82,6 +85,7 @@ class Worker:
         sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process)
         self._router = router
+        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, settle=timedelta())
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
 
         async def ours() -> UUID:
@@ -98,9 +102,13 @@ class Worker:
         """Take a webhook, as a part of this process; raises as the receiver does, or CancelledError in its death."""
         await self.process.run(self._receiver.receive(body))
 
+    async def reconcile(self) -> Report:
+        """Run the timer's full pass, as a part of this process."""
+        return await self.process.run(self._reconciler.run("full"))
+
     async def resync(self, entity: str, keys: Sequence[str]) -> None:
-        """Ask for these records to be looked at, as reconciliation does, as a part of this process."""
-        await self.process.run(self._router.resync(entity, keys, reason="drift", source="/reconcile"))
+        """Ask for these records to be looked at, whether they differ or not."""
+        await self.process.run(self._router.resync(entity, keys, reason="all", source="/ops"))
 
     async def aclose(self) -> None:
         """Let the connections go."""

@@ -26,7 +26,7 @@ from shared.errors import (
 from shared.flows.outcomes import Again, Done, Park
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Routed, Router
-from shared.flows.sync.execute import Executor, Job
+from shared.flows.sync.execute import Executor
 from shared.flows.sync.items import (
     Group,
     Item,
@@ -37,6 +37,7 @@ from shared.flows.sync.items import (
     unseen_rows,
     unusable_row_key,
 )
+from shared.flows.sync.jobs import Job
 from shared.flows.sync.moves import follow_moves, move_renamed
 from shared.flows.sync.observe import observed
 from shared.flows.sync.oneway import listen

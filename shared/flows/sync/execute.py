@@ -3,52 +3,28 @@
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 from shared import telemetry
-from shared.domain.convergence import remember
-from shared.domain.ledger import Base, Entry, Intent, ParkedField, Stored
+from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.domain.model import Side
 from shared.domain.plan import RECORD, Plan, SideWrite
 from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
 from shared.flows.route import Router
-from shared.flows.sync.items import Group, Item
+from shared.flows.sync.commit import committed, with_parked
+from shared.flows.sync.jobs import Job, replayed
 
 log = logging.getLogger(__name__)
 
 # Longer than a bulk write's total time-out, shorter than the queue's lock.
 INTENT_LIFE: Final = timedelta(seconds=150)
 WRITE_BUDGET: Final = timedelta(seconds=130)
-
-
-@dataclass
-class Job:
-    """One record's plan on its way through announce, write and commit."""
-
-    group: Group
-    stored: Stored
-    plan: Plan
-    intents: tuple[Intent, ...] = ()
-    dynamics: DynamicsRecord | Failed | None = None
-    cmms: CmmsRecord | Failed | None = None
-
-    @property
-    def blocked(self) -> list[Blocked]:
-        """What is to be parked now: blocked, and not parked before for the same value.
-
-        A replayed message left `parked` when it was sent: what blocks it still must be parked again.
-        """
-        if any(map(_replayed, self.group.open_items)):
-            return list(self.plan.blocked)
-        parked = self.stored.entry.parked
-        return [block for block in self.plan.blocked if not block.same_as(parked.get(block.field))]
 
 
 class Executor:
@@ -161,7 +137,7 @@ class Executor:
                 continue
             # A replayed message carries the history of its failures, which must not end here.
             items = job.group.open_items
-            item = next(filter(_replayed, items), items[-1])
+            item = next(filter(replayed, items), items[-1])
             await self._router.park_fields(entity, job.group.key, item.body, item.event, blocked)
             parked += len(blocked)
         return parked
@@ -172,7 +148,7 @@ class Executor:
         jobs: list[Job] = []
         entries: list[Entry] = []
         for job in quiet:
-            entry = _with_parked(job.plan.entry, job.plan.blocked)
+            entry = with_parked(job.plan.entry, job.plan.blocked)
             if entry == job.stored.entry:
                 _conclude(job)
             else:
@@ -180,15 +156,9 @@ class Executor:
                 entries.append(entry.model_copy(update={"last_sync": now}))
         for job in loud:
             jobs.append(job)
-            entries.append(_committed(job, now))
+            entries.append(committed(job, now))
         for job in await self._swap(entity, jobs, entries):
             _conclude(job)
-
-
-def _replayed(item: Item) -> bool:
-    event = item.event
-    # Its retries have attempts again: one park for each replay is enough.
-    return event is not None and bool(event.history) and not event.attempt and not event.deferrals
 
 
 def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
@@ -213,64 +183,6 @@ def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
                 )
             )
     return found
-
-
-def _committed(job: Job, now: datetime) -> Entry:
-    entry = job.stored.entry
-    update: dict[str, object] = {"last_sync": now}
-    bases = dict(entry.bases)
-    history = dict(entry.written)
-    over: set[str] = set()
-    failed = False
-    results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
-        ("dynamics", job.dynamics, job.plan.to_dynamics),
-        ("cmms", job.cmms, job.plan.to_cmms),
-    )
-    for side, result, write in results:
-        if result is None or write is None:
-            continue
-        mine = next(intent for intent in job.intents if intent.side == side)
-        if isinstance(result, Failed):
-            failed = True
-            if not result.unknown:
-                over.add(mine.id)
-            continue
-        # Nothing else that expected this etag can land any more.
-        over.update(
-            intent.id for intent in entry.intents if intent.side == side and intent.expected_etag == mine.expected_etag
-        )
-        for name, source in write.sources.items():
-            written = write.values.get(name)
-            held = result.values.get(name, written)
-            if write.create and held != written:
-                # Created rows are read back by another request: what it finds may be a person's edit. Without a base
-                # the next round treats it as one.
-                bases.pop(name, None)
-                continue
-            bases[name] = Base(cmms=source, dynamics=held) if side == "dynamics" else Base(cmms=held, dynamics=source)
-        for name, value in write.values.items():
-            history[name] = remember(history.get(name, ()), side, digest(value), now)
-        update[f"{side}_etag"] = result.etag
-        if isinstance(result, DynamicsRecord):
-            update["dynamics_id"] = result.id
-            if write.create or write.restore_key:
-                update["renamed_from"] = None
-            if job.plan.cmms is not None and not job.plan.cmms.deleted:
-                update["deleted_at"] = None
-        elif result.id is not None:
-            update["cmms_id"] = result.id
-    update["bases"] = bases
-    update["written"] = history
-    update["intents"] = tuple(intent for intent in entry.intents if intent.id not in over)
-    entry = entry.model_copy(update=update)
-    return entry if failed else _with_parked(entry, job.plan.blocked)
-
-
-def _with_parked(entry: Entry, blocked: Sequence[Blocked]) -> Entry:
-    parked = {
-        block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
-    }
-    return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
 
 
 def _conclude(job: Job) -> None:

@@ -37,25 +37,21 @@ async def move_renamed(ledger: Ledger, entity: EntityMapping, items: list[Item],
         if item.outcome is None and isinstance(item.payload, RenamedData) and item.key is not None:
             version = item.version
             if item.key != item.payload.old_key and version is not None:
-                await _move(ledger, entity, items, item, item.payload, version, clock)
+                found = await _move(ledger, entity, item, version, old_key=item.payload.old_key, clock=clock)
+                items.extend(found)
 
 
 async def _move(
-    ledger: Ledger,
-    entity: EntityMapping,
-    items: list[Item],
-    item: Item,
-    payload: RenamedData,
-    version: Version,
-    clock: Clock,
-) -> None:
-    old_key, new_key = payload.old_key, item.key or ""
+    ledger: Ledger, entity: EntityMapping, item: Item, version: Version, *, old_key: str, clock: Clock
+) -> list[Item]:
+    """Move one; answers messages of our own that follow from it."""
+    new_key = item.key or ""
     stored = await ledger.read(entity.name, [old_key, new_key])
     old, new = stored[old_key], stored[new_key]
     if old.entry.moved_to == new_key or not (old.entry.dynamics_id or old.entry.said or old.entry.intents):
-        return  # moved already, or never heard of: nothing to keep
+        return []  # moved already, or never heard of: nothing to keep
     if any(value.at > version.at for value in old.entry.said.values()):
-        return  # a late message: another record has taken the old key over
+        return []  # a late message: another record has taken the old key over
     now = clock.now()
     intents = [intent for intent in (*old.entry.intents, *new.entry.intents) if intent.expires_at > now]
     if intents:
@@ -65,7 +61,7 @@ async def _move(
     elif new.entry.dynamics_id is not None:
         # The new key's messages came first and made a row of their own: the old row is as good as deleted.
         if old.entry.dynamics_id is not None:
-            items.append(_deleted(entity, item, old_key, version))
+            return [_deleted(entity, item, old_key, version)]
     else:
         left, moved = moved_entries(old.entry, new.entry)
         left = left.model_copy(update={"moved_at": version.at})
@@ -73,6 +69,7 @@ async def _move(
             entity.name, old.model_copy(update={"entry": left}), new.model_copy(update={"entry": moved})
         ):
             item.outcome = Again(Conflict(f"{old_key} changed while it was being renamed to {new_key}."))
+    return []
 
 
 def _deleted(entity: EntityMapping, item: Item, key: str, version: Version) -> Item:

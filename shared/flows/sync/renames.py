@@ -21,8 +21,8 @@ from shared.flows.route import Router
 from shared.flows.sync.items import Group
 
 SOURCE: Final = "/sync"
-PATIENCE: Final = 6
-"""Attempts after which what was not found is taken for deleted, or for never to be given back."""
+PATIENCE: Final = 10
+"""Attempts, about half an hour, after which what was not found is taken for deleted, or for never to be given back."""
 _STEPS: Final = 5
 
 
@@ -122,11 +122,9 @@ class Renames:
         if successor is None or successor == group.key:
             return False  # it was deleted: the new record takes over its row
         there = await self._living(entity, successor)
-        if there is None:
-            return False
-        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
-        if _taken_over(old.entry, there):
+        if there is None or _taken_over(old.entry, there):
             return _put_off(group, old.entry)
+        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
         if _known(new.entry):
             return False
         if await self._move(entity, group, old, new):

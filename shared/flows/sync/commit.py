@@ -1,0 +1,82 @@
+"""Rule 6: what the ledger remembers once a round's writes have been answered."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from shared.domain.convergence import remember
+from shared.domain.ledger import Base, Entry, ParkedField
+from shared.domain.merge import Blocked, digest
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.domain.plan import RECORD, SideWrite
+from shared.flows.ports import Failed
+from shared.flows.sync.jobs import Job
+
+
+def committed(job: Job, now: datetime) -> Entry:
+    """The entry after a round: both bases follow each confirmed write, what is unknown stays announced."""
+    entry = job.stored.entry.model_copy(update={"last_sync": now})
+    failed = False
+    results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
+        ("dynamics", job.dynamics, job.plan.to_dynamics),
+        ("cmms", job.cmms, job.plan.to_cmms),
+    )
+    for side, result, write in results:
+        if result is None or write is None:
+            continue
+        if isinstance(result, Failed):
+            failed = True
+            if not result.unknown:
+                entry = _forget(entry, {intent.id for intent in job.intents if intent.side == side})
+        else:
+            entry = _confirmed(job, entry, side, result, write, now=now)
+    return with_parked(entry, job.plan.blocked, keep=failed)
+
+
+def with_parked(entry: Entry, blocked: Sequence[Blocked], *, keep: bool = False) -> Entry:
+    """What is parked now; `keep` where this round does not tell what became of what was parked before."""
+    found = {
+        block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
+    }
+    parked = {**entry.parked, **found} if keep or RECORD in found else found
+    return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
+
+
+def _confirmed(
+    job: Job, entry: Entry, side: Side, result: CmmsRecord | DynamicsRecord, write: SideWrite, *, now: datetime
+) -> Entry:
+    expected = next(intent.expected_etag for intent in job.intents if intent.side == side)
+    # Nothing else that expected this etag can land any more.
+    entry = _forget(
+        entry, {intent.id for intent in entry.intents if (intent.side, intent.expected_etag) == (side, expected)}
+    )
+    bases = dict(entry.bases)
+    for name, source in write.sources.items():
+        written = write.values.get(name)
+        held = result.values.get(name, written)
+        if write.create and held != written:
+            # Created rows are read back by another request: what it finds may be a person's edit. Without a base the
+            # next round treats it as one.
+            bases.pop(name, None)
+        else:
+            bases[name] = Base(cmms=source, dynamics=held) if side == "dynamics" else Base(cmms=held, dynamics=source)
+    history = dict(entry.written)
+    for name, value in write.values.items():
+        history[name] = remember(history.get(name, ()), side, digest(value), now)
+    return entry.model_copy(
+        update={"bases": bases, "written": history, f"{side}_etag": result.etag, **_identity(job, result, write)}
+    )
+
+
+def _identity(job: Job, result: CmmsRecord | DynamicsRecord, write: SideWrite) -> dict[str, object]:
+    if isinstance(result, CmmsRecord):
+        return {} if result.id is None else {"cmms_id": result.id}
+    update: dict[str, object] = {"dynamics_id": result.id}
+    if write.create or write.restore_key:
+        update["renamed_from"] = None
+    if job.plan.cmms is not None and not job.plan.cmms.deleted:
+        update["deleted_at"] = None
+    return update
+
+
+def _forget(entry: Entry, over: set[str]) -> Entry:
+    return entry.model_copy(update={"intents": tuple(intent for intent in entry.intents if intent.id not in over)})

@@ -1,0 +1,168 @@
+"""The engine with one of its rules taken away. Each must make the checker find something: that proves the checker."""
+
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+from uuid import NAMESPACE_URL, uuid5
+
+from shared.domain.events import Event, UpsertedData
+from shared.domain.ledger import Base, ConflictRecord, Entry, Stored
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.plan import Sides
+from shared.flows.ports import Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
+from shared.flows.receive import Receiver
+from shared.flows.sync import Sync
+from shared.flows.sync.execute import Executor
+from shared.flows.sync.items import Group
+from shared.flows.sync.jobs import Job
+from tests.simulation.worker import Parts
+
+
+class _Like:
+    """Everything that is not overridden goes to the real part."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+class DynamicsUnconditional(_Like):
+    """Writes whatever the row holds by now."""
+
+    async def write(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
+    ) -> Sequence[DynamicsRecord | Failed]:
+        blind = [replace(write, etag="*" if write.id else None) for write in writes]
+        return await self._real.write(entity, blind, deadline)  # type: ignore[no-any-return]
+
+
+class CmmsUnconditional(_Like):
+    """Writes whatever the record holds by now."""
+
+    async def write(
+        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
+    ) -> Sequence[CmmsRecord | Failed]:
+        blind = [replace(write, etag="*" if write.etag else None) for write in writes]
+        return await self._real.write(entity, blind, deadline)  # type: ignore[no-any-return]
+
+
+class _WithoutIntents(Executor):
+    async def _announce(self, entity: EntityMapping, jobs: Sequence[Job]) -> list[Job]:
+        announced = await super()._announce(entity, jobs)
+        for job in announced:
+            mine = {intent.id for intent in job.intents}
+            rest = tuple(intent for intent in job.stored.entry.intents if intent.id not in mine)
+            job.stored = job.stored.model_copy(update={"entry": job.stored.entry.model_copy(update={"intents": rest})})
+        forgotten = await self._ledger.write(entity.name, [job.stored for job in announced])
+        for job, stored in zip(announced, forgotten, strict=True):
+            job.stored = stored if isinstance(stored, Stored) else job.stored
+        return announced
+
+
+class _ConflictsAtCommit(Executor):
+    async def _announce(self, entity: EntityMapping, jobs: Sequence[Job]) -> list[Job]:
+        for job in jobs:
+            known = {"conflicts": job.stored.entry.conflicts}
+            job.plan = replace(job.plan, entry=job.plan.entry.model_copy(update=known))
+        return await super()._announce(entity, jobs)
+
+    async def _commit(self, entity: EntityMapping, quiet: Sequence[Job], loud: Sequence[Job]) -> None:
+        for job in loud:
+            found: tuple[ConflictRecord, ...] = (*job.stored.entry.conflicts, *job.plan.merged.conflicts)
+            entry = job.stored.entry.model_copy(update={"conflicts": found})
+            job.stored = job.stored.model_copy(update={"entry": entry})
+        await super()._commit(entity, quiet, loud)
+
+
+def _with_executor(kind: type[Executor]) -> type[Sync]:
+    class Mutant(Sync):
+        def __init__(self, *parts: Any, **more: Any) -> None:
+            super().__init__(*parts, **more)
+            self._executor = kind(self._ledger, self._dynamics, self._cmms, self._router, self._clock)
+
+    return Mutant
+
+
+class LedgerLast(Sync):
+    """Reads both sides first, and the ledger after them."""
+
+    async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
+        stored = await self._ledger.read(entity.name, list(groups))
+        self._sides, _ = await super()._read(entity, groups, {key: stored[key].entry for key in groups})
+        return await super()._round(entity, groups)
+
+    async def _read(
+        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
+    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
+        return {key: self._sides[key] for key in groups}, entries
+
+
+class MessageValues(Sync):
+    """Takes the CMMS's values from its messages, as far as they have any."""
+
+    async def _read(
+        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
+    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
+        sides, entries = await super()._read(entity, groups, entries)
+        for key, group in groups.items():
+            said = [item.payload for item in group.open_items if isinstance(item.payload, UpsertedData)]
+            cmms = sides[key].cmms
+            if said and cmms is not None and not cmms.deleted:
+                fields = {name: raw for name, raw in said[-1].fields.items() if name in entity.fields}
+                values = {name: entity.fields[name].from_cmms(raw) for name, raw in fields.items()}
+                sides[key] = replace(sides[key], cmms=replace(cmms, values={**cmms.values, **values}))
+        return sides, entries
+
+
+class OneBase(_Like):
+    """Remembers the CMMS's value only, and compares Dynamics with it as well."""
+
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+        found: Mapping[str, Stored] = await self._real.read(entity, keys)
+        return {key: stored.model_copy(update={"entry": self._one(stored.entry)}) for key, stored in found.items()}
+
+    @staticmethod
+    def _one(entry: Entry) -> Entry:
+        bases = {name: Base(cmms=base.cmms, dynamics=base.cmms) for name, base in entry.bases.items()}
+        return entry.model_copy(update={"bases": bases})
+
+
+class ContentIds(Receiver):
+    """Names a message after its content."""
+
+    def _event(self, *given: Any) -> Event:
+        event = super()._event(*given)
+        content = json.dumps([event.type, event.data], sort_keys=True)
+        return event.model_copy(update={"id": str(uuid5(NAMESPACE_URL, content))})
+
+
+def _unconditional() -> Parts:
+    def dynamics(real: Dynamics) -> Dynamics:
+        return DynamicsUnconditional(real)
+
+    def cmms(real: Cmms) -> Cmms:
+        return CmmsUnconditional(real)
+
+    return Parts(dynamics=dynamics, cmms=cmms)
+
+
+def _one_base() -> Parts:
+    def ledger(real: Ledger) -> Ledger:
+        return OneBase(real)
+
+    return Parts(ledger=ledger)
+
+
+MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
+    "no If-Match": _unconditional,
+    "no intent": lambda: Parts(sync=_with_executor(_WithoutIntents)),
+    "ledger read after the sides": lambda: Parts(sync=LedgerLast),
+    "message values instead of reads": lambda: Parts(sync=MessageValues),
+    "one base instead of two": _one_base,
+    "conflicts recorded only at commit": lambda: Parts(sync=_with_executor(_ConflictsAtCommit)),
+    "content-derived message ids": lambda: Parts(receiver=ContentIds),
+}
