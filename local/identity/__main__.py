@@ -14,9 +14,7 @@ from local.identity.serve import run
 def main(  # noqa: PLR0917 - each is one command line option
     port: Annotated[int, typer.Option(help="0 picks a free port; the ready line names it")] = 0,
     config: Annotated[Path | None, typer.Option(help="JSON file; the other options are then ignored")] = None,
-    signing_key: Annotated[
-        str, typer.Option(help="at least 32 characters, shared with the Dataverse emulator")
-    ] = "",
+    signing_key: Annotated[str, typer.Option(help="at least 32 characters, shared with the Dataverse emulator")] = "",
     identity_header: Annotated[str, typer.Option(help="the value of IDENTITY_HEADER")] = "",
     client_id: Annotated[str, typer.Option(help="client id of the managed identity")] = "",
     client_secret: Annotated[str, typer.Option(help="lets the same client id sign in with a secret")] = "",
@@ -44,9 +42,7 @@ def main(  # noqa: PLR0917 - each is one command line option
     except (OSError, ValidationError) as error:
         where = config or "the command line"
         problems = (
-            "; ".join(
-                f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False)
-            )
+            "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_input=False))
             if isinstance(error, ValidationError)
             else str(error)
         )

@@ -54,9 +54,7 @@ class _Issuer:
             return _refuse(400, f"The api-version parameter must be {_API_VERSION}.")
         resource = query.get("resource", "")
         if not resource:
-            return _refuse(
-                400, "The resource parameter is missing: it names the service that the token is for."
-            )
+            return _refuse(400, "The resource parameter is missing: it names the service that the token is for.")
         if not self._known(resource):
             return _refuse(400, f"The resource {resource} is not known in this tenant.")
         wanted = query.get("client_id")
