@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -121,7 +122,7 @@ class IncomingLink:
         self._first, self._size = None, 0
 
 
-class OutgoingLink:
+class OutgoingLink(ABC):
     """Sends to a client as far as its credit goes."""
 
     def __init__(self, session: Session, attach: Attach) -> None:
@@ -142,9 +143,9 @@ class OutgoingLink:
         if flow.echo:
             self._report()
 
+    @abstractmethod
     def wake(self) -> None:
         """Send what can be sent now."""
-        raise NotImplementedError
 
     def _use_credit(self) -> None:
         self.credit -= 1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -28,7 +29,7 @@ _LONGEST_WAIT: Final = timedelta(days=1)
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
-class HttpService:
+class HttpService(ABC):
     """Keeps connections alive; follows no redirect, which could carry our token elsewhere, and keeps no cookie.
 
     A kept affinity cookie would pin all our requests to one web server and its limits:
@@ -66,9 +67,9 @@ class HttpService:
         """Close the connections."""
         await self._http.aclose()
 
+    @abstractmethod
     def meaning(self, response: httpx.Response) -> SyncError | None:
         """What an unsuccessful answer means; None where it is an answer after all."""
-        raise NotImplementedError
 
     async def send(
         self,

@@ -87,7 +87,8 @@ def _sketch(
             for place in decimals:
                 value = values[place]
                 if value is not None:
-                    values[place] = value.rstrip("0").rstrip(".") if "." in value else str(value)
+                    plain = value.rstrip("0").rstrip(".") if "." in value else str(value)
+                    values[place] = "0" if plain == "-0" else plain
             for place in choices:
                 values[place] = None if values[place] is None else str(values[place])
             for place, length in lengths:
