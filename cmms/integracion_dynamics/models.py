@@ -16,7 +16,7 @@ class Registro(models.Model):
 
     A row outlives its record as a tombstone. `huella` is the hash of the content last announced, `objeto`
     the primary key of the host's row. `revision` 0 means that nothing was announced yet. `renombrado_a` is the key that
-    this key's previous holder went to, `renombrado_de` the key that its last holder came from.
+    this key's previous holder went to, `claves_anteriores` the keys that its last holder had before, oldest first.
     """
 
     class Autor(models.TextChoices):
@@ -34,7 +34,7 @@ class Registro(models.Model):
     modificado_por = models.CharField(max_length=11, choices=Autor.choices, default=Autor.PERSONA)
     borrado = models.BooleanField(default=False)
     renombrado_a = models.CharField(max_length=255, blank=True)
-    renombrado_de = models.CharField(max_length=255, blank=True)
+    claves_anteriores = models.JSONField(default=list)
     huella = models.CharField(max_length=64, blank=True)
 
     class Meta:

@@ -7,7 +7,7 @@ of versions and of commits is the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,8 @@ from .entities import Entity
 from .fields import EPOCH, instant
 from .models import Mensaje, Registro
 
+# Former keys that are kept of a record: it takes so many renames before the integration learns of one to lose it.
+FORMER_KEYS = 20
 _STATE = [
     "objeto",
     "revision",
@@ -29,7 +31,7 @@ _STATE = [
     "modificado_por",
     "borrado",
     "renombrado_a",
-    "renombrado_de",
+    "claves_anteriores",
     "huella",
 ]
 
@@ -98,6 +100,7 @@ class _Announcement:
             for pk, content in self.contents.items()
             if self.keys_before.get(pk, content.key) != content.key
         }
+        former_keys = {pk: [*self.rows[old_key].claves_anteriores, old_key] for pk, old_key in renamed.items()}
         # All old keys are let go before any new key is taken: two records may have exchanged theirs.
         for pk, old_key in renamed.items():
             row = self.rows[old_key]
@@ -111,7 +114,7 @@ class _Announcement:
         for pk, content in self.contents.items():
             row = self.rows[content.key]
             if pk in renamed:
-                self._take(row, content, renamed[pk])
+                self._take(row, content, former_keys[pk])
                 self._message(row, "renamed", {"old_key": renamed[pk], "fields": content.fields})
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
                 self._take(row, content)
@@ -162,9 +165,9 @@ class _Announcement:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
         self._advance(row)
 
-    def _take(self, row: Registro, content: Content, former_key: str = "") -> None:
+    def _take(self, row: Registro, content: Content, former_keys: Sequence[str] = ()) -> None:
         if row.objeto != content.pk:
-            row.renombrado_de = former_key
+            row.claves_anteriores = list(former_keys)[-FORMER_KEYS:]
         row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
         self._advance(row)
 

@@ -283,10 +283,13 @@ def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
         raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
 
 
-def _names(raw: dict[str, Any]) -> dict[str, str]:
+def _names(raw: dict[str, Any]) -> dict[str, Any]:
     """What tells a renamed record again, so far as the CMMS says it."""
-    said = {"id": raw.get("id"), "renamed_from": raw.get("renombrado_de"), "renamed_to": raw.get("renombrado_a")}
-    return {name: value for name, value in said.items() if isinstance(value, str) and value}
+    said = {"id": raw.get("id"), "renamed_to": raw.get("renombrado_a")}
+    texts = {name: value for name, value in said.items() if isinstance(value, str) and value}
+    former = raw.get("claves_anteriores")
+    keys = [key for key in former if isinstance(key, str) and key] if isinstance(former, list) else []
+    return {**texts, "former_keys": tuple(keys)}
 
 
 def _text(raw: object) -> str:

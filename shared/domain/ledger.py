@@ -23,8 +23,8 @@ class Intent(_Frozen):
     """A write announced before it is sent, so that another worker can tell what happened to it.
 
     `values` are in the target's normal form; `before` is what the target held, `sources` what the other side held at
-    the time. `expected_etag` None announces a create; one in Dynamics gives the row the id `row_id`, so that it is known
-    again under any key, and so that no second row can be made by trying again.
+    the time. `expected_etag` None announces a create; one in Dynamics gives the row the id `row_id`, by which it is
+    known again under any key, and which keeps a repeated create from making a second row.
     """
 
     id: str

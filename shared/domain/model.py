@@ -63,14 +63,15 @@ class Record:
 class CmmsRecord(Record):
     """A CMMS record; a deleted one is a tombstone without values.
 
-    `id` stays the same when the record is renamed. `renamed_from` is the key that it had before; `renamed_to` is the
-    key that this key's previous holder went to, on a tombstone and on a record that took the key over.
+    `id` stays the same when the record is renamed. `former_keys` are the keys that it had before, oldest first;
+    `renamed_to` is the key that this key's previous holder went to, on a tombstone and on a record that took the key
+    over.
     """
 
     version: Version | None = None
     deleted: bool = False
     id: str | None = None
-    renamed_from: str | None = None
+    former_keys: tuple[str, ...] = ()
     renamed_to: str | None = None
 
 

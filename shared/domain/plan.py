@@ -160,7 +160,7 @@ def _missing(entry: Entry, row: DynamicsRecord | None) -> Plan:
 def _without_row(
     entity: EntityMapping, entry: Entry, cmms: CmmsRecord, refused: Sequence[Blocked], *, recreate: bool
 ) -> Plan:
-    if entry.dynamics_id is not None and not recreate:
+    if entry.dynamics_id is not None and entry.dynamics_id != entry.pending_row and not recreate:
         gone = RecordGone(
             f"The row {entry.dynamics_id} was deleted in Dynamics, and the CMMS still has the record. Delete it"
             " there, or have it created again with an operator's resync.",

@@ -4,7 +4,7 @@ While the side's etag is still the one that the write expects, the write may yet
 etag has moved the write can no longer land, and each field tells by its value what happened:
 
 - it holds what was intended: the write happened, and both bases follow;
-- it holds what it held before: the write did not happen;
+- it holds what it held before: the write did not happen, unless another field of it shows that it did;
 - anything else: somebody wrote after us or instead of us. The bases take what was intended, so that the value counts
   as that person's edit, and the fact is recorded.
 
@@ -16,7 +16,7 @@ from datetime import datetime
 from itertools import groupby
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, Intent
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
 
 
 def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsRecord | None, now: datetime) -> Entry:
@@ -26,7 +26,6 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
     kept: list[Intent] = []
     bases = dict(entry.bases)
     conflicts = list(entry.conflicts)
-    dynamics_id = entry.dynamics_id
     for rivals in _rivals(entry.intents):
         intent = rivals[0]
         record: Record | None = dynamics if intent.side == "dynamics" else cmms
@@ -36,10 +35,6 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
         elif record is not None and any(_is_target(one, record) for one in rivals):
-            if intent.row_id is not None:
-                if dynamics_id not in {None, intent.row_id}:
-                    bases = {}  # our create put a new row in the place of one that is gone
-                dynamics_id = intent.row_id
             _settle(_landed(rivals, record), record, bases, conflicts, now)
         # Else a create whose key somebody else took, or an update of a row that is gone: neither can happen any more.
     return entry.model_copy(
@@ -47,7 +42,6 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
             "intents": tuple(kept),
             "bases": bases,
             "conflicts": tuple(conflicts),
-            "dynamics_id": dynamics_id,
         }
     )
 
@@ -91,7 +85,10 @@ def _settle(
         told = [intent for intent in intents if field in intent.sources]
         held = record.values.get(field)
         match = next((intent for intent in told if held == _intended(intent, field)), None)
-        if match is None and field in record.values and any(_before(intent, field, held) for intent in told):
+        unmoved = next((intent for intent in told if _before(intent, field, held)), None)
+        if match is None and unmoved is not None and field in record.values and not _partly(unmoved, record):
+            # Or it did, and somebody put the old value back: what the next write replaces is on record.
+            conflicts.append(_lost_to(unmoved, field, held, now))
             continue
         intent = match or told[-1]
         intended = _intended(intent, field)
@@ -106,6 +103,16 @@ def _settle(
 def _intended(intent: Intent, field: str) -> Value:
     """What the field was to hold; a create leaves out what is null."""
     return intent.values.get(field)
+
+
+def _partly(intent: Intent, record: Record) -> bool:
+    """Whether some other value of the same write has arrived: a write happens as a whole."""
+    return any(record.values.get(field) == value != intent.before.get(field) for field, value in intent.values.items())
+
+
+def _lost_to(intent: Intent, field: str, held: Value, now: datetime) -> ConflictRecord:
+    source: Side = "cmms" if intent.side == "dynamics" else "dynamics"
+    return ConflictRecord(field=field, winner=source, won=intent.sources[field], lost=held, why="late_write", at=now)
 
 
 def _before(intent: Intent, field: str, held: Value) -> bool:

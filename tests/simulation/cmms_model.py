@@ -37,7 +37,7 @@ class Memory:
     by_integration: bool = False
     deleted: bool = False
     renamed_to: str = ""
-    renamed_from: str = ""
+    former_keys: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
 
@@ -191,7 +191,7 @@ class CmmsModel:
         if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
             return
         if memory.pk != pk:
-            memory.renamed_from = former or ""
+            memory.former_keys = [*table.memories[former].former_keys, former] if former is not None else []
         memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False
         self._advance(memory, by_integration)
         if former is not None:
@@ -235,9 +235,9 @@ def entity_of(collection: str) -> str | None:
     return next((entity for entity, name in COLLECTIONS.items() if name == collection), None)
 
 
-def _names(memory: Memory) -> dict[str, str]:
-    names = {"renombrado_a": memory.renamed_to, "renombrado_de": memory.renamed_from}
-    return {name: key for name, key in names.items() if key}
+def _names(memory: Memory) -> dict[str, Any]:
+    names = {"renombrado_a": memory.renamed_to, "claves_anteriores": memory.former_keys}
+    return {name: known for name, known in names.items() if known}
 
 
 def _fingerprint(row: Fields) -> str:

@@ -6,7 +6,8 @@ its author could see. People's values are unique (but for choices), so that a va
 
 When the integration writes a value over another one:
 - the value must be one that a person gave on the other side: nothing is invented;
-- what it replaces must be an ancestor of it, or be named as the loser of a conflict record: nothing vanishes;
+- what it replaces must be an ancestor of it, or have been deleted with its CMMS record, or be named as the loser of a
+  conflict record: nothing vanishes;
 - it must not be an ancestor of what it replaces: nothing goes back.
 """
 
@@ -87,6 +88,8 @@ class History:
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
         self.owed: list[Owed] = []
         self.violations: list[str] = []
+        self._buried: set[Edit] = set()
+        self._graves: set[Cell] = set()
         self._edits = 0
 
     def cell(self, side: Side, entity: str, record: str, name: str) -> Cell:
@@ -96,18 +99,26 @@ class History:
             self.cells[address] = Cell(*address)
         return self.cells[address]
 
-    def edited(self, cell: Cell, value: Held, at: float, *, over: Edit | None = None) -> None:
-        """Note a person's edit; `over` is what a record made anew stands for."""
+    def edited(self, cell: Cell, value: Held, at: float) -> None:
+        """Note a person's edit."""
         self._edits += 1
-        edit = Edit(self._edits, at, cell, value, cell.edit or over)
+        edit = Edit(self._edits, at, cell, value, cell.edit)
         cell.hold(value, edit)
 
-    def agreed(self, cell: Cell, edit: Edit) -> bool:
-        """Whether the other side has ever held what this edit's author saw or gave."""
-        other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
+    def bury(self, cell: Cell) -> None:
+        """Note that a person deleted the record, and with it all that the cell ever held."""
+        self._buried.update(cell.held)
+        self._graves.add(cell)
+
+    def _made_anew(self, cell: Cell) -> bool:
+        """Whether a record with one of the row's keys was deleted in the CMMS."""
         keys = self.keys[cell.side, cell.entity, cell.record]
-        seen = {edit, *edit.ancestors()}
-        return any(seen & set(one.held) for one in self._related(other, cell, keys))
+        return any(one in self._graves for one in self._related("cmms", cell, keys))
+
+    def left_out(self, cell: Cell, value: Held) -> None:
+        """Note a value that a row was made with because nobody gave another one."""
+        origins = self._origins(cell, value)
+        cell.hold(value, origins[-1] if origins else None)
 
     def written(self, cell: Cell, value: Held, at: float, *, policy: bool = False) -> None:
         """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""
@@ -122,12 +133,17 @@ class History:
         if not origins:
             if value is not None:
                 self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
-            elif replaced is not None:
+            elif replaced is None or replaced in self._buried:
+                pass
+            elif cell.side == "dynamics" and (cell.field in ONE_WAY or self._made_anew(cell)):
+                # The CMMS alone says the field, or its record was made anew, and it says nothing.
+                self.owed.append(Owed(replaced, cell, cell.value, value))
+            else:
                 self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
             cell.hold(value, None)
             return
         origin = origins[-1]
-        if replaced is not None:
+        if replaced is not None and replaced not in self._buried:
             descended = [edit for edit in origins if _knows(edit, replaced)]
             origin = (descended or origins)[-1]
             if not descended and not cell.by_policy:

@@ -82,7 +82,8 @@ def _with_executor(kind: type[Executor]) -> type[Sync]:
     class Mutant(Sync):
         def __init__(self, *parts: Any, **more: Any) -> None:
             super().__init__(*parts, **more)
-            self._executor = kind(self._ledger, self._dynamics, self._cmms, self._router, self._clock)
+            sides = self._dynamics, self._cmms
+            self._executor = kind(self._ledger, *sides, self._router, clock=self._clock, ids=self._ids)
 
     return Mutant
 

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from local.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
-from tests.simulation.history import Cell, Edit, Held, History
+from tests.simulation.history import Cell, Held, History
 from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, TABLES
 from tests.simulation.trace import Trace
 
@@ -60,7 +60,6 @@ class Observer:
         self.renamed_keys: set[tuple[str, str]] = set()
         self.removed_rows: set[UUID] = set()
         self._holders: dict[tuple[str, str], int] = {}
-        self._buried: dict[tuple[str, str], int] = {}
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
@@ -69,10 +68,10 @@ class Observer:
         who = "product" if step.by_integration else "person"
         self.writes += step.by_integration
         self._trace(who, f"cmms {step.entity} {step.key} #{step.pk}: {_difference(step.before, step.after)}")
-        former = self._buried.pop((step.entity, step.key), None)
         if step.after is None:
-            self._buried[step.entity, step.key] = step.pk
             self.deleted_keys.add((step.entity, step.key))
+            for name in FIELDS[step.entity]:
+                self._history.bury(self._history.cell("cmms", step.entity, str(step.pk), name))
             return
         if step.before is not None and step.key not in step.before.values():
             self.renamed_keys.add(
@@ -92,18 +91,10 @@ class Observer:
             if step.by_integration:
                 self._history.written(cell, value, now)
             elif step.before is None:
-                over = self._predecessor(step, former, name)
-                # What a new record leaves empty is news only where the old one's value had arrived.
-                if value is not None or (over is not None and self._history.agreed(cell, over)):
-                    self._history.edited(cell, value, now, over=over)
+                if value is not None:
+                    self._history.edited(cell, value, now)
             elif value != before:
                 self._history.edited(cell, value, now)
-
-    def _predecessor(self, step: Step, former: int | None, name: str) -> Edit | None:
-        """Who makes a record anew knows what the one before it held."""
-        if former is None:
-            return None
-        return self._history.cell("cmms", step.entity, str(former), name).edit
 
     def dynamics_changed(self, change: Change) -> None:
         """A row was created, changed or deleted."""
@@ -138,7 +129,7 @@ class Observer:
             if value != before:
                 self._history.edited(cell, value, now)
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:
-            cell.hold(value, None)
+            self._history.left_out(cell, value)
         elif value != before:
             self._product_wrote(cell, value, now, key, born=change.before is None)
 

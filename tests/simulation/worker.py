@@ -83,7 +83,7 @@ class Worker:
         self._dynamics = DataverseGateway(client, process)
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
         sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
-        self._sync = parts.sync(mapping, reached, *sides, router, clock=process)
+        self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
         self._router = router
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, settle=timedelta())
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
@@ -92,6 +92,9 @@ class Worker:
             return organization
 
         self._receiver = parts.receiver(mapping, bus, ours, process)
+
+    def _new_id(self) -> UUID:
+        return UUID(int=self._rng.getrandbits(128), version=4)
 
     def start(self) -> None:
         """Serve both queues."""

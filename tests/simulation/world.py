@@ -1,13 +1,14 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -170,12 +171,11 @@ class World:
         )
 
     def _bound(self, entity: str, row_id: UUID) -> bool:
-        """Whether the ledger knows the row now; SQLite answers without waiting for anything."""
-        try:
-            self.ledger.keys_of(entity, [str(row_id)]).send(None)
-        except StopIteration as answer:
-            return bool(answer.value)
-        raise AssertionError("the ledger waited")
+        """Whether the ledger knows by now that the row was made."""
+        key = _at_once(self.ledger.keys_of(entity, [str(row_id)])).get(str(row_id))
+        if key is None:
+            return False
+        return _at_once(self.ledger.read(entity, [key]))[key].entry.pending_row != str(row_id)
 
     def _changed(self, change: Change) -> None:
         self.observer.dynamics_changed(change)
@@ -273,6 +273,16 @@ class World:
                 unannounced=unannounced,
             )
         )
+
+
+def _at_once[T](answer: Coroutine[Any, Any, T]) -> T:
+    """What SQLite answers, without waiting for anything."""
+    try:
+        answer.send(None)
+    except StopIteration as done:
+        value: T = done.value
+        return value
+    raise AssertionError("the ledger waited")
 
 
 def play(seed: int, parts: Parts | None = None, weather: Callable[[], Weather] | None = None) -> Result:

@@ -49,12 +49,12 @@ def tombstone(memory: Registro) -> dict[str, Any]:
     return {"clave": memory.clave, "borrado": True, "version": instant(memory.version), **_names(memory)}
 
 
-def _names(memory: Registro | None) -> dict[str, str]:
-    """`renombrado_a`: the key that the key's previous holder went to; `renombrado_de`: where the last one came from."""
+def _names(memory: Registro | None) -> dict[str, Any]:
+    """`renombrado_a`: the key that this key's previous holder went to; `claves_anteriores`: what its last one had."""
     if memory is None:
         return {}
-    names = {"renombrado_a": memory.renombrado_a, "renombrado_de": memory.renombrado_de}
-    return {name: key for name, key in names.items() if key}
+    names = {"renombrado_a": memory.renombrado_a, "claves_anteriores": memory.claves_anteriores}
+    return {name: known for name, known in names.items() if known}
 
 
 def database(entity: Entity) -> str:

@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                 ('modificado_por', models.CharField(choices=[('persona', 'Persona'), ('integracion', 'Integración')], default='persona', max_length=11)),
                 ('borrado', models.BooleanField(default=False)),
                 ('renombrado_a', models.CharField(blank=True, max_length=255)),
-                ('renombrado_de', models.CharField(blank=True, max_length=255)),
+                ('claves_anteriores', models.JSONField(default=list)),
                 ('huella', models.CharField(blank=True, max_length=64)),
             ],
             options={

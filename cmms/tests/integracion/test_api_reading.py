@@ -149,7 +149,11 @@ def test_a_renamed_record_keeps_its_id_and_both_keys_name_each_other_also_when_t
     shown = api.get("/integracion/activos/?clave=a&clave=b").json()["resultados"]
     assert [(record["clave"], record["id"]) for record in shown] == [("a", str(second.pk)), ("b", str(first.pk))]
     assert [record.get("renombrado_a") for record in shown] == ["b", None]
-    assert [record.get("renombrado_de") for record in shown] == [None, "a"]
+    assert [record.get("claves_anteriores") for record in shown] == [None, ["a"]]
+    first.codigo_interno = "c"
+    first.save()
+    (renamed,) = api.get("/integracion/activos/?clave=c").json()["resultados"]
+    assert renamed["claves_anteriores"] == ["a", "b"]
     second.delete()
     (tombstone,) = api.get("/integracion/activos/?clave=a").json()["resultados"]
     assert tombstone.keys() == {"clave", "borrado", "version"}

@@ -27,6 +27,8 @@ def committed(job: Job, now: datetime) -> Entry:
             failed = True
             if not result.unknown:
                 entry = _forget(entry, {intent.id for intent in job.intents if intent.side == side})
+                if side == "dynamics" and write.create:
+                    entry = entry.model_copy(update={"dynamics_id": job.plan.entry.dynamics_id})
         else:
             entry = _confirmed(job, entry, side, result, write, now=now)
     return with_parked(entry, job.plan.blocked, keep=failed)

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Map
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping, Mapping
@@ -72,15 +73,17 @@ class Sync:
         router: Router,
         *,
         clock: Clock,
+        ids: Callable[[], UUID] = uuid4,
     ) -> None:
-        """`cmms` None means one-way mode: the messages' own values are the CMMS's side."""
+        """`cmms` None means one-way mode: the messages' own values are the CMMS's side. `ids` names new rows."""
         self._mapping = mapping
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
         self._router = router
         self._clock = clock
-        self._executor = Executor(ledger, dynamics, cmms, router, clock)
+        self._ids = ids
+        self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
         self._renames = Renames(ledger, cmms, router, clock) if cmms is not None else None
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
@@ -271,11 +274,11 @@ class Sync:
         by_key = await self._dynamics.by_key(entity, list(entries))
         bound = {row.id: row for rows in by_key.values() for row in rows}
         # A row whose key was changed in Dynamics is not found by key, but its id is ours.
-        wanted = {row_id for entry in entries.values() for row_id in _rows_of(entry)} - bound.keys()
+        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
         if wanted:
             bound |= await self._dynamics.by_id(entity, sorted(wanted))
         return {
-            key: (by_key.get(key, ()), next((bound[row_id] for row_id in _rows_of(entry) if row_id in bound), None))
+            key: (by_key.get(key, ()), bound.get(entry.dynamics_id) if entry.dynamics_id else None)
             for key, entry in entries.items()
         }
 
@@ -298,11 +301,6 @@ def _held(group: Group, entry: Entry, now: datetime) -> bool:
         wait = intent.expires_at - now
         group.finish(Again(IntentHeld(f"Another worker is writing {group.key} right now.", retry_after=wait)))
     return intent is not None
-
-
-def _rows_of(entry: Entry) -> list[str]:
-    """The ids of the record's row: of the one that is known, and of one that may have been created."""
-    return [row_id for row_id in (entry.dynamics_id, entry.pending_row) if row_id is not None]
 
 
 def _routed(item: Item) -> Routed:

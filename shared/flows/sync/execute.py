@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
-from uuid import uuid4
+from uuid import UUID
 
 from shared import telemetry
 from shared.domain.ledger import Entry, Intent, Stored
@@ -30,7 +30,17 @@ WRITE_BUDGET: Final = timedelta(seconds=130)
 class Executor:
     """Carries out plans. A record that lost a race stays open, for the engine's next round."""
 
-    def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None, router: Router, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        dynamics: Dynamics,
+        cmms: Cmms | None,
+        router: Router,
+        *,
+        clock: Clock,
+        ids: Callable[[], UUID],
+    ) -> None:
+        self._ids = ids
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
@@ -53,11 +63,11 @@ class Executor:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
         now = self._clock.now()
         for job in jobs:
-            job.intents = tuple(_intents(job.plan, now + INTENT_LIFE))
+            job.intents = tuple(_intents(job.plan, now + INTENT_LIFE, self._ids))
         announced = await self._swap(
             entity,
             jobs,
-            [job.plan.entry.model_copy(update={"intents": (*job.plan.entry.intents, *job.intents)}) for job in jobs],
+            [_announced(job) for job in jobs],
         )
         telemetry.count("sync.conflicts", sum(len(job.plan.merged.conflicts) for job in announced), entity=entity.name)
         return announced
@@ -161,7 +171,16 @@ class Executor:
             _conclude(job)
 
 
-def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
+def _announced(job: Job) -> Entry:
+    """The entry with its intents; a row is bound before it is made, so that whatever is heard of it finds its key."""
+    entry = job.plan.entry
+    new_row = next((intent.row_id for intent in job.intents if intent.row_id is not None), None)
+    return entry.model_copy(
+        update={"intents": (*entry.intents, *job.intents), "dynamics_id": new_row or entry.dynamics_id}
+    )
+
+
+def _intents(plan: Plan, expires_at: datetime, new_id: Callable[[], UUID]) -> list[Intent]:
     found: list[Intent] = []
     sides: tuple[tuple[Side, SideWrite | None, str | None], ...] = (
         ("dynamics", plan.to_dynamics, plan.row.etag if plan.row else None),
@@ -171,14 +190,14 @@ def _intents(plan: Plan, expires_at: datetime) -> list[Intent]:
         if write is not None:
             found.append(
                 Intent(
-                    id=str(uuid4()),
+                    id=str(new_id()),
                     side=side,
                     expected_etag=None if write.create else etag,
                     values=dict(write.values),
                     sources=dict(write.sources),
                     before=dict(write.before),
                     # An earlier create that may yet land makes the same row: whichever comes second is refused.
-                    row_id=(plan.entry.pending_row or str(uuid4())) if write.create and side == "dynamics" else None,
+                    row_id=(plan.entry.pending_row or str(new_id())) if write.create and side == "dynamics" else None,
                     expires_at=expires_at,
                 )
             )

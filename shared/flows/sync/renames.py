@@ -13,7 +13,7 @@ from shared.domain.events import RenamedData
 from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
-from shared.domain.plan import Sides
+from shared.domain.plan import RECORD, Sides
 from shared.errors import Conflict, IntentHeld
 from shared.flows.outcomes import Again
 from shared.flows.ports import Clock, Cmms, Ledger
@@ -22,7 +22,7 @@ from shared.flows.sync.items import Group
 
 SOURCE: Final = "/sync"
 PATIENCE: Final = 10
-"""Attempts, about half an hour, after which what was not found is taken for deleted, or for never to be given back."""
+"""Attempts, in about half an hour, after which what was not found is taken for deleted or never to be given back."""
 _STEPS: Final = 5
 
 
@@ -82,17 +82,15 @@ class Renames:
         self, entity: EntityMapping, group: Group, old: Stored, successor: str, stranger: Stranger | None
     ) -> bool:
         """The record went to another key: its memory and its messages follow."""
-        if stranger is not None and stranger.owner is None and not await self._made(entity, successor, stranger):
+        if stranger is not None and stranger.owner is None:
             return False  # a row that nobody knows kept the old key: a person decides
         if not _known(old.entry):
             group.follow(successor)
             return True
-        there = await self._living(entity, successor)
+        there = await self._living(entity, successor, old.entry.cmms_id)
         if there is None:
             return False  # it was deleted later, under another key
         new = (await self._ledger.read(entity.name, [there.key]))[there.key]
-        if _taken_over(old.entry, there):
-            return _put_off(group, old.entry)
         if _known(new.entry):
             return False  # that key has a row of its own: this one is treated as deleted
         if await self._move(entity, group, old, new):
@@ -100,20 +98,18 @@ class Renames:
         return True
 
     async def _fetch(self, entity: EntityMapping, group: Group, new: Stored, record: CmmsRecord) -> bool:
-        """A record without a memory may have one under the key that it had before."""
+        """A record without a memory may have one under a key that it had before."""
         said = [item.payload.old_key for item in group.open_items if isinstance(item.payload, RenamedData)]
-        former = record.renamed_from or next((key for key in said if key != group.key), None)
-        for _ in range(_STEPS):
-            if former is None or former == group.key:
-                return False
-            old = (await self._ledger.read(entity.name, [former]))[former]
-            before = (await self._cmms.by_key(entity, [former])).get(former)
-            if _known(old.entry):
-                if not _same(old.entry, record, before):
-                    return False
-                await self._move(entity, group, old, new)
+        former = [key for key in dict.fromkeys((*reversed(record.former_keys), *said)) if key != group.key]
+        if not former:
+            return False
+        stored = await self._ledger.read(entity.name, former)
+        known = [key for key in former if _known(stored[key].entry)]
+        before = await self._cmms.by_key(entity, known) if known else {}
+        for key in known:
+            if _same(stored[key].entry, record, before.get(key)):
+                await self._move(entity, group, stored[key], new)
                 return True
-            former = before.renamed_from if before is not None and before.deleted else None
         return False
 
     async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, record: CmmsRecord) -> bool:
@@ -121,8 +117,8 @@ class Renames:
         successor = record.renamed_to
         if successor is None or successor == group.key:
             return False  # it was deleted: the new record takes over its row
-        there = await self._living(entity, successor)
-        if there is None or _taken_over(old.entry, there):
+        there = await self._living(entity, successor, old.entry.cmms_id)
+        if there is None:
             return _put_off(group, old.entry)
         new = (await self._ledger.read(entity.name, [there.key]))[there.key]
         if _known(new.entry):
@@ -131,22 +127,14 @@ class Renames:
             await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
 
-    async def _made(self, entity: EntityMapping, successor: str, stranger: Stranger) -> bool:
-        """Whether the row is one that we made for the record before it was renamed, without having learnt it."""
-        there = await self._living(entity, successor)
-        if there is None:
-            return False
-        memory = (await self._ledger.read(entity.name, [there.key]))[there.key]
-        return stranger.row_id == memory.entry.pending_row
-
-    async def _living(self, entity: EntityMapping, key: str) -> CmmsRecord | None:
-        """The record at the end of a chain of renames, if it still exists."""
+    async def _living(self, entity: EntityMapping, key: str, wanted: str | None) -> CmmsRecord | None:
+        """The record at the end of a chain of renames, if it still exists; one of another identity is passed by."""
         following: str | None = key
         for _ in range(_STEPS):
             if following is None:
                 return None
             record = (await self._cmms.by_key(entity, [following])).get(following)
-            if record is None or not record.deleted:
+            if record is None or (not record.deleted and (None in {record.id, wanted} or record.id == wanted)):
                 return record
             following = record.renamed_to
         return None
@@ -173,7 +161,9 @@ class Renames:
 
 def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
     """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
-    left = Entry(key=old.key, moved_to=new.key, last_sync=old.last_sync)
+    # What is parked as a whole under the old key is about a row that has it still, not about the record that left.
+    whole = {field: parked for field, parked in old.parked.items() if field == RECORD}
+    left = Entry(key=old.key, moved_to=new.key, parked=whole, last_sync=old.last_sync)
     moved = old.model_copy(
         update={
             "key": new.key,
