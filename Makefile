@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test lint format figures figures-1m requirements clean
+.PHONY: help demo up test soak lint format figures figures-1m requirements clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+soak: $(READY) ## Play SEEDS=20000 simulated histories of faults; a failing seed is printed
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000)
 
 lint: $(READY) ## Check style and types only
 	@$(BIN)/ruff format --check .
