@@ -2,19 +2,17 @@
 
 import json
 import re
-from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import InvalidOperation
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import httpx
 
-from tests.simulation.cmms_model import CmmsModel, Fields, entity_of
-from tests.simulation.tables import DECIMALS, FIELDS, KEYS, TO_STATUS
+from tests.simulation.cmms_model import REQUIRED, CmmsModel, Fields, entity_of, stored
+from tests.simulation.tables import FIELDS, KEYS, TO_STATUS
 
 PAGE = 500
 _LENGTHS = {"nombre": 200, "numero_de_serie": 100, "codigo_interno": 50, "numero_requisicion": 100}
-_REQUIRED = {"nombre", "estado", "fecha_creacion", *KEYS.values()}
 
 
 class _Refused(Exception):
@@ -128,7 +126,7 @@ class CmmsApi:
             if name not in {*FIELDS[entity], KEYS[entity]}:
                 raise _Refused(422, "campo_invalido", field=name)
             try:
-                values[name] = _stored(name, raw)
+                values[name] = stored(name, raw)
             except (ValueError, InvalidOperation):
                 raise _Refused(422, "campo_invalido", field=name) from None
         return values
@@ -137,23 +135,6 @@ class CmmsApi:
     def _validate(values: Fields) -> None:
         for name, value in values.items():
             too_long = value is not None and len(value) > _LENGTHS.get(name, 10_000)
-            empty = name in _REQUIRED and not value
+            empty = name in REQUIRED and not value
             if too_long or empty or (name == "estado" and value not in TO_STATUS):
                 raise _Refused(422, "campo_invalido", field=name)
-
-
-def _stored(name: str, raw: Any) -> str | None:
-    """A value in the form in which the CMMS's columns give it back."""
-    if raw is None:
-        if name in _REQUIRED:
-            raise ValueError(name)
-        return "" if name == "justificacion" else None
-    if not isinstance(raw, str):
-        raise ValueError(name)
-    if name in DECIMALS:
-        return format(Decimal(raw).quantize(Decimal("0.01")), "f")
-    if name == "fecha_adquisicion":
-        return date.fromisoformat(raw).isoformat()
-    if name == "fecha_creacion":
-        return raw.replace("Z", ".000000Z") if "." not in raw else raw
-    return raw

@@ -8,14 +8,16 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from random import Random
 from typing import Any
 from uuid import UUID
 
-from tests.simulation.tables import COLLECTIONS, FIELDS, KEYS
+from tests.simulation.tables import COLLECTIONS, DECIMALS, FIELDS, KEYS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+REQUIRED = frozenset({"nombre", "estado", "fecha_creacion", *KEYS.values()})
 QUEUES = {"asset": "assets", "order": "orders"}
 
 type Fields = dict[str, str | None]
@@ -94,7 +96,7 @@ class CmmsModel:
         defaults: Fields = dict.fromkeys(FIELDS[entity])
         if entity == "order":
             defaults |= {"justificacion": "", "estado": "BORRADOR", "fecha_creacion": instant(self._clock())}
-        row = {KEYS[entity]: key, **defaults, **values}
+        row = {KEYS[entity]: key, **defaults, **_all_stored(values)}
         self.tables[entity].records[self._last_pk] = row
         self._announce(entity, self._last_pk, None, by_integration)
         self._watch(Step(entity, self._last_pk, key, None, dict(row), by_integration))
@@ -115,7 +117,7 @@ class CmmsModel:
             raise LookupError(key)
         pk, row = found
         before = dict(row)
-        row.update(values)
+        row.update(_all_stored(values))
         if not silent:
             self._announce(entity, pk, None, by_integration)
         self._watch(Step(entity, pk, key, before, dict(row), by_integration))
@@ -235,6 +237,10 @@ def entity_of(collection: str) -> str | None:
     return next((entity for entity, name in COLLECTIONS.items() if name == collection), None)
 
 
+def _all_stored(values: Mapping[str, str | None]) -> Fields:
+    return {name: stored(name, value) for name, value in values.items()}
+
+
 def _names(memory: Memory) -> dict[str, Any]:
     names = {"renombrado_a": memory.renamed_to, "claves_anteriores": memory.former_keys}
     return {name: known for name, known in names.items() if known}
@@ -242,3 +248,20 @@ def _names(memory: Memory) -> dict[str, Any]:
 
 def _fingerprint(row: Fields) -> str:
     return hashlib.sha256(json.dumps(row, sort_keys=True).encode()).hexdigest()
+
+
+def stored(name: str, raw: Any) -> str | None:
+    """A value in the form in which the CMMS's columns give it back."""
+    if raw is None:
+        if name in REQUIRED:
+            raise ValueError(name)
+        return "" if name == "justificacion" else None
+    if not isinstance(raw, str):
+        raise ValueError(name)
+    if name in DECIMALS:
+        return format(Decimal(raw).quantize(Decimal("0.01")), "f")
+    if name == "fecha_adquisicion":
+        return date.fromisoformat(raw).isoformat()
+    if name == "fecha_creacion":
+        return raw.replace("Z", ".000000Z") if "." not in raw else raw
+    return raw
