@@ -1,0 +1,233 @@
+"""The ten rules of the sync engine, each by the smallest play that shows it. The simulation plays them all together."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.queues import ASSETS, PARKED
+from shared.errors import RejectedByTarget, Throttled, Unavailable
+from shared.flows.ports import Failed
+from shared.flows.route import ATTEMPTS
+from shared.flows.sync.execute import INTENT_LIFE
+from tests.flows.sides import World
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with closing(World()) as world:
+        yield world
+
+
+@pytest.fixture
+def one_way() -> Iterator[World]:
+    with closing(World(one_way=True)) as world:
+        yield world
+
+
+async def agreed(world: World, **values: str | None) -> None:
+    """An asset A that both sides hold alike."""
+    world.cmms.put("A", **{"nombre": "Bomba", "valor_libros": "10", **values})
+    await world.dirty("A")
+    world.dynamics.writes.clear()
+    world.calls.clear()
+
+
+async def test_ledger_first(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    assert world.calls[0] == "ledger read"
+    assert {"dynamics read", "cmms read"} == set(world.calls[1:3])
+    assert world.calls.index("ledger write") < world.calls.index("dynamics write")
+
+
+async def test_two_bases_rounding_by_a_side_is_no_edit(world: World) -> None:
+    await agreed(world, nombre="Bomba de agua")
+    # Dynamics stored something else than it was sent, and the ledger knows both.
+    world.dynamics.put("A", nombre="BOMBA DE AGUA")
+    world.cmms.put("A", nombre="BOMBA DE AGUA")
+    await world.dirty("A")
+    world.dynamics.writes.clear()
+    summary = await world.dirty("A")
+    assert (summary.applied, summary.already_true) == (0, 1)
+    assert world.dynamics.writes == []
+    assert world.cmms.writes == []
+
+
+async def test_merge_each_side_s_edit_reaches_the_other(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Del CMMS")
+    world.dynamics.put("A", valor_libros="99")
+    await world.dirty("A")
+    assert (world.row("A").values["nombre"], world.row("A").values["valor_libros"]) == ("Del CMMS", "99")
+    assert world.cmms.records["A"].values["valor_libros"] == "99"
+    assert (await world.entry("A")).conflicts == ()
+
+
+async def test_merge_a_conflict_follows_the_rule_and_keeps_the_loser(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Del CMMS", valor_libros="1")
+    world.dynamics.put("A", nombre="From Dynamics", valor_libros="2")
+    await world.dirty("A")
+    assert (world.row("A").values["nombre"], world.cmms.records["A"].values["valor_libros"]) == ("Del CMMS", "2")
+    lost = {conflict.field: conflict.lost for conflict in (await world.entry("A")).conflicts}
+    assert lost == {"nombre": "From Dynamics", "valor_libros": "1"}
+
+
+async def test_intent_before_write_a_live_one_keeps_others_away(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.refuse = [Unavailable("no answer")]
+    results = world.dynamics.write
+
+    async def unknown(*arguments: object) -> object:
+        await results(*arguments)  # type: ignore[arg-type]
+        return [Failed(Unavailable("no answer"), unknown=True)]
+
+    world.dynamics.write = unknown  # type: ignore[method-assign,assignment]
+    await world.dirty("A")
+    assert [intent.side for intent in (await world.entry("A")).intents] == ["dynamics"]
+    world.dynamics.write = results  # type: ignore[method-assign]
+    world.dynamics.writes.clear()
+    summary = await world.dirty("A")
+    assert (summary.retried, world.dynamics.writes) == (1, [])
+
+
+async def test_conditional_writes_an_update_carries_the_etag_as_read(world: World) -> None:
+    await agreed(world)
+    before = world.row("A").etag
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty("A")
+    (write,) = world.dynamics.writes
+    assert (write.etag, dict(write.values)) == (before, {"nombre": "Nueva"})
+
+
+async def test_commit_and_recovery_of_old_intents(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    write = world.dynamics.write
+
+    async def lost(*arguments: object) -> object:
+        await write(*arguments)  # type: ignore[arg-type]  # it happens, and nobody hears of it
+        return [Failed(Unavailable("the answer was lost"), unknown=True)]
+
+    world.dynamics.write = lost  # type: ignore[method-assign,assignment]
+    assert (await world.dirty("A")).retried == 1
+    world.dynamics.write = write  # type: ignore[method-assign]
+    world.dynamics.writes.clear()
+    world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+    assert (await world.dirty("A")).already_true == 1
+    entry = await world.entry("A")
+    assert (entry.intents, entry.bases["nombre"].dynamics, world.dynamics.writes) == ((), "Nueva", [])
+
+
+async def test_a_bad_field_blocks_only_itself_and_is_parked_once_per_value(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="N" * 150, valor_adquisicion="7.5")
+    for _ in range(2):
+        await world.dirty("A")
+    assert world.row("A").values["valor_adquisicion"] == "7.5"
+    assert [message.properties["field"] for message in world.bus.queues[PARKED.name]] == ["nombre"]
+
+
+async def test_a_value_that_a_side_refuses_blocks_only_itself(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva", valor_adquisicion="7.5")
+    world.dynamics.refuse = [RejectedByTarget("out of range", field="valor_adquisicion")]
+    summary = await world.dirty("A")
+    assert (world.row("A").values["nombre"], summary.fields_parked) == ("Nueva", 1)
+
+
+async def test_keys_a_row_whose_key_differs_by_case_is_never_taken(world: World) -> None:
+    world.dynamics.put("a", nombre="Other")
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    assert world.dynamics.writes == []
+    assert [message.properties["reason"] for message in world.bus.queues[PARKED.name]] == ["key_not_usable"]
+
+
+async def test_keys_a_key_changed_in_dynamics_is_restored_and_recorded(world: World) -> None:
+    await agreed(world)
+    row = world.row("A")
+    world.dynamics.rows[row.id] = type(row)("OTHER", 'W/"x"', row.values, id=row.id, state=0)
+    await world.dirty("A")
+    assert world.dynamics.rows[row.id].key == "A"
+    assert [conflict.why for conflict in (await world.entry("A")).conflicts] == ["key_changed"]
+
+
+async def test_deletes_deactivate_and_leave_a_tombstone_and_only_a_newer_change_recreates(world: World) -> None:
+    await agreed(world)
+    world.clock.advance(timedelta(minutes=1))
+    world.cmms.delete("A")
+    await world.dirty("A")
+    assert world.row("A").state == 1
+    assert (await world.entry("A")).deleted_at is not None
+    await world.dirty("A")
+    assert len(world.dynamics.rows) == 1
+    world.clock.advance(timedelta(minutes=1))
+    world.cmms.put("A", nombre="De nuevo")
+    await world.dirty("A")
+    assert (world.row("A").state, world.row("A").values["nombre"]) == (0, "De nuevo")
+
+
+async def test_deletes_a_row_gone_from_dynamics_is_parked_and_not_recreated(world: World) -> None:
+    await agreed(world)
+    world.dynamics.rows.clear()
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty("A")
+    assert world.dynamics.rows == {}
+    assert world.bus.queues[PARKED.name][0].properties["reason"] == "gone_from_dynamics"
+
+
+async def test_routing_a_whole_side_s_failure_is_no_attempt_and_waits_as_asked(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.refuse = [Throttled("slow down", retry_after=timedelta(minutes=7))]
+    await world.dirty("A")
+    (copy,) = world.bus.queues[ASSETS.name]
+    assert copy.scheduled_at is not None
+    assert copy.scheduled_at - world.clock.now() >= timedelta(minutes=7)
+    assert '"attempt": 0' in str(copy.body)
+
+
+async def test_routing_a_message_that_never_succeeds_is_parked_after_its_last_attempt(world: World) -> None:
+    body = None
+    for _ in range(ATTEMPTS):
+        event = (
+            '{"specversion":"1.0","id":"1","source":"/t","type":"energy.asset.upserted","data":{"key":"A","fields":{}}}'
+        )
+        await world.sync.handle("asset", [str(body or event).encode()])
+        body = world.bus.queues[ASSETS.name][-1].body if ASSETS.name in world.bus.queues else None
+    (parked,) = world.bus.queues[PARKED.name]
+    assert (parked.properties["reason"], parked.properties["attempts"]) == ("not_yet_visible", ATTEMPTS)
+
+
+async def test_routing_one_batch_gives_each_message_its_own_outcome(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("B", nombre="Nueva")
+
+    def dirty(key: str) -> bytes:
+        data = f'{{"key": "{key}"}}'
+        return f'{{"specversion":"1.0","id":"{key}","source":"/t","type":"sync.asset.dirty","data":{data}}}'.encode()
+
+    summary = await world.sync.handle("asset", [dirty("A"), dirty("B"), dirty("B"), b"\xff", b"{}"])
+    assert (summary.already_true, summary.applied, summary.parked) == (1, 2, 2)
+
+
+async def test_one_way_late_doubled_and_partial_messages_change_nothing_that_is_newer(one_way: World) -> None:
+    world, start = one_way, one_way.clock.now()
+    await world.said(start + timedelta(days=2), nombre="Nueva", numero_de_serie="S2")
+    await world.said(start + timedelta(days=1), nombre="Vieja", valor_adquisicion="5")
+    await world.said(start + timedelta(days=2), nombre="Nueva", numero_de_serie="S2")
+    values = world.row("A").values
+    assert (values["nombre"], values["numero_de_serie"], values["valor_adquisicion"]) == ("Nueva", "S2", "5")
+
+
+async def test_one_way_what_was_said_before_a_deletion_stays_unsaid_after_a_rebirth(one_way: World) -> None:
+    world, start = one_way, one_way.clock.now()
+    await world.said(start + timedelta(days=2), nombre="Bomba", numero_de_serie="newer")
+    await world.said(start + timedelta(days=3), kind="deleted")
+    await world.said(start + timedelta(days=4), nombre="De nuevo")
+    await world.said(start + timedelta(days=1), numero_de_serie="OLDER")
+    assert world.row("A").values["nombre"] == "De nuevo"
+    assert world.row("A").values["numero_de_serie"] != "OLDER"
