@@ -29,7 +29,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
     for rivals in _rivals(entry.intents):
         intent = rivals[0]
         record: Record | None = dynamics if intent.side == "dynamics" else cmms
-        if isinstance(record, CmmsRecord) and record.deleted:
+        if isinstance(record, CmmsRecord) and (record.deleted or _another(entry, record)):
             record = None
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
@@ -44,6 +44,11 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
             "conflicts": tuple(conflicts),
         }
     )
+
+
+def _another(entry: Entry, record: CmmsRecord) -> bool:
+    """Whether another record has taken the key over: it tells nothing of writes to the one before."""
+    return entry.cmms_id is not None and record.id is not None and entry.cmms_id != record.id
 
 
 def _rivals(intents: Sequence[Intent]) -> Iterator[list[Intent]]:

@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 import httpx
 import pytest
+from django.apps import apps
 from django.conf import LazySettings
-from django.db import models
 from django.test import Client
 
 from tests.simulation.cmms_api import CmmsApi
@@ -93,9 +93,7 @@ class Django:
         self._client = Client()
 
     def person(self, act: str, entity: str, key: str, given: Any) -> bool:
-        from demo.inventario.models import Activo, Requisicion  # noqa: PLC0415  # Django must be set up first
-
-        model: type[models.Model] = {"asset": Activo, "order": Requisicion}[entity]
+        model = apps.get_model("inventario", {"asset": "Activo", "order": "Requisicion"}[entity])
         rows = model._default_manager.filter(**{KEYS[entity]: key})
         if (act == "create") == rows.exists():
             return False
@@ -122,8 +120,7 @@ class Django:
         return answer.status_code, json.loads(answer.content)
 
     def outbox(self) -> list[dict[str, Any]]:
-        from integracion_dynamics.models import Mensaje  # noqa: PLC0415  # as above
-
+        Mensaje = apps.get_model("integracion_dynamics", "Mensaje")  # a class
         return [message.as_event() for message in Mensaje.objects.order_by("pk")]
 
 
@@ -194,9 +191,10 @@ def _step(rng: Random, sides: list[Witness]) -> None:
     stale = rng.choice((-1, -1, 0))
     told = []
     for side in sides:
+        request: tuple[str, str, Any, str]
         match act:
             case "post":
-                body = {"campos": {KEYS[entity]: key, **fields, "fecha_creacion": MOMENT}}
+                body: dict[str, Any] = {"campos": {KEYS[entity]: key, **fields, "fecha_creacion": MOMENT}}
                 if entity == "asset":
                     del body["campos"]["fecha_creacion"]
                 request = ("POST", collection, body, "")
