@@ -1,0 +1,180 @@
+"""Rule 8: a record that the CMMS renames keeps its row, however late, lost, doubled or reordered the messages are."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import permutations
+from uuid import uuid4
+
+import pytest
+
+from shared.domain.events import Event
+from shared.domain.model import CmmsRecord, Value
+from shared.domain.queues import PARKED
+from shared.flows.sync import Summary
+from tests.flows.sides import World
+
+
+def born(world: World, key: str, identity: str, **values: Value) -> CmmsRecord:
+    record = replace(world.cmms.put(key, **{"nombre": f"Activo {identity}", **values}), id=identity)
+    world.cmms.records[key] = record
+    return record
+
+
+def rename(world: World, old: str, new: str) -> None:
+    world.clock.advance(timedelta(seconds=1))
+    record = world.cmms.records[old]
+    tombstone = CmmsRecord(old, "", {}, version=record.version, deleted=True, renamed_to=new)
+    world.cmms.records[old] = replace(tombstone, former_keys=record.former_keys)
+    fresh = world.cmms.put(new, **dict(record.values))
+    world.cmms.records[new] = replace(fresh, id=record.id, former_keys=(*record.former_keys, old))
+
+
+def taken_over(world: World, key: str, identity: str) -> None:
+    """Another record gets a key that was used before."""
+    world.clock.advance(timedelta(seconds=1))
+    successor = world.cmms.records[key].renamed_to
+    born(world, key, identity)
+    world.cmms.records[key] = replace(world.cmms.records[key], renamed_to=successor)
+
+
+async def renamed(world: World, old: str, new: str) -> Summary:
+    data = {"key": new, "old_key": old, "version": world.clock.now().isoformat(), "fields": {}}
+    event = Event(id=str(uuid4()), source="/energy-cmms", type="energy.asset.renamed", data=data)
+    return await world.sync.handle("asset", [event.to_json().encode()])
+
+
+def keys(world: World) -> dict[str, str]:
+    """The key of every row, by the row's id."""
+    return {row.id: row.key for row in world.dynamics.rows.values()}
+
+
+async def test_a_rename_keeps_the_row_and_its_bases(world: World) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    row = world.row("A")
+    rename(world, "A", "B")
+    await renamed(world, "A", "B")
+    assert keys(world) == {row.id: "B"}
+    entry = await world.entry("B")
+    assert (entry.dynamics_id, entry.bases["nombre"].cmms, entry.conflicts) == (row.id, "Activo 1", ())
+    assert (await world.entry("A")).moved_to == "B"
+
+
+async def test_a_rename_told_by_no_message_is_found_by_either_key(world: World) -> None:
+    for number, look in enumerate(("old", "new")):
+        first, second = f"A{number}", f"B{number}"
+        born(world, first, look)
+        await world.dirty(first)
+        row = world.row(first)
+        rename(world, first, second)
+        await world.dirty(first if look == "old" else second)
+        assert world.dynamics.rows[row.id].key == second
+    assert len(world.dynamics.rows) == 2
+
+
+async def test_a_doubled_rename_changes_nothing_the_second_time(world: World) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    rename(world, "A", "B")
+    await renamed(world, "A", "B")
+    world.dynamics.writes.clear()
+    summary = await renamed(world, "A", "B")
+    assert (summary.already_true, world.dynamics.writes) == (1, [])
+
+
+@pytest.mark.parametrize("order", list(permutations(["A", "B", "renamed"])))
+async def test_every_order_of_messages_around_a_rename_and_a_key_used_again_ends_alike(
+    world: World, order: tuple[str, ...]
+) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    row = world.row("A")
+    rename(world, "A", "B")
+    taken_over(world, "A", "2")
+    for what in order:
+        if what == "renamed":
+            await renamed(world, "A", "B")
+        else:
+            await world.dirty(what[0])
+    for key in "BA":  # what was put off comes back
+        await world.dirty(key)
+    await world.dirty("A")
+    assert world.dynamics.rows[row.id].key == "B"
+    assert sorted(keys(world).values()) == ["A", "B"]
+    assert world.row("A").values["nombre"] == "Activo 2"
+    assert world.row("B").values["nombre"] == "Activo 1"
+
+
+async def test_a_chain_of_renames_is_followed_to_its_end_although_every_key_was_used_again(world: World) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    row = world.row("A")
+    rename(world, "A", "B")
+    rename(world, "B", "C")
+    taken_over(world, "A", "2")
+    taken_over(world, "B", "3")
+    for key in "CBA":
+        await world.dirty(key)
+    assert world.dynamics.rows[row.id].key == "C"
+    assert sorted(keys(world).values()) == ["A", "B", "C"]
+
+
+async def test_conflicts_recorded_under_both_keys_survive_a_rename(world: World) -> None:
+    born(world, "A", "1", valor_libros="1")
+    await world.dirty("A")
+    world.cmms.put("A", valor_libros="2")
+    world.cmms.records["A"] = replace(world.cmms.records["A"], id="1")
+    world.dynamics.put("A", valor_libros="3")
+    await world.dirty("A")
+    rename(world, "A", "B")
+    await world.dirty("B")
+    assert [conflict.lost for conflict in (await world.entry("B")).conflicts] == ["2"]
+
+
+async def test_a_row_that_a_person_made_under_the_old_key_is_not_taken_for_the_renamed_record(world: World) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    rename(world, "A", "B")
+    await world.dirty("B")
+    world.dynamics.put("A", row_id=str(uuid4()), nombre="De otra persona")
+    await world.dirty("A")
+    assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["key_not_usable"]
+    assert world.row("A").values["nombre"] == "De otra persona"
+
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def say(world: World, kind: str, at: int, **data: object) -> Summary:
+    body = {"version": (MOMENT + timedelta(minutes=at)).isoformat(), **data}
+    event = Event(id=str(uuid4()), source="/energy-cmms", type=f"energy.asset.{kind}", data=body)
+    return await world.sync.handle("asset", [event.to_json().encode()])
+
+
+async def test_one_way_a_rename_moves_the_row_and_late_messages_of_the_old_key_follow(one_way: World) -> None:
+    await say(one_way, "upserted", 1, key="A", fields={"nombre": "uno"})
+    row = one_way.row("A")
+    await say(one_way, "renamed", 3, key="B", old_key="A", fields={"nombre": "uno"})
+    await say(one_way, "upserted", 2, key="A", fields={"numero_de_serie": "late, but still the newest of its field"})
+    assert keys(one_way) == {row.id: "B"}
+    assert one_way.row("B").values["numero_de_serie"] == "late, but still the newest of its field"
+
+
+async def test_one_way_a_key_used_again_is_another_record(one_way: World) -> None:
+    await say(one_way, "upserted", 1, key="A", fields={"nombre": "uno"})
+    await say(one_way, "renamed", 2, key="B", old_key="A", fields={"nombre": "uno"})
+    await say(one_way, "upserted", 3, key="A", fields={"nombre": "dos"})
+    assert {row.key: row.values["nombre"] for row in one_way.dynamics.rows.values()} == {"A": "dos", "B": "uno"}
+
+
+async def test_one_way_a_late_rename_of_a_key_used_again_moves_nothing(one_way: World) -> None:
+    await say(one_way, "upserted", 3, key="A", fields={"nombre": "dos"})
+    await say(one_way, "renamed", 2, key="B", old_key="A", fields={"nombre": "uno"})
+    assert {row.key: row.values["nombre"] for row in one_way.dynamics.rows.values()} == {"A": "dos", "B": "uno"}
+
+
+async def test_one_way_a_rename_that_comes_after_the_new_keys_row_deactivates_the_old_row(one_way: World) -> None:
+    await say(one_way, "upserted", 1, key="A", fields={"nombre": "uno"})
+    await say(one_way, "upserted", 3, key="B", fields={"nombre": "uno"})
+    await say(one_way, "renamed", 2, key="B", old_key="A", fields={"nombre": "uno"})
+    assert {row.key: row.state for row in one_way.dynamics.rows.values()} == {"A": 1, "B": 0}
