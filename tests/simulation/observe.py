@@ -135,7 +135,8 @@ class Observer:
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, key: str, *, born: bool) -> None:
         """A state may come from a policy instead of a person: rows are born active, and die with their record."""
-        gone = self._cmms.find(cell.entity, key) is None
+        # By now it may have been made anew: the write was decided while it was gone.
+        gone = self._cmms.find(cell.entity, key) is None or (cell.entity, key) in self.deleted_keys
         policy = cell.field == "estado" and ((value == INACTIVE_ORDER and gone) or (value == ACTIVE_ORDER and born))
         self._history.written(cell, value, now, policy=policy)
 

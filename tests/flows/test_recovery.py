@@ -1,0 +1,95 @@
+"""Rule 6: what became of writes whose outcome nobody knows."""
+
+from datetime import UTC, datetime
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.domain.ledger import Base, Entry, Intent
+from shared.domain.model import CmmsRecord, DynamicsRecord, Value
+from shared.domain.recovery import settle_intents
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def intent(name: str = "1", **more: object) -> Intent:
+    """A write of "new" over "old" in Dynamics, under the etag e1."""
+    given = {
+        "side": "dynamics",
+        "expected_etag": "e1",
+        "values": {"nombre": "new"},
+        "sources": {"nombre": "new"},
+        "before": {"nombre": "old"},
+        "expires_at": NOW,
+    }
+    return Intent.model_validate({"id": name, **given, **more})
+
+
+def entry(*intents: Intent, **more: object) -> Entry:
+    given = {"key": "A", "dynamics_id": "r", "bases": {"nombre": Base(cmms="old", dynamics="old")}}
+    return Entry.model_validate({**given, "intents": intents, **more})
+
+
+def row(etag: str, row_id: str = "r", **values: Value) -> DynamicsRecord:
+    return DynamicsRecord("A", etag, values, id=row_id)
+
+
+def test_while_the_etag_is_the_expected_one_the_write_may_yet_land() -> None:
+    before = entry(intent())
+    assert settle_intents(before, None, row("e1", nombre="old"), NOW) == before
+
+
+def test_the_intended_value_tells_that_the_write_happened() -> None:
+    after = settle_intents(entry(intent()), None, row("e2", nombre="new"), NOW)
+    assert (after.bases["nombre"], after.intents, after.conflicts) == (Base(cmms="new", dynamics="new"), (), ())
+
+
+def test_the_old_value_tells_that_it_did_not_and_what_a_repetition_replaces_is_on_record() -> None:
+    after = settle_intents(entry(intent()), None, row("e2", nombre="old"), NOW)
+    assert (after.bases["nombre"], after.intents) == (Base(cmms="old", dynamics="old"), ())
+    assert [(conflict.won, conflict.lost) for conflict in after.conflicts] == [("new", "old")]
+
+
+def test_a_write_of_which_another_field_arrived_happened_and_the_old_value_is_somebodys_edit() -> None:
+    both = intent(
+        values={"nombre": "new", "numero_de_serie": "S"},
+        sources={"nombre": "new", "numero_de_serie": "S"},
+        before={"nombre": "old", "numero_de_serie": None},
+    )
+    after = settle_intents(entry(both), None, row("e3", nombre="old", numero_de_serie="S"), NOW)
+    assert after.bases["nombre"] == Base(cmms="new", dynamics="new")
+
+
+def test_any_other_value_is_an_edit_over_what_was_intended_and_the_loser_is_recorded() -> None:
+    after = settle_intents(entry(intent()), None, row("e2", nombre="somebody's"), NOW)
+    assert after.bases["nombre"] == Base(cmms="new", dynamics="new")
+    assert [(conflict.won, conflict.lost) for conflict in after.conflicts] == [("somebody's", "new")]
+
+
+def test_of_several_writes_under_one_etag_only_the_one_that_is_seen_counts() -> None:
+    first, second = intent("1"), intent("2", values={"nombre": "newer"}, sources={"nombre": "newer"})
+    after = settle_intents(entry(first, second), None, row("e2", nombre="new"), NOW)
+    assert (after.bases["nombre"], after.conflicts) == (Base(cmms="new", dynamics="new"), ())
+
+
+def test_a_created_row_is_known_again_by_the_id_that_it_was_given() -> None:
+    create = intent(expected_etag=None, before={}, row_id="r")
+    ours = settle_intents(entry(create, bases={}), None, row("e1", "r", nombre="new"), NOW)
+    assert ours.bases["nombre"] == Base(cmms="new", dynamics="new")
+    anothers = settle_intents(entry(create, bases={}), None, row("e1", "x", nombre="new"), NOW)
+    assert (anothers.bases, anothers.intents) == ({}, ())
+    absent = settle_intents(entry(create, bases={}), None, None, NOW)
+    assert absent.intents == (create,)
+
+
+def test_a_record_that_took_the_key_over_tells_nothing_of_writes_to_the_one_before() -> None:
+    old = intent(side="cmms")
+    before = entry(old, cmms_id="1")
+    another = CmmsRecord("A", "e9", {"nombre": "somebody's"}, id="2")
+    assert settle_intents(before, another, None, NOW) == before
+
+
+@given(held=st.sampled_from(["old", "new", "other", None]), etag=st.sampled_from(["e1", "e2"]))
+def test_settling_twice_is_settling_once(held: Value, etag: str) -> None:
+    once = settle_intents(entry(intent(), intent("2")), None, row(etag, nombre=held), NOW)
+    assert settle_intents(once, None, row(etag, nombre=held), NOW) == once
