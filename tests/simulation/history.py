@@ -119,6 +119,7 @@ class History:
         """Note a value that a row was made with because nobody gave another one."""
         origins = self._origins(cell, value)
         cell.hold(value, origins[-1] if origins else None)
+        cell.by_policy = True
 
     def written(self, cell: Cell, value: Held, at: float, *, policy: bool = False) -> None:
         """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""
@@ -166,8 +167,15 @@ class History:
 
     def _related(self, side: Side, cell: Cell, keys: set[str]) -> Iterable[Cell]:
         for (of, entity, record, name), one in self.cells.items():
-            if (of, entity, name) == (side, cell.entity, cell.field) and keys & self.keys[of, entity, record]:
+            if (of, entity, name) == (side, cell.entity, cell.field) and keys & self._family(entity, record):
                 yield one
+
+    def _family(self, entity: str, record: str) -> set[str]:
+        """The record's keys, with those of the CMMS records that share one: a rename reaches a row after its values."""
+        both: tuple[Side, Side] = ("cmms", "dynamics")
+        own = {key for side in both for key in self.keys.get((side, entity, record), ())}
+        cmms = [keys for (side, of, _), keys in self.keys.items() if (side, of) == ("cmms", entity)]
+        return own.union(*(keys for keys in cmms if keys & own))
 
 
 def _knows(edit: Edit, replaced: Edit) -> bool:

@@ -52,7 +52,8 @@ class Comparer:
         if not usable:
             return result
         stored = await self._ledger.read(entity.name, usable)
-        entries = {key: found.entry for key, found in stored.items() if found.entry.moved_to is None}
+        # Also keys that a record left: another one may have taken them over, unannounced.
+        entries = {key: found.entry for key, found in stored.items()}
         (rows, bound), records = await asyncio.gather(
             self._rows(entity, entries), self._cmms.by_key(entity, list(entries))
         )

@@ -74,6 +74,8 @@ class Renames:
                 gone = await self._fetch(entity, group, memory, record)
             else:
                 gone = _taken_over(memory.entry, record) and await self._make_room(entity, group, memory, record)
+                if not gone:
+                    await self._left_behind(entity, group, memory, record)
             if gone:
                 moved.add(key)
         return moved
@@ -111,6 +113,19 @@ class Renames:
                 await self._move(entity, group, stored[key], new)
                 return True
         return False
+
+    async def _left_behind(self, entity: EntityMapping, group: Group, memory: Stored, record: CmmsRecord) -> None:
+        """A record that came to a key with a row of its own leaves another row behind: have that one looked at."""
+        said = [item.payload.old_key for item in group.open_items if isinstance(item.payload, RenamedData)]
+        if not said and not _taken_over(memory.entry, record):
+            return
+        former = [key for key in dict.fromkeys((*record.former_keys, *said)) if key != group.key]
+        left = [
+            key
+            for key, stored in (await self._ledger.read(entity.name, former)).items()
+            if _known(stored.entry) and stored.entry.cmms_id == record.id and stored.entry.deleted_at is None
+        ]
+        await self._router.resync(entity.name, left, reason=f"renamed to {group.key}", source=SOURCE)
 
     async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, record: CmmsRecord) -> bool:
         """Another record has this key now: the memory of the one before goes where that one went."""
