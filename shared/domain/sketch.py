@@ -87,8 +87,9 @@ def _sketch(
             for place in decimals:
                 value = values[place]
                 if value is not None:
-                    plain = value.rstrip("0").rstrip(".") if "." in value else str(value)
-                    values[place] = "0" if plain == "-0" else plain
+                    if not "1" <= value[:1] <= "9" or "e" in value or "E" in value:
+                        return slowly(row)  # a sign, leading zeros, an exponent: rare, and not worth guessing at
+                    values[place] = value.rstrip("0").rstrip(".") if "." in value else str(value)
             for place in choices:
                 values[place] = None if values[place] is None else str(values[place])
             for place, length in lengths:

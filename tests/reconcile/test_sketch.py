@@ -39,6 +39,7 @@ def exactly(row: dict[str, Any], *, dynamics: bool) -> tuple[Value, ...] | None:
 @given(a=st.tuples(TEXTS, TEXTS, DECIMALS, DECIMALS, DATES), b=st.tuples(TEXTS, TEXTS, DECIMALS, DECIMALS, DATES))
 @example(a=("a", None, 1.5, "1.50", None), b=("a", "", "1.5", 1.5, ""))
 @example(a=(None, None, None, "-0.0", None), b=(None, None, None, "0", None))
+@example(a=(None, None, None, "+1.5", None), b=(None, None, None, "01.5", None))
 @example(a=("1.5", None, None, None, None), b=(1.5, None, None, None, None))
 def test_an_asset_of_either_side_is_sketched_as_its_normal_form(a: tuple[Any, ...], b: tuple[Any, ...]) -> None:
     rules = list(ASSET.fields.values())
