@@ -87,9 +87,7 @@ def _sketch(
             for place in decimals:
                 value = values[place]
                 if value is not None:
-                    if not "1" <= value[:1] <= "9" or "e" in value or "E" in value:
-                        return slowly(row)  # a sign, leading zeros, an exponent: rare, and not worth guessing at
-                    values[place] = value.rstrip("0").rstrip(".") if "." in value else str(value)
+                    values[place] = _plain(value)
             for place in choices:
                 values[place] = None if values[place] is None else str(values[place])
             for place, length in lengths:
@@ -102,6 +100,13 @@ def _sketch(
             return slowly(row)
 
     return quickly
+
+
+def _plain(value: str) -> str:
+    """A decimal of plain digits in its normal form; "", which calls for a closer look, for a sign, zeros, an exponent."""
+    if not "1" <= value[:1] <= "9" or "e" in value or "E" in value:
+        return ""
+    return value.rstrip("0").rstrip(".") if "." in value else str(value)
 
 
 def _getter(names: list[str]) -> Callable[[Mapping[str, Any]], tuple[Any, ...]]:
