@@ -103,7 +103,7 @@ def _sketch(
 
 
 def _plain(value: str) -> str:
-    """A decimal of plain digits in its normal form; "", which calls for a closer look, for a sign, zeros, an exponent."""
+    """A decimal of plain digits in its normal form; "" for any other, which calls for a closer look."""
     if not "1" <= value[:1] <= "9" or "e" in value or "E" in value:
         return ""
     return value.rstrip("0").rstrip(".") if "." in value else str(value)
