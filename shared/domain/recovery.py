@@ -12,11 +12,15 @@ Of several writes that expected the same etag at most one has happened.
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Final
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, Intent
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
+
+LATEST_CREATE: Final = timedelta(minutes=15)
+"""How long after its intent's expiry a create may still land: no service holds a request longer."""
 
 
 def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsRecord | None, now: datetime) -> Entry:
@@ -26,6 +30,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
     kept: list[Intent] = []
     bases = dict(entry.bases)
     conflicts = list(entry.conflicts)
+    dynamics_id = entry.dynamics_id
     for rivals in _rivals(entry.intents):
         intent = rivals[0]
         record: Record | None = dynamics if intent.side == "dynamics" else cmms
@@ -34,14 +39,21 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
+        elif intent.row_id is not None and record is not None and not _is_target(intent, record):
+            # Another row has the key now. Should it give it back, the create could still land for a while.
+            waiting = [one for one in rivals if now < one.expires_at + LATEST_CREATE]
+            kept.extend(waiting)
+            if not waiting and dynamics_id == intent.row_id:
+                dynamics_id = None
         elif record is not None and any(_is_target(one, record) for one in rivals):
             _settle(_landed(rivals, record), record, bases, conflicts, now)
-        # Else a create whose key somebody else took, or an update of a row that is gone: neither can happen any more.
+        # Else a create whose key another CMMS record took, or an update of a row that is gone: neither can happen now.
     return entry.model_copy(
         update={
             "intents": tuple(kept),
             "bases": bases,
             "conflicts": tuple(conflicts),
+            "dynamics_id": dynamics_id,
         }
     )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from shared.domain.ledger import Base, Entry, Intent
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value
-from shared.domain.recovery import settle_intents
+from shared.domain.recovery import LATEST_CREATE, settle_intents
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -77,7 +77,9 @@ def test_a_created_row_is_known_again_by_the_id_that_it_was_given() -> None:
     ours = settle_intents(entry(create, bases={}), None, row("e1", "r", nombre="new"), NOW)
     assert ours.bases["nombre"] == Base(cmms="new", dynamics="new")
     anothers = settle_intents(entry(create, bases={}), None, row("e1", "x", nombre="new"), NOW)
-    assert (anothers.bases, anothers.intents) == ({}, ())
+    assert (anothers.bases, anothers.intents) == ({}, (create,))
+    later = settle_intents(entry(create, bases={}), None, row("e1", "x", nombre="new"), NOW + 2 * LATEST_CREATE)
+    assert (later.intents, later.dynamics_id) == ((), None)
     absent = settle_intents(entry(create, bases={}), None, None, NOW)
     assert absent.intents == (create,)
 

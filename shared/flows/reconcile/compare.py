@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared.domain.drift import Drift, assess
+from shared.domain.drift import WHOLE, Difference, Drift, DriftClass, assess
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
@@ -57,6 +57,7 @@ class Comparer:
         (rows, bound), records = await asyncio.gather(
             self._rows(entity, entries), self._cmms.by_key(entity, list(entries))
         )
+        borrowed = await self._borrowed(entity, entries, rows)
         now = self._clock.now()
         for key, entry in entries.items():
             sides = Sides(records.get(key), tuple(rows.get(key, ())), bound.get(entry.dynamics_id or ""))
@@ -66,13 +67,32 @@ class Comparer:
             found = assess(entity, settle_intents(entry, sides.cmms, row, now), sides, now)
             if found is None:
                 continue
-            if self._moves(entry, sides.cmms, row, now):
+            if key in borrowed and WHOLE in entry.parked:
+                # The row is another record's, and was waited for in vain: a person knows of it.
+                told = Difference(WHOLE, "present", "another record's row", "", f"bound to {borrowed[key]}")
+                result.drift[key] = Drift(DriftClass.DUPLICATE_KEY, (told,))
+            elif self._moves(entry, sides.cmms, row, now):
                 result.in_flight.append(key)
             elif isinstance(found, Drift):
                 result.drift[key] = found
             else:
                 result.unremembered.append(key)
         return result
+
+    async def _borrowed(
+        self, entity: EntityMapping, entries: Mapping[str, Entry], rows: Mapping[str, Sequence[DynamicsRecord]]
+    ) -> dict[str, str]:
+        """The keys that rows of other records have, and whose rows these are."""
+        strangers = {
+            key: row.id
+            for key, entry in entries.items()
+            for row in rows.get(key, ())
+            if row.key == key and row.id != entry.dynamics_id
+        }
+        if not strangers:
+            return {}
+        owners = await self._ledger.keys_of(entity.name, list(strangers.values()))
+        return {key: owners[row_id] for key, row_id in strangers.items() if owners.get(row_id, key) != key}
 
     async def _rows(
         self, entity: EntityMapping, entries: Mapping[str, Entry]
