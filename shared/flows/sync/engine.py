@@ -1,9 +1,7 @@
 """One batch of messages, from bytes to an outcome for each. See docs/architecture.md for the rules by number."""
 
-import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,7 +9,6 @@ from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping, Mapping
-from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Plan, Sides, decide
 from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
@@ -20,7 +17,6 @@ from shared.errors import (
     IntentHeld,
     InvalidMessage,
     RoutingFailed,
-    SyncError,
     TransientError,
     Unexpected,
 )
@@ -33,15 +29,14 @@ from shared.flows.sync.items import (
     Item,
     group_by_key,
     read_item,
-    unreadable_row,
     unseen,
     unseen_rows,
-    unusable_row_key,
 )
 from shared.flows.sync.jobs import Job
 from shared.flows.sync.moves import follow_moves, move_renamed
+from shared.flows.sync.naming import name_keys
 from shared.flows.sync.observe import observed
-from shared.flows.sync.oneway import listen
+from shared.flows.sync.reading import Reader
 from shared.flows.sync.renames import PATIENCE, Renames, Stranger
 
 log = logging.getLogger(__name__)
@@ -84,6 +79,7 @@ class Sync:
         self._clock = clock
         self._ids = ids
         self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
+        self._reader = Reader(ledger, dynamics, cmms)
         self._renames = Renames(ledger, cmms, router, clock) if cmms is not None else None
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
@@ -140,7 +136,7 @@ class Sync:
                 item.outcome = Again(error)
 
     async def _work(self, entity: EntityMapping, items: list[Item]) -> int:
-        await self._name_keys(entity, items)
+        await name_keys(self._ledger, self._dynamics, entity, items)
         if self._cmms is None:
             await follow_moves(self._ledger, entity, items)
             await move_renamed(self._ledger, entity, items, self._clock)
@@ -163,28 +159,6 @@ class Sync:
             group.finish(Again(Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
 
-    async def _name_keys(self, entity: EntityMapping, items: Sequence[Item]) -> None:
-        """Find the key of every message that names only a Dynamics id. What is read here is read again later."""
-        nameless = {item.record_id: None for item in items if item.record_id and item.outcome is None}
-        if not nameless:
-            return
-        bound = await self._ledger.keys_of(entity.name, list(nameless))
-        rows = await self._dynamics.by_id(entity, [record_id for record_id in nameless if record_id not in bound])
-        for item in items:
-            if item.outcome is not None or item.record_id is None:
-                continue
-            if item.record_id in bound:
-                item.key = bound[item.record_id]
-            elif row := rows.get(item.record_id):
-                try:
-                    item.key = entity.usable_key(row.key)
-                except SyncError:
-                    item.outcome = Park(unusable_row_key(entity, item.record_id))
-            elif item.payload is not None and getattr(item.payload, "operation", "") == "delete":
-                item.outcome = Done(applied=False)  # created and deleted before we ever knew it
-            elif item.key is None:
-                item.outcome = Again(unreadable_row(entity, item.record_id))
-
     async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
         stored = await self._ledger.read(entity.name, list(groups))
         now = self._clock.now()
@@ -194,7 +168,7 @@ class Sync:
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
         for key in ready:
             entries[key] = self._settled(entries[key], sides[key])
-        strangers = await self._strangers(entity, ready, sides, entries)
+        strangers = await self._reader.strangers(entity, ready, sides, entries)
         if self._renames is not None:
             known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
             moved = await self._renames.follow(entity, ready, known, sides, strangers)
@@ -226,36 +200,11 @@ class Sync:
     async def _read(
         self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
     ) -> tuple[dict[str, Sides], dict[str, Entry]]:
-        """Rule 1: both sides, in bulk, after the ledger."""
-        keys = list(groups)
-        rows, records = await asyncio.gather(self._rows(entity, entries), self._records(entity, keys))
-        sides: dict[str, Sides] = {}
-        for key, group in groups.items():
-            found, bound = rows[key]
-            cmms = records.get(key)
-            if self._cmms is None:
-                entries[key], cmms = listen(entity, entries[key], group.open_items)
-            sides[key] = Sides(cmms, found, bound)
-        return sides, entries
+        return await self._reader.sides(entity, groups, entries)
 
     def _settled(self, entry: Entry, sides: Sides) -> Entry:
         row = sides.bound or next((row for row in sides.rows if row.key == entry.key), None)
         return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now())
-
-    async def _strangers(
-        self, entity: EntityMapping, groups: dict[str, Group], sides: dict[str, Sides], entries: dict[str, Entry]
-    ) -> dict[str, Stranger]:
-        """The rows by their keys that are not the key's record's."""
-        strangers = {
-            key: row.id
-            for key in groups
-            for row in sides[key].rows
-            if row.key == key and row.id != entries[key].dynamics_id
-        }
-        if not strangers:
-            return {}
-        bound = await self._ledger.keys_of(entity.name, list(strangers.values()))
-        return {key: Stranger(row_id, bound.get(row_id)) for key, row_id in strangers.items()}
 
     @staticmethod
     def _wait_for_rows(groups: dict[str, Group], strangers: dict[str, Stranger]) -> None:
@@ -264,23 +213,6 @@ class Sync:
             group = groups.get(key)
             if group is not None and stranger.owner not in {None, key} and group.attempts < PATIENCE:
                 group.finish(Again(Conflict(f"The row of {stranger.owner} has the key {key}, and is to give it back.")))
-
-    async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Map[str, CmmsRecord]:
-        return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
-
-    async def _rows(
-        self, entity: EntityMapping, entries: dict[str, Entry]
-    ) -> dict[str, tuple[Sequence[DynamicsRecord], DynamicsRecord | None]]:
-        by_key = await self._dynamics.by_key(entity, list(entries))
-        bound = {row.id: row for rows in by_key.values() for row in rows}
-        # A row whose key was changed in Dynamics is not found by key, but its id is ours.
-        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
-        if wanted:
-            bound |= await self._dynamics.by_id(entity, sorted(wanted))
-        return {
-            key: (by_key.get(key, ()), bound.get(entry.dynamics_id) if entry.dynamics_id else None)
-            for key, entry in entries.items()
-        }
 
     def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
         return decide(
