@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.simulation.tables import CHOICES, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
+from tests.simulation.tables import CHOICES, INACTIVE, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
 
 type Side = Literal["cmms", "dynamics"]
 type Held = str | None
@@ -147,7 +147,9 @@ class History:
         if replaced is not None and replaced not in self._buried:
             descended = [edit for edit in origins if _knows(edit, replaced)]
             origin = (descended or origins)[-1]
-            if not descended and not cell.by_policy:
+            # A row in the state of deleted records says nothing of its own, whoever put it there.
+            dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
+            if not descended and not cell.by_policy and not dead:
                 self.owed.append(Owed(replaced, cell, cell.value, value))
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
@@ -155,7 +157,7 @@ class History:
     def _not_back(self, cell: Cell, origins: list[Edit], replaced: Edit, at: float) -> None:
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY):
             return
-        if any(edit in replaced.ancestors() for edit in origins):
+        if all(edit in replaced.ancestors() for edit in origins):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:

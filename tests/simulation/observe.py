@@ -9,10 +9,10 @@ from uuid import UUID
 from local.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.history import Cell, Held, History
-from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, TABLES
+from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, TABLES
 from tests.simulation.trace import Trace
 
-ACTIVE_ORDER, INACTIVE_ORDER = "1", "4"
+ACTIVE = "1"
 
 
 def normal(name: str, raw: object) -> Held:
@@ -137,7 +137,7 @@ class Observer:
         """A state may come from a policy instead of a person: rows are born active, and die with their record."""
         # By now it may have been made anew: the write was decided while it was gone.
         gone = self._cmms.find(cell.entity, key) is None or (cell.entity, key) in self.deleted_keys
-        policy = cell.field == "estado" and ((value == INACTIVE_ORDER and gone) or (value == ACTIVE_ORDER and born))
+        policy = cell.field == "estado" and ((value == INACTIVE and gone) or (value == ACTIVE and born))
         self._history.written(cell, value, now, policy=policy)
 
 

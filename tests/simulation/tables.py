@@ -26,6 +26,8 @@ CHOICES: Final = frozenset({"estado"})
 ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion"})
 UNIQUE: Final = frozenset(COLUMNS) - CHOICES
 
+INACTIVE: Final = "4"
+"""The status that orders of deleted records get."""
 TO_STATUS: Final = {
     "BORRADOR": 1,
     "PENDIENTE": 2,
