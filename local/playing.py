@@ -16,7 +16,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from local.stack import Stack
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.events import CONTENT_TYPE
-from shared.domain.ledger import Entry
+from shared.domain.ledger import Entry, readable
 
 PATIENCE: Final = 20.0
 # By this header a Dynamics user writes without the asynchronous steps: what a lost webhook looks like.
@@ -176,7 +176,7 @@ class Player:
         """The ledger's memory of a record."""
         ledger = SqliteLedger(self.stack.ledger_path)
         try:
-            return asyncio.run(ledger.read(entity, [key]))[key].entry
+            return readable(asyncio.run(ledger.read(entity, [key]))[key]).entry
         finally:
             ledger.close()
 

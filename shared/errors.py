@@ -10,6 +10,7 @@ SyncError
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
+│   ├── LedgerUnreadable      what the ledger holds of one record is not what this version writes
 │   ├── RecordGone            the row was deleted in Dynamics; only an operator creates it again
 │   └── RecordMissing         the CMMS no longer shows a record, and says nothing of a deletion
 └── TransientError            tried again later
@@ -127,6 +128,16 @@ class RecordClosed(PermanentError):
     """The Dynamics row is in a state that refuses edits."""
 
     reason = "record_closed"
+
+
+class LedgerUnreadable(PermanentError):
+    """The ledger's row of one record is not what this version of the product writes. `key` names the record."""
+
+    reason = "ledger_unreadable"
+
+    def __init__(self, message: str, *, key: str) -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class RecordGone(PermanentError):

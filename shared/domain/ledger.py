@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.model import Side, Value
+from shared.errors import LedgerUnreadable
 
 
 class _Frozen(BaseModel):
@@ -32,7 +33,7 @@ class Intent(_Frozen):
     expected_etag: str | None
     values: dict[str, Value]
     sources: dict[str, Value]
-    before: dict[str, Value] = {}
+    before: dict[str, Value] = Field(default_factory=dict)
     row_id: str | None = None
     expires_at: datetime
 
@@ -94,12 +95,12 @@ class Entry(_Frozen):
     moved_to: str | None = None
     moved_at: datetime | None = None
     renamed_from: str | None = None
-    bases: dict[str, Base] = {}
-    said: dict[str, Said] = {}
+    bases: dict[str, Base] = Field(default_factory=dict)
+    said: dict[str, Said] = Field(default_factory=dict)
     intents: tuple[Intent, ...] = ()
     conflicts: tuple[ConflictRecord, ...] = ()
-    parked: dict[str, ParkedField] = {}
-    written: dict[str, tuple[Written, ...]] = {}
+    parked: dict[str, ParkedField] = Field(default_factory=dict)
+    written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
     deleted_at: datetime | None = None
     deleted_before: datetime | None = None
     cmms_etag: str | None = None
@@ -121,3 +122,14 @@ class Stored(_Frozen):
 
     entry: Entry
     etag: str | None = None
+
+
+def readable[T: (Stored, Entry)](found: T | LedgerUnreadable) -> T:
+    """What was found, where nothing can be done without it.
+
+    Raises:
+        LedgerUnreadable: It could not be read.
+    """
+    if isinstance(found, LedgerUnreadable):
+        raise found
+    return found

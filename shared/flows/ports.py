@@ -10,7 +10,7 @@ from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Values
 from shared.domain.sketch import Sketch
-from shared.errors import KeyNotUsable, SyncError
+from shared.errors import KeyNotUsable, LedgerUnreadable, SyncError
 
 
 class Clock(Protocol):
@@ -144,8 +144,11 @@ class Cmms(Protocol):
 class Ledger(Protocol):
     """The memory of both sides' last agreement. Every write is a compare-and-swap on the entry's etag."""
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
-        """An entry for every key asked for; a new one (etag None) where there is none yet."""
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
+        """An entry for every key asked for; a new one (etag None) where there is none yet.
+
+        A row that cannot be read is answered for its own key alone: it must not cost the others.
+        """
 
     async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
         """The keys that Dynamics ids are bound to; ids that are not bound are left out."""
@@ -160,11 +163,14 @@ class Ledger(Protocol):
     async def move(self, entity: str, old: Stored, new: Stored) -> bool:
         """Store both entries at once, or neither if one's etag is no longer current."""
 
-    def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+    def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
         """Every entry, page by page."""
 
-    def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
-        """Every entry as its JSON, page by page; old conflicts may be left out."""
+    def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
+        """Every key and its entry as JSON, page by page; old conflicts may be left out.
+
+        The JSON is as it is stored: it may be none.
+        """
 
 
 class State(Protocol):

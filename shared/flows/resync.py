@@ -10,7 +10,7 @@ from uuid import uuid4
 from shared.domain.events import parse_event
 from shared.domain.mapping import EntityMapping
 from shared.domain.queues import OF_ENTITY, PARKED
-from shared.errors import InvalidMessage
+from shared.errors import InvalidMessage, LedgerUnreadable
 from shared.flows.parked import Queues, Waiting
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Router
@@ -69,7 +69,8 @@ class Resync:
         """
         keys: set[str] = set()
         async for entries in self._ledger.scan(entity.name):
-            keys.update(entry.key for entry in entries if entry.moved_to is None)
+            # The message of a record whose row cannot be read tells what to do with it.
+            keys.update(one.key for one in entries if isinstance(one, LedgerUnreadable) or one.moved_to is None)
         async for rows in self._dynamics.pages(entity):
             keys.update(row.key for row in rows if row.key)
         if self._cmms is not None:
@@ -160,7 +161,10 @@ class Resync:
         """A field that is parked already is not parked again for the same value: the ledger knows it."""
         stored = await self._ledger.read(entity.name, sorted(followed.settled))
         for key, one in stored.items():
-            if one.entry.parked:
+            if isinstance(one, LedgerUnreadable):
+                followed.settled.discard(key)
+                followed.parked[key] = one.reason
+            elif one.entry.parked:
                 fields = ", ".join(f"{name} ({field.reason})" for name, field in sorted(one.entry.parked.items()))
                 followed.settled.discard(key)
                 followed.parked[key] = f"already, for {fields}"

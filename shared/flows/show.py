@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from shared.domain.ledger import Base, ConflictRecord, Entry
+from shared.domain.ledger import Base, ConflictRecord, Entry, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
 from shared.domain.plan import Plan, Sides, decide
@@ -71,8 +71,9 @@ async def tell(
 
     Raises:
         TransientError: A side, the ledger or the queue could not be read.
+        LedgerUnreadable: What the ledger holds of the record is not readable.
     """
-    stored = (await ledger.read(entity.name, [key]))[key]
+    stored = readable((await ledger.read(entity.name, [key]))[key])
     entry = stored.entry
     rows = (await dynamics.by_key(entity, [key])).get(key, ())
     bound = next((row for row in rows if row.id == entry.dynamics_id), None)

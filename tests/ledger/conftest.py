@@ -4,6 +4,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from azure.data.tables import UpdateMode
 
 from shared.adapters.ledger import AzureTableLedger, SqliteLedger
 from tests.ledger.azurite import AzuriteMissing, azurite
@@ -38,8 +39,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         sqlite.append(SqliteLedger(tmp_path / "ledger.sqlite3"))
         return sqlite[-1]
 
+    async def spoil_sqlite(key: str, body: str) -> None:
+        sqlite[-1]._db.execute("UPDATE entry SET body = ? WHERE key = ?", (body, key))
+
     if request.param == "sqlite":
-        yield Store(open_sqlite)
+        yield Store(open_sqlite, spoil_sqlite)
     else:
         url = request.getfixturevalue("table_url")
 
@@ -47,7 +51,11 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             tables.append(AzureTableLedger(url))
             return tables[-1]
 
-        yield Store(open_table)
+        async def spoil_table(key: str, body: str) -> None:
+            row = {"PartitionKey": "asset", "RowKey": f"k.{key}", "body": body}
+            await tables[-1]._client.update_entity(row, mode=UpdateMode.MERGE)
+
+        yield Store(open_table, spoil_table)
     for one in sqlite:
         one.close()
     for table in tables:

@@ -1,10 +1,10 @@
 """What the ledger's tests share."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from shared.domain.ledger import Base, ConflictRecord, Entry, Intent, ParkedField, Said, Stored
+from shared.domain.ledger import Base, ConflictRecord, Entry, Intent, ParkedField, Said, Stored, readable
 from shared.flows.ports import Ledger
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
@@ -12,9 +12,15 @@ NOW = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Store:
-    """A store that any number of workers may open."""
+    """A store that any number of workers may open; `spoil` edits an asset's row by hand: its key, its new body."""
 
     open: Callable[[], Ledger]
+    spoil: Callable[[str, str], Awaitable[None]]
+
+
+async def read(ledger: Ledger, keys: Collection[str]) -> dict[str, Stored]:
+    """The assets' entries, all of which must be readable."""
+    return {key: readable(one) for key, one in (await ledger.read("asset", keys)).items()}
 
 
 def fresh(key: str, dynamics_id: str | None = None) -> Stored:

@@ -7,10 +7,10 @@ from string import ascii_letters, digits
 
 import pytest
 
-from shared.domain.ledger import Entry, Stored
-from shared.errors import KeyNotUsable
+from shared.domain.ledger import Entry, Stored, readable
+from shared.errors import KeyNotUsable, LedgerUnreadable
 from shared.flows.ports import Ledger
-from tests.ledger.store import Store, changed, conflict, fresh, full_entry
+from tests.ledger.store import Store, changed, conflict, fresh, full_entry, read
 
 # ruff: noqa: S311  # chance, not secrets
 
@@ -34,17 +34,17 @@ async def stored_one(ledger: Ledger, stored: Stored) -> Stored:
 
 
 async def read_one(ledger: Ledger, key: str) -> Stored:
-    return (await ledger.read("asset", [key]))[key]
+    return (await read(ledger, [key]))[key]
 
 
 async def scanned(ledger: Ledger, entity: str = "asset") -> list[Entry]:
-    return [entry async for page in ledger.scan(entity) for entry in page]
+    return [readable(entry) async for page in ledger.scan(entity) for entry in page]
 
 
 async def test_a_key_that_is_not_there_is_answered_with_a_fresh_entry(store: Store) -> None:
     ledger = store.open()
-    assert await ledger.read("asset", ["A", "B"]) == {"A": fresh("A"), "B": fresh("B")}
-    assert await ledger.read("asset", []) == {}
+    assert await read(ledger, ["A", "B"]) == {"A": fresh("A"), "B": fresh("B")}
+    assert await read(ledger, []) == {}
     assert await ledger.keys_of("asset", ["1"]) == {}
     assert await scanned(ledger) == []
 
@@ -78,7 +78,7 @@ async def test_every_business_key_is_a_record_of_its_own(store: Store) -> None:
         "asset", [changed(fresh(key), cmms_etag=f"of {number}") for number, key in enumerate(HOSTILE)]
     )
     assert all(isinstance(one, Stored) for one in written)
-    found = await store.open().read("asset", HOSTILE)
+    found = await read(store.open(), HOSTILE)
     assert {key: stored.entry.cmms_etag for key, stored in found.items()} == {
         key: f"of {number}" for number, key in enumerate(HOSTILE)
     }
@@ -131,7 +131,7 @@ async def test_in_one_call_losers_do_not_hold_up_the_others(store: Store) -> Non
     results = await ledger.write("asset", [*(changed(one, cmms_etag="mine") for one in current), taken])
     assert isinstance(results[120], KeyNotUsable)
     assert {number for number, one in enumerate(results) if one is None} == stale
-    found = await ledger.read("asset", [f"A{number}" for number in range(120)])
+    found = await read(ledger, [f"A{number}" for number in range(120)])
     assert {stored.entry.cmms_etag for number, stored in enumerate(found.values()) if number in stale} == {"other"}
     assert {stored.entry.cmms_etag for number, stored in enumerate(found.values()) if number not in stale} == {"mine"}
 
@@ -152,20 +152,20 @@ async def test_of_two_writers_from_the_same_etag_exactly_one_wins(store: Store, 
         await workers[0].write("asset", [fresh(key) for key in keys])
 
     async def work(worker: Ledger, name: str) -> Sequence[object]:
-        read = await worker.read("asset", keys)
+        found = await read(worker, keys)
         await asyncio.sleep(0)
-        return await worker.write("asset", [changed(read[key], cmms_etag=name) for key in keys])
+        return await worker.write("asset", [changed(found[key], cmms_etag=name) for key in keys])
 
     async def single(worker: Ledger, name: str) -> Sequence[object]:
-        read = await worker.read("asset", keys)
+        found = await read(worker, keys)
         order = random.Random(name).sample(keys, len(keys))
-        done = {key: await write_one(worker, changed(read[key], cmms_etag=name)) for key in order}
+        done = {key: await write_one(worker, changed(found[key], cmms_etag=name)) for key in order}
         return [done[key] for key in keys]
 
     results = await asyncio.gather(
         work(workers[0], "w0"), work(workers[1], "w1"), single(workers[2], "w2"), single(workers[3], "w3")
     )
-    found = await workers[0].read("asset", keys)
+    found = await read(workers[0], keys)
     for number, key in enumerate(keys):
         winners = [f"w{worker}" for worker, result in enumerate(results) if isinstance(result[number], Stored)]
         # A worker that read after another's write may win after it; the entry is always that of the last winner.
@@ -179,12 +179,12 @@ async def test_of_two_writers_that_have_read_the_same_state_one_loses(store: Sto
     one, other = store.open(), store.open()
     await one.write("asset", [fresh(f"B{number}") for number in range(10)])
     keys = [f"{letter}{number}" for letter in "AB" for number in range(10)]
-    reads = await one.read("asset", keys)
+    reads = await read(one, keys)
     results = await asyncio.gather(
         *(worker.write("asset", [changed(reads[key], cmms_etag=name) for key in keys])
           for worker, name in ((one, "one"), (other, "other")))
     )  # fmt: skip
-    found = await one.read("asset", keys)
+    found = await read(one, keys)
     for number, key in enumerate(keys):
         winners = [name for name, result in zip(("one", "other"), results, strict=True) if result[number] is not None]
         assert winners == [found[key].entry.cmms_etag]
@@ -239,7 +239,7 @@ async def test_a_move_stores_both_entries(store: Store) -> None:
     old = await stored_one(ledger, changed(fresh("A", "1"), cmms_etag="kept"))
     new = changed(fresh("B", "1"), cmms_etag="kept", renamed_from="A")
     assert await ledger.move("asset", changed(old, dynamics_id=None, cmms_etag=None, moved_to="B"), new)
-    found = await ledger.read("asset", ["A", "B"])
+    found = await read(ledger, ["A", "B"])
     assert found["A"].entry == Entry(key="A", moved_to="B")
     assert found["B"].entry == new.entry
     assert await ledger.keys_of("asset", ["1"]) == {"1": "B"}
@@ -324,5 +324,37 @@ async def test_a_batch_of_large_entries_is_stored(store: Store) -> None:
     chance = random.Random(1)
     entries = [Stored(entry=Entry(key=f"A{number}", cmms_etag=chance.randbytes(150_000).hex())) for number in range(12)]
     assert all(isinstance(one, Stored) for one in await ledger.write("asset", entries))
-    found = await ledger.read("asset", [one.entry.key for one in entries])
+    found = await read(ledger, [one.entry.key for one in entries])
     assert [found[one.entry.key].entry for one in entries] == [one.entry for one in entries]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "{",
+        "",
+        "[]",
+        '{"key":1}',
+        '{"key":"Z"}',
+        '{"key":"B","intents":[{"side":"of a later version"}]}',
+    ],
+)
+async def test_a_row_that_cannot_be_read_is_answered_for_its_own_key_alone(store: Store, body: str) -> None:
+    ledger = store.open()
+    a, _, c = [await stored_one(ledger, fresh(key, f"id of {key}")) for key in "ABC"]
+    await store.spoil("B", body)
+    found = await ledger.read("asset", ["A", "B", "C", "D"])
+    error = found["B"]
+    assert isinstance(error, LedgerUnreadable)
+    assert error.key == "B"
+    assert "asset B" in error.message
+    assert "delete it" in error.message
+    assert {key: one for key, one in found.items() if key != "B"} == {"A": a, "C": c, "D": fresh("D")}
+    pages = [one async for page in ledger.scan("asset") for one in page]
+    assert [one.key for one in pages] == ["A", "B", "C"]
+    assert isinstance(pages[1], LedgerUnreadable)
+    bodies = dict([pair async for page in ledger.bodies("asset") for pair in page])
+    assert bodies == {"A": a.entry.model_dump_json(exclude_defaults=True), "B": body} | {
+        "C": c.entry.model_dump_json(exclude_defaults=True)
+    }
+    assert await ledger.keys_of("asset", ["id of B"]) == {"id of B": "B"}

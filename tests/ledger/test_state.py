@@ -52,6 +52,6 @@ async def test_bodies_give_every_entry_once_as_its_json(store: Store, count: int
     ledger = opened(store)
     await ledger.write("asset", [fresh(f"A-{number:02}", f"id-{number}") for number in range(count)])
     await ledger.write("order", [fresh("O-1")])
-    bodies = [body async for page in ledger.bodies("asset") for body in page]
+    bodies = [body async for page in ledger.bodies("asset") for _, body in page]
     assert [Entry.model_validate_json(body).key for body in bodies] == [f"A-{number:02}" for number in range(count)]
     assert all(json.loads(body)["dynamics_id"].startswith("id-") for body in bodies)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from shared.domain.events import Event, UpsertedData
-from shared.domain.ledger import Base, ConflictRecord, Entry, Stored
+from shared.domain.ledger import Base, ConflictRecord, Entry, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
@@ -93,7 +93,7 @@ class LedgerLast(Sync):
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
         stored = await self._ledger.read(entity.name, list(groups))
-        self._sides, _ = await super()._read(entity, groups, {key: stored[key].entry for key in groups})
+        self._sides, _ = await super()._read(entity, groups, {key: readable(stored[key]).entry for key in groups})
         return await super()._round(entity, groups)
 
     async def _read(
@@ -123,7 +123,7 @@ class OneBase(_Like):
     """Remembers the CMMS's value only, and compares Dynamics with it as well."""
 
     async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
-        found: Mapping[str, Stored] = await self._real.read(entity, keys)
+        found = {key: readable(one) for key, one in (await self._real.read(entity, keys)).items()}
         return {key: stored.model_copy(update={"entry": self._one(stored.entry)}) for key, stored in found.items()}
 
     @staticmethod

@@ -6,7 +6,7 @@ from random import Random
 
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.ledger import Entry, Stored
-from shared.errors import KeyNotUsable, Unavailable
+from shared.errors import KeyNotUsable, LedgerUnreadable, Unavailable
 from shared.flows.ports import Outgoing
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
@@ -48,7 +48,7 @@ class ReachedLedger:
         self._ledger = ledger
         self._reach = reach
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
         """As the port says."""
         return await self._reach.call("read", lambda: self._ledger.read(entity, keys))
 
@@ -64,13 +64,13 @@ class ReachedLedger:
         """As the port says."""
         return await self._reach.call("move", lambda: self._ledger.move(entity, old, new))
 
-    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
         """As the port says, page by page."""
         async for page in self._ledger.bodies(entity):
             await self._reach.call("bodies", _nothing)
             yield page
 
-    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
         """As the port says, page by page."""
         async for page in self._ledger.scan(entity):
             await self._reach.call("scan", _nothing)

@@ -19,6 +19,7 @@ from local.dataverse.changes import Change
 from local.dataverse.execution_context import render_context
 from local.identity import mint_token
 from shared.adapters.ledger import SqliteLedger
+from shared.domain.ledger import readable
 from shared.domain.mapping import Mapping
 from shared.errors import SyncError
 from shared.wiring import load_mapping
@@ -175,7 +176,7 @@ class World:
         key = _at_once(self.ledger.keys_of(entity, [str(row_id)])).get(str(row_id))
         if key is None:
             return False
-        return _at_once(self.ledger.read(entity, [key]))[key].entry.pending_row != str(row_id)
+        return readable(_at_once(self.ledger.read(entity, [key]))[key]).entry.pending_row != str(row_id)
 
     def _changed(self, change: Change) -> None:
         self.observer.dynamics_changed(change)
@@ -238,7 +239,7 @@ class World:
             keys = {str(record[KEYS[entity]]) for record in self.cmms.tables[entity].records.values()}
             keys |= {str(row.values[KEY_COLUMNS[entity]]) for row in self.dataverse.tables[table]}
             async for page in self.ledger.scan(entity):
-                keys |= {entry.key for entry in page}
+                keys |= {one.key for one in page}
             await self.workers[0].resync(entity, sorted(keys))
 
     async def _sweep_until_quiet(self) -> list[str]:
@@ -259,7 +260,7 @@ class World:
         entries = {}
         for entity in TABLES:
             async for page in self.ledger.scan(entity):
-                entries.update({(entity, entry.key): entry for entry in page})
+                entries.update({(entity, entry.key): entry for entry in map(readable, page)})
         self.entries = [f"{entity} {describe(entry)}" for (entity, _), entry in entries.items()]
         return check(
             Evidence(

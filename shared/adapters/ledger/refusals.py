@@ -1,7 +1,7 @@
 """What a ledger refuses, in sentences for a person."""
 
 from shared.domain.ledger import Entry
-from shared.errors import ConfigurationError, KeyNotUsable
+from shared.errors import KeyNotUsable, LedgerUnreadable
 
 
 def bound_elsewhere(entry: Entry) -> KeyNotUsable:
@@ -12,9 +12,11 @@ def bound_elsewhere(entry: Entry) -> KeyNotUsable:
     )
 
 
-def unreadable(key: object, error: Exception) -> ConfigurationError:
+def unreadable(entity: str, key: str, error: Exception | None = None) -> LedgerUnreadable:
     """What is stored is not what this version of the product writes."""
-    return ConfigurationError(
-        f"The ledger's row of {key} cannot be read ({type(error).__name__}): it was edited by hand or written by a"
-        " newer version. Restore it, or delete it so that the record is met anew."
+    why = f"({type(error).__name__})" if error is not None else "(it names another key)"
+    return LedgerUnreadable(
+        f"The ledger's row of {entity} {key} cannot be read {why}: it was edited by hand or written by a newer version."
+        " Restore it, or delete it so that the record is met anew; then replay what was parked of it.",
+        key=key,
     )

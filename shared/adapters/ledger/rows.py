@@ -13,11 +13,11 @@ from hashlib import sha256
 from string import ascii_letters, digits
 from typing import Any, Final, Self
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from shared.adapters.ledger.refusals import unreadable
 from shared.domain.ledger import ConflictRecord, Entry, Stored
-from shared.errors import KeyNotUsable
+from shared.errors import KeyNotUsable, LedgerUnreadable
 
 type Row = dict[str, Any]
 
@@ -28,6 +28,8 @@ _PIECE: Final = 60 * 1024
 _PIECES: Final = 15
 _BLOCK: Final = 128 * 1024
 _CONFLICTS: Final = TypeAdapter(tuple[ConflictRecord, ...])
+# What a row that was edited by hand may meet here: ValueError is also pydantic's, and that of text that is not UTF-8.
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, zlib.error)
 
 
 def encode(text: str) -> str:
@@ -108,35 +110,42 @@ def pack(entry: Entry) -> Packed:
     return Packed(row, blocks)
 
 
+def key_of(row: Mapping[str, Any]) -> str:
+    """An entry's key by its own row; by the row's name, which is nearly the same, where the row no longer says it."""
+    return str(row.get("key") or str(row.get("RowKey", "")).removeprefix("k."))
+
+
 def blocks_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The digests of the blocks that an entry's row goes on in, the oldest first."""
-    return tuple(json.loads(row.get("blocks", "[]")))
+    """The digests of the blocks that an entry's row goes on in, the oldest first; none where that is not readable."""
+    try:
+        names = json.loads(row.get("blocks", "[]"))
+    except (ValueError, TypeError):
+        return ()
+    return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
 def body_of(row: Mapping[str, Any]) -> str:
-    """An entry's JSON from its own row alone, without the conflicts that went on into blocks.
-
-    Raises:
-        ConfigurationError: The row is not what this version of the product writes.
-    """
+    """An entry's JSON from its own row alone, without the conflicts that went on into blocks; "" if unreadable."""
     try:
         return _text(row)
-    except (KeyError, zlib.error) as error:
-        raise unreadable(row.get("key"), error) from error
+    except _UNREADABLE:
+        return ""
 
 
-def unpack(row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str) -> Stored:
-    """An entry from its row and its blocks by digest.
-
-    Raises:
-        ConfigurationError: The rows are not what this version of the product writes.
-    """
+def unpack(
+    entity: str, key: str, row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str
+) -> Stored | LedgerUnreadable:
+    """An entry from its row and its blocks by digest."""
     names = blocks_of(row)
     try:
         entry = Entry.model_validate_json(_text(row))
         older = tuple(conflict for name in names for conflict in _CONFLICTS.validate_json(_text(blocks[name])))
-    except (ValidationError, KeyError, zlib.error) as error:
-        raise unreadable(row.get("key"), error) from error
+        if "blocks" in row and not names:
+            raise ValueError("the list of blocks is not one")
+    except _UNREADABLE as error:
+        return unreadable(entity, key, error)
+    if entry.key != key:
+        return unreadable(entity, key)
     if older:
         entry = entry.model_copy(update={"conflicts": older + entry.conflicts})
     return Stored(entry=entry, etag=str(Version(etag, entry.dynamics_id, names)))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from shared.adapters.ledger.refusals import bound_elsewhere, unreadable
 from shared.domain.ledger import Entry, Stored
-from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
+from shared.errors import ConfigurationError, KeyNotUsable, LedgerUnreadable, Unavailable
 
 PAGE: Final = 1000
 _CHUNK: Final = 500
@@ -51,9 +51,9 @@ class SqliteLedger:
         """Close the file."""
         self._db.close()
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
         """An entry for every key asked for."""
-        found = {key: Stored(entry=Entry(key=key)) for key in keys}
+        found: dict[str, Stored | LedgerUnreadable] = {key: Stored(entry=Entry(key=key)) for key in keys}
         with self._mapped():
             for chunk in _chunks(list(keys)):
                 marks = ",".join("?" * len(chunk))
@@ -62,7 +62,8 @@ class SqliteLedger:
                     (entity, *chunk),
                 )
                 for key, etag, body in rows:
-                    found[key] = Stored(entry=_entry(key, body), etag=str(etag))
+                    entry = _entry(entity, key, body)
+                    found[key] = Stored(entry=entry, etag=str(etag)) if isinstance(entry, Entry) else entry
         return found
 
     async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
@@ -111,15 +112,15 @@ class SqliteLedger:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
 
-    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
-        """Every entry as its JSON, page by page, in the order of the keys."""
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
+        """Every key and its entry as JSON, page by page, in the order of the keys."""
         async for rows in self._scan(entity):
-            yield [body for _, body in rows]
+            yield rows
 
-    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
         """Every entry, page by page, in the order of the keys."""
         async for rows in self._scan(entity):
-            yield [_entry(key, body) for key, body in rows]
+            yield [_entry(entity, key, body) for key, body in rows]
 
     async def _scan(self, entity: str) -> AsyncIterator[list[tuple[str, str]]]:
         after = ""
@@ -179,11 +180,12 @@ def _unusable(path: Path | str, error: Exception) -> ConfigurationError:
     )
 
 
-def _entry(key: str, body: str) -> Entry:
+def _entry(entity: str, key: str, body: str) -> Entry | LedgerUnreadable:
     try:
-        return Entry.model_validate_json(body)
+        entry = Entry.model_validate_json(body)
     except ValidationError as error:
-        raise unreadable(key, error) from error
+        return unreadable(entity, key, error)
+    return entry if entry.key == key else unreadable(entity, key)
 
 
 def _chunks(values: list[str]) -> Iterator[list[str]]:

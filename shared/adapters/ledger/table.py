@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from shared.adapters.ledger.azure_errors import code_of, mapped
 from shared.adapters.ledger.changes import Change, Operation, Unit, transactions, waves
 from shared.adapters.ledger.refusals import bound_elsewhere
-from shared.adapters.ledger.rows import block_row, blocks_of, body_of, encode, id_row, key_row, pack, unpack
+from shared.adapters.ledger.rows import block_row, blocks_of, body_of, encode, id_row, key_of, key_row, pack, unpack
 from shared.domain.ledger import Entry, Stored
-from shared.errors import ConfigurationError, KeyNotUsable, Unavailable
+from shared.errors import ConfigurationError, KeyNotUsable, LedgerUnreadable, Unavailable
 
 if TYPE_CHECKING:
     from azure.core.credentials import AzureNamedKeyCredential
@@ -99,7 +99,7 @@ class AzureTableLedger:
         """Close the connections."""
         await self._client.close()
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
+    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
         """An entry for every key asked for."""
         keys = list(dict.fromkeys(keys))
         return dict(zip(keys, await _all(self._read(entity, key) for key in keys), strict=True))
@@ -108,7 +108,8 @@ class AzureTableLedger:
         """The keys that Dynamics ids are bound to."""
         ids = list(dict.fromkeys(ids))
         rows = await _all(self._row(entity, id_row(one)) for one in ids)
-        return {one: str(row["key"]) for one, row in zip(ids, rows, strict=True) if row is not None}
+        # A row that was edited by hand and names no key binds nothing.
+        return {one: str(row["key"]) for one, row in zip(ids, rows, strict=True) if row is not None and row.get("key")}
 
     async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
         """Compare and swap each entry, many in one transaction."""
@@ -134,15 +135,16 @@ class AzureTableLedger:
         await self._commit([Unit(changes)])
         return all(isinstance(change.outcome, Stored) for change in changes)
 
-    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry]]:
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
         """Every entry, page by page, in the order of the rows' keys: a stable one, near the keys' own."""
         async for page in self._rows(entity):
-            yield [stored.entry for stored in await _all(self._whole(entity, row) for row in page)]
+            found = await _all(self._whole(entity, key_of(row), row) for row in page)
+            yield [one.entry if isinstance(one, Stored) else one for one in found]
 
-    async def bodies(self, entity: str) -> AsyncIterator[Sequence[str]]:
-        """Every entry as its JSON, page by page, without the conflicts that went on into blocks."""
+    async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
+        """Every key and its entry as JSON, page by page, without the conflicts that went on into blocks."""
         async for page in self._rows(entity):
-            yield [body_of(row) for row in page]
+            yield [(key_of(row), body_of(row)) for row in page]
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """The texts that there are."""
@@ -197,15 +199,15 @@ class AzureTableLedger:
                     return None
                 raise
 
-    async def _read(self, entity: str, key: str) -> Stored:
+    async def _read(self, entity: str, key: str) -> Stored | LedgerUnreadable:
         row = await self._row(entity, key_row(key))
-        return Stored(entry=Entry(key=key)) if row is None else await self._whole(entity, row)
+        return Stored(entry=Entry(key=key)) if row is None else await self._whole(entity, key, row)
 
-    async def _whole(self, entity: str, row: "TableEntity") -> Stored:
+    async def _whole(self, entity: str, key: str, row: "TableEntity") -> Stored | LedgerUnreadable:
         names = blocks_of(row)
         blocks = await _all(self._row(entity, block_row(name)) for name in names)
         found = {name: block for name, block in zip(names, blocks, strict=True) if block is not None}
-        return unpack(row, found, row.metadata["etag"] or "")
+        return unpack(entity, key, row, found, row.metadata["etag"] or "")
 
     async def _row(self, entity: str, row_key: str) -> "TableEntity | None":
         from azure.core.exceptions import HttpResponseError
@@ -296,7 +298,7 @@ class AzureTableLedger:
         bound = await self._row(change.entity, id_row(dynamics_id))
         if bound is None:
             return
-        owner = await self._row(change.entity, key_row(str(bound["key"])))
+        owner = await self._row(change.entity, key_row(str(bound.get("key", ""))))
         if owner is not None and owner.get("dynamics_id") == dynamics_id:
             change.conclude(bound_elsewhere(change.stored.entry))
         else:
@@ -309,11 +311,10 @@ def _change(entity: str, stored: Stored, write: str) -> Change:
 
 async def _all[T](calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
     """Every result, or the first failure once all have ended: a write under way is not cut short."""
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    for result in results:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in results if not isinstance(result, BaseException)]
+    tasks = [asyncio.ensure_future(call) for call in calls]
+    await asyncio.gather(*tasks, return_exceptions=True)
+    # Not gather's own answer: it does not tell an error that was raised from one that is the result.
+    return [task.result() for task in tasks]
 
 
 def _azurite_credential() -> "AzureNamedKeyCredential":

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.drift import WHOLE, Difference, Drift, DriftClass, assess
-from shared.domain.ledger import Entry
+from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import settle_intents
-from shared.errors import KeyNotUsable
+from shared.errors import KeyNotUsable, LedgerUnreadable
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 
 
@@ -23,6 +23,7 @@ class Comparison:
     unremembered: list[str] = field(default_factory=list)
     in_flight: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
+    unreadable: dict[str, LedgerUnreadable] = field(default_factory=dict)
     newest_sync: datetime | None = None
 
 
@@ -43,17 +44,9 @@ class Comparer:
             TransientError: A side or the ledger could not be read.
         """
         result = Comparison()
-        usable = []
-        for key in dict.fromkeys(keys):
-            try:
-                usable.append(entity.usable_key(key))
-            except KeyNotUsable:
-                result.unusable.append(key)
-        if not usable:
+        entries = await self._entries(entity, keys, result)
+        if not entries:
             return result
-        stored = await self._ledger.read(entity.name, usable)
-        # Also keys that a record left: another one may have taken them over, unannounced.
-        entries = {key: found.entry for key, found in stored.items()}
         (rows, bound), records = await asyncio.gather(
             self._rows(entity, entries), self._cmms.by_key(entity, list(entries))
         )
@@ -78,6 +71,19 @@ class Comparer:
             else:
                 result.unremembered.append(key)
         return result
+
+    async def _entries(self, entity: EntityMapping, keys: Collection[str], result: Comparison) -> dict[str, Entry]:
+        """What the ledger remembers of the keys that can be compared; the others go into the result."""
+        usable = []
+        for key in dict.fromkeys(keys):
+            try:
+                usable.append(entity.usable_key(key))
+            except KeyNotUsable:
+                result.unusable.append(key)
+        stored = await self._ledger.read(entity.name, usable) if usable else {}
+        result.unreadable = {key: found for key, found in stored.items() if isinstance(found, LedgerUnreadable)}
+        # Also keys that a record left: another one may have taken them over, unannounced.
+        return {key: found.entry for key, found in stored.items() if isinstance(found, Stored)}
 
     async def _borrowed(
         self, entity: EntityMapping, entries: Mapping[str, Entry], rows: Mapping[str, Sequence[DynamicsRecord]]

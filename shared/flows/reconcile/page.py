@@ -153,6 +153,8 @@ def _notes(report: Report) -> str:
         notes += [f"{one.entity}: {note}" for note in one.notes]
         if one.unusable_keys:
             notes.append(f"{one.entity}: {one.unusable_keys:,} records have no usable key, and cannot be synchronised.")
+        if one.unreadable_rows:
+            notes.append(f"{one.entity}: {one.unreadable_rows:,} rows of the ledger cannot be read; the run went on.")
         if one.unremembered:
             notes.append(f"{one.entity}: {one.unremembered:,} records agree, and were not yet in the ledger.")
     if left_out := report.drifted - len(report.findings):

@@ -13,7 +13,7 @@ from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.changes import Changes
 from shared.flows.reconcile.compare import Comparer
 from shared.flows.reconcile.memory import Memory
-from shared.flows.reconcile.report import MOST_FINDINGS, Action, EntityReport, Finding, Report
+from shared.flows.reconcile.report import MOST_FINDINGS, MOST_NAMED, Action, EntityReport, Finding, Report
 from shared.flows.reconcile.sweep import CHUNK, Sweep
 
 log = logging.getLogger(__name__)
@@ -124,6 +124,11 @@ class Passes:
         one.report.in_flight += len(result.in_flight)
         one.report.unremembered += len(result.unremembered)
         one.report.unusable_keys += len(result.unusable)
+        # Looked at again by every run until somebody has mended the row.
+        one.in_flight.update(dict.fromkeys(result.unreadable))
+        one.report.unreadable_rows += len(result.unreadable)
+        room = MOST_NAMED - len(one.report.notes)
+        one.report.notes += [error.message for error in result.unreadable.values()][: max(room, 0)]
         one.repairs.update(dict.fromkeys(result.unremembered))
         for key, drift in result.drift.items():
             self._drifted(one, key, drift)

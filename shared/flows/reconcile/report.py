@@ -12,6 +12,9 @@ from shared.domain.drift import Difference, DriftClass
 MOST_FINDINGS: Final = 10_000
 """Findings that a report lists; its counts are always complete."""
 
+MOST_NAMED: Final = 20
+"""Unreadable rows of the ledger that an entity's notes name one by one; they are always counted."""
+
 type Kind = Literal["full", "incremental"]
 type Action = Literal["repair enqueued", "pending", "reported", "held by the brake"]
 
@@ -69,6 +72,7 @@ class EntityReport:
     in_flight: int = 0
     unremembered: int = 0
     unusable_keys: int = 0
+    unreadable_rows: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from typing import Any, Final
 
 from shared.domain.mapping import EntityMapping
@@ -12,6 +12,8 @@ from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.staging import AGREED, DELETED, OPEN, LedgerRow, Staging
 
 CHUNK: Final = 500
+# What reading a row that was edited by hand may come to.
+_UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Sweep:
@@ -50,8 +52,7 @@ class Sweep:
     async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
         sketcher = Sketcher(self._entity)
         async for page in self._ledger.bodies(self._entity.name):
-            rows = (_ledger_row(entry, sketcher) for entry in json.loads(f"[{','.join(page)}]"))
-            staging.add_ledger(row for row in rows if row is not None)
+            staging.add_ledger(row for row in _ledger_rows(page, sketcher) if row is not None)
             report.pages += 1
             # A store on this machine never waits by itself: the other two must get their turn.
             await asyncio.sleep(0)
@@ -80,6 +81,28 @@ async def _all(*loads: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _ledger_rows(page: Sequence[tuple[str, str]], sketcher: Sketcher) -> list[LedgerRow | None]:
+    """A page's rows: read as one text, which is fast, unless one of them is not as it should be."""
+    try:
+        entries = json.loads(f"[{','.join([body for _, body in page])}]")
+        if [entry["key"] for entry in entries] == [key for key, _ in page]:
+            return [_ledger_row(entry, sketcher) for entry in entries]
+    except _UNREADABLE:
+        pass  # one by one, then
+    return [_one_row(key, body, sketcher) for key, body in page]
+
+
+def _one_row(key: str, body: str, sketcher: Sketcher) -> LedgerRow | None:
+    """An entry's row; one that cannot be read is open, so that it is looked at closely, and reported there."""
+    try:
+        entry = json.loads(body)
+        if entry["key"] == key:
+            return _ledger_row(entry, sketcher)
+    except _UNREADABLE:
+        pass  # as if it were of another key
+    return (key, None, None, None, OPEN)
 
 
 def _ledger_row(entry: dict[str, Any], sketcher: Sketcher) -> LedgerRow | None:

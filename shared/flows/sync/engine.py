@@ -29,6 +29,7 @@ from shared.flows.sync.items import (
     Item,
     group_by_key,
     read_item,
+    remembered,
     unseen,
     unseen_rows,
 )
@@ -40,7 +41,6 @@ from shared.flows.sync.reading import Reader
 from shared.flows.sync.renames import PATIENCE, Renames, Stranger
 
 log = logging.getLogger(__name__)
-
 # Rounds within one batch for records that change under our hands; then the message waits its turn again.
 ROUNDS: Final = 6
 
@@ -160,9 +160,9 @@ class Sync:
         return parked
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
-        stored = await self._ledger.read(entity.name, list(groups))
+        stored = remembered(groups, await self._ledger.read(entity.name, list(groups)))
         now = self._clock.now()
-        ready = {key: group for key, group in groups.items() if not _held(group, stored[key].entry, now)}
+        ready = {key: groups[key] for key, one in stored.items() if not _held(groups[key], one.entry, now)}
         if not ready:
             return 0
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})

@@ -1,6 +1,6 @@
 """The messages of a batch, read one by one and grouped by the record that they are about."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.events import (
@@ -11,10 +11,11 @@ from shared.domain.events import (
     UpsertedData,
     parse_event,
 )
+from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, Version
-from shared.errors import InvalidMessage, KeyNotUsable, NotYetVisible, PermanentError
+from shared.errors import InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
 
 type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
@@ -137,6 +138,18 @@ def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
         if item.outcome is None and item.key is not None:
             groups.setdefault(item.key, Group(item.key, [])).items.append(item)
     return groups
+
+
+def remembered(groups: Mapping[str, Group], found: Mapping[str, Stored | LedgerUnreadable]) -> dict[str, Stored]:
+    """What the ledger remembers of each record; one whose row cannot be read is parked alone."""
+    stored: dict[str, Stored] = {}
+    for key, group in groups.items():
+        one = found[key]
+        if isinstance(one, Stored):
+            stored[key] = one
+        else:
+            group.finish(Park(one))
+    return stored
 
 
 def unseen(items: Sequence[Item], record: CmmsRecord | None) -> list[tuple[Item, NotYetVisible]]:

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 from shared.domain.events import DeletedData, Event, RenamedData
+from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
 from shared.errors import Conflict, IntentHeld
-from shared.flows.outcomes import Again
+from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Ledger
 from shared.flows.sync.items import Item
 from shared.flows.sync.renames import moved_entries
@@ -24,7 +25,11 @@ async def follow_moves(ledger: Ledger, entity: EntityMapping, items: Sequence[It
         stored = await ledger.read(entity.name, sorted(keys))
         for item in open_items:
             found = stored.get(item.key or "")
-            if found is None or found.entry.moved_to is None:
+            if not isinstance(found, Stored):
+                if found is not None:
+                    item.outcome = Park(found)
+                continue
+            if found.entry.moved_to is None:
                 continue
             version, moved_at = item.version, found.entry.moved_at
             if version is None or moved_at is None or version.at <= moved_at:
@@ -48,6 +53,9 @@ async def _move(
     new_key = item.key or ""
     stored = await ledger.read(entity.name, [old_key, new_key])
     old, new = stored[old_key], stored[new_key]
+    if not (isinstance(old, Stored) and isinstance(new, Stored)):
+        item.outcome = Park(next(one for one in (old, new) if not isinstance(one, Stored)))
+        return []
     if old.entry.moved_to == new_key or not (old.entry.dynamics_id or old.entry.said or old.entry.intents):
         return []  # moved already, or never heard of: nothing to keep
     if any(value.at > version.at for value in old.entry.said.values()):

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Entry, Stored
+from shared.domain.ledger import Entry, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import RECORD, Sides
-from shared.errors import Conflict, IntentHeld
-from shared.flows.outcomes import Again
+from shared.errors import Conflict, IntentHeld, LedgerUnreadable
+from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
 from shared.flows.sync.items import Group
@@ -65,20 +65,29 @@ class Renames:
             record = sides[key].cmms
             if record is None:
                 continue
-            memory = stored[key]
-            if record.deleted:
-                gone = record.renamed_to is not None and await self._leave(
-                    entity, group, memory, record.renamed_to, strangers.get(key)
-                )
-            elif not _known(memory.entry):
-                gone = await self._fetch(entity, group, memory, record)
-            else:
-                gone = _taken_over(memory.entry, record) and await self._make_room(entity, group, memory, record)
-                if not gone:
-                    await self._left_behind(entity, group, memory, record)
+            try:
+                gone = await self._follow(entity, group, stored[key], record, strangers.get(key))
+            except LedgerUnreadable as error:
+                # Where its memory may be cannot be told without that row.
+                group.finish(Park(error))
+                gone = True
             if gone:
                 moved.add(key)
         return moved
+
+    async def _follow(
+        self, entity: EntityMapping, group: Group, memory: Stored, record: CmmsRecord, stranger: Stranger | None
+    ) -> bool:
+        if record.deleted:
+            return record.renamed_to is not None and await self._leave(
+                entity, group, memory, record.renamed_to, stranger
+            )
+        if not _known(memory.entry):
+            return await self._fetch(entity, group, memory, record)
+        gone = _taken_over(memory.entry, record) and await self._make_room(entity, group, memory, record)
+        if not gone:
+            await self._left_behind(entity, group, memory, record)
+        return gone
 
     async def _leave(
         self, entity: EntityMapping, group: Group, old: Stored, successor: str, stranger: Stranger | None
@@ -92,7 +101,7 @@ class Renames:
         there = await self._living(entity, successor, old.entry.cmms_id)
         if there is None:
             return False  # it was deleted later, under another key
-        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
+        new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
         if _known(new.entry):
             return False  # that key has a row of its own: this one is treated as deleted
         if await self._move(entity, group, old, new):
@@ -105,7 +114,7 @@ class Renames:
         former = [key for key in dict.fromkeys((*reversed(record.former_keys), *said)) if key != group.key]
         if not former:
             return False
-        stored = await self._ledger.read(entity.name, former)
+        stored = {key: readable(one) for key, one in (await self._ledger.read(entity.name, former)).items()}
         known = [key for key in former if _known(stored[key].entry)]
         before = await self._cmms.by_key(entity, known) if known else {}
         for key in known:
@@ -123,7 +132,8 @@ class Renames:
         left = [
             key
             for key, stored in (await self._ledger.read(entity.name, former)).items()
-            if _known(stored.entry) and stored.entry.cmms_id == record.id and stored.entry.deleted_at is None
+            if isinstance(stored, Stored) and _known(stored.entry)
+            if stored.entry.cmms_id == record.id and stored.entry.deleted_at is None
         ]
         await self._router.resync(entity.name, left, reason=f"renamed to {group.key}", source=SOURCE)
 
@@ -135,7 +145,7 @@ class Renames:
         there = await self._living(entity, successor, old.entry.cmms_id)
         if there is None:
             return _put_off(group, old.entry)
-        new = (await self._ledger.read(entity.name, [there.key]))[there.key]
+        new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
         if _known(new.entry):
             return False
         if await self._move(entity, group, old, new):
