@@ -15,4 +15,4 @@ blueprint = func.Blueprint()
 )
 async def assets(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
-    await wiring.sync.handle("asset", [message.get_body() for message in messages])
+    await wiring.handle("asset", [message.get_body() for message in messages])

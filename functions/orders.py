@@ -15,4 +15,4 @@ blueprint = func.Blueprint()
 )
 async def orders(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
-    await wiring.sync.handle("order", [message.get_body() for message in messages])
+    await wiring.handle("order", [message.get_body() for message in messages])

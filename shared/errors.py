@@ -24,6 +24,7 @@ SyncError
         ├── NotReady          something must be set up there first, such as an active alternate key
         │   └── DeltaRefused  a delta link expired, or Dynamics does not track the table's changes
         ├── NotAuthorized     401 or 403 for the identity, not for the row
+        ├── Misconfigured     the worker itself cannot work: see ConfigurationError
         └── IntentHeld        another worker is writing this record right now
 
 Messages are sentences for a person: what was wrong, where, and what to do. They never hold a secret.
@@ -236,6 +237,12 @@ class NotAuthorized(TargetTransient):
     """The service does not accept our identity, or the identity lacks a privilege."""
 
     reason = "not_authorized"
+
+
+class Misconfigured(TargetTransient):
+    """The worker cannot work until its settings or its mapping are corrected: every message waits for that."""
+
+    reason = ConfigurationError.reason
 
 
 class IntentHeld(TargetTransient):

@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Final, Literal, Self, override
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -57,11 +57,57 @@ type ServiceUrl = Annotated[str, AfterValidator(_service_url)]
 type OptionalUrl = Annotated[str, AfterValidator(_optional_url)]
 
 
-class Settings(BaseSettings):
-    """What the functions need to know. Every field's description says what the value looks like."""
+class BusSettings(BaseSettings):
+    """What it takes to reach the queues: enough to put messages off while other settings are wrong."""
 
     # An empty setting is one that is not set: deployment templates cannot leave one out.
     model_config = SettingsConfigDict(extra="ignore", frozen=True, populate_by_name=True, env_ignore_empty=True)
+
+    service_bus_connection: SecretStr = Field(
+        default=SecretStr(""),
+        validation_alias="ServiceBusConnection",
+        description="a connection string; only for the local stack",
+    )
+    service_bus_namespace: str = Field(
+        default="",
+        validation_alias="ServiceBusConnection__fullyQualifiedNamespace",
+        description="the namespace's host name, such as contoso.servicebus.windows.net",
+    )
+    azure_client_id: str = Field(
+        default="",
+        description="the user-assigned managed identity's client id; empty for a system-assigned one",
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _resolved(cls, value: object) -> object:
+        if isinstance(value, str) and value.strip().lower().startswith(UNRESOLVED):
+            raise ValueError("is a Key Vault reference that Azure did not resolve (check the vault's access)")
+        return value
+
+    @field_validator("service_bus_namespace")
+    @classmethod
+    def _host_name(cls, value: str) -> str:
+        if value and not _HOST.match(value):
+            raise ValueError("must be a bare host name, without sb://, port or path")
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Self:
+        if problems := self._problems():
+            raise ValueError(".\n".join(problems))
+        return self
+
+    def _problems(self) -> list[str]:
+        """What is wrong with several settings at once."""
+        if self.service_bus_connection.get_secret_value() or self.service_bus_namespace:
+            return []
+        wanted = type(self).model_fields["service_bus_namespace"].description
+        return [f"ServiceBusConnection__fullyQualifiedNamespace is missing: it should be {wanted}"]
+
+
+class Settings(BusSettings):
+    """What the functions need to know. Every field's description says what the value looks like."""
 
     dynamics_365_tenant_id: str = Field(
         default="", description="the Entra tenant's id; only for the client-secret fallback"
@@ -95,26 +141,12 @@ class Settings(BaseSettings):
     dynamics_365_organization_id: UUID | None = Field(
         default=None, description="the organization's GUID; empty means: ask Dynamics once (WhoAmI)"
     )
-    azure_client_id: str = Field(
-        default="",
-        description="the user-assigned managed identity's client id; empty for a system-assigned one",
-    )
     cmms_base_url: OptionalUrl = Field(
         default="",
         description="the CMMS's address; empty means one-way: the messages' own values go to Dynamics",
     )
     cmms_token: SecretStr = Field(
         default=SecretStr(""), description="the token that the CMMS's integration API expects"
-    )
-    service_bus_connection: SecretStr = Field(
-        default=SecretStr(""),
-        validation_alias="ServiceBusConnection",
-        description="a connection string; only for the local stack",
-    )
-    service_bus_namespace: str = Field(
-        default="",
-        validation_alias="ServiceBusConnection__fullyQualifiedNamespace",
-        description="the namespace's host name, such as contoso.servicebus.windows.net",
     )
     sync_ledger: str = Field(
         description="where the ledger lives: https://<account>.table.core.windows.net/<table>, or on one machine"
@@ -157,13 +189,6 @@ class Settings(BaseSettings):
         default=30, ge=1, le=3650, description="for how many days a report is kept: 1 to 3650"
     )
 
-    @field_validator("*", mode="before")
-    @classmethod
-    def _resolved(cls, value: object) -> object:
-        if isinstance(value, str) and value.strip().lower().startswith(UNRESOLVED):
-            raise ValueError("is a Key Vault reference that Azure did not resolve (check the vault's access)")
-        return value
-
     @field_validator("dynamics_365_resource_url")
     @classmethod
     def _organization_root(cls, value: str) -> str:
@@ -201,13 +226,6 @@ class Settings(BaseSettings):
             raise ValueError("holds characters that an HTTP header cannot carry")
         return value
 
-    @field_validator("service_bus_namespace")
-    @classmethod
-    def _host_name(cls, value: str) -> str:
-        if value and not _HOST.match(value):
-            raise ValueError("must be a bare host name, without sb://, port or path")
-        return value
-
     @field_validator("sync_ledger")
     @classmethod
     def _known_ledger(cls, value: str) -> str:
@@ -237,8 +255,8 @@ class Settings(BaseSettings):
             raise ValueError("must have six fields: second, minute, hour, day, month, day of the week")
         return value
 
-    @model_validator(mode="after")
-    def _together(self) -> Self:
+    @override
+    def _problems(self) -> list[str]:
         problems = [
             f"{name} is missing: it must be set together with DYNAMICS_365_CLIENT_SECRET"
             for name, value in [
@@ -247,16 +265,10 @@ class Settings(BaseSettings):
             ]
             if self.dynamics_365_client_secret.get_secret_value() and not value
         ]
-        if not self.service_bus_connection.get_secret_value() and not self.service_bus_namespace:
-            problems.append(
-                "ServiceBusConnection__fullyQualifiedNamespace is missing: it should be"
-                f" {type(self).model_fields['service_bus_namespace'].description}"
-            )
+        problems += super()._problems()
         if self.cmms_base_url and not self.cmms_token.get_secret_value():
             problems.append("CMMS_TOKEN is missing: CMMS_BASE_URL needs it")
-        if problems:
-            raise ValueError(".\n".join(problems))
-        return self
+        return problems
 
     @property
     def web_api_url(self) -> str:
@@ -283,8 +295,21 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: Names each setting at fault, what it should look like, and where to set it.
     """
+    return _load(Settings)
+
+
+def load_bus_settings() -> BusSettings:
+    """Read and validate the settings of the queues alone.
+
+    Raises:
+        ConfigurationError: As `load_settings`.
+    """
+    return _load(BusSettings)
+
+
+def _load[T: BusSettings](kind: type[T]) -> T:
     try:
-        return Settings()
+        return kind()
     except ValidationError as error:
         # The errors' inputs are left out on purpose: they may be secrets.
         raise ConfigurationError(

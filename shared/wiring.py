@@ -10,10 +10,12 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from shared.domain.mapping import Mapping, parse_mapping
+from shared.domain.queues import OF_ENTITY
 from shared.errors import ConfigurationError
-from shared.settings import Settings, load_settings
+from shared.settings import BusSettings, Settings, load_bus_settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from azure.core.credentials_async import AsyncTokenCredential
@@ -38,6 +40,14 @@ class Wiring:
         return load_settings()
 
     @cached_property
+    def bus_settings(self) -> BusSettings:
+        """What the queues need; known also where other settings are wrong, so that messages can be put off."""
+        try:
+            return self.settings
+        except ConfigurationError:
+            return load_bus_settings()
+
+    @cached_property
     def mapping(self) -> Mapping:
         """The field table."""
         return load_mapping(self.settings.sync_mapping)
@@ -54,7 +64,7 @@ class Wiring:
         """The worker's own credential, for Azure's services: it caches its tokens."""
         from shared.adapters.credentials import platform_credential
 
-        return platform_credential(self.settings)
+        return platform_credential(self.bus_settings)
 
     @cached_property
     def dynamics_credential(self) -> AsyncTokenCredential:
@@ -70,8 +80,9 @@ class Wiring:
         """The queues."""
         from shared.adapters.bus import ServiceBus
 
-        local = bool(self.settings.service_bus_connection.get_secret_value())
-        return ServiceBus(self.settings, None if local else self.credential)
+        settings = self.bus_settings
+        local = bool(settings.service_bus_connection.get_secret_value())
+        return ServiceBus(settings, None if local else self.credential)
 
     @cached_property
     def dynamics(self) -> Dynamics:
@@ -116,6 +127,22 @@ class Wiring:
         from shared.flows.sync import Sync
 
         return Sync(self.mapping, self.ledger, self.dynamics, self.cmms, self.router, clock=self.clock)
+
+    async def handle(self, entity: str, bodies: Sequence[bytes]) -> None:
+        """Have the engine process a batch; where it cannot be built, the messages wait on their queue.
+
+        Raises:
+            RoutingFailed: An outcome could not be written down; the broker must redeliver the batch.
+            ConfigurationError: Not even the queues can be reached with these settings.
+        """
+        try:
+            sync = self.sync
+        except ConfigurationError as error:
+            from shared.flows.postpone import postpone
+
+            await postpone(self.router, OF_ENTITY[entity].name, bodies, error)
+        else:
+            await sync.handle(entity, bodies)
 
     @cached_property
     def receiver(self) -> Receiver:

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 from shared.errors import NotAuthorized, SyncError, TooLarge, Unavailable
 from shared.flows.ports import Outgoing
-from shared.settings import Settings
+from shared.settings import BusSettings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -29,7 +29,7 @@ _SHORT: Final = 100
 class ServiceBus:
     """Sends to queues. A sender that failed is thrown away, so that the next call opens a new one."""
 
-    def __init__(self, settings: Settings, credential: AsyncTokenCredential | None) -> None:
+    def __init__(self, settings: BusSettings, credential: AsyncTokenCredential | None) -> None:
         """The connection string of the local stack where it is set, else the namespace under the credential."""
         self._settings = settings
         self._credential = credential

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, override
 import httpx
 
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
-from shared.settings import Settings
+from shared.settings import BusSettings, Settings
 
 if TYPE_CHECKING:
     from azure.core.credentials import AccessToken
@@ -42,7 +42,7 @@ def make_credential(settings: Settings) -> AsyncTokenCredential:
         ) from None
 
 
-def platform_credential(settings: Settings) -> AsyncTokenCredential:
+def platform_credential(settings: BusSettings) -> AsyncTokenCredential:
     """The worker's own identity: the managed one inside Azure, the developer's own sign-in elsewhere.
 
     Azure's own services take only this one: the client secret belongs to Dynamics.

@@ -3,6 +3,8 @@
 import json
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
+from functools import cached_property
 from http import HTTPStatus
 from types import ModuleType, SimpleNamespace
 from typing import Any, override
@@ -12,7 +14,9 @@ import pytest
 
 from functions import assets, health, orders, reconcile
 from shared.errors import ConfigurationError, RoutingFailed, Unavailable
-from tests.fakes import FakeWiring, captured
+from shared.settings import Settings, load_settings, setting_name
+from shared.wiring import Wiring
+from tests.fakes import FakeWiring, captured, captured_as
 
 
 class Batches:
@@ -47,7 +51,7 @@ async def test_a_batch_reaches_the_engine_byte_for_byte(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType, entity: str
 ) -> None:
     batches = Batches()
-    monkeypatch.setattr(module, "wiring", SimpleNamespace(sync=batches))
+    monkeypatch.setattr(module, "wiring", SimpleNamespace(handle=batches.handle))
     await getattr(module, f"{entity}s")([Message(body) for body in BODIES])
     assert batches.seen == [(entity, BODIES)]
 
@@ -56,9 +60,77 @@ async def test_a_batch_reaches_the_engine_byte_for_byte(
 async def test_a_batch_is_given_back_to_the_broker_when_its_outcomes_could_not_be_written(
     monkeypatch: pytest.MonkeyPatch, module: ModuleType
 ) -> None:
-    monkeypatch.setattr(module, "wiring", SimpleNamespace(sync=Batches(RoutingFailed("no bus"))))
+    monkeypatch.setattr(module, "wiring", SimpleNamespace(handle=Batches(RoutingFailed("no bus")).handle))
     with pytest.raises(RoutingFailed):
         await getattr(module, module.__name__.rpartition(".")[2])([Message(b"{}")])
+
+
+class Misconfigured(FakeWiring):
+    """The product's own wiring in an environment that lacks a setting."""
+
+    @cached_property
+    @override
+    def settings(self) -> Settings:
+        return load_settings()
+
+
+@pytest.fixture
+def misconfigured(monkeypatch: pytest.MonkeyPatch) -> Misconfigured:
+    for field in Settings.model_fields:
+        monkeypatch.delenv(setting_name(field), raising=False)
+    monkeypatch.setenv("ServiceBusConnection__fullyQualifiedNamespace", "contoso.servicebus.windows.net")
+    monkeypatch.setenv("SYNC_LEDGER", "sqlite:///never-opened.sqlite3")
+    wiring = Misconfigured()
+    monkeypatch.setattr(assets, "wiring", wiring)
+    return wiring
+
+
+async def test_while_a_setting_is_wrong_messages_wait_on_their_queue_and_one_line_of_the_log_says_why(
+    misconfigured: Misconfigured, caplog: pytest.LogCaptureFixture
+) -> None:
+    await assets.assets([Message(captured("cmms_asset_upserted"))] * 3)
+    waiting = misconfigured.bus.queues.pop("assets")
+    assert misconfigured.bus.queues == {}
+    assert all(one.scheduled_at is not None and one.scheduled_at > misconfigured.clock.now() for one in waiting)
+    events = [json.loads(one.body) for one in waiting]
+    assert [(event["attempt"], event["deferrals"]) for event in events] == [(0, 1)] * 3
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(told) == 1
+    assert "DYNAMICS_365_RESOURCE_URL is missing" in told[0]
+
+
+async def test_a_message_that_waited_a_day_for_a_setting_is_parked_with_what_is_wrong(
+    misconfigured: Misconfigured,
+) -> None:
+    yesterday = (misconfigured.clock.now() - timedelta(hours=25)).isoformat()
+    await assets.assets([Message(captured_as("cmms_asset_upserted", firstenqueued=yesterday)), Message(b"no event")])
+    parked = misconfigured.bus.queues.pop("parked")
+    assert misconfigured.bus.queues == {}
+    assert [one.properties["reason"] for one in parked] == ["configuration_error", "invalid_message"]
+    assert "DYNAMICS_365_RESOURCE_URL is missing" in str(parked[0].properties["message"])
+
+
+async def test_a_wrong_mapping_makes_messages_wait_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    wiring = FakeWiring(sync_mapping="/nowhere/mapping.toml")
+    monkeypatch.setattr(orders, "wiring", wiring)
+    await orders.orders([Message(captured("cmms_order_deleted"))])
+    assert [one.scheduled_at is not None for one in wiring.bus.queues["orders"]] == [True]
+
+
+@pytest.mark.real_time
+async def test_the_queues_can_be_reached_while_other_settings_are_wrong(misconfigured: Misconfigured) -> None:
+    wiring = Wiring()
+    assert type(wiring.bus).__name__ == "ServiceBus"
+    await wiring.aclose()
+
+
+async def test_without_a_way_to_the_queues_the_broker_gets_the_batch_back(
+    misconfigured: Misconfigured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assets, "wiring", Wiring())
+    monkeypatch.delenv("ServiceBusConnection__fullyQualifiedNamespace")
+    with pytest.raises(ConfigurationError, match="ServiceBusConnection__fullyQualifiedNamespace is missing"):
+        await assets.assets([Message(b"{}")])
 
 
 def timer(*, past_due: bool = False) -> func.TimerRequest:
