@@ -14,6 +14,7 @@ import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from math import isfinite
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +25,8 @@ from local.host.protos import TypedData
 
 _NEVER = "9999-12-31T23:59:59.9999999"
 _ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,7})?(?:Z|[+-]\d\d:\d\d)?")
+# Newtonsoft's words for them.
+_WORDS = {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
 _TEXTS = (
     "DeadLetterSource",
     "LockToken",
@@ -166,6 +169,8 @@ def _text(value: Any) -> str:
 def _plain(value: Any) -> Any:
     """An AMQP value as JSON: what the SDK leaves as bytes is AMQP text, unless it is not UTF-8."""
     match value:
+        case float() if not isfinite(value):
+            return _WORDS[str(value)]  # JSON has no such number
         case None | bool() | int() | float() | str():
             return value
         case bytes():

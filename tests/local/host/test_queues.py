@@ -109,6 +109,12 @@ def test_a_body_of_a_batch_shadows_nothing(stack: Stack) -> None:
     assert invocation["messages"][0]["id"] == "real"
 
 
+def test_a_number_that_json_does_not_know_arrives_as_a_word(stack: Stack) -> None:
+    (invocation,) = stack.run("batches", ServiceBusMessage("x", application_properties={"n": float("nan")}))
+
+    assert invocation["messages"][0]["properties"] == {"n": "NaN"}
+
+
 def test_a_single_message_arrives_with_its_metadata(stack: Stack) -> None:
     message = ServiceBusMessage(
         "plain",
