@@ -37,6 +37,7 @@ CONTENT_TYPE: Final = "application/cloudevents+json"
 _TYPE: Final = re.compile(r"(?:energy\.(\w+)\.(upserted|deleted|renamed)|sync\.(\w+)\.(dirty))\Z")
 
 type Kind = Literal["upserted", "deleted", "renamed", "dirty"]
+type Operation = Literal["create", "update", "delete", "resync", "recreate"]
 type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
@@ -105,7 +106,11 @@ class DirtyData(_Data):
 
     record_id: UUID | None = Field(default=None, description="the Dynamics row's id")
     key: Text | None = Field(default=None, description="the business key")
-    operation: Literal["create", "update", "delete", "resync"] = "resync"
+    operation: Operation = Field(
+        default="resync",
+        description="what was announced; resync: only look; recreate: an operator's order to create the row again if it"
+        " is gone from Dynamics",
+    )
     reason: str = Field(default="", max_length=1024, description="why, for people")
 
     @model_validator(mode="after")

@@ -7,14 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import uuid4
 
-from shared.domain.events import parse_event
+from shared.domain.events import Operation, parse_event
 from shared.domain.mapping import EntityMapping
 from shared.domain.queues import OF_ENTITY, PARKED
 from shared.errors import InvalidMessage, LedgerUnreadable
 from shared.flows.parked import Queues, Waiting
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Router
-from shared.flows.sync.items import RECREATE
 
 SOURCE: Final = "/ops"
 _CHUNK: Final = 50
@@ -113,8 +112,8 @@ class Resync:
             due = started + start / rate
             await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
             part = keys[start : start + chunk]
-            reason = RECREATE if recreate else "an operator's resync"
-            await self._router.resync(entity.name, part, reason=reason, source=run)
+            order: Operation = "recreate" if recreate else "resync"
+            await self._router.resync(entity.name, part, reason="an operator's order", source=run, operation=order)
             progress(len(part))
 
     async def follow(

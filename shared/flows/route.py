@@ -15,7 +15,7 @@ from random import Random
 from typing import Final
 
 from shared import telemetry
-from shared.domain.events import CONTENT_TYPE, DirtyData, Event
+from shared.domain.events import CONTENT_TYPE, DirtyData, Event, Operation
 from shared.domain.history import read_history, write_history
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
@@ -111,8 +111,10 @@ class Router:
             telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
             log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
 
-    async def resync(self, entity: str, keys: Sequence[str], *, reason: str, source: str) -> None:
-        """Enqueue a dirty message for each key, under fresh ids.
+    async def resync(
+        self, entity: str, keys: Sequence[str], *, reason: str, source: str, operation: Operation = "resync"
+    ) -> None:
+        """Enqueue a dirty message for each key, under fresh ids. `reason` is for people; `operation` steers.
 
         Raises:
             RoutingFailed: Not all could be sent.
@@ -120,7 +122,7 @@ class Router:
         now, cause = self._clock.now(), telemetry.traceparent()
         messages = []
         for key in keys:
-            data = DirtyData(key=key, operation="resync", reason=reason).model_dump(mode="json", exclude_none=True)
+            data = DirtyData(key=key, operation=operation, reason=reason).model_dump(mode="json", exclude_none=True)
             event = Event(
                 source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data, traceparent=cause
             )

@@ -144,11 +144,11 @@ class World:
         self.dynamics = Dynamics(self.calls)
         self.cmms = Cmms(self.calls, self.clock)
         self.ledger = Ledger(self.calls)
-        router = Router(self.bus, self.clock, Random(1))  # noqa: S311  # jitter
+        self.router = Router(self.bus, self.clock, Random(1))  # noqa: S311  # jitter
         # The sides leave out what the engine never calls, such as reading everything.
         dynamics, cmms = cast("ports.Dynamics", self.dynamics), cast("ports.Cmms", self.cmms)
         self.sync = Sync(
-            document_mapping(), self.ledger, dynamics, None if self.one_way else cmms, router, clock=self.clock
+            document_mapping(), self.ledger, dynamics, None if self.one_way else cmms, self.router, clock=self.clock
         )
 
     def close(self) -> None:

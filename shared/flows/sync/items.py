@@ -20,9 +20,6 @@ from shared.flows.outcomes import Outcome, Park
 
 type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
 
-RECREATE = "recreate"
-"""The reason by which an operator's resync asks for a row that is gone to be created again."""
-
 
 @dataclass
 class Item:
@@ -92,7 +89,7 @@ class Group:
     @property
     def recreate(self) -> bool:
         """Whether an operator asked for a row that is gone to be created again."""
-        return any(isinstance(item.payload, DirtyData) and item.payload.reason == RECREATE for item in self.items)
+        return any(isinstance(item.payload, DirtyData) and item.payload.operation == "recreate" for item in self.items)
 
 
 def read_item(entity: EntityMapping, body: bytes) -> Item:

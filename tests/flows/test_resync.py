@@ -1,0 +1,58 @@
+"""An operator's resync: what its messages ask for, and what steers the engine."""
+
+from typing import Any, cast
+from uuid import uuid4
+
+import pytest
+
+from shared.domain.events import Event, parse_event
+from shared.domain.queues import ASSETS, PARKED
+from shared.flows.resync import Resync
+from tests.fakes import document_mapping
+from tests.flows.sides import World
+
+ASSET = document_mapping().entities["asset"]
+
+
+async def order(world: World, *, recreate: bool) -> list[bytes]:
+    """What an operator's command puts on the queue for the asset A."""
+    unused = cast("Any", None)
+    resync = Resync(
+        ledger=world.ledger, dynamics=unused, cmms=None, router=world.router, queues=unused, clock=world.clock,
+        changed=unused,
+    )  # fmt: skip
+    await resync.enqueue(ASSET, ["A"], rate=1000, recreate=recreate, progress=lambda _: None)
+    return [str(one.body).encode() for one in world.bus.queues.pop(ASSETS.name)]
+
+
+async def gone(world: World) -> None:
+    """An asset whose row was deleted in Dynamics."""
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    world.dynamics.rows.clear()
+
+
+async def test_an_order_to_recreate_creates_a_row_that_is_gone(world: World) -> None:
+    await gone(world)
+    (body,) = await order(world, recreate=True)
+    assert parse_event(body).data["operation"] == "recreate"
+    assert (await world.sync.handle("asset", [body])).applied == 1
+    assert world.row("A").values["nombre"] == "Bomba"
+
+
+async def test_a_plain_resync_creates_no_row_that_is_gone(world: World) -> None:
+    await gone(world)
+    (body,) = await order(world, recreate=False)
+    assert parse_event(body).data["operation"] == "resync"
+    await world.sync.handle("asset", [body])
+    assert world.dynamics.rows == {}
+    assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["gone_from_dynamics"]
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "delete", "resync"])
+async def test_what_a_reason_says_steers_nothing(world: World, operation: str) -> None:
+    await gone(world)
+    data = {"key": "A", "operation": operation, "reason": "recreate"}
+    event = Event(id=str(uuid4()), source="/test", type="sync.asset.dirty", data=data)
+    await world.sync.handle("asset", [event.to_json().encode()])
+    assert world.dynamics.rows == {}
