@@ -15,7 +15,7 @@ from shared.flows.ports import Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed,
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
-from shared.flows.sync.items import Group
+from shared.flows.sync.items import Group, Memories
 from shared.flows.sync.jobs import Job
 from tests.simulation.worker import Parts
 
@@ -91,10 +91,9 @@ def _with_executor(kind: type[Executor]) -> type[Sync]:
 class LedgerLast(Sync):
     """Reads both sides first, and the ledger after them."""
 
-    async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
-        stored = await self._ledger.read(entity.name, list(groups))
-        self._sides, _ = await super()._read(entity, groups, {key: readable(stored[key]).entry for key in groups})
-        return await super()._round(entity, groups)
+    async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
+        self._sides, _ = await super()._read(entity, groups, {key: readable(read[key]).entry for key in groups})
+        return await super()._round(entity, groups, await self._ledger.read(entity.name, list(groups)))
 
     async def _read(
         self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]

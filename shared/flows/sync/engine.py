@@ -27,6 +27,7 @@ from shared.flows.sync.execute import Executor
 from shared.flows.sync.items import (
     Group,
     Item,
+    Memories,
     group_by_key,
     read_item,
     remembered,
@@ -137,15 +138,19 @@ class Sync:
 
     async def _work(self, entity: EntityMapping, items: list[Item]) -> int:
         await name_keys(self._ledger, self._dynamics, entity, items)
+        read: Memories | None = None
         if self._cmms is None:
-            await follow_moves(self._ledger, entity, items)
-            await move_renamed(self._ledger, entity, items, self._clock)
+            read = await follow_moves(self._ledger, entity, items)
+            if await move_renamed(self._ledger, entity, items, self._clock):
+                read = None
         pending = group_by_key(items)
         parked = 0
         for _ in range(ROUNDS):
             if not pending:
                 return parked
-            parked += await self._round(entity, pending)
+            # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
+            parked += await self._round(entity, pending, read or await self._ledger.read(entity.name, list(pending)))
+            read = None
             left: dict[str, Group] = {}
             for group in pending.values():
                 if not group.open_items:
@@ -159,8 +164,8 @@ class Sync:
             group.finish(Again(Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
 
-    async def _round(self, entity: EntityMapping, groups: dict[str, Group]) -> int:
-        stored = remembered(groups, await self._ledger.read(entity.name, list(groups)))
+    async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
+        stored = remembered(groups, read)
         now = self._clock.now()
         ready = {key: groups[key] for key, one in stored.items() if not _held(groups[key], one.entry, now)}
         if not ready:

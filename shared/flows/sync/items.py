@@ -18,6 +18,9 @@ from shared.domain.model import CmmsRecord, Version
 from shared.errors import InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
 
+type Memories = Mapping[str, Stored | LedgerUnreadable]
+"""What the ledger answered, by key."""
+
 type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
 
 
@@ -137,7 +140,7 @@ def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
     return groups
 
 
-def remembered(groups: Mapping[str, Group], found: Mapping[str, Stored | LedgerUnreadable]) -> dict[str, Stored]:
+def remembered(groups: Mapping[str, Group], found: Memories) -> dict[str, Stored]:
     """What the ledger remembers of each record; one whose row cannot be read is parked alone."""
     stored: dict[str, Stored] = {}
     for key, group in groups.items():

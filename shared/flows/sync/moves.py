@@ -6,23 +6,25 @@ from shared.domain.events import DeletedData, Event, RenamedData
 from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
-from shared.errors import Conflict, IntentHeld
+from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Ledger
-from shared.flows.sync.items import Item
+from shared.flows.sync.items import Item, Memories
 from shared.flows.sync.renames import moved_entries
 
 
-async def follow_moves(ledger: Ledger, entity: EntityMapping, items: Sequence[Item]) -> None:
-    """Turn messages of an old key into messages of the key that the record has now.
+async def follow_moves(ledger: Ledger, entity: EntityMapping, items: Sequence[Item]) -> Memories:
+    """Turn messages of an old key into messages of the key that the record has now; answers what was read for it.
 
     A message that is newer than the rename is about another record, which took the old key over.
     """
+    read: dict[str, Stored | LedgerUnreadable] = {}
     open_items = [item for item in items if item.outcome is None and item.key is not None]
     seen: set[str] = set()
     while keys := {item.key for item in open_items if item.key is not None} - seen:
         seen |= keys
         stored = await ledger.read(entity.name, sorted(keys))
+        read |= stored
         for item in open_items:
             found = stored.get(item.key or "")
             if not isinstance(found, Stored):
@@ -34,16 +36,20 @@ async def follow_moves(ledger: Ledger, entity: EntityMapping, items: Sequence[It
             version, moved_at = item.version, found.entry.moved_at
             if version is None or moved_at is None or version.at <= moved_at:
                 item.key = found.entry.moved_to
+    return read
 
 
-async def move_renamed(ledger: Ledger, entity: EntityMapping, items: list[Item], clock: Clock) -> None:
-    """Move the ledger's memory for every rename in the batch, in the batch's order."""
+async def move_renamed(ledger: Ledger, entity: EntityMapping, items: list[Item], clock: Clock) -> bool:
+    """Move the ledger's memory for every rename in the batch, in the batch's order; answers whether there was one."""
+    renamed = False
     for item in tuple(items):
         if item.outcome is None and isinstance(item.payload, RenamedData) and item.key is not None:
             version = item.version
             if item.key != item.payload.old_key and version is not None:
+                renamed = True
                 found = await _move(ledger, entity, item, version, old_key=item.payload.old_key, clock=clock)
                 items.extend(found)
+    return renamed
 
 
 async def _move(
