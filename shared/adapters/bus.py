@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from shared.errors import NotAuthorized, SyncError, TooLarge, Unavailable
+from shared.adapters.service_bus import make_client, mapped
+from shared.errors import SyncError, TooLarge, Unavailable
 from shared.flows.ports import Outgoing
 from shared.settings import BusSettings
 
@@ -60,7 +60,7 @@ class ServiceBus:
                 # Else a hundred callers would each wait for the same outage, one after the other.
                 raise Unavailable(f"The queue {queue} has just failed another sender.", sent=False)
             try:
-                with _mapped(queue):
+                with mapped(queue):
                     async with asyncio.timeout(SEND_TIMEOUT):
                         too_large = await self._send(queue, messages)
             except SyncError:
@@ -99,18 +99,8 @@ class ServiceBus:
 
     async def _sender(self, queue: str) -> ServiceBusSender:
         if queue not in self._senders:
-            from azure.servicebus.aio import ServiceBusClient  # noqa: PLC0415
-
             if self._client is None:
-                connection = self._settings.service_bus_connection.get_secret_value()
-                if connection:
-                    self._client = ServiceBusClient.from_connection_string(connection, retry_total=1)
-                elif self._credential is not None:
-                    self._client = ServiceBusClient(
-                        self._settings.service_bus_namespace, self._credential, retry_total=1
-                    )
-                else:
-                    raise ValueError("neither a connection string nor a credential")
+                self._client = make_client(self._settings, self._credential)
             self._senders[queue] = self._client.get_queue_sender(queue)
         return self._senders[queue]
 
@@ -118,29 +108,6 @@ class ServiceBus:
         sender = self._senders.pop(queue, None)
         if sender is not None:
             await sender.close()
-
-
-@contextmanager
-def _mapped(queue: str) -> Iterator[None]:
-    # Imported here: the SDK is a tenth of a second of start-up that a timer or health call does not need.
-    from azure.core.exceptions import AzureError, ClientAuthenticationError  # noqa: PLC0415
-    from azure.servicebus.exceptions import (  # noqa: PLC0415
-        MessagingEntityNotFoundError,
-        ServiceBusAuthenticationError,
-        ServiceBusAuthorizationError,
-    )
-
-    try:
-        yield
-    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
-        raise NotAuthorized(
-            f"Service Bus refused our identity for the queue {queue}: it needs the role Azure Service Bus"
-            " Data Sender there."
-        ) from error
-    except MessagingEntityNotFoundError as error:
-        raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
-    except (AzureError, OSError, ValueError) as error:
-        raise Unavailable(f"The queue {queue} took no message: {type(error).__name__}.") from error
 
 
 def _shortened(message: Outgoing) -> Outgoing:

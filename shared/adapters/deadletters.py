@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from shared.adapters.queues import ServiceBusQueues, _mapped
-from shared.flows.ports import DeadLetter
+from shared.adapters.queues import ServiceBusQueues
+from shared.adapters.service_bus import body_of, has_bytes, mapped
+from shared.flows.ports import DeadLetter, Forward
 
 if TYPE_CHECKING:
     from azure.servicebus import ServiceBusReceivedMessage
@@ -23,35 +24,45 @@ _WAIT: Final = 2.0
 class ServiceBusDeadLetters(ServiceBusQueues):
     """Implements the flows' `DeadLetters`."""
 
-    async def tend(
-        self, queue: str, forward: Callable[[Sequence[DeadLetter]], Awaitable[None]], limit: int
-    ) -> tuple[int, datetime | None]:
+    async def tend(self, queue: str, forward: Forward, limit: int) -> tuple[int, datetime | None]:
         """Forward dead letters, then look at what waits."""
-        with _mapped(queue):
+        with mapped(queue):
             async with self._client() as client:
                 moved = await _drain(client, queue, forward, limit) if limit else 0
                 async with client.get_queue_receiver(queue) as receiver:
                     return moved, await _oldest(receiver)
 
 
-async def _drain(
-    client: ServiceBusClient, queue: str, forward: Callable[[Sequence[DeadLetter]], Awaitable[None]], limit: int
-) -> int:
-    """Page by page, completing each only after it was forwarded: what is forwarded twice is better than lost."""
+async def _drain(client: ServiceBusClient, queue: str, forward: Forward, limit: int) -> int:
+    """Page by page, completing each only after it was forwarded: what is forwarded twice is better than lost.
+
+    What has to stay is held until the end, so that it is not received again, and then given back.
+    """
     from azure.servicebus import ServiceBusSubQueue
+    from azure.servicebus.exceptions import MessageLockLostError
 
     moved = 0
+    staying: list[ServiceBusReceivedMessage] = []
     async with client.get_queue_receiver(queue, sub_queue=ServiceBusSubQueue.DEAD_LETTER) as receiver:
         # An empty queue is the usual case, and looking costs less than waiting.
-        while moved < limit and await receiver.peek_messages(max_message_count=1, timeout=30):
-            count = min(_PAGE, limit - moved)
-            messages = await receiver.receive_messages(max_message_count=count, max_wait_time=_WAIT)
+        while (room := limit - moved - len(staying)) > 0 and await receiver.peek_messages(
+            max_message_count=1, timeout=30
+        ):
+            messages = await receiver.receive_messages(max_message_count=min(_PAGE, room), max_wait_time=_WAIT)
             if not messages:
                 break
-            await forward([_letter(message) for message in messages])
-            for message in messages:
-                await receiver.complete_message(message)
-            moved += len(messages)
+            letters = [_letter(message) for message in messages]
+            kept = {id(letter) for letter in await forward(letters)}
+            for message, letter in zip(messages, letters, strict=True):
+                if id(letter) in kept:
+                    staying.append(message)
+                else:
+                    await receiver.complete_message(message)
+                    moved += 1
+        for message in staying:
+            # One whose lock has expired meanwhile is back already.
+            with suppress(MessageLockLostError):
+                await receiver.abandon_message(message)
     return moved
 
 
@@ -69,15 +80,15 @@ async def _oldest(receiver: ServiceBusReceiver) -> datetime | None:
 
 
 def _letter(message: ServiceBusReceivedMessage) -> DeadLetter:
-    body = message.body
     return DeadLetter(
-        body=body if isinstance(body, bytes) else b"".join(body),
+        body=body_of(message),
         message_id=message.message_id or "",
         subject=message.subject,
         reason=message.dead_letter_reason or "unknown",
         description=message.dead_letter_error_description or "",
         deliveries=message.delivery_count or 0,
         enqueued_at=_utc(message.enqueued_time_utc) if message.enqueued_time_utc is not None else None,
+        has_bytes=has_bytes(message),
     )
 
 

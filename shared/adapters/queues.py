@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from shared.errors import NotAuthorized, Unavailable
+from shared.adapters.service_bus import body_of, make_client, mapped
 from shared.flows.parked import Probe, Taken, Waiting
-from shared.settings import Settings
+from shared.settings import BusSettings
 
 if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
@@ -27,7 +27,7 @@ _WAIT: Final = 3.0
 class ServiceBusQueues:
     """Opens a connection for each piece of work, and closes it."""
 
-    def __init__(self, settings: Settings, credential: AsyncTokenCredential | None) -> None:
+    def __init__(self, settings: BusSettings, credential: AsyncTokenCredential | None) -> None:
         """The connection string of the local stack where it is set, else the namespace under the credential."""
         self._settings = settings
         self._credential = credential
@@ -39,7 +39,7 @@ class ServiceBusQueues:
             Unavailable: The queue cannot be read.
             NotAuthorized: Our identity may not receive from it.
         """
-        with _mapped(queue):
+        with mapped(queue):
             async with self._client() as client, client.get_queue_receiver(queue) as receiver:
                 after = 0
                 while messages := await receiver.peek_messages(
@@ -60,7 +60,7 @@ class ServiceBusQueues:
 
         missing = set(wanted)
         others: list[ServiceBusReceivedMessage] = []
-        with _mapped(queue):
+        with mapped(queue):
             async with self._client() as client, client.get_queue_receiver(queue) as receiver:
                 try:
                     while missing:
@@ -90,7 +90,7 @@ class ServiceBusQueues:
             Unavailable: It does not exist or does not answer.
             NotAuthorized: Our identity may not use it.
         """
-        with _mapped(queue):
+        with mapped(queue):
             async with self._client() as client:
                 async with client.get_queue_sender(queue) as sender:
                     # The size limit is known only once the link is open.
@@ -103,19 +103,8 @@ class ServiceBusQueues:
                     seconds = time.monotonic() - started
         return Probe(messages[0].enqueued_time_utc if messages else None, seconds)
 
-    @asynccontextmanager
-    async def _client(self) -> AsyncIterator[ServiceBusClient]:
-        from azure.servicebus.aio import ServiceBusClient
-
-        connection = self._settings.service_bus_connection.get_secret_value()
-        if connection:
-            client = ServiceBusClient.from_connection_string(connection, retry_total=1)
-        elif self._credential is not None:
-            client = ServiceBusClient(self._settings.service_bus_namespace, self._credential, retry_total=1)
-        else:
-            raise Unavailable("Neither a connection string nor a credential for Service Bus is set.")
-        async with client:
-            yield client
+    def _client(self) -> ServiceBusClient:
+        return make_client(self._settings, self._credential)
 
 
 class _Taken:
@@ -129,36 +118,23 @@ class _Taken:
 
     async def complete(self) -> None:
         """Take the message off the queue."""
-        with _mapped(self._queue):
+        with mapped(self._queue):
             await self._receiver.complete_message(self._message)
 
     async def give_back(self) -> None:
         """Leave the message on the queue."""
-        with _mapped(self._queue):
+        with mapped(self._queue):
             await self._receiver.abandon_message(self._message)
 
 
 def _waiting(message: ServiceBusReceivedMessage) -> Waiting:
     return Waiting(
         sequence=message.sequence_number or 0,
-        body=b"".join(_parts(message.body)),
+        body=body_of(message),
         properties=_properties(message.application_properties),
         enqueued_at=(message.enqueued_time_utc or datetime.now(UTC)).astimezone(UTC),
         message_id=str(message.message_id or ""),
     )
-
-
-def _parts(body: object) -> Iterator[bytes]:
-    # A foreign sender's body may be of another AMQP type: then there are no bytes to show or to send again.
-    if isinstance(body, bytes):
-        yield body
-    elif isinstance(body, str):
-        yield body.encode()
-    elif body is not None:
-        try:
-            yield from (part for part in iter(body) if isinstance(part, bytes))  # type: ignore[call-overload]
-        except TypeError:
-            return
 
 
 def _properties(raw: Mapping[Any, Any] | None) -> dict[str, str | int]:
@@ -168,26 +144,3 @@ def _properties(raw: Mapping[Any, Any] | None) -> dict[str, str | int]:
         key = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
         found[key] = shown if isinstance(shown, (str, int)) else str(shown)
     return found
-
-
-@contextmanager
-def _mapped(queue: str) -> Iterator[None]:
-    from azure.core.exceptions import AzureError, ClientAuthenticationError
-    from azure.servicebus.exceptions import (
-        MessagingEntityNotFoundError,
-        ServiceBusAuthenticationError,
-        ServiceBusAuthorizationError,
-    )
-
-    try:
-        yield
-    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
-        raise NotAuthorized(
-            f"Service Bus refused our identity for the queue {queue}: it needs the roles Azure Service Bus Data"
-            " Receiver and Data Sender there."
-        ) from error
-    except MessagingEntityNotFoundError as error:
-        raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
-    except (AzureError, OSError, ValueError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise Unavailable(f"The queue {queue} cannot be used: {type(error).__name__}: {text}") from error

@@ -1,6 +1,6 @@
 """What the flows need of the world. The adapters provide it; tests provide it in memory."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -208,7 +208,10 @@ class Bus(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A message that the broker gave up: its body, and the broker's reason and description."""
+    """A message that the broker gave up: its body, and the broker's reason and description.
+
+    `has_bytes` is False where the body was an AMQP value or sequence, and is written as JSON here.
+    """
 
     body: bytes
     message_id: str
@@ -217,14 +220,20 @@ class DeadLetter:
     description: str
     deliveries: int
     enqueued_at: datetime | None
+    has_bytes: bool = True
+
+
+class Forward(Protocol):
+    """Sends dead letters on; what it raises keeps all of them where they are."""
+
+    async def __call__(self, letters: Sequence[DeadLetter], /) -> Collection[DeadLetter]:
+        """Answers those that could not be sent and are to stay."""
 
 
 class DeadLetters(Protocol):
     """The queues' dead-letter queues, and how long their messages wait."""
 
-    async def tend(
-        self, queue: str, forward: Callable[[Sequence[DeadLetter]], Awaitable[None]], limit: int
-    ) -> tuple[int, datetime | None]:
+    async def tend(self, queue: str, forward: Forward, limit: int) -> tuple[int, datetime | None]:
         """Hand over up to `limit` dead letters, completing those that were forwarded.
 
         Answers how many, and when the queue's oldest waiting message was enqueued: None for an empty queue.

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.servicebus import Broker, QueueSettings
 from shared.adapters.bus import ServiceBus
@@ -51,7 +52,13 @@ async def parked(broker: Broker) -> list[ServiceBusReceivedMessage]:
         ServiceBusClient.from_connection_string(broker.connection_string) as client,
         client.get_queue_receiver("parked") as receiver,
     ):
-        return list(await receiver.peek_messages(100))
+        found: list[ServiceBusReceivedMessage] = []
+        # A page is not larger than a message may be.
+        while page := await receiver.peek_messages(
+            100, sequence_number=(found[-1].sequence_number or 0) + 1 if found else 0
+        ):
+            found += page
+        return found
 
 
 async def test_dead_letters_are_parked_with_their_reason_and_ages_are_told(
@@ -81,7 +88,7 @@ async def test_a_dead_letter_that_cannot_be_parked_stays_where_it_is(
     await bus.send("assets", [Outgoing("x")])
     await give_up(broker, "assets", 1)
 
-    async def refuse(found: Sequence[DeadLetter]) -> None:
+    async def refuse(found: Sequence[DeadLetter]) -> list[DeadLetter]:
         assert [letter.body for letter in found] == [b"x"]
         raise Unavailable("The queue is away.")
 
@@ -97,3 +104,65 @@ async def test_a_broker_that_is_away_is_told_and_stops_nothing(broker: Broker, b
     )
     states = await Letters(ServiceBusDeadLetters(away, None), bus, SystemClock()).sweep()
     assert [state.oldest_seconds for state in states] == [None, None, None]
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[Broker]:
+    """A broker whose queue of parked messages takes less than the others."""
+    sizes = {"parked": 20_000}
+    async with Broker([QueueSettings(name, max_message_bytes=sizes.get(name, 262_144)) for name in QUEUES]) as broker:
+        yield broker
+
+
+async def test_a_dead_letter_that_is_too_large_blocks_no_other_and_none_is_parked_twice(
+    narrow: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = make_settings(service_bus_connection=narrow.connection_string)
+    bus, letters = ServiceBus(settings, None), ServiceBusDeadLetters(settings, None)
+    bodies = ["first", "t" * 19_650, "h" * 60_000, "last"]
+    await bus.send("assets", [Outgoing(body, message_id=f"id-{body[0]}", subject="S" * 400) for body in bodies])
+    await give_up(narrow, "assets", 4)
+    runs = [(await Letters(letters, bus, SystemClock()).sweep())[0] for _ in range(2)]
+    assert [(state.moved, state.oldest_seconds) for state in runs] == [(3, 0.0), (0, 0.0)]
+    found = {str(message)[0]: message.application_properties or {} for message in await parked(narrow)}
+    assert {name: properties[b"reason"] for name, properties in found.items()} == dict.fromkeys(
+        ("f", "t", "l"), b"dead_lettered"
+    )
+    assert b"MaxDeliveryCountExceeded" in found["f"][b"message"]  # type: ignore[operator]  # it is text
+    assert found["t"].keys() == {b"reason", b"source_queue"}
+    assert narrow.counts("assets").dead_lettered == 1
+    assert narrow.counts("parked").active == 3
+    told = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert ["id-h" in text and "60000 bytes" in text for text in told] == [True, True]
+    await bus.aclose()
+
+
+async def test_dead_letters_whose_body_is_no_bytes_are_parked_too_as_json(
+    broker: Broker, bus: ServiceBus, letters: ServiceBusDeadLetters
+) -> None:
+    foreign = [
+        AmqpAnnotatedMessage(value_body={"n": 1, "raw": b"\xff", "many": [1, None, True]}),
+        AmqpAnnotatedMessage(value_body="text"),
+        AmqpAnnotatedMessage(value_body=7),
+        AmqpAnnotatedMessage(sequence_body=[["a", 1], ["b"]]),
+    ]
+    async with (
+        ServiceBusClient.from_connection_string(broker.connection_string) as client,
+        client.get_queue_sender("assets") as sender,
+    ):
+        for message in foreign:
+            await sender.send_messages(message)
+    await bus.send("assets", [Outgoing("ours")])
+    await give_up(broker, "assets", 5)
+    states = await Letters(letters, bus, SystemClock()).sweep()
+    assert (states[0].moved, broker.counts("assets").dead_lettered) == (5, 0)
+    found = await parked(broker)
+    assert [str(message) for message in found] == [
+        '{"n": 1, "raw": "\ufffd", "many": [1, null, true]}'.replace("\ufffd", "\\ufffd"),
+        "text",
+        "7",
+        '[["a", 1], ["b"]]',
+        "ours",
+    ]
+    reasons = [str((message.application_properties or {})[b"message"]) for message in found]
+    assert ["AMQP value" in reason for reason in reasons] == [True, True, True, True, False]

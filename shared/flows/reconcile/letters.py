@@ -4,13 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from shared import telemetry
 from shared.domain.events import CONTENT_TYPE
 from shared.domain.queues import ALL, OF_ENTITY, PARKED
-from shared.errors import SyncError
+from shared.errors import SyncError, TooLarge
 from shared.flows.ports import Bus, Clock, DeadLetter, DeadLetters, Outgoing
 from shared.flows.reconcile.report import QueueState
 
@@ -48,17 +49,39 @@ class Letters:
             telemetry.count("sync.messages.parked", moved, queue=queue, reason=REASON)
         return QueueState(queue, moved, oldest)
 
-    async def _park(self, queue: str, letters: Sequence[DeadLetter]) -> None:
+    async def _park(self, queue: str, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
+        """Send them; those that are too large again with nothing but their reason; answers what stays even so."""
         now = self._clock.now()
-        await self._bus.send(PARKED.name, [_parked(queue, letter, now) for letter in letters])
+        refused = await self._send([(letter, _parked(queue, letter, now)) for letter in letters])
+        bare = {"reason": REASON, "source_queue": queue}
+        refused = await self._send([(letter, replace(copy, subject=None, properties=bare)) for letter, copy in refused])
+        for letter, _ in refused:
+            log.error(
+                "The dead letter %s of %s stays there: with %d bytes it is larger than %s takes together with its"
+                " reason. Take it from the dead-letter queue by hand, and shorten the record at its source.",
+                letter.message_id or "without an id", queue, len(letter.body), PARKED.name,
+            )  # fmt: skip
+        return [letter for letter, _ in refused]
+
+    async def _send(self, copies: Sequence[tuple[DeadLetter, Outgoing]]) -> list[tuple[DeadLetter, Outgoing]]:
+        """Send copies; answers those that are larger than the queue takes. All others were sent."""
+        if not copies:
+            return []
+        try:
+            await self._bus.send(PARKED.name, [copy for _, copy in copies])
+        except TooLarge as error:
+            refused = {id(copy) for copy in error.refused}
+            return [(letter, copy) for letter, copy in copies if id(copy) in refused]
+        return []
 
 
 def _parked(queue: str, letter: DeadLetter, now: datetime) -> Outgoing:
     why = f"{letter.reason}: {letter.description}" if letter.description else letter.reason
+    form = "" if letter.has_bytes else " Its body was no text but an AMQP value, and is written as JSON here."
     properties: dict[str, str | int] = {
         "reason": REASON,
         "message": f"The broker gave this message up after {letter.deliveries} deliveries ({why}). See the log of that"
-        " time for why no delivery was finished, then replay it.",
+        f" time for why no delivery was finished, then replay it.{form}",
         "exception": letter.reason,
         "attempts": letter.deliveries,
         "parked_at": now.isoformat(),
