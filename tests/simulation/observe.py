@@ -1,6 +1,7 @@
 """What happens on either side, told to the history in one normal form."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -9,7 +10,7 @@ from uuid import UUID
 from local.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.history import Cell, Held, History
-from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, TABLES
+from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, TABLES, UNIQUE
 from tests.simulation.trace import Trace
 
 ACTIVE = "1"
@@ -115,10 +116,24 @@ class Observer:
         key = change.after.values[KEY_COLUMNS[entity]]
         if isinstance(key, str):
             self._history.keys["dynamics", entity, str(change.row_id)].add(key)
-            if by_integration and change.message is Message.CREATE and (entity, key) in self._holders:
-                self.created_for.setdefault((entity, self._holders[entity, key]), []).append(change.row_id)
+            if by_integration and change.message is Message.CREATE and (pk := self._made_for(entity, key, change)):
+                self.created_for.setdefault((entity, pk), []).append(change.row_id)
         for name in FIELDS[entity]:
             self._row_cell(change, entity, name, by_integration=by_integration, now=now, key=str(key))
+
+    def _made_for(self, entity: str, key: str, change: Change) -> int | None:
+        """The record that a row was made for: by its values, since a late create finds its key with somebody else."""
+        values = change.after.values if change.after else {}
+        given = {name: normal(name, values[COLUMNS[name]]) for name in FIELDS[entity] if name in UNIQUE}
+        cells = [
+            cell
+            for (side, of, _, name), cell in self._history.cells.items()
+            if (side, of) == ("cmms", entity) and given.get(name) in {edit.value for edit in cell.held} - {None}
+        ]
+        votes: Counter[int | None] = Counter(int(cell.record) for cell in cells)
+        holder = self._holders.get((entity, key))
+        # Values may have gone from one record to the next: then the key decides.
+        return holder if not votes or votes[holder] == max(votes.values()) else votes.most_common(1)[0][0]
 
     def _row_cell(self, change: Change, entity: str, name: str, *, by_integration: bool, now: float, key: str) -> None:
         column = COLUMNS[name]
