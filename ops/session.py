@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -89,9 +89,7 @@ class Session:
     @cached_property
     def queues(self) -> ServiceBusQueues:
         """The receiving side of the bus."""
-        settings = self.wiring.settings
-        local = bool(settings.service_bus_connection.get_secret_value())
-        return ServiceBusQueues(settings, None if local else self.wiring.credential)
+        return ServiceBusQueues(self.wiring.bus_settings, self.wiring.bus_credential)
 
     def entity(self, name: str) -> EntityMapping:
         """An entity of the mapping.
@@ -144,20 +142,8 @@ class Session:
 
     async def _main(self, main: Callable[["Session"], Awaitable[int]]) -> int:
         async with self._stack:
-            for name in ("credential", "bus", "dynamics", "cmms", "ledger", "reports"):
-                self._stack.push_async_callback(self._close, name)
+            self._stack.push_async_callback(self.wiring.aclose)
             return await main(self)
-
-    async def _close(self, name: str) -> None:
-        part: Any = vars(self.wiring).get(name)
-        if part is None:
-            return
-        if hasattr(part, "aclose"):
-            await part.aclose()
-        elif hasattr(part, "close"):
-            closing = part.close()
-            if isinstance(closing, Awaitable):
-                await closing
 
     def _failed(self, reason: str, message: str, code: ExitCode) -> ExitCode:
         if self.verbose:

@@ -7,7 +7,7 @@ from functools import cached_property
 from inspect import isawaitable
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shared.domain.mapping import Mapping, parse_mapping
 from shared.domain.queues import OF_ENTITY
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
+WITH_CONNECTIONS: Final = ("dynamics", "cmms", "bus", "ledger", "reports", "dynamics_credential", "credential")
+"""The parts that hold something open, the credentials last: closing may still need them."""
+
+BUILT_ON_OTHERS: Final = ("router", "sync", "receiver", "reconciler")
+"""The parts that would go on using what was closed. Looking at dead letters opens and closes connections of its own."""
+
+
 class Wiring:
     """The parts and how they hang together. Every part is built when it is first asked for, and kept."""
 
@@ -44,8 +51,12 @@ class Wiring:
         """What the queues need; known also where other settings are wrong, so that messages can be put off."""
         try:
             return self.settings
-        except ConfigurationError:
-            return load_bus_settings()
+        except ConfigurationError as others:
+            try:
+                return load_bus_settings()
+            except ConfigurationError as own:
+                # What is wrong with each alone comes first, and hides what is wrong between them.
+                raise ConfigurationError(f"{others.message}\n{own.message}") from None
 
     @cached_property
     def mapping(self) -> Mapping:
@@ -75,14 +86,17 @@ class Wiring:
             return self.credential
         return make_credential(self.settings)
 
+    @property
+    def bus_credential(self) -> AsyncTokenCredential | None:
+        """The credential for the queues: None where a connection string takes its place, as in the local stack."""
+        return None if self.bus_settings.service_bus_connection.get_secret_value() else self.credential
+
     @cached_property
     def bus(self) -> Bus:
         """The queues."""
         from shared.adapters.bus import ServiceBus
 
-        settings = self.bus_settings
-        local = bool(settings.service_bus_connection.get_secret_value())
-        return ServiceBus(settings, None if local else self.credential)
+        return ServiceBus(self.bus_settings, self.bus_credential)
 
     @cached_property
     def dynamics(self) -> Dynamics:
@@ -159,8 +173,7 @@ class Wiring:
         from shared.flows.reconcile.letters import Letters
 
         settings = self.settings
-        local = bool(settings.service_bus_connection.get_secret_value())
-        letters = ServiceBusDeadLetters(settings, None if local else self.credential)
+        letters = ServiceBusDeadLetters(settings, self.bus_credential)
         return Reconciler(
             self.mapping,
             self.ledger,
@@ -206,7 +219,9 @@ class Wiring:
 
     async def aclose(self) -> None:
         """Close the connections of every part that was built, and forget it: the next use builds it again."""
-        for name in ("dynamics", "cmms", "bus", "ledger", "reports", "dynamics_credential", "credential"):
+        for name in BUILT_ON_OTHERS:
+            self.__dict__.pop(name, None)
+        for name in WITH_CONNECTIONS:
             part = self.__dict__.pop(name, None)
             close = getattr(part, "aclose", None) or getattr(part, "close", None)
             if close is not None:

@@ -7,6 +7,7 @@ from typing import override
 
 import pytest
 
+from shared.adapters.ledger import SqliteLedger
 from shared.errors import ConfigurationError
 from shared.settings import Settings
 from shared.wiring import Wiring
@@ -69,6 +70,20 @@ async def test_closing_builds_nothing_and_closes_what_was_built() -> None:
     dynamics = wiring.dynamics
     await wiring.aclose()
     assert dynamics._client._http.is_closed  # type: ignore[attr-defined]
+
+
+@pytest.mark.real_time
+async def test_what_was_built_before_closing_is_built_again_on_open_parts() -> None:
+    wiring = Given()
+    wiring.__dict__["ledger"] = SqliteLedger(":memory:")
+    composed = [getattr(wiring, name) for name in ("router", "sync", "receiver", "reconciler")]
+    await wiring.aclose()
+    assert {*vars(wiring)} <= {"settings", "bus_settings", "mapping", "clock"}
+    wiring.__dict__["ledger"] = SqliteLedger(":memory:")
+    again = [getattr(wiring, name) for name in ("router", "sync", "receiver", "reconciler")]
+    assert not any(new is old for new, old in zip(again, composed, strict=True))
+    assert wiring.sync._dynamics is wiring.dynamics
+    await wiring.aclose()
 
 
 @pytest.mark.real_time

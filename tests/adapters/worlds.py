@@ -148,8 +148,12 @@ def update(row: DynamicsRecord, **values: str | None) -> DynamicsWrite:
 
 def scripted(world_clock: LoopClock, answer: Callable[[httpx.Request], httpx.Response]) -> DataverseGateway:
     """A gateway on a service that answers as the function says."""
-    client = DataverseClient(ROOT, StaticToken("t"), world_clock, httpx.MockTransport(answer))
-    return DataverseGateway(client, world_clock)
+    return over(world_clock, httpx.MockTransport(answer))
+
+
+def over(clock: LoopClock, transport: httpx.AsyncBaseTransport) -> DataverseGateway:
+    """A gateway over another transport."""
+    return DataverseGateway(DataverseClient(ROOT, StaticToken("t"), clock, transport), clock)
 
 
 def only_failure(result: object) -> Failed:
