@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 from .entities import Entity
@@ -47,6 +48,18 @@ def by_pk(entity: Entity, pks: Collection[Any], using: str) -> dict[str, Content
     """The records with these primary keys, by primary key as text."""
     found = (content for some in chunks(pks) for content in _read(entity, records(entity, using).filter(pk__in=some)))
     return {content.pk: content for content in found}
+
+
+def usable_pks(entity: Entity, texts: Collection[str]) -> list[Any]:
+    """Primary keys from their texts; a text that can be none of this model's is left out."""
+    return [pk for text in texts if (pk := _pk(entity, text)) is not None]
+
+
+def _pk(entity: Entity, text: str) -> Any:
+    try:
+        return entity.model._meta.pk.to_python(text)  # noqa: SLF001 - Django's documented model API
+    except ValidationError:
+        return None
 
 
 def by_key(entity: Entity, keys: Collection[str], using: str) -> dict[str, Content]:

@@ -75,13 +75,19 @@ class CmmsGateway:
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key."""
-        wanted = list(keys)
-        found: dict[str, CmmsRecord] = {}
+        return {record.key: record for record in await self._ask(entity, "claves", keys)}
+
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
+        """The records that exist, by the CMMS's own identity, whatever their keys are now."""
+        records = await self._ask(entity, "ids", ids)
+        return {record.id: record for record in records if record.id is not None and record.id in ids}
+
+    async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[CmmsRecord]:
+        wanted = list(values)
+        found: list[CmmsRecord] = []
         for start in range(0, len(wanted), PAGE):
-            body = json.dumps({"claves": wanted[start : start + PAGE]})
-            answer = await self._read("POST", f"{entity.cmms}/consulta/", body=body)
-            for record in _records(entity, answer):
-                found[record.key] = record
+            body = json.dumps({name: wanted[start : start + PAGE]})
+            found += _records(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
         return found
 
     async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:

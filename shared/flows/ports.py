@@ -126,6 +126,9 @@ class Cmms(Protocol):
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key: a list read, so that a missing key is known to be absent."""
 
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
+        """The records that exist, by the identity that renames do not change; one that is missing was deleted."""
+
     async def write(
         self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
     ) -> Sequence[CmmsRecord | Failed]:

@@ -91,6 +91,17 @@ async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_abs
     assert found["A"].version is not None
 
 
+async def test_a_record_is_found_by_its_id_under_whatever_key_it_has_now(cmms: CmmsGateway) -> None:
+    first, second = await stored(cmms, new("A"), new("B"))
+    assets = model("Activo").objects
+    await sync_to_async(lambda: assets.get(codigo_interno="B").delete())()
+    renamed = await sync_to_async(assets.get)(codigo_interno="A")
+    renamed.codigo_interno = "C"
+    await sync_to_async(renamed.save)()
+    ids = [str(first.id), str(second.id), "never"]
+    assert {id_: record.key for id_, record in (await cmms.by_id(ASSET, ids)).items()} == {first.id: "C"}
+
+
 async def test_every_record_is_read_once_page_by_page(cmms: CmmsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.adapters.cmms.PAGE", 4)
     orders = model("Requisicion")

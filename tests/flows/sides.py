@@ -100,6 +100,10 @@ class Cmms:
         self._calls.append("cmms read")
         return {key: self.records[key] for key in keys if key in self.records}
 
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
+        living = [record for record in self.records.values() if not record.deleted]
+        return {record.id: record for record in living if record.id is not None and record.id in ids}
+
     async def write(
         self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
     ) -> Sequence[CmmsRecord | Failed]:

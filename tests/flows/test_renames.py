@@ -119,6 +119,25 @@ async def test_a_chain_of_renames_is_followed_to_its_end_although_every_key_was_
     assert sorted(keys(world).values()) == ["A", "B", "C"]
 
 
+@pytest.mark.parametrize("again", [False, True])
+async def test_a_row_follows_its_record_although_the_old_keys_next_holder_was_deleted_too(
+    world: World, again: bool
+) -> None:
+    born(world, "A", "1")
+    await world.dirty("A")
+    row = world.row("A")
+    rename(world, "A", "B")
+    taken_over(world, "A", "2")
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.delete("A")  # its tombstone tells of the second record alone
+    if again:
+        taken_over(world, "A", "3")
+    for key in "ABA":
+        await world.dirty(key)
+    assert (world.dynamics.rows[row.id].key, world.dynamics.rows[row.id].state) == ("B", 0)
+    assert sorted(keys(world).values()) == (["A", "B"] if again else ["B"])
+
+
 async def test_conflicts_recorded_under_both_keys_survive_a_rename(world: World) -> None:
     born(world, "A", "1", valor_libros="1")
     await world.dirty("A")

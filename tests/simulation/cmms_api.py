@@ -58,7 +58,9 @@ class CmmsApi:
             case "POST", None:
                 return 201, self._create(entity, body["campos"])
             case "POST", "consulta":
-                return 200, self._by_keys(entity, body["claves"])
+                return 200, self._by_ids(entity, body["ids"]) if "ids" in body else self._by_keys(
+                    entity, body["claves"]
+                )
             case "GET", str():
                 found = self._model.find(entity, key)
                 if found is None:
@@ -75,6 +77,11 @@ class CmmsApi:
             one = self._model.shown(entity, found[1]) if found else self._model.tombstone(entity, key)
             if one is not None:
                 shown.append(one)
+        return {"resultados": shown, "siguiente": None}
+
+    def _by_ids(self, entity: str, ids: list[str]) -> dict[str, Any]:
+        rows = self._model.tables[entity].records
+        shown = [self._model.shown(entity, rows[pk]) for pk in rows if str(pk) in ids]
         return {"resultados": shown, "siguiente": None}
 
     def _list(self, entity: str, query: dict[str, list[str]]) -> dict[str, Any]:

@@ -156,6 +156,15 @@ class Witness:
             return status, [self._record(one) for one in body["resultados"]], body["siguiente"] is None
         return status, self._record(body)
 
+    def by_id(self, collection: str) -> list[Any]:
+        """Every record, asked for by its id, and a record that there is not."""
+        _, listed = self.cmms.ask("GET", collection, None, "")
+        ids = ["x", "987654", *(record["id"] for record in listed["resultados"])]
+        status, answer = self.cmms.ask("POST", f"{collection}consulta/", {"ids": ids}, "")
+        found = sorted(answer["resultados"], key=lambda record: str(record["clave"]))
+        assert (status, found) == (200, sorted(listed["resultados"], key=lambda record: str(record["clave"])))
+        return [self._record(record) for record in found]
+
     def _record(self, record: dict[str, Any]) -> dict[str, Any]:
         shown = copy.deepcopy(record)
         shown["version"], shown["modificado_en"] = bool(shown["version"]), bool(shown.get("modificado_en"))
@@ -209,6 +218,7 @@ def _step(rng: Random, sides: list[Witness]) -> None:
                 request = ("GET", f"{collection}{quote(key, safe='')}/", None, "")
         told.append(side.told(side.cmms.ask(*request)))
     assert told[0] == told[1], (act, entity, key, fields)
+    assert sides[0].by_id(collection) == sides[1].by_id(collection)
 
 
 def _plain(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

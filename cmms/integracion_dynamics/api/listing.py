@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Q
 
-from integracion_dynamics.content import records
+from integracion_dynamics.content import by_pk, records, usable_pks
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, instant, parse_instant, usable_text
 from integracion_dynamics.models import Registro
@@ -27,6 +27,14 @@ def by_keys(entity: Entity, keys: Sequence[str]) -> dict[str, Any]:
     """The records and tombstones of these keys, in their order; a key never seen is absent."""
     found, remembered = find(entity, keys)
     return page(_shown(keys, found, remembered), None)
+
+
+def by_ids(entity: Entity, ids: Sequence[str]) -> dict[str, Any]:
+    """The records with these primary keys, whatever their keys are now; one that is gone is absent."""
+    wanted = usable_pks(entity, [text for text in dict.fromkeys(ids) if usable_text(text)])
+    keys = [content.key for content in by_pk(entity, wanted, database(entity)).values()]
+    found, _ = find(entity, keys)
+    return page([record.as_json() for record in found.values() if record.content.pk in ids], None)
 
 
 def everything(entity: Entity, cursor: str, limit: int) -> dict[str, Any]:

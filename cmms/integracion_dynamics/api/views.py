@@ -100,16 +100,18 @@ class RecordView(ApiView):
 
 
 class QueryView(RecordView):
-    """`/integracion/<entidad>/consulta/`: by POST a list of keys, otherwise the record with this key."""
+    """`/integracion/<entidad>/consulta/`: by POST a list of keys or ids, otherwise the record with this key."""
 
     def post(self, request: HttpRequest, clave: str) -> HttpResponse:
-        """The records and tombstones of the keys in `{"claves": [...]}`."""
-        keys = read_object(request, {"claves"}).get("claves")
-        if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
-            raise malformed('The body must be {"claves": ["...", "..."]}.')
-        if len(keys) > MAX_KEYS_IN_BODY:
-            raise malformed(f"At most {MAX_KEYS_IN_BODY} keys: divide the list.")
-        return JsonResponse(listing.by_keys(self.entity, keys))
+        """The records and tombstones of the keys in `{"claves": [...]}`, or the records with these `ids`."""
+        body = read_object(request, {"claves", "ids"})
+        name, wanted = next(iter(body.items()), ("", None))
+        if len(body) != 1 or not isinstance(wanted, list) or not all(isinstance(one, str) for one in wanted):
+            raise malformed('The body must be {"claves": ["...", "..."]} or {"ids": ["...", "..."]}.')
+        if len(wanted) > MAX_KEYS_IN_BODY:
+            raise malformed(f"At most {MAX_KEYS_IN_BODY} at a time: divide the list.")
+        read = listing.by_keys if name == "claves" else listing.by_ids
+        return JsonResponse(read(self.entity, wanted))
 
 
 class UnknownView(ApiView):

@@ -174,6 +174,23 @@ def test_thousands_of_keys_fit_into_a_body(api: Client) -> None:
     assert [record["clave"] for record in answer.json()["resultados"]] == asked[1:]
 
 
+def test_ids_name_records_whatever_their_keys_are_now_and_leave_out_what_is_gone(api: Client) -> None:
+    first, second = make_asset("a"), make_asset("b")
+    gone = str(second.pk)
+    second.delete()
+    first.codigo_interno = "c"
+    first.save()
+    make_asset("a")
+    asked = [str(first.pk), gone, "not a number", "999999", "\0", str(first.pk)]
+    answer = api.post("/integracion/activos/consulta/", {"ids": asked}, content_type="application/json")
+    assert [(record["clave"], record["id"]) for record in answer.json()["resultados"]] == [("c", str(first.pk))]
+
+
+@pytest.mark.parametrize("body", [{}, {"ids": "a"}, {"ids": [1]}, {"ids": [], "claves": []}, {"otro": []}])
+def test_a_question_for_neither_keys_nor_ids_is_400(api: Client, body: dict[str, Any]) -> None:
+    assert api.post("/integracion/activos/consulta/", body, content_type="application/json").status_code == 400
+
+
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])
 def test_pages_hold_every_record_once_in_the_order_of_the_key(api: Client, limit: int) -> None:
     for key in ["7", "b", "0", "a/b", "A", "ñ", "07"]:

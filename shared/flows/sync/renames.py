@@ -61,12 +61,15 @@ class Renames:
             strangers: Rows that have the key of one of the records without being its row.
         """
         moved: set[str] = set()
-        for key, group in groups.items():
-            record = sides[key].cmms
-            if record is None:
-                continue
+        records = {key: record for key in groups if (record := sides[key].cmms) is not None}
+        lost = {stored[key].entry.cmms_id for key, record in records.items() if _lost(stored[key].entry, record)}
+        ids = sorted(id_ for id_ in lost if id_ is not None)
+        living = await self._cmms.by_id(entity, ids) if ids else {}
+        for key, record in records.items():
+            group, memory = groups[key], stored[key]
             try:
-                gone = await self._follow(entity, group, stored[key], record, strangers.get(key))
+                there = living.get(memory.entry.cmms_id or "")
+                gone = await self._follow(entity, group, memory, record, there=there, stranger=strangers.get(key))
             except LedgerUnreadable as error:
                 # Where its memory may be cannot be told without that row.
                 group.finish(Park(error))
@@ -76,31 +79,50 @@ class Renames:
         return moved
 
     async def _follow(
-        self, entity: EntityMapping, group: Group, memory: Stored, record: CmmsRecord, stranger: Stranger | None
+        self,
+        entity: EntityMapping,
+        group: Group,
+        memory: Stored,
+        record: CmmsRecord,
+        *,
+        there: CmmsRecord | None,
+        stranger: Stranger | None,
     ) -> bool:
+        """`there` is the record whose memory it is, where it is not the one that has the key."""
+        if there is not None and there.key == group.key:
+            group.finish(Again(Conflict(f"{group.key} got its key back while it was being read.")))
+            return True
         if record.deleted:
-            return record.renamed_to is not None and await self._leave(
-                entity, group, memory, record.renamed_to, stranger
-            )
+            return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=stranger)
         if not _known(memory.entry):
             return await self._fetch(entity, group, memory, record)
-        gone = _taken_over(memory.entry, record) and await self._make_room(entity, group, memory, record)
+        gone = there is not None and await self._make_room(entity, group, memory, there)
         if not gone:
             await self._left_behind(entity, group, memory, record)
         return gone
 
     async def _leave(
-        self, entity: EntityMapping, group: Group, old: Stored, successor: str, stranger: Stranger | None
+        self,
+        entity: EntityMapping,
+        group: Group,
+        old: Stored,
+        successor: str | None,
+        *,
+        there: CmmsRecord | None,
+        stranger: Stranger | None,
     ) -> bool:
         """The record went to another key: its memory and its messages follow."""
+        if successor is None and there is None:
+            return False
         if stranger is not None and stranger.owner is None:
             return False  # a row that nobody knows kept the old key: a person decides
-        if not _known(old.entry):
+        if successor is not None and not _known(old.entry):
             group.follow(successor)
             return True
-        there = await self._living(entity, successor, old.entry.cmms_id)
+        if there is None and successor is not None and old.entry.cmms_id is None:
+            there = await self._living(entity, successor)
         if there is None:
-            return False  # it was deleted later, under another key
+            return False  # it was deleted, here or later under another key
         new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
         if _known(new.entry):
             return False  # that key has a row of its own: this one is treated as deleted
@@ -137,14 +159,8 @@ class Renames:
         ]
         await self._router.resync(entity.name, left, reason=f"renamed to {group.key}", source=SOURCE)
 
-    async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, record: CmmsRecord) -> bool:
+    async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, there: CmmsRecord) -> bool:
         """Another record has this key now: the memory of the one before goes where that one went."""
-        successor = record.renamed_to
-        if successor is None or successor == group.key:
-            return False  # it was deleted: the new record takes over its row
-        there = await self._living(entity, successor, old.entry.cmms_id)
-        if there is None:
-            return _put_off(group, old.entry)
         new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
         if _known(new.entry):
             return False
@@ -152,14 +168,14 @@ class Renames:
             await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
 
-    async def _living(self, entity: EntityMapping, key: str, wanted: str | None) -> CmmsRecord | None:
-        """The record at the end of a chain of renames, if it still exists; one of another identity is passed by."""
+    async def _living(self, entity: EntityMapping, key: str) -> CmmsRecord | None:
+        """The record at the end of a chain of renames, if it still exists: all that a CMMS without identities tells."""
         following: str | None = key
         for _ in range(_STEPS):
             if following is None:
                 return None
             record = (await self._cmms.by_key(entity, [following])).get(following)
-            if record is None or (not record.deleted and (None in {record.id, wanted} or record.id == wanted)):
+            if record is None or not record.deleted:
                 return record
             following = record.renamed_to
         return None
@@ -210,17 +226,14 @@ def _newest(old: Entry, new: Entry) -> dict[str, object]:
     return said
 
 
-def _put_off(group: Group, entry: Entry) -> bool:
-    """The memory's record is neither here nor where the key's last holder went: its own messages may yet tell."""
-    if group.attempts >= PATIENCE:
-        return False
-    group.finish(Again(Conflict(f"The record that had the key {entry.key} has not been found under its new key yet.")))
-    return True
-
-
 def _known(entry: Entry) -> bool:
     """Whether the ledger remembers more than that there was something once."""
     return bool(entry.dynamics_id or entry.bases or entry.intents)
+
+
+def _lost(entry: Entry, record: CmmsRecord) -> bool:
+    """Whether the memory's record is not the one that the key shows."""
+    return _known(entry) and (record.deleted or _taken_over(entry, record))
 
 
 def _taken_over(entry: Entry, record: CmmsRecord) -> bool:
