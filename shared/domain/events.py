@@ -58,7 +58,9 @@ class _Versioned(_Data):
         default=None, description="the record's version: the instant of this change, rising for each record"
     )
     sequence: int = Field(default=0, ge=0, description="the outbox's sequence; tells equal versions apart")
-    origin: Literal["person", "integration"] = "person"
+    origin: Literal["person", "integration"] = Field(
+        default="person", description="who made the change, for people who read the message; steers nothing"
+    )
 
     def as_version(self, time: datetime | None) -> Version | None:
         """The version, by the event's own time where the data has none."""

@@ -103,8 +103,6 @@ class Entry(_Frozen):
     written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
     deleted_at: datetime | None = None
     deleted_before: datetime | None = None
-    cmms_etag: str | None = None
-    dynamics_etag: str | None = None
     last_sync: datetime | None = None
 
     @property

@@ -114,14 +114,6 @@ class EntityMapping(Frozen):
             )
         return raw
 
-    def state_columns(self, option: Option) -> dict[str, object]:
-        """The columns that put a row into a state."""
-        return (
-            {"statuscode": option.status}
-            if option.state is None
-            else {"statecode": option.state, "statuscode": option.status}
-        )
-
 
 class Mapping(Frozen):
     """The whole file: entities by their name in message types (`asset`, `order`)."""

@@ -51,8 +51,7 @@ def full_entry(key: str) -> Entry:
         conflicts=(conflict(1), conflict(2)),
         parked={"serie": ParkedField(side="dynamics", digest="00ff", reason="mapping_error")},
         deleted_at=NOW,
-        cmms_etag='"abc"',
-        dynamics_etag='W/"123"',
+        cmms_id="42",
         last_sync=NOW,
     )  # fmt: skip
 

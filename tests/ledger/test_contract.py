@@ -60,8 +60,8 @@ async def test_everything_in_an_entry_comes_back(store: Store) -> None:
 async def test_an_entry_is_replaced_not_merged(store: Store) -> None:
     ledger = store.open()
     written = await stored_one(ledger, Stored(entry=full_entry("A-1")))
-    await stored_one(ledger, Stored(entry=Entry(key="A-1", cmms_etag="x"), etag=written.etag))
-    assert (await read_one(ledger, "A-1")).entry == Entry(key="A-1", cmms_etag="x")
+    await stored_one(ledger, Stored(entry=Entry(key="A-1", cmms_id="x"), etag=written.etag))
+    assert (await read_one(ledger, "A-1")).entry == Entry(key="A-1", cmms_id="x")
 
 
 async def test_entities_do_not_see_each_other(store: Store) -> None:
@@ -75,15 +75,15 @@ async def test_entities_do_not_see_each_other(store: Store) -> None:
 async def test_every_business_key_is_a_record_of_its_own(store: Store) -> None:
     ledger = store.open()
     written = await ledger.write(
-        "asset", [changed(fresh(key), cmms_etag=f"of {number}") for number, key in enumerate(HOSTILE)]
+        "asset", [changed(fresh(key), cmms_id=f"of {number}") for number, key in enumerate(HOSTILE)]
     )
     assert all(isinstance(one, Stored) for one in written)
     found = await read(store.open(), HOSTILE)
-    assert {key: stored.entry.cmms_etag for key, stored in found.items()} == {
+    assert {key: stored.entry.cmms_id for key, stored in found.items()} == {
         key: f"of {number}" for number, key in enumerate(HOSTILE)
     }
     assert sorted(entry.key for entry in await scanned(ledger)) == sorted(HOSTILE)
-    again = await ledger.write("asset", [changed(found[key], cmms_etag="again") for key in HOSTILE])
+    again = await ledger.write("asset", [changed(found[key], cmms_id="again") for key in HOSTILE])
     assert all(isinstance(one, Stored) for one in again)
 
 
@@ -98,14 +98,14 @@ async def test_every_id_is_found_as_it_was_given(store: Store) -> None:
 async def test_a_stale_etag_loses_and_changes_nothing(store: Store) -> None:
     ledger = store.open()
     first = await stored_one(ledger, fresh("A"))
-    second = await stored_one(ledger, changed(first, cmms_etag="second"))
-    assert await write_one(ledger, changed(first, cmms_etag="late")) is None
+    second = await stored_one(ledger, changed(first, cmms_id="second"))
+    assert await write_one(ledger, changed(first, cmms_id="late")) is None
     assert await read_one(ledger, "A") == second
 
 
 async def test_an_insert_loses_to_an_entry_that_is_there(store: Store) -> None:
     first = await stored_one(store.open(), fresh("A"))
-    assert await write_one(store.open(), changed(fresh("A"), cmms_etag="late")) is None
+    assert await write_one(store.open(), changed(fresh("A"), cmms_id="late")) is None
     assert await read_one(store.open(), "A") == first
 
 
@@ -126,19 +126,19 @@ async def test_in_one_call_losers_do_not_hold_up_the_others(store: Store) -> Non
     assert len(current) == 120
     stale = {3, 77, 119}
     for number in stale:
-        await stored_one(ledger, changed(current[number], cmms_etag="other"))
+        await stored_one(ledger, changed(current[number], cmms_id="other"))
     taken = changed(fresh("thief"), dynamics_id="id5")
-    results = await ledger.write("asset", [*(changed(one, cmms_etag="mine") for one in current), taken])
+    results = await ledger.write("asset", [*(changed(one, cmms_id="mine") for one in current), taken])
     assert isinstance(results[120], KeyNotUsable)
     assert {number for number, one in enumerate(results) if one is None} == stale
     found = await read(ledger, [f"A{number}" for number in range(120)])
-    assert {stored.entry.cmms_etag for number, stored in enumerate(found.values()) if number in stale} == {"other"}
-    assert {stored.entry.cmms_etag for number, stored in enumerate(found.values()) if number not in stale} == {"mine"}
+    assert {stored.entry.cmms_id for number, stored in enumerate(found.values()) if number in stale} == {"other"}
+    assert {stored.entry.cmms_id for number, stored in enumerate(found.values()) if number not in stale} == {"mine"}
 
 
 async def test_the_same_key_twice_in_one_call_is_stored_once(store: Store) -> None:
     ledger = store.open()
-    results = await ledger.write("asset", [fresh("A"), changed(fresh("A"), cmms_etag="second")])
+    results = await ledger.write("asset", [fresh("A"), changed(fresh("A"), cmms_id="second")])
     assert isinstance(results[0], Stored)
     assert results[1] is None
     assert await read_one(ledger, "A") == results[0]
@@ -154,12 +154,12 @@ async def test_of_two_writers_from_the_same_etag_exactly_one_wins(store: Store, 
     async def work(worker: Ledger, name: str) -> Sequence[object]:
         found = await read(worker, keys)
         await asyncio.sleep(0)
-        return await worker.write("asset", [changed(found[key], cmms_etag=name) for key in keys])
+        return await worker.write("asset", [changed(found[key], cmms_id=name) for key in keys])
 
     async def single(worker: Ledger, name: str) -> Sequence[object]:
         found = await read(worker, keys)
         order = random.Random(name).sample(keys, len(keys))
-        done = {key: await write_one(worker, changed(found[key], cmms_etag=name)) for key in order}
+        done = {key: await write_one(worker, changed(found[key], cmms_id=name)) for key in order}
         return [done[key] for key in keys]
 
     results = await asyncio.gather(
@@ -169,7 +169,7 @@ async def test_of_two_writers_from_the_same_etag_exactly_one_wins(store: Store, 
     for number, key in enumerate(keys):
         winners = [f"w{worker}" for worker, result in enumerate(results) if isinstance(result[number], Stored)]
         # A worker that read after another's write may win after it; the entry is always that of the last winner.
-        assert found[key].entry.cmms_etag in winners
+        assert found[key].entry.cmms_id in winners
         etags = [result[number].etag for result in results if isinstance(result[number], Stored)]  # type: ignore[attr-defined]
         assert len(etags) == len(set(etags))
         assert found[key].etag in etags
@@ -181,13 +181,13 @@ async def test_of_two_writers_that_have_read_the_same_state_one_loses(store: Sto
     keys = [f"{letter}{number}" for letter in "AB" for number in range(10)]
     reads = await read(one, keys)
     results = await asyncio.gather(
-        *(worker.write("asset", [changed(reads[key], cmms_etag=name) for key in keys])
+        *(worker.write("asset", [changed(reads[key], cmms_id=name) for key in keys])
           for worker, name in ((one, "one"), (other, "other")))
     )  # fmt: skip
     found = await read(one, keys)
     for number, key in enumerate(keys):
         winners = [name for name, result in zip(("one", "other"), results, strict=True) if result[number] is not None]
-        assert winners == [found[key].entry.cmms_etag]
+        assert winners == [found[key].entry.cmms_id]
 
 
 async def test_an_id_binds_one_key(store: Store) -> None:
@@ -236,15 +236,15 @@ async def test_of_two_keys_that_claim_one_id_exactly_one_wins(store: Store) -> N
 
 async def test_a_move_stores_both_entries(store: Store) -> None:
     ledger = store.open()
-    old = await stored_one(ledger, changed(fresh("A", "1"), cmms_etag="kept"))
-    new = changed(fresh("B", "1"), cmms_etag="kept", renamed_from="A")
-    assert await ledger.move("asset", changed(old, dynamics_id=None, cmms_etag=None, moved_to="B"), new)
+    old = await stored_one(ledger, changed(fresh("A", "1"), cmms_id="kept"))
+    new = changed(fresh("B", "1"), cmms_id="kept", renamed_from="A")
+    assert await ledger.move("asset", changed(old, dynamics_id=None, cmms_id=None, moved_to="B"), new)
     found = await read(ledger, ["A", "B"])
     assert found["A"].entry == Entry(key="A", moved_to="B")
     assert found["B"].entry == new.entry
     assert await ledger.keys_of("asset", ["1"]) == {"1": "B"}
-    assert isinstance(await write_one(ledger, changed(found["B"], cmms_etag="later")), Stored)
-    assert isinstance(await write_one(ledger, changed(found["A"], cmms_etag="later")), Stored)
+    assert isinstance(await write_one(ledger, changed(found["B"], cmms_id="later")), Stored)
+    assert isinstance(await write_one(ledger, changed(found["A"], cmms_id="later")), Stored)
 
 
 @pytest.mark.parametrize("stale", ["old", "new", "id"])
@@ -253,7 +253,7 @@ async def test_a_move_that_cannot_be_whole_does_nothing(store: Store, stale: str
     old, new = await stored_one(ledger, fresh("A", "1")), await stored_one(ledger, fresh("B"))
     await stored_one(ledger, fresh("C", "2"))
     if stale in {"old", "new"}:
-        await stored_one(ledger, changed(old if stale == "old" else new, cmms_etag="faster"))
+        await stored_one(ledger, changed(old if stale == "old" else new, cmms_id="faster"))
     before = await scanned(ledger)
     moved = changed(new, dynamics_id="2" if stale == "id" else "1", renamed_from="A")
     assert not await ledger.move("asset", changed(old, dynamics_id=None, moved_to="B"), moved)
@@ -297,9 +297,9 @@ async def test_a_large_entry_comes_back(store: Store, size: int, noise: str) -> 
         "wide": lambda: "".join(chance.choices('鍵🔑ñß\u2028"\\', k=size // 5)),
     }[noise]()  # fmt: skip
     ledger = store.open()
-    written = await stored_one(ledger, Stored(entry=Entry(key="A", cmms_etag=text)))
+    written = await stored_one(ledger, Stored(entry=Entry(key="A", cmms_id=text)))
     assert await read_one(ledger, "A") == written
-    shorter = await stored_one(ledger, changed(written, cmms_etag="short"))
+    shorter = await stored_one(ledger, changed(written, cmms_id="short"))
     assert await read_one(ledger, "A") == shorter
 
 
@@ -322,7 +322,7 @@ async def test_a_history_of_conflicts_grows_without_loss(store: Store) -> None:
 async def test_a_batch_of_large_entries_is_stored(store: Store) -> None:
     ledger = store.open()
     chance = random.Random(1)
-    entries = [Stored(entry=Entry(key=f"A{number}", cmms_etag=chance.randbytes(150_000).hex())) for number in range(12)]
+    entries = [Stored(entry=Entry(key=f"A{number}", cmms_id=chance.randbytes(150_000).hex())) for number in range(12)]
     assert all(isinstance(one, Stored) for one in await ledger.write("asset", entries))
     found = await read(ledger, [one.entry.key for one in entries])
     assert [found[one.entry.key].entry for one in entries] == [one.entry for one in entries]

@@ -70,7 +70,7 @@ async def test_a_batch_of_500_takes_few_requests(between: Proxy, ledger: AzureTa
     assert all(isinstance(one, Stored) for one in written)
     assert len(between.asked) == 10
     between.asked.clear()
-    again = await ledger.write("asset", [changed(one, cmms_etag="x") for one in written if isinstance(one, Stored)])
+    again = await ledger.write("asset", [changed(one, cmms_id="x") for one in written if isinstance(one, Stored)])
     assert all(isinstance(one, Stored) for one in again)
     assert len(between.asked) == 5
 
@@ -78,7 +78,7 @@ async def test_a_batch_of_500_takes_few_requests(between: Proxy, ledger: AzureTa
 async def test_a_write_whose_answer_was_lost_is_recognised_as_our_own(between: Proxy, ledger: AzureTableLedger) -> None:
     first = await read(ledger, ["first"])
     between.when, between.faults = batch, [Fault()]
-    written = await ledger.write("asset", [fresh("A", "1"), fresh("B", "2"), changed(first["first"], cmms_etag="x")])
+    written = await ledger.write("asset", [fresh("A", "1"), fresh("B", "2"), changed(first["first"], cmms_id="x")])
     assert all(isinstance(one, Stored) for one in written)
     assert not between.faults
     found = await read(ledger, ["A", "B", "first"])
@@ -214,7 +214,7 @@ def test_a_connection_string_that_is_none_is_refused_without_being_shown() -> No
 
 async def test_an_entry_over_the_limit_is_refused_alone_and_by_name(ledger: AzureTableLedger) -> None:
     noise = random.Random(1).randbytes(2_000_000).hex()  # noqa: S311  # chance, not secrets
-    results = await ledger.write("asset", [fresh("A"), Stored(entry=Entry(key="huge", cmms_etag=noise)), fresh("B")])
+    results = await ledger.write("asset", [fresh("A"), Stored(entry=Entry(key="huge", cmms_id=noise)), fresh("B")])
     assert isinstance(results[0], Stored)
     assert isinstance(results[1], KeyNotUsable)
     assert "huge" in results[1].message
@@ -225,7 +225,7 @@ async def test_an_entry_over_the_limit_is_refused_alone_and_by_name(ledger: Azur
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 async def test_an_entry_just_under_the_limit_is_stored(ledger: AzureTableLedger) -> None:
     noise = random.Random(1).randbytes(780 * 1024).hex()  # noqa: S311  # chance, not secrets
-    written = await ledger.write("asset", [Stored(entry=Entry(key="large", cmms_etag=noise))])
+    written = await ledger.write("asset", [Stored(entry=Entry(key="large", cmms_id=noise))])
     assert isinstance(written[0], Stored)
     assert (await read(ledger, ["large"]))["large"] == written[0]
 

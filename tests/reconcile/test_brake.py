@@ -44,12 +44,15 @@ async def test_the_brake_holds_everything_until_it_is_released(world: World) -> 
 
     released = await release_brake(world.ledger, "operator")
     assert released is not None
-    sent = []
+    sent, notes = [], []
     for _ in range(4):
         world.clock.advance(timedelta(minutes=15))
-        sent.append((await world.reconciler().run()).repairs)
+        report = await world.reconciler().run()
+        sent.append(report.repairs)
+        notes.append(any("operator released the brake" in note for note in report.notes))
         await world.settle()
     assert sent == [25, 25, 10, 0]
+    assert notes == [True, True, True, False], "each report of what was let go names who released it"
     assert await brake_of(world.ledger) is None
 
 

@@ -174,6 +174,8 @@ class Reconciler:
             held = brakes.hold(brake, wanted, rows, at)
             if held is None:
                 sent = await self._repair(found, report)
+                if brake is not None and brake.released_by and report.repairs:
+                    report.notes.append(f"{brake.released_by} released the brake: what it held is being repaired.")
                 brake = brakes.after(brake, report.repairs, wanted - report.repairs)
             else:
                 brake = held

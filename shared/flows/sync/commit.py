@@ -64,9 +64,7 @@ def _confirmed(
     history = dict(entry.written)
     for name, value in write.values.items():
         history[name] = remember(history.get(name, ()), side, digest(value), now)
-    return entry.model_copy(
-        update={"bases": bases, "written": history, f"{side}_etag": result.etag, **_identity(job, result, write)}
-    )
+    return entry.model_copy(update={"bases": bases, "written": history, **_identity(job, result, write)})
 
 
 def _identity(job: Job, result: CmmsRecord | DynamicsRecord, write: SideWrite) -> dict[str, object]:
