@@ -17,7 +17,7 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
     sources: dict[str, Value] = {}
     blocked = [Blocked(name, "cmms", bad.digest, bad.error) for name, bad in cmms.errors.items()]
     blocked.extend(refused)
-    stopped = {block.field for block in blocked}
+    stopped = {block.field for block in refused}
     unfinished = False
     born = entity.active.state if entity.active is not None else 0
     for rule in entity.fields.values():
@@ -47,7 +47,7 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
 
 def _reborn(entry: Entry, cmms: CmmsRecord) -> Entry:
     """What was agreed with an earlier row means nothing for a new one."""
-    update: dict[str, object] = {"deleted_at": None, "moved_to": None, "moved_at": None, "bases": {}}
+    update: dict[str, object] = {"deleted_at": None, "moved_to": None, "bases": {}}
     return entry.model_copy(update={**update, "cmms_id": cmms.id or entry.cmms_id})
 
 

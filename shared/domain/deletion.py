@@ -24,10 +24,13 @@ def plan_deletion(
             field=entity.key.name,
         )
         return Plan(remembered, cmms=cmms, row=row, blocked=(Blocked(RECORD, "dynamics", digest(row.id), unknown),))
-    inactive = entity.inactive
-    if row is None or inactive is None or entity.on_delete == "report" or is_inactive(entity, row):
+    # A rename that the row has not followed yet: under the old key it would be in the way of that key's next record.
+    restore = row is not None and row.is_open and row.key != entry.key and row.key in {entry.renamed_from, row.id}
+    inactive = None if entity.on_delete == "report" or row is None or is_inactive(entity, row) else entity.inactive
+    if row is None or (inactive is None and not restore):
         return Plan(remembered, cmms=cmms, row=row)
-    write = SideWrite(create=False, values={}, sources={}, state=(inactive.state, inactive.status))
+    state = (inactive.state, inactive.status) if inactive is not None else None
+    write = SideWrite(create=False, values={}, sources={}, state=state, restore_key=restore)
     return Plan(remembered, cmms=cmms, row=row, to_dynamics=write)
 
 

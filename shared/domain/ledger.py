@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import Side, Value
+from shared.domain.model import Side, Value, Version
 from shared.errors import LedgerUnreadable
 
 
@@ -73,27 +73,47 @@ class Written(_Frozen):
     at: datetime
 
 
-class Said(_Frozen):
+class Mark(_Frozen):
+    """One-way mode: a CMMS version, as messages say it."""
+
+    at: datetime
+    sequence: int = 0
+
+    @property
+    def version(self) -> Version:
+        """The same, to compare with."""
+        return Version(self.at, self.sequence)
+
+
+class Said(Mark):
     """One-way mode: the newest value that a message said of a field, and that message's version."""
 
     value: Value
-    at: datetime
-    sequence: int = 0
+
+
+class Moved(Mark):
+    """One-way mode: at this version the record that had the key until then went to the key `to`."""
+
+    to: str
 
 
 class Entry(_Frozen):
     """The ledger's memory of one record. Without bases the two sides have never met.
 
-    `moved_to` is the key that the CMMS gave the record since (`moved_at`, a CMMS version): older messages of the old
-    key are for that one. `renamed_from` is the key that the Dynamics row may still have. `cmms_id` is the CMMS's own
-    identity of the record, which tells a record that took the key over from the one that had it before.
+    `moved_to` is the key that the CMMS gave the record since, where no other record has this key yet.
+    `renamed_from` is the key that the Dynamics row may still have. `cmms_id` is the CMMS's own identity of the record,
+    which tells a record that took the key over from the one that had it before.
+
+    In one-way mode only versions tell whose a message of this key is: `moves` are the records that left the key, the
+    earliest first; `since` is when the present one came to it, and `deleted_before` when the last one was deleted.
     """
 
     key: str
     dynamics_id: str | None = None
     cmms_id: str | None = None
     moved_to: str | None = None
-    moved_at: datetime | None = None
+    moves: tuple[Moved, ...] = ()
+    since: Mark | None = None
     renamed_from: str | None = None
     bases: dict[str, Base] = Field(default_factory=dict)
     said: dict[str, Said] = Field(default_factory=dict)
@@ -102,7 +122,7 @@ class Entry(_Frozen):
     parked: dict[str, ParkedField] = Field(default_factory=dict)
     written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
     deleted_at: datetime | None = None
-    deleted_before: datetime | None = None
+    deleted_before: Mark | None = None
     last_sync: datetime | None = None
 
     @property

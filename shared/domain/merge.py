@@ -69,14 +69,11 @@ def merge(
     """Merge two existing records, field by field, in the mapping's order. Deterministic."""
     merger = _Merger(dynamics.is_open, now)
     for rule in entity.fields.values():
-        bad = False
         if problem := cmms.errors.get(rule.name):
             merger.blocked.append(Blocked(rule.name, "cmms", problem.digest, problem.error))
-            bad = True
         if problem := dynamics.errors.get(rule.name):
             merger.blocked.append(Blocked(rule.name, "dynamics", problem.digest, problem.error))
-            bad = True
-        if bad or rule.name not in cmms.values or rule.name not in dynamics.values:
+        if rule.name not in cmms.values or rule.name not in dynamics.values:
             continue  # not said, or not readable: neither a change nor an agreement
         merger.field(rule, cmms.values[rule.name], dynamics.values[rule.name], bases.get(rule.name))
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))

@@ -50,7 +50,8 @@ class BadValue:
 class Record:
     """One side's record as read: values by the CMMS's field names.
 
-    A field in neither `values` nor `errors` is not said; one in `errors` holds what its rule refuses.
+    A field in neither `values` nor `errors` is not said; one in `errors` holds what its rule refuses, and is in
+    `values` as well only where an older value of it still counts (one-way mode).
     """
 
     key: str

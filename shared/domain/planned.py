@@ -17,7 +17,7 @@ class SideWrite:
 
     `sources` are the other side's values that this write makes agreed once it is confirmed, and `before` what the
     target holds. A state that a row cannot be born in has a source of None, so that the next merge sees it as changed;
-    `unfinished` asks for that merge at once.
+    `unfinished` asks for that merge at once. `release_key` gives up another record's key: the row's own id stands in.
     """
 
     create: bool
@@ -26,6 +26,7 @@ class SideWrite:
     before: Mapping[str, Value] = field(default_factory=dict)
     state: tuple[int | None, int] | None = None
     restore_key: bool = False
+    release_key: bool = False
     unfinished: bool = False
 
 

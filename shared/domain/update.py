@@ -55,7 +55,7 @@ def plan_update(
         restore, waiting = False, waiting or opens
         if not opens:
             merged = replace(merged, blocked=(*merged.blocked, _closed_key(entity, entry, row)))
-    if restore and row.key != entry.renamed_from:
+    if restore and row.key not in {entry.renamed_from, row.id}:
         conflicts.append(
             ConflictRecord(field=entity.key.name, winner="cmms", won=entry.key, lost=row.key, why="key_changed", at=now)
         )
@@ -77,6 +77,12 @@ def plan_update(
         blocked=merged.blocked,
         merged=merged,
     )
+
+
+def plan_release(entry: Entry, row: DynamicsRecord) -> Plan:
+    """Records that exchanged their keys wait for each other's rows: this one's gives up the key that is not its own."""
+    write = SideWrite(create=False, values={}, sources={}, release_key=True, unfinished=True)
+    return Plan(entry, row=row, to_dynamics=write)
 
 
 def _opens(entity: EntityMapping, merged: Merged, *, reborn: bool) -> bool:
@@ -172,7 +178,6 @@ def _remember(
             # A row that is still to be made active again stays marked until that is confirmed.
             "deleted_at": entry.deleted_at if reborn else None,
             "moved_to": None,
-            "moved_at": None,
         }
     )
 

@@ -65,8 +65,11 @@ class Dynamics:
         old = self.rows.get(write.id) if write.id else None
         if write.id is not None and write.etag is not None and (old is None or old.etag != write.etag):
             return Failed(Conflict("changed meanwhile"))
+        key = write.key if old is None or write.restore_key else old.key
+        if any(row.key == key and row.id != (old.id if old else None) for row in self.rows.values()):
+            return Failed(Conflict("another row has the key"))
         row = DynamicsRecord(
-            key=write.key if old is None or write.restore_key else old.key,
+            key=key,
             etag=f'W/"{next(_etags)}"',
             values=dict.fromkeys(entity.fields) | dict(old.values if old else {}) | dict(write.values),
             id=old.id if old else write.new_id or str(uuid4()),

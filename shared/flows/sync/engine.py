@@ -9,9 +9,11 @@ from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping, Mapping
+from shared.domain.model import DynamicsRecord
 from shared.domain.plan import Plan, Sides, decide
 from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
+from shared.domain.update import plan_release
 from shared.errors import (
     Conflict,
     IntentHeld,
@@ -35,7 +37,7 @@ from shared.flows.sync.items import (
     unseen_rows,
 )
 from shared.flows.sync.jobs import Job
-from shared.flows.sync.moves import follow_moves, move_renamed
+from shared.flows.sync.moves import Moves
 from shared.flows.sync.naming import name_keys
 from shared.flows.sync.observe import observed
 from shared.flows.sync.reading import Reader
@@ -44,6 +46,8 @@ from shared.flows.sync.renames import PATIENCE, Renames, Stranger
 log = logging.getLogger(__name__)
 # Rounds within one batch for records that change under our hands; then the message waits its turn again.
 ROUNDS: Final = 6
+RELEASING: Final = 2
+"""Attempts after which a row gives up the key of another record, whose row may be waiting for it."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +144,11 @@ class Sync:
         await name_keys(self._ledger, self._dynamics, entity, items)
         read: Memories | None = None
         if self._cmms is None:
-            read = await follow_moves(self._ledger, entity, items)
-            if await move_renamed(self._ledger, entity, items, self._clock):
+            moves = Moves(self._ledger, entity, self._clock)
+            read = await moves.follow(items)
+            said = tuple(items)
+            if await moves.rename(items):
+                await moves.follow(said)
                 read = None
         pending = group_by_key(items)
         parked = 0
@@ -178,11 +185,13 @@ class Sync:
             known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
             moved = await self._renames.follow(entity, ready, known, sides, strangers)
             ready = {key: group for key, group in ready.items() if key not in moved}
-        self._wait_for_rows(ready, strangers)
+        releasing = self._wait_for_rows(ready, strangers, sides)
         jobs: list[Job] = []
         for key, group in ready.items():
             self._wait_for_sides(entity, group, sides[key], entries[key])
-            if group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
+            if group.open_items and key in releasing:
+                jobs.append(Job(group, stored[key], plan_release(entries[key], releasing[key])))
+            elif group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
                 jobs.append(Job(group, stored[key], plan))
         return await self._executor.run(entity, jobs)
 
@@ -212,12 +221,23 @@ class Sync:
         return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now())
 
     @staticmethod
-    def _wait_for_rows(groups: dict[str, Group], strangers: dict[str, Stranger]) -> None:
-        """Put off records whose key a row of another record still has, until that row gets its own key back."""
+    def _wait_for_rows(
+        groups: dict[str, Group], strangers: dict[str, Stranger], sides: dict[str, Sides]
+    ) -> dict[str, DynamicsRecord]:
+        """Put off records whose key a row of another record still has, until that row gets its own key back.
+
+        Answers the rows that are to give up another record's key first, because the two may wait for each other.
+        """
+        releasing: dict[str, DynamicsRecord] = {}
         for key, stranger in strangers.items():
-            group = groups.get(key)
-            if group is not None and stranger.owner not in {None, key} and group.attempts < PATIENCE:
+            group, row = groups.get(key), sides[key].bound
+            if group is None or stranger.owner in {None, key} or group.attempts >= PATIENCE:
+                continue
+            if row is not None and row.is_open and row.key not in {key, row.id} and group.attempts >= RELEASING:
+                releasing[key] = row
+            else:
                 group.finish(Again(Conflict(f"The row of {stranger.owner} has the key {key}, and is to give it back.")))
+        return releasing
 
     def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
         return decide(

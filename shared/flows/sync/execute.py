@@ -92,12 +92,12 @@ class Executor:
             return
         writes = [
             DynamicsWrite(
-                key=job.group.key,
+                key=job.plan.row.id if write.release_key and job.plan.row is not None else job.group.key,
                 id=None if write.create or job.plan.row is None else job.plan.row.id,
                 etag=None if write.create or job.plan.row is None else job.plan.row.etag,
                 values=write.values,
                 state=write.state,
-                restore_key=write.restore_key,
+                restore_key=write.restore_key or write.release_key,
                 new_id=next((intent.row_id for intent in job.intents if intent.row_id is not None), None),
             )
             for job, write in mine

@@ -28,7 +28,8 @@ type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
 class Item:
     """One message. `key` and `record_id` name its record; `outcome` is set once it is known.
 
-    `followed` means that its record got another key since: then it is only a hint that the record is dirty.
+    `followed` means that its record got another key since: then it is only a hint that the record is dirty. In one-way
+    mode, where it is more than that, `arrived` is the version at which its record came to this key.
     """
 
     body: bytes
@@ -37,6 +38,7 @@ class Item:
     key: str | None = None
     record_id: str | None = None
     followed: bool = False
+    arrived: Version | None = None
     outcome: Outcome | None = None
 
     @property

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Entry, Stored, readable
+from shared.domain.ledger import Entry, Said, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import RECORD, Sides
@@ -204,26 +204,24 @@ def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
     """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
     # What is parked as a whole under the old key is about a row that has it still, not about the record that left.
     whole = {field: parked for field, parked in old.parked.items() if field == RECORD}
-    left = Entry(key=old.key, moved_to=new.key, parked=whole, last_sync=old.last_sync)
+    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=whole, last_sync=old.last_sync)
     moved = old.model_copy(
         update={
             "key": new.key,
             "renamed_from": old.renamed_from or old.key,
             "conflicts": (*new.conflicts, *old.conflicts),
-            "said": _newest(old, new),
+            "said": newest(old.said, new.said),
+            "moves": new.moves,
             "parked": {},
         }
     )
     return left, moved
 
 
-def _newest(old: Entry, new: Entry) -> dict[str, object]:
-    said: dict[str, object] = dict(old.said)
-    for name, value in new.said.items():
-        known = old.said.get(name)
-        if known is None or (known.at, known.sequence) < (value.at, value.sequence):
-            said[name] = value
-    return said
+def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
+    """What was said last of each field."""
+    older = {name: said for name, said in old.items() if name not in new or new[name].version < said.version}
+    return {**new, **older}
 
 
 def _known(entry: Entry) -> bool:

@@ -1,0 +1,202 @@
+"""One-way mode: whatever the order, doubling and batching of the messages, each field ends at its newest version."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from shared.domain.model import Value
+from shared.domain.queues import ASSETS, PARKED
+from tests.flows.sides import World
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+FIELDS = ("nombre", "numero_de_serie", "valor_libros", "valor_adquisicion")
+KEYS = ("A", "B", "C")
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    with closing(World(one_way=True)) as world:
+        yield world
+
+
+def message(kind: str, at: int, key: str, sequence: int = 0, **data: Any) -> bytes:
+    """A CMMS message of the minute `at`."""
+    body = {"key": key, "version": (MOMENT + timedelta(minutes=at)).isoformat(), "sequence": sequence, **data}
+    event = {"specversion": "1.0", "id": str(UUID(int=sequence)), "source": "/energy-cmms"}
+    return json.dumps({**event, "type": f"energy.asset.{kind}", "data": body}).encode()
+
+
+def upserted(at: int, key: str, sequence: int = 0, **fields: Value) -> bytes:
+    return message("upserted", at, key, sequence, fields=fields)
+
+
+def renamed(at: int, old: str, new: str, **fields: Value) -> bytes:
+    return message("renamed", at, new, old_key=old, fields=fields)
+
+
+def deleted(at: int, key: str, sequence: int = 0) -> bytes:
+    return message("deleted", at, key, sequence)
+
+
+async def deliver(world: World, *batches: list[bytes]) -> None:
+    """Each list is a batch; what is to be tried again is, after all of them."""
+    waiting = list(batches)
+    while waiting:
+        await world.sync.handle("asset", waiting.pop(0))
+        world.clock.advance(timedelta(seconds=5))
+        again = world.bus.queues.pop(ASSETS.name, [])
+        waiting.extend([str(one.body).encode()] for one in again)
+
+
+def active(world: World) -> dict[str, dict[str, Value]]:
+    """What the active rows hold, by key."""
+    rows = [row for row in world.dynamics.rows.values() if row.state == 0]
+    assert len({row.key for row in rows}) == len(rows)
+    return {row.key: {name: value for name, value in row.values.items() if value is not None} for row in rows}
+
+
+async def test_a_create_and_its_rename_in_one_batch_make_one_row(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno"), renamed(2, "A", "B", nombre="uno")])
+    assert active(world) == {"B": {"nombre": "uno"}}
+
+
+async def test_a_message_that_comes_after_the_rename_of_its_key_makes_no_row_of_its_own(world: World) -> None:
+    await deliver(world, [renamed(2, "A", "B", nombre="dos")], [upserted(1, "A", nombre="uno", numero_de_serie="S")])
+    assert active(world) == {"B": {"nombre": "dos", "numero_de_serie": "S"}}
+
+
+async def test_a_late_message_of_a_key_used_again_goes_to_the_record_that_had_it_then(world: World) -> None:
+    await deliver(
+        world,
+        [upserted(1, "A", nombre="uno")],
+        [renamed(3, "A", "B", nombre="uno")],
+        [upserted(4, "A", nombre="otra")],
+        [upserted(2, "A", numero_de_serie="late")],
+    )
+    assert active(world) == {"A": {"nombre": "otra"}, "B": {"nombre": "uno", "numero_de_serie": "late"}}
+
+
+async def test_a_deletion_that_overtakes_the_rename_before_it_is_not_undone(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")], [deleted(3, "B")], [renamed(2, "A", "B", nombre="uno")])
+    assert active(world) == {}
+
+
+async def test_a_late_deletion_of_the_keys_record_before_deletes_nothing(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")], [renamed(3, "A", "B", nombre="uno")], [deleted(2, "B")])
+    assert active(world) == {"B": {"nombre": "uno"}}
+
+
+async def test_the_sequence_tells_a_deletion_from_a_rebirth_of_the_same_instant(world: World) -> None:
+    await deliver(world, [upserted(1, "A", 1, nombre="uno")], [upserted(2, "A", 3, nombre="dos"), deleted(2, "A", 2)])
+    assert active(world) == {"A": {"nombre": "dos"}}
+    await deliver(world, [deleted(2, "A", 2)], [deleted(2, "A", 4)])
+    assert active(world) == {}
+
+
+async def test_a_bad_value_leaves_the_newest_good_one_however_they_are_batched() -> None:
+    good, bad = upserted(2, "A", valor_libros="2"), upserted(3, "A", valor_libros="a lot")
+    first = upserted(1, "A", nombre="uno", valor_libros="1")
+    for batches in ([[bad, good]], [[good, bad]], [[bad], [good]], [[good], [bad]]):
+        with closing(World(one_way=True)) as again:
+            await deliver(again, [first], *batches)
+            assert active(again) == {"A": {"nombre": "uno", "valor_libros": "2"}}
+            assert [one.properties["field"] for one in again.bus.queues[PARKED.name]] == ["valor_libros"]
+
+
+async def test_records_that_exchange_their_keys_keep_their_rows(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno"), upserted(1, "B", nombre="dos")])
+    rows = {row.values["nombre"]: row.id for row in world.dynamics.rows.values()}
+    swap = [renamed(2, "A", "T", nombre="uno"), renamed(3, "B", "A", nombre="dos"), renamed(4, "T", "B", nombre="uno")]
+    await deliver(world, swap)
+    assert active(world) == {"A": {"nombre": "dos"}, "B": {"nombre": "uno"}}
+    assert {row.values["nombre"]: row.id for row in world.dynamics.rows.values()} == rows
+
+
+class _Cmms:
+    """A CMMS at work, which tells everything, and partly no more than what changed."""
+
+    def __init__(self, rng: Random) -> None:
+        self.rng = rng
+        self.live: dict[int, tuple[str, dict[str, Value]]] = {}
+        self.outbox: list[bytes] = []
+        self.partial = rng.random() < 0.5
+        self.coarse = rng.random() < 0.3
+        self._count = self._minute = 0
+
+    def work(self, actions: int) -> None:
+        for _ in range(actions):
+            self._minute += not self.coarse or self.rng.random() < 0.5
+            free = [key for key in KEYS if key not in {key for key, _ in self.live.values()}]
+            act = self.rng.choice((self._edit, self._edit, self._edit, self._clear, self._delete, self._rename))
+            if not self.live or (free and self.rng.random() < 0.2):
+                self._create(self.rng.choice(free))
+            else:
+                pk = self.rng.choice(sorted(self.live))
+                act(pk, self.rng.choice(free) if free else None)
+
+    def _say(self, kind: str, key: str, **data: Any) -> None:
+        self.outbox.append(message(kind, self._minute, key, len(self.outbox) + 1, **data))
+
+    def _value(self) -> str:
+        self._count += 1
+        return str(self._count)
+
+    def _create(self, key: str) -> None:
+        fields: dict[str, Value] = {
+            name: self._value() for name in FIELDS if name == "nombre" or self.rng.random() < 0.5
+        }
+        self.live[self._count] = key, fields
+        self._say("upserted", key, fields=dict(fields))
+
+    def _set(self, pk: int, name: str, value: Value) -> None:
+        key, fields = self.live[pk]
+        fields[name] = value
+        self._say("upserted", key, fields={name: value} if self.partial else dict(fields))
+
+    def _edit(self, pk: int, free: str | None) -> None:
+        self._set(pk, self.rng.choice(FIELDS), self._value())
+
+    def _clear(self, pk: int, free: str | None) -> None:
+        self._set(pk, self.rng.choice(FIELDS[1:]), None)
+
+    def _delete(self, pk: int, free: str | None) -> None:
+        self._say("deleted", self.live.pop(pk)[0])
+
+    def _rename(self, pk: int, free: str | None) -> None:
+        if free is not None:
+            old, fields = self.live[pk]
+            self.live[pk] = free, fields
+            self._say("renamed", free, old_key=old, fields=dict(fields))
+
+
+async def test_every_order_doubling_and_batching_ends_in_what_the_cmms_holds() -> None:
+    for seed in range(200):
+        with closing(World(one_way=True)) as world:
+            wanted, found = await _play(world, seed)
+        assert found == wanted, f"seed {seed}"
+
+
+async def _play(world: World, seed: int) -> tuple[dict[str, dict[str, Value]], dict[str, dict[str, Value]]]:
+    """What the CMMS said of its records, and what the rows hold of it."""
+    rng = Random(seed)  # noqa: S311  # repeatable, not secret
+    cmms = _Cmms(rng)
+    cmms.work(rng.randint(2, 9))
+    spread = rng.choice((0.0, 3.0, 100.0))
+    sent = [*enumerate(cmms.outbox), *((120 * rng.random(), one) for one in cmms.outbox if rng.random() < 0.2)]
+    sent.sort(key=lambda one: one[0] + rng.uniform(0.0, spread))
+    while sent:
+        batch, sent = sent[: (size := rng.randint(1, 5))], sent[size:]
+        await world.sync.handle("asset", [body for _, body in batch])
+        for again in world.bus.queues.pop(ASSETS.name, []):
+            sent.insert(min(len(sent), rng.randint(3, 8)), (0.0, str(again.body).encode()))
+        world.clock.advance(timedelta(seconds=5))
+    assert PARKED.name not in world.bus.queues
+    wanted = dict(cmms.live.values())
+    found = active(world)
+    return wanted, {key: {name: row.get(name) for name in wanted.get(key, row)} for key, row in found.items()}
