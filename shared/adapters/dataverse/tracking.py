@@ -36,22 +36,18 @@ async def sketches(client: DataverseClient, entity: EntityMapping) -> AsyncItera
             raise
         headers = _UNTRACKED
         first = await _page(client, entity, entity.set, params | {"$orderby": entity.id}, headers)
-    sketch = Sketcher(entity).dynamics
+    sketcher = Sketcher(entity)
     off = entity.inactive.state if entity.inactive is not None else None
     async for answer in _ahead(client, entity, first, headers):
         try:
-            rows = [
-                (
-                    row[entity.id].lower(),
-                    key if type(key := row.get(entity.key.column)) is str else "",
-                    sketch(row),
-                    off is not None and row.get("statecode") == off,
-                )
-                for row in answer["value"]
-            ]
+            rows = answer["value"]
+            ids = [row[entity.id].lower() for row in rows]
+            keys = [key if type(key := row.get(entity.key.column)) is str else "" for row in rows]
+            inactive = [off is not None and row.get("statecode") == off for row in rows]
+            page = list(zip(ids, keys, sketcher.dynamics(rows), inactive, strict=True))
         except (KeyError, TypeError, AttributeError) as error:
             raise Unavailable(f"Dynamics' list of {entity.set} has an unknown form.") from error
-        yield DynamicsSketches(rows, answer.get("@odata.deltaLink"))
+        yield DynamicsSketches(page, answer.get("@odata.deltaLink"))
 
 
 async def changes(client: DataverseClient, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:

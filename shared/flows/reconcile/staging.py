@@ -1,15 +1,17 @@
 """Both sides and the ledger in a temporary SQLite file, and the SQL that finds the few records worth a closer look.
 
 Keys fall into buckets. In each, what the two sides add and what the ledger expects of them must cancel out; only the
-rows of buckets where it does not are joined, so that a million records that agree cost no index and no join.
+rows of buckets where it does not are joined, so that a million records that agree cost no index and no join. Until then
+rows lie as they came, a page in one row of the file.
 
 SQLite removes the file by itself, also when the process is killed, so that a sweep leaves nothing behind.
 """
 
+import marshal
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Literal, Self
 
 from shared.domain.sketch import Sketch
 
@@ -21,25 +23,26 @@ DELETED: Final = 2
 """What the ledger says of a record: settled, something is under way, or deleted in the CMMS."""
 
 type LedgerRow = tuple[str, str | None, Sketch, Sketch, int]
+type DynamicsRow = tuple[str, str, Sketch, bool]
+type CmmsRow = tuple[str, Sketch]
+type Source = Literal["ledger", "dynamics", "cmms"]
 
+# Of the marshal format: this one looks for no object that comes twice, and there is none.
+_PLAIN: Final = 2
 _SCHEMA: Final = """
-CREATE TABLE all_ledger (bucket INTEGER, key TEXT, id TEXT, cmms INTEGER, dynamics INTEGER, kind INTEGER);
-CREATE TABLE all_dynamics (bucket INTEGER, id TEXT, key TEXT, sketch INTEGER, inactive INTEGER);
-CREATE TABLE all_cmms (bucket INTEGER, key TEXT, sketch INTEGER);
-CREATE TABLE odd (bucket INTEGER PRIMARY KEY);
+CREATE TABLE page (source TEXT, rows BLOB);
 CREATE TABLE ledger (key TEXT PRIMARY KEY, id TEXT, cmms INTEGER, dynamics INTEGER, kind INTEGER) WITHOUT ROWID;
 CREATE TABLE dynamics (id TEXT PRIMARY KEY, key TEXT, sketch INTEGER, inactive INTEGER) WITHOUT ROWID;
 CREATE TABLE cmms (key TEXT, sketch INTEGER);
 CREATE TABLE candidate (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
-# A row whose key was changed lies in another bucket than its ledger: both are odd then.
-_ODD_ROWS: Final = """
-INSERT OR REPLACE INTO ledger SELECT key, id, cmms, dynamics, kind FROM all_ledger WHERE bucket IN odd;
-CREATE INDEX ledger_by_id ON ledger (id);
-INSERT OR REPLACE INTO dynamics SELECT id, key, sketch, inactive FROM all_dynamics WHERE bucket IN odd;
-INSERT INTO cmms SELECT key, sketch FROM all_cmms WHERE bucket IN odd;
-CREATE INDEX cmms_by_key ON cmms (key, sketch);
-"""
+# Of each source: how its rows are kept, and where in a row the key is.
+_TABLES: Final[dict[Source, tuple[str, int]]] = {
+    "ledger": ("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)", 0),
+    "dynamics": ("INSERT OR REPLACE INTO dynamics VALUES (?, ?, ?, ?)", 1),
+    "cmms": ("INSERT INTO cmms VALUES (?, ?)", 0),
+}
+_INDEXES: Final = ("CREATE INDEX ledger_by_id ON ledger (id)", "CREATE INDEX cmms_by_key ON cmms (key, sketch)")
 # A record needs no closer look only if everything is as the ledger remembers it; NULL never is.
 _KNOWN: Final = """
 SELECT l.key FROM ledger l LEFT JOIN cmms c ON c.key = l.key LEFT JOIN dynamics d ON d.id = l.id
@@ -70,41 +73,35 @@ class Staging:
     ) -> None:
         self._db.close()
 
-    def add_ledger(self, rows: Iterable[LedgerRow]) -> None:
+    def add_ledger(self, rows: Sequence[LedgerRow]) -> None:
         """Add what the ledger remembers: key, id, both sketches and its state."""
         sums = self._sums
-        staged = []
         for key, row_id, cmms, dynamics, kind in rows:
-            bucket = hash(key) % BUCKETS
             if kind == AGREED and cmms is not None and dynamics is not None:
-                sums[bucket] -= hash((key, cmms)) + hash((key, row_id, dynamics))
+                sums[hash(key) % BUCKETS] -= hash((key, cmms)) + hash((key, row_id, dynamics))
             else:
-                sums[bucket] += 1  # expects nothing that would cancel out: its bucket is always odd
-            staged.append((bucket, key, row_id, cmms, dynamics, kind))
-        self.ledger_rows += len(staged)
-        self._db.executemany("INSERT INTO all_ledger VALUES (?, ?, ?, ?, ?, ?)", staged)
+                sums[hash(key) % BUCKETS] += 1  # expects nothing that would cancel out: its bucket is always odd
+        self.ledger_rows += len(rows)
+        self._keep("ledger", rows)
 
-    def add_dynamics(self, rows: Sequence[tuple[str, str, Sketch, bool]]) -> None:
+    def add_dynamics(self, rows: Sequence[DynamicsRow]) -> None:
         """Add Dynamics rows: id, key, sketch, inactive."""
         sums = self._sums
-        staged = []
-        for row_id, key, sketch, inactive in rows:
-            bucket = hash(key) % BUCKETS
-            sums[bucket] += hash((key, row_id, sketch))
-            staged.append((bucket, row_id, key, sketch, inactive))
-        self.dynamics_rows += len(staged)
-        self._db.executemany("INSERT INTO all_dynamics VALUES (?, ?, ?, ?, ?)", staged)
+        for row_id, key, sketch, _ in rows:
+            sums[hash(key) % BUCKETS] += hash((key, row_id, sketch))
+        self.dynamics_rows += len(rows)
+        self._keep("dynamics", rows)
 
-    def add_cmms(self, rows: Sequence[tuple[str, Sketch]]) -> None:
+    def add_cmms(self, rows: Sequence[CmmsRow]) -> None:
         """Add CMMS records: key and sketch. A key may come twice."""
         sums = self._sums
-        staged = []
-        for key, sketch in rows:
-            bucket = hash(key) % BUCKETS
-            sums[bucket] += hash((key, sketch))
-            staged.append((bucket, key, sketch))
-        self.cmms_rows += len(staged)
-        self._db.executemany("INSERT INTO all_cmms VALUES (?, ?, ?)", staged)
+        for row in rows:
+            sums[hash(row[0]) % BUCKETS] += hash(row)
+        self.cmms_rows += len(rows)
+        self._keep("cmms", rows)
+
+    def _keep(self, source: Source, rows: Sequence[LedgerRow | DynamicsRow | CmmsRow]) -> None:
+        self._db.execute("INSERT INTO page VALUES (?, ?)", (source, marshal.dumps(list(rows), _PLAIN)))
 
     def doubled(self) -> dict[str, int]:
         """The keys that the CMMS gave more than once, and how often. After `join`."""
@@ -112,9 +109,15 @@ class Staging:
 
     def join(self) -> None:
         """Say that everything was added: join what does not cancel out."""
-        odd = ((bucket,) for bucket, total in enumerate(self._sums) if total)
-        self._db.executemany("INSERT INTO odd VALUES (?)", odd)
-        for statement in _ODD_ROWS.strip().split(";")[:-1]:
+        # A row whose key was changed lies in another bucket than its ledger: both are odd then.
+        odd = {bucket for bucket, total in enumerate(self._sums) if total}
+        for source, (statement, place) in _TABLES.items():
+            for (page,) in self._db.execute("SELECT rows FROM page WHERE source = ? ORDER BY rowid", (source,)):
+                rows = marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
+                self._db.executemany(
+                    statement, [_storable(row, place) for row in rows if hash(row[place]) % BUCKETS in odd]
+                )
+        for statement in _INDEXES:
             self._db.execute(statement)
         for query in (_KNOWN, _ONLY_CMMS, _UNBOUND):
             self._db.execute(f"INSERT OR IGNORE INTO candidate {query}")
@@ -124,3 +127,15 @@ class Staging:
         found = self._db.execute("SELECT key FROM candidate")
         while chunk := found.fetchmany(size):
             yield [key for (key,) in chunk]
+
+
+def _storable(row: tuple[Any, ...], place: int) -> tuple[Any, ...]:
+    """A row that SQLite takes: a key with half a surrogate pair is as unusable as none."""
+    key = row[place]
+    if key.isascii():
+        return row
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        return (*row[:place], "", *row[place + 1 :])
+    return row

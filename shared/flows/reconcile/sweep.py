@@ -1,9 +1,13 @@
 """The full pass: both sides and the ledger as sketches, compared by SQL; what differs is looked at closely."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+import gc
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from types import NoneType
 from typing import Any, Final
+
+import orjson
 
 from shared.domain.mapping import EntityMapping
 from shared.domain.sketch import Sketcher
@@ -12,6 +16,8 @@ from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.staging import AGREED, DELETED, OPEN, LedgerRow, Staging
 
 CHUNK: Final = 500
+OBJECTS: Final = 100_000
+"""Objects that the collector waits for while pages are read: more than the largest pages of all three have."""
 # What reading a row that was edited by hand may come to.
 _UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
@@ -37,12 +43,13 @@ class Sweep:
             TransientError: One could not be read to its end; nothing is known.
         """
         with Staging() as staging:
-            await _all(
-                self._load_ledger(staging, report),
-                self._load_dynamics(staging, report),
-                self._load_cmms(staging, report),
-            )
-            staging.join()
+            with _seldom_collected():
+                await _all(
+                    self._load_ledger(staging, report),
+                    self._load_dynamics(staging, report),
+                    self._load_cmms(staging, report),
+                )
+                staging.join()
             report.ledger_rows = staging.ledger_rows
             report.compared = max(staging.ledger_rows, staging.dynamics_rows, staging.cmms_rows)
             self.doubled = staging.doubled()
@@ -52,7 +59,7 @@ class Sweep:
     async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
         sketcher = Sketcher(self._entity)
         async for page in self._ledger.bodies(self._entity.name):
-            staging.add_ledger(row for row in _ledger_rows(page, sketcher) if row is not None)
+            staging.add_ledger(_ledger_rows(page, sketcher))
             report.pages += 1
             # A store on this machine never waits by itself: the other two must get their turn.
             await asyncio.sleep(0)
@@ -69,6 +76,17 @@ class Sweep:
             report.pages += 1
 
 
+@contextmanager
+def _seldom_collected() -> Iterator[None]:
+    """Look for circles of garbage less often: pages make millions of objects and no circle, and go by themselves."""
+    usual = gc.get_threshold()
+    gc.set_threshold(max(OBJECTS, usual[0]), *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
 async def _all(*loads: Coroutine[Any, Any, None]) -> None:
     """Do all of them to the end, or end them all: half a table must never pass for a whole one.
 
@@ -83,31 +101,38 @@ async def _all(*loads: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _ledger_rows(page: Sequence[tuple[str, str]], sketcher: Sketcher) -> list[LedgerRow | None]:
+def _ledger_rows(page: Sequence[tuple[str, str]], sketcher: Sketcher) -> list[LedgerRow]:
     """A page's rows: read as one text, which is fast, unless one of them is not as it should be."""
     try:
-        entries = json.loads(f"[{','.join([body for _, body in page])}]")
-        if [entry["key"] for entry in entries] == [key for key, _ in page]:
-            return [_ledger_row(entry, sketcher) for entry in entries]
+        return _rows([key for key, _ in page], f"[{','.join([body for _, body in page])}]", sketcher)
     except _UNREADABLE:
-        pass  # one by one, then
-    return [_one_row(key, body, sketcher) for key, body in page]
+        return [row for key, body in page for row in _one_row(key, body, sketcher)]
 
 
-def _one_row(key: str, body: str, sketcher: Sketcher) -> LedgerRow | None:
+def _one_row(key: str, body: str, sketcher: Sketcher) -> list[LedgerRow]:
     """An entry's row; one that cannot be read is open, so that it is looked at closely, and reported there."""
     try:
-        entry = json.loads(body)
-        if entry["key"] == key:
-            return _ledger_row(entry, sketcher)
+        return _rows([key], f"[{body}]", sketcher)
     except _UNREADABLE:
-        pass  # as if it were of another key
-    return (key, None, None, None, OPEN)
+        return [(key, None, None, None, OPEN)]
 
 
-def _ledger_row(entry: dict[str, Any], sketcher: Sketcher) -> LedgerRow | None:
-    """An entry's row; None for a key that the record no longer has."""
-    if entry.get("moved_to") is not None:
-        return None
-    kind = OPEN if entry.get("intents") else DELETED if entry.get("deleted_at") else AGREED
-    return (entry["key"], entry.get("dynamics_id"), *sketcher.bases(entry.get("bases", {})), kind)
+def _rows(keys: list[str], text: str, sketcher: Sketcher) -> list[LedgerRow]:
+    """The entries' rows, without those of keys that their records no longer have."""
+    entries = orjson.loads(text)
+    if [entry["key"] for entry in entries] != keys:
+        raise ValueError("an entry lies under another's key")
+    present = [entry for entry in entries if entry.get("moved_to") is None]
+    ids = [entry.get("dynamics_id") for entry in present]
+    if not {str, NoneType}.issuperset(map(type, ids)):
+        raise TypeError("a Dynamics id is no text")
+    sketches = sketcher.bases([entry.get("bases", {}) for entry in present])
+    return [
+        (
+            entry["key"],
+            row_id,
+            *both,
+            OPEN if entry.get("intents") else DELETED if entry.get("deleted_at") else AGREED,
+        )
+        for entry, row_id, both in zip(present, ids, sketches, strict=True)
+    ]
