@@ -1,13 +1,12 @@
 """One HTTP service behind one gate: a time-out for the whole request, and every failure turned into one of ours."""
 
 import asyncio
-import json
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ import httpx
 
 from shared import telemetry
 from shared.adapters.gate import Gate
+from shared.domain import jsontext
 from shared.errors import SyncError, Throttled, Unavailable
 from shared.flows.ports import Clock
 
@@ -24,6 +24,15 @@ logging.getLogger("httpx").setLevel(logging.WARNING)
 SINGLE_TIMEOUT: Final = 30.0
 """Seconds for a request that reads, or writes one record."""
 
+# Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
+_BETWEEN: Final = frozenset(
+    {
+        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
+        HTTPStatus.REQUEST_TIMEOUT,
+        HTTPStatus.MISDIRECTED_REQUEST,
+        HTTPStatus.TOO_EARLY,
+    }
+)
 _LONGEST_WAIT: Final = timedelta(days=1)
 # Nothing of the request had left when one of these was raised.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -163,16 +172,14 @@ class HttpService(ABC):
         return error
 
 
-def loads(text: str) -> Any:
-    """Parse JSON with its decimals as Decimal.
+def loads(text: str | bytes) -> Any:
+    """Parse an answer's JSON with its decimals as Decimal; raises as `jsontext.parse`."""
+    return jsontext.parse(text)
 
-    Raises:
-        ValueError: Not JSON, or nested or sized beyond reading.
-    """
-    try:
-        return json.loads(text, parse_float=Decimal)
-    except (RecursionError, ArithmeticError) as error:
-        raise ValueError(f"unreadable JSON: {type(error).__name__}") from error
+
+def passing(status: int) -> bool:
+    """Whether a status says nothing of the request itself: a redirect, a failing server, or what stands between."""
+    return status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _BETWEEN
 
 
 def retry_after(response: httpx.Response, now: datetime) -> timedelta | None:

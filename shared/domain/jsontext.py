@@ -1,11 +1,15 @@
 """JSON in and out without loss: decimals never pass through float, and whatever was read can be written again."""
 
 import json
+from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 # A plug-in's nested contexts stay well below; a retry copy of anything deeper could not be written.
 DEEPEST: Final = 200
+# Made once: the module's own functions would make an encoder for each value.
+_OWN_LETTERS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_ASCII: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class JsonError(ValueError):
@@ -37,10 +41,22 @@ def loads(body: str | bytes) -> Any:
     return found
 
 
-def dumps(value: object) -> str:
-    """Write what `loads` gives, in its own letters; in ASCII where half a surrogate pair leaves no other way."""
-    text = _write(value, ascii_only=False)
-    return text if text.isascii() or _encodable(text) else _write(value, ascii_only=True)
+def parse(text: str | bytes, number: Callable[[str], Any] = Decimal) -> Any:
+    """Read a service's answer, quickly; `number` makes what stands for a number with a point or an exponent.
+
+    Raises:
+        JsonError: Not UTF-8, not JSON, or nested or sized beyond reading.
+    """
+    try:
+        return json.loads(text, parse_float=number)
+    except (ValueError, RecursionError, ArithmeticError) as error:
+        raise JsonError(f"is not JSON that can be read ({type(error).__name__})") from error
+
+
+def dumps(value: object, decimal: Callable[[Decimal], str] = str) -> str:
+    """Write what was read, in its own letters; in ASCII where half a surrogate pair leaves no other way."""
+    text = _write(value, _OWN_LETTERS, decimal)
+    return text if text.isascii() or _encodable(text) else _write(value, _ASCII, decimal)
 
 
 def _encodable(text: str) -> bool:
@@ -51,25 +67,26 @@ def _encodable(text: str) -> bool:
     return True
 
 
-def _write(value: object, *, ascii_only: bool) -> str:
+def _write(value: object, plain: Callable[[object], str], decimal: Callable[[Decimal], str]) -> str:
     try:
-        return json.dumps(value, ensure_ascii=ascii_only)
+        return plain(value)
     except TypeError:
         # The standard library writes no Decimal; the detour through float would change it.
-        pass
+        return _exactly(value, plain, decimal)
+
+
+def _exactly(value: object, plain: Callable[[object], str], decimal: Callable[[Decimal], str]) -> str:
     match value:
         case Decimal():
-            return str(value)
+            return decimal(value)
         case dict():
-            members = (
-                f"{json.dumps(name, ensure_ascii=ascii_only)}: {_write(member, ascii_only=ascii_only)}"
-                for name, member in value.items()
+            return (
+                "{" + ",".join([f"{plain(name)}:{_exactly(one, plain, decimal)}" for name, one in value.items()]) + "}"
             )
-            return "{" + ", ".join(members) + "}"
         case list():
-            return "[" + ", ".join(_write(member, ascii_only=ascii_only) for member in value) + "]"
+            return "[" + ",".join([_exactly(one, plain, decimal) for one in value]) + "]"
         case _:
-            raise TypeError(f"{type(value).__name__} is not JSON")
+            return plain(value)
 
 
 def _decimal(text: str) -> Decimal:

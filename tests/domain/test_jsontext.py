@@ -67,3 +67,24 @@ def test_what_has_no_single_meaning_is_refused(body: str | bytes, says: str) -> 
 def test_nesting_up_to_the_limit_is_read() -> None:
     text = "[" * 200 + "]" * 200
     assert jsontext.dumps(jsontext.loads(text)) == text
+
+
+def test_a_number_is_written_as_its_reader_needs_it() -> None:
+    assert jsontext.dumps({"n": [Decimal("1E+2"), None, "ñ"]}) == '{"n":[1E+2,null,"ñ"]}'
+    assert jsontext.dumps({"n": [Decimal("1E+2"), None, "ñ"]}, "{:f}".format) == '{"n":[100,null,"ñ"]}'
+
+
+def test_what_cannot_be_written_is_a_type_error() -> None:
+    with pytest.raises(TypeError):
+        jsontext.dumps([Decimal(1), object()])
+
+
+@pytest.mark.parametrize("body", ["", "{", b"\xff", "[" * 500_000, "[1e99999999999999999999]", "[" + "1" * 5000 + "]"])
+def test_an_answer_that_cannot_be_read_is_refused_like_any_other_text(body: str | bytes) -> None:
+    with pytest.raises(jsontext.JsonError):
+        jsontext.parse(body)
+
+
+def test_an_answer_s_decimals_are_exact_or_what_their_reader_makes_of_them() -> None:
+    assert jsontext.parse('{"n": 0.10}') == {"n": Decimal("0.10")}
+    assert jsontext.parse('{"n": 0.10}', str) == {"n": "0.10"}

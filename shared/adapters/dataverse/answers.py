@@ -10,7 +10,8 @@ from typing import Any, Final
 import httpx
 
 from shared.adapters.dataverse.wire import to_record
-from shared.adapters.service import loads, retry_after
+from shared.adapters.service import passing, retry_after
+from shared.domain import jsontext
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
 from shared.errors import (
@@ -31,15 +32,6 @@ _DUPLICATE_RULE: Final = "0x80040333"
 _STATUS_NOT_OF_STATE: Final = "0x80048408"
 _NO_SUCH_ROW: Final = frozenset({"0x80040217", "0x80060891"})
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
-# Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
-_PASSING: Final = frozenset(
-    {
-        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.MISDIRECTED_REQUEST,
-        HTTPStatus.TOO_EARLY,
-    }
-)
 # Dataverse names the column at fault only in prose. The first of these that finds one of ours is believed.
 _NAMING: Final = (
     re.compile(r"\b(?:attribute|property|column|field)\s+['\"]?([A-Za-z_][A-Za-z0-9_]*)", re.IGNORECASE),
@@ -56,7 +48,7 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
         Unavailable: A success that is something else: a proxy's or a gateway's page.
     """
     try:
-        found = loads(response.text)
+        found = jsontext.parse(response.text)
     except ValueError:
         found = None
     if not isinstance(found, dict):
@@ -124,7 +116,7 @@ def failure(response: httpx.Response, now: datetime) -> SyncError:
             )
         case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.CONFLICT:
             return Conflict(f"{where}: {_lost_race(code)}.", status=status, code=code, request_id=request_id)
-        case _ if status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING:
+        case _ if passing(status):
             # A redirect is one of them: another address answers, so DYNAMICS_365_BASE_URL is not Dataverse's.
             return Unavailable(
                 f"Dynamics answered {status} to {where}{detail}.",
@@ -192,7 +184,7 @@ def _lost_race(code: str) -> str:
 
 def _service_error(response: httpx.Response) -> tuple[str, str]:
     try:
-        error = loads(response.text)["error"]
+        error = jsontext.parse(response.text)["error"]
         return str(error.get("code") or ""), " ".join(str(error.get("message") or "").split())[:500]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "", ""

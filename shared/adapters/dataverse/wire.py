@@ -1,12 +1,12 @@
 """Dataverse's JSON: decimals stay exact in both directions, and rows become records and back."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from shared.adapters.service import usable_etag
+from shared.domain import jsontext
 from shared.domain.mapping import MODIFIED, EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
@@ -16,16 +16,8 @@ from shared.flows.ports import DynamicsWrite
 
 
 def dumps(value: object) -> str:
-    """Write JSON with Decimals as plain numbers; the standard library would need a detour through float."""
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case dict():
-            return "{" + ",".join(f"{json.dumps(str(k))}:{dumps(v)}" for k, v in value.items()) + "}"
-        case list() | tuple():
-            return "[" + ",".join(dumps(item) for item in value) + "]"
-        case _:
-            return json.dumps(value)
+    """Write JSON as Dataverse reads it: exact decimals, without an exponent."""
+    return jsontext.dumps(value, "{:f}".format)
 
 
 def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:

@@ -1,7 +1,7 @@
 """A closer look at some records: ledger first, then both sides by key, as the engine itself would read them."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -13,6 +13,7 @@ from shared.domain.plan import Sides
 from shared.domain.recovery import settle_intents
 from shared.errors import KeyNotUsable, LedgerUnreadable
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.rows import Rows, find_rows
 
 
 @dataclass
@@ -47,13 +48,13 @@ class Comparer:
         entries = await self._entries(entity, keys, result)
         if not entries:
             return result
-        (rows, bound), records = await asyncio.gather(
-            self._rows(entity, entries), self._cmms.by_key(entity, list(entries))
+        rows, records = await asyncio.gather(
+            find_rows(self._dynamics, entity, entries), self._cmms.by_key(entity, list(entries))
         )
         borrowed = await self._borrowed(entity, entries, rows)
         now = self._clock.now()
         for key, entry in entries.items():
-            sides = Sides(records.get(key), tuple(rows.get(key, ())), bound.get(entry.dynamics_id or ""))
+            sides = Sides(records.get(key), rows.of(key), rows.bound(entry))
             row = sides.bound or next(iter(sides.rows), None)
             if entry.last_sync is not None and (result.newest_sync is None or entry.last_sync > result.newest_sync):
                 result.newest_sync = entry.last_sync
@@ -85,31 +86,18 @@ class Comparer:
         # Also keys that a record left: another one may have taken them over, unannounced.
         return {key: found.entry for key, found in stored.items() if isinstance(found, Stored)}
 
-    async def _borrowed(
-        self, entity: EntityMapping, entries: Mapping[str, Entry], rows: Mapping[str, Sequence[DynamicsRecord]]
-    ) -> dict[str, str]:
+    async def _borrowed(self, entity: EntityMapping, entries: Mapping[str, Entry], rows: Rows) -> dict[str, str]:
         """The keys that rows of other records have, and whose rows these are."""
         strangers = {
             key: row.id
             for key, entry in entries.items()
-            for row in rows.get(key, ())
+            for row in rows.of(key)
             if row.key == key and row.id != entry.dynamics_id
         }
         if not strangers:
             return {}
         owners = await self._ledger.keys_of(entity.name, list(strangers.values()))
         return {key: owners[row_id] for key, row_id in strangers.items() if owners.get(row_id, key) != key}
-
-    async def _rows(
-        self, entity: EntityMapping, entries: Mapping[str, Entry]
-    ) -> tuple[Mapping[str, Sequence[DynamicsRecord]], Mapping[str, DynamicsRecord]]:
-        by_key = await self._dynamics.by_key(entity, list(entries))
-        bound = {row.id: row for rows in by_key.values() for row in rows}
-        # A row whose key was changed in Dynamics is not found by key, but its id is bound to ours.
-        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
-        if wanted:
-            bound |= await self._dynamics.by_id(entity, sorted(wanted))
-        return by_key, bound
 
     def _moves(self, entry: Entry, cmms: CmmsRecord | None, row: DynamicsRecord | None, now: datetime) -> bool:
         """Whether a sync writes it right now, or somebody touched it so lately that a message may be on its way."""

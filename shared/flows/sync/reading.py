@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
-from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
 from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.rows import find_rows
 from shared.flows.sync.items import Group
 from shared.flows.sync.oneway import listen
 from shared.flows.sync.renames import Stranger
@@ -26,14 +27,13 @@ class Reader:
     ) -> tuple[dict[str, Sides], dict[str, Entry]]:
         """Both sides by key, and the entries with what the messages added to them."""
         keys = list(groups)
-        rows, records = await asyncio.gather(self._rows(entity, entries), self._records(entity, keys))
+        rows, records = await asyncio.gather(find_rows(self._dynamics, entity, entries), self._records(entity, keys))
         sides: dict[str, Sides] = {}
         for key, group in groups.items():
-            found, bound = rows[key]
-            cmms = records.get(key)
+            cmms, row = records.get(key), rows.bound(entries[key])
             if self._cmms is None:
                 entries[key], cmms = listen(entity, entries[key], group.open_items)
-            sides[key] = Sides(cmms, found, bound)
+            sides[key] = Sides(cmms, rows.of(key), row)
         return sides, entries
 
     async def strangers(
@@ -53,17 +53,3 @@ class Reader:
 
     async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Mapping[str, CmmsRecord]:
         return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
-
-    async def _rows(
-        self, entity: EntityMapping, entries: dict[str, Entry]
-    ) -> dict[str, tuple[Sequence[DynamicsRecord], DynamicsRecord | None]]:
-        by_key = await self._dynamics.by_key(entity, list(entries))
-        bound = {row.id: row for rows in by_key.values() for row in rows}
-        # A row whose key was changed in Dynamics is not found by key, but its id is ours.
-        wanted = {entry.dynamics_id for entry in entries.values() if entry.dynamics_id} - bound.keys()
-        if wanted:
-            bound |= await self._dynamics.by_id(entity, sorted(wanted))
-        return {
-            key: (by_key.get(key, ()), bound.get(entry.dynamics_id) if entry.dynamics_id else None)
-            for key, entry in entries.items()
-        }
