@@ -13,7 +13,8 @@ import orjson
 
 from shared.adapters.gate import Gate
 from shared.adapters.patience import on_its_way, patiently
-from shared.adapters.service import HttpService, loads, retry_after, usable_etag
+from shared.adapters.service import HttpService, passing, retry_after, usable_etag
+from shared.domain import jsontext
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
@@ -37,16 +38,6 @@ LONGEST_PAGE: Final = 5000
 """Asked for when everything is read; the CMMS's PAGE_LIMIT decides."""
 PARALLEL: Final = 4
 """Requests at a time: the CMMS is one Django application, and people work with it."""
-
-# Refusals that a proxy, a balancer or the TLS layer gives, and that pass.
-_PASSING: Final = frozenset(
-    {
-        HTTPStatus.PROXY_AUTHENTICATION_REQUIRED,
-        HTTPStatus.REQUEST_TIMEOUT,
-        HTTPStatus.MISDIRECTED_REQUEST,
-        HTTPStatus.TOO_EARLY,
-    }
-)
 
 
 class CmmsGateway:
@@ -181,7 +172,7 @@ class CmmsGateway:
         *,
         params: Mapping[str, str] | None = None,
         body: str | None = None,
-        parse: Callable[[bytes], Any] = loads,
+        parse: Callable[[bytes], Any] = jsontext.parse,
     ) -> dict[str, Any]:
         """Send a request that reads. What is refused has no record to blame: it is a fault of the set-up."""
         try:
@@ -212,9 +203,7 @@ class _CmmsService(HttpService):
                 )
             case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
                 return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
-            case _ if (
-                status < HTTPStatus.BAD_REQUEST or status >= HTTPStatus.INTERNAL_SERVER_ERROR or status in _PASSING
-            ):
+            case _ if passing(status):
                 # A redirect is one of them: another address answers, so CMMS_BASE_URL is not the API's.
                 return Unavailable(
                     f"The CMMS answered {status} to {where}{detail}.", retry_after=wait, status=status, code=code
@@ -238,10 +227,10 @@ def _numbers(text: bytes) -> Any:
     try:
         return orjson.loads(text)
     except ValueError:
-        return loads(text)
+        return jsontext.parse(text)
 
 
-def _json_of(response: httpx.Response, parse: Callable[[bytes], Any] = loads) -> dict[str, Any]:
+def _json_of(response: httpx.Response, parse: Callable[[bytes], Any] = jsontext.parse) -> dict[str, Any]:
     try:
         answer = parse(response.content)
     except ValueError:
@@ -258,7 +247,7 @@ def _json_of(response: httpx.Response, parse: Callable[[bytes], Any] = loads) ->
 def _error_of(response: httpx.Response) -> tuple[str | None, str, str | None]:
     """The code, the text and the field of an error; nothing where the body is not the API's."""
     try:
-        error = loads(response.text)["error"]
+        error = jsontext.parse(response.content)["error"]
         code, text, field = error.get("codigo"), error.get("mensaje"), error.get("campo")
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, "", None

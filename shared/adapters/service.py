@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import Any, Final
+from typing import Final
 
 import httpx
 
 from shared import telemetry
 from shared.adapters.gate import Gate
-from shared.domain import jsontext
 from shared.errors import SyncError, Throttled, Unavailable
 from shared.flows.ports import Clock
 
@@ -170,11 +169,6 @@ class HttpService(ABC):
         else:
             self.gate.succeeded()
         return error
-
-
-def loads(text: str | bytes) -> Any:
-    """Parse an answer's JSON with its decimals as Decimal; raises as `jsontext.parse`."""
-    return jsontext.parse(text)
 
 
 def passing(status: int) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from shared.adapters.service import loads
+from shared.domain.jsontext import parse
 from shared.domain.model import Value
 from shared.domain.sketch import Number, Sketcher
 from shared.errors import MappingError
@@ -50,7 +50,7 @@ def test_an_asset_of_either_side_is_sketched_as_its_normal_form(a: tuple[Any, ..
         found = []
         for keys, sketch in ((names, sketcher.cmms), (columns, sketcher.dynamics)):
             text = json.dumps(dict(zip(keys, values, strict=True)))
-            normal = exactly(loads(text), dynamics=keys is columns)
+            normal = exactly(parse(text), dynamics=keys is columns)
             found.append((normal, sketch([json.loads(text, parse_float=Number)])[0]))
         return found
 

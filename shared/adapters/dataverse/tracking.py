@@ -6,7 +6,6 @@ those that were deleted. Filters and orders are refused, and a link may expire.
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -14,6 +13,7 @@ import httpx
 
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.patience import on_its_way, patiently
+from shared.domain import jsontext
 from shared.domain.mapping import MODIFIED, EntityMapping
 from shared.domain.sketch import Number, Sketcher
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
@@ -114,6 +114,6 @@ async def _page(
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content, parse_float=Number)
-    except (ValueError, RecursionError):
+        return jsontext.parse(content, Number)
+    except jsontext.JsonError:
         return None
