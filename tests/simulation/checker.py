@@ -12,7 +12,7 @@ from shared.domain.ledger import ConflictRecord, Entry
 from tests.simulation.cmms_model import CmmsModel, Fields
 from tests.simulation.history import History
 from tests.simulation.observe import Observer, normal
-from tests.simulation.tables import COLUMNS, FIELDS, KEY_COLUMNS, KEYS, TABLES, same
+from tests.simulation.tables import COLUMNS, DEAD_STATE, FIELDS, KEY_COLUMNS, KEYS, ONE_WAY, TABLES, same
 
 LONGEST_NAME = 100
 REASONS = frozenset(
@@ -53,8 +53,8 @@ class Evidence:
             yield str(row.values[KEY_COLUMNS[entity]]), row
 
 
-def check(evidence: Evidence) -> list[str]:
-    """Every violation, as sentences."""
+def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
+    """Every violation, as sentences. `everything_seen` once the engine has looked at each record in peace."""
     found = list(evidence.history.violations)
     found.extend(_messages(evidence))
     found.extend(_losers(evidence))
@@ -64,7 +64,29 @@ def check(evidence: Evidence) -> list[str]:
     for (entity, pk), rows in evidence.observer.created_for.items():
         if len(rows) > 1:
             found.append(f"{entity} #{pk}: the integration created {len(rows)} rows for one record")
+    if everything_seen:
+        found.extend(_memories(evidence))
     return found
+
+
+def _memories(evidence: Evidence) -> Iterator[str]:
+    """What the ledger remembers decides the next edit: it must be what both sides hold, with nothing under way."""
+    for entity in FIELDS:
+        rows = {str(row.id): row for _, row in evidence.rows(entity)}
+        for record in evidence.cmms.tables[entity].records.values():
+            entry = evidence.entries.get((entity, str(record[KEYS[entity]])))
+            row = rows.get(entry.dynamics_id or "") if entry is not None else None
+            if entry is None or row is None or "*" in entry.parked:
+                continue
+            for name in FIELDS[entity]:
+                held = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
+                base = entry.bases.get(name)
+                if not same(name, *held):
+                    continue
+                if base is None or (base.cmms, base.dynamics) != held:
+                    yield f"{entity} {entry.key} {name}: the sides agree on {held}, and the ledger remembers {base}"
+                if name in entry.parked:
+                    yield f"{entity} {entry.key} {name}: the sides agree, and it still counts as parked"
 
 
 def _messages(evidence: Evidence) -> Iterator[str]:
@@ -73,18 +95,21 @@ def _messages(evidence: Evidence) -> Iterator[str]:
     for parked in evidence.parked:
         # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
         nameless = (parked.get("reason"), parked.get("field")) == ("rejected_by_target", "nombre")
-        if not (parked.get("reason") in REASONS or nameless) or not parked.get("message"):
+        known = parked.get("reason") in REASONS or nameless
+        if not known or not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
 
 
 def _losers(evidence: Evidence) -> Iterator[str]:
-    recorded: dict[tuple[str, str], set[str | None]] = defaultdict(set)
-    for (entity, _), entry in evidence.entries.items():
+    """Each loser must be on record, and with its own record: under one of the keys that this has had."""
+    recorded: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
+    for (entity, key), entry in evidence.entries.items():
         for conflict in entry.conflicts:
-            recorded[entity, conflict.field].add(conflict.lost)
+            recorded[entity, conflict.field, conflict.lost].add(key)
     for owed in evidence.history.owed:
-        if owed.lost not in recorded[owed.cell.entity, owed.cell.field]:
-            yield f"{owed.cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
+        cell = owed.cell
+        if not recorded[cell.entity, cell.field, owed.lost] & evidence.history.family(cell):
+            yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
 
 
 def _records(evidence: Evidence, entity: str) -> Iterator[str]:
@@ -98,19 +123,39 @@ def _records(evidence: Evidence, entity: str) -> Iterator[str]:
         where = f"{entity} {key} #{pk}"
         entry = evidence.entries.get((entity, key))
         if entry is not None and ("*" in entry.parked or KEYS[entity] in entry.parked):
-            yield from _whole_record(evidence, entity, key, entry)
+            yield from _whole_record(evidence, entity, record, rows[key], entry)
         elif len(rows[key]) != 1:
             yield f"{where}: {len(rows[key])} rows in Dynamics"
         else:
             yield from _fields(evidence, entity, record, rows[key][0], entry)
 
 
-def _whole_record(evidence: Evidence, entity: str, key: str, entry: Entry) -> Iterator[str]:
-    reason = (entry.parked.get("*") or entry.parked[KEYS[entity]]).reason
-    if not any(one.get("key") == key and one.get("reason") == reason for one in evidence.parked):
-        yield f"{entity} {key}: held back as {reason}, but nothing was parked"
-    if reason == "gone_from_dynamics" and not evidence.observer.removed_rows:
-        yield f"{entity} {key}: said to be gone from Dynamics, where nobody deleted anything"
+def _whole_record(evidence: Evidence, entity: str, record: Fields, rows: list[Row], entry: Entry) -> Iterator[str]:
+    key = entry.key
+    name, parked = next((name, entry.parked[name]) for name in ("*", KEYS[entity]) if name in entry.parked)
+    if not any(one.get("key") == key and one.get("reason") == parked.reason for one in evidence.parked):
+        yield f"{entity} {key}: held back as {parked.reason}, but nothing was parked"
+    if not _whole_rightly(evidence, entity, record, rows, entry):
+        yield f"{entity} {key}: held back as {parked.reason} without cause"
+    if name != "*" and len(rows) == 1:
+        yield from _fields(evidence, entity, record, rows[0], entry)
+
+
+def _whole_rightly(evidence: Evidence, entity: str, record: Fields, rows: list[Row], entry: Entry) -> bool:
+    """Whether what a person reads of a record that is held back as a whole is so."""
+    bound = next((row for _, row in evidence.rows(entity) if str(row.id) == entry.dynamics_id), None)
+    match (entry.parked.get("*") or entry.parked[KEYS[entity]]).reason:
+        case "gone_from_dynamics":
+            return bound is None and entry.dynamics_id in {str(row_id) for row_id in evidence.observer.removed_rows}
+        case "key_not_usable":
+            # Another row has the key, or a row of this key belongs to another record.
+            return any(str(row.id) != entry.dynamics_id for row in rows)
+        case "record_closed":
+            return bound is not None and bound.values["statecode"] != 0
+        case "rejected_by_target":
+            name = record.get("nombre")
+            return entity == "asset" and bound is None and (name is None or len(name) > LONGEST_NAME)
+    return False
 
 
 def _fields(evidence: Evidence, entity: str, record: Fields, row: Row, entry: Entry | None) -> Iterator[str]:
@@ -139,10 +184,11 @@ def _rightly(reason: str, cmms: str | None, row: Row) -> bool:
 
 def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str | None) -> bool:
     """Whether a record says that this difference stays: the value that did not travel, and the one that stayed."""
+    stays = {"create_only": name == "fecha_creacion", "first_contact": name in ONE_WAY and cmms is None}
     return (
         conflict.field == name
-        and conflict.why in {"create_only", "first_contact"}
-        and {conflict.won, conflict.lost} == {cmms, dynamics}
+        and stays.get(conflict.why, False)
+        and (conflict.won, conflict.lost) in {(cmms, dynamics), (dynamics, cmms)}
     )
 
 
@@ -161,8 +207,8 @@ def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
         gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
         if not any((entity, one) in gone for one in evidence.history.keys["dynamics", entity, str(row.id)]):
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
-        elif row.values["statecode"] == 0:
-            yield f"{entity} {key}: the row {row.id} is active, and its record is gone from the CMMS"
+        elif row.values["statecode"] != DEAD_STATE[entity]:
+            yield f"{entity} {key}: the row {row.id} is not in the state of deleted records, as its record is"
 
 
 def describe(entry: Entry) -> dict[str, Any]:

@@ -13,7 +13,7 @@ When the integration writes a value over another one:
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,9 +81,10 @@ class Owed:
 
 
 class History:
-    """All cells. `keys` tells which business keys a record has had."""
+    """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_record: Callable[[str, str, Iterable[str]], set[Held]]) -> None:
+        self._on_record = on_record
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
         self.owed: list[Owed] = []
@@ -126,6 +127,9 @@ class History:
         if value == cell.value:
             return
         origins = self._origins(cell, value)
+        if value is None and cell.side == "dynamics" and self._made_anew(cell):
+            # Nobody gave the new record's nothing: that the record before it was emptied once tells nothing of it.
+            origins = [edit for edit in origins if edit not in self._buried]
         replaced = cell.edit
         if policy:
             cell.hold(value, origins[-1] if origins else replaced)
@@ -138,7 +142,7 @@ class History:
                 pass
             elif cell.side == "dynamics" and (cell.field in ONE_WAY or self._made_anew(cell)):
                 # The CMMS alone says the field, or its record was made anew, and it says nothing.
-                self.owed.append(Owed(replaced, cell, cell.value, value))
+                self._owe(replaced, cell, value, at)
             else:
                 self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
             cell.hold(value, None)
@@ -150,12 +154,19 @@ class History:
             # A row in the state of deleted records says nothing of its own, whoever put it there.
             dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
             if not descended and not cell.by_policy and not dead:
-                self.owed.append(Owed(replaced, cell, cell.value, value))
+                self._owe(replaced, cell, value, at)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
 
+    def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float) -> None:
+        """The record must be there before the write is: afterwards nobody may be left to make it."""
+        self.owed.append(Owed(replaced, cell, cell.value, by))
+        if cell.value not in self._on_record(cell.entity, cell.field, self.family(cell)):
+            self.violations.append(f"{at:.3f}: {cell}: {replaced} was replaced by {by!r} before any record named it")
+
     def _not_back(self, cell: Cell, origins: list[Edit], replaced: Edit, at: float) -> None:
-        if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY):
+        edited_there = replaced.cell.side == "dynamics"
+        if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
         if all(edit in replaced.ancestors() for edit in origins):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
@@ -172,6 +183,17 @@ class History:
             if (of, entity, name) == (side, cell.entity, cell.field) and keys & self._family(entity, record):
                 yield one
 
+    def family(self, cell: Cell) -> set[str]:
+        """Every key under which the ledger may keep what concerns the cell's record."""
+        keys = self.keys[cell.side, cell.entity, cell.record]
+        return keys.union(
+            *(
+                self._family(cell.entity, one.record)
+                for side in ("cmms", "dynamics")
+                for one in self._related(side, cell, keys)
+            )
+        )
+
     def _family(self, entity: str, record: str) -> set[str]:
         """The record's keys, with those of the CMMS records that share one: a rename reaches a row after its values."""
         both: tuple[Side, Side] = ("cmms", "dynamics")
@@ -186,8 +208,10 @@ def _knows(edit: Edit, replaced: Edit) -> bool:
 
 
 def _alike(one: Edit, other: Edit) -> bool:
-    if one.cell.field not in CHOICES or one.value is None or other.value is None:
+    if one.value is None or other.value is None:
         return False
+    if one.cell.field not in CHOICES:
+        return one.value == other.value
     if one.cell.side == other.cell.side:
         table: dict[str, object] = dict(TO_STATUS)
         table |= {str(status): estado for status, estado in TO_ESTADO.items()}

@@ -28,6 +28,8 @@ UNIQUE: Final = frozenset(COLUMNS) - CHOICES
 
 INACTIVE: Final = "4"
 """The status that orders of deleted records get."""
+DEAD_STATE: Final = {"asset": 1, "order": 2}
+"""The state into which the rows of deleted records are put."""
 TO_STATUS: Final = {
     "BORRADOR": 1,
     "PENDIENTE": 2,

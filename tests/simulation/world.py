@@ -1,7 +1,7 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -19,7 +19,7 @@ from local.dataverse.changes import Change
 from local.dataverse.execution_context import render_context
 from local.identity import mint_token
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.ledger import readable
+from shared.domain.ledger import Stored, readable
 from shared.domain.mapping import Mapping
 from shared.errors import SyncError
 from shared.wiring import load_mapping
@@ -86,7 +86,7 @@ class World:
         )
         self.cmms = CmmsModel(world_time, Random(self.rng.getrandbits(32)))  # noqa: S311  # as above
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN)
-        self.history = History()
+        self.history = History(self._on_record)
         self.observer = Observer(self.history, self.cmms, users[0].id, self.trace, self._bound)
         self.dataverse.subscribers.append(self._changed)
         self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace)
@@ -111,7 +111,7 @@ class World:
         await self._rest()
         found = [f"before the sweep: {one}" for one in await self._judge(self.people.unannounced)]
         if not found:
-            found = [*await self._sweep_until_quiet(), *await self._judge(set())]
+            found = [*await self._sweep_until_quiet(), *await self._judge(set(), everything_seen=True)]
         for task in (relay, *self._supervisors):
             task.cancel()
         await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
@@ -177,6 +177,12 @@ class World:
         if key is None:
             return False
         return readable(_at_once(self.ledger.read(entity, [key]))[key]).entry.pending_row != str(row_id)
+
+    def _on_record(self, entity: str, name: str, keys: Iterable[str]) -> set[str | None]:
+        """The losers that the ledger names by now under these keys."""
+        found = _at_once(self.ledger.read(entity, list(keys)))
+        entries = [stored.entry for stored in found.values() if isinstance(stored, Stored)]
+        return {conflict.lost for entry in entries for conflict in entry.conflicts if conflict.field == name}
 
     def _changed(self, change: Change) -> None:
         self.observer.dynamics_changed(change)
@@ -256,7 +262,7 @@ class World:
         await self._rest()
         return [] if self.observer.writes == before else ["reconciliation left something to write"]
 
-    async def _judge(self, unannounced: set[tuple[str, str]]) -> list[str]:
+    async def _judge(self, unannounced: set[tuple[str, str]], *, everything_seen: bool = False) -> list[str]:
         entries = {}
         for entity in TABLES:
             async for page in self.ledger.scan(entity):
@@ -272,7 +278,8 @@ class World:
                 parked=await self.queues.parked(),
                 dead_letters=self.queues.dead,
                 unannounced=unannounced,
-            )
+            ),
+            everything_seen=everything_seen,
         )
 
 
