@@ -21,7 +21,7 @@ from rich.table import Table
 
 from benchmarks.load import QUEUE, TABLE, assets, landed, parked, send
 from benchmarks.stack import Bench, Usage
-from local.stack import ROOT
+from local.run import ROOT
 
 OUTPUT: Final = ROOT / "build" / "figures.json"
 PAGE: Final = ROOT / "docs" / "performance.md"

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -19,9 +18,9 @@ from uuid import uuid4
 
 import httpx
 
+from local.ports import Ports
 from local.processes import Process
-from local.stack import ROOT, RUNS, Keys, Ports
-from shared.domain import queues
+from local.run import ROOT, RUNS, Keys, broker_queues
 
 START_SECONDS: Final = 60.0
 DRAIN_SECONDS: Final = 600.0
@@ -52,7 +51,7 @@ class Bench:
         ports = self._ports
         try:
             self._run("servicebus", "--port", str(ports.servicebus), "--admin-port", str(ports.servicebus_admin),
-                      "--config", self._write("queues.json", _queues()))  # fmt: skip
+                      "--config", self._write("queues.json", broker_queues()))  # fmt: skip
             self._run(
                 "identity", "--port", str(ports.identity), "--config", self._write("identity.json", self._identity())
             )
@@ -197,19 +196,3 @@ class Worker:
     def log_tail(self) -> str:
         """The end of its log."""
         return self._process.tail()
-
-
-def _queues() -> list[dict[str, object]]:
-    def seconds(value: timedelta | None) -> float | None:
-        return value.total_seconds() if value is not None else None
-
-    return [
-        {
-            "name": queue.name,
-            "lock_duration": seconds(queue.lock_duration),
-            "max_delivery_count": queue.max_delivery_count,
-            "duplicate_window": seconds(queue.duplicate_window),
-            "time_to_live": seconds(queue.time_to_live),
-        }
-        for queue in queues.ALL
-    ]

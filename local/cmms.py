@@ -7,7 +7,7 @@ import django
 from django.core.management import call_command
 from starlette.types import ASGIApp
 
-from local.identity.serve import run
+from local.serve import run
 
 
 def main() -> None:

@@ -8,9 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from local.playing import CheckError, Player
+from local.ports import Ports
 from local.processes import StackError
 from local.scenes import SCENES, Scene
-from local.stack import Ports, Stack
+from local.stack import Stack
 
 
 @dataclass

@@ -11,8 +11,10 @@ from typing import NoReturn
 from rich.console import Console
 from rich.table import Table
 
+from local.ports import Ports
 from local.processes import StackError
-from local.stack import RUNS, Ports, Stack
+from local.run import RUNS
+from local.stack import Stack
 
 TOKEN = RUNS / "person.token"
 SETTINGS = RUNS / "stack.env"

@@ -10,7 +10,7 @@ from local.dataverse.config import DataverseConfig
 from local.dataverse.webhooks import WebhookSender
 from local.dataverse.wire.app import create_app
 from local.dataverse.wire.connections import Connections
-from local.identity.serve import run
+from local.serve import run
 
 
 def main(

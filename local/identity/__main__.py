@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from local.identity.app import create_app
 from local.identity.config import Application, IdentityConfig, ManagedIdentity
-from local.identity.serve import run
+from local.serve import run
 
 
 def main(  # noqa: PLR0917 - each is one command line option

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from local.playing import Player
+from local.ports import Ports
 from local.scenes import SCENES, Scene
-from local.stack import Ports, Stack
+from local.stack import Stack
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.stack import ROOT
+from local.run import ROOT
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Any
 import httpx
 import pytest
 
+from local.ports import Ports
 from local.processes import Process
 from local.servicebus import QueueSettings
-from local.stack import Ports
 from shared.domain import queues
 from tests.fakes import ORGANIZATION, PREVIOUS_SECRET, SECRET, captured, captured_as
 from tests.functions.calling import KEY_HEADER, keyed, sign, signed

@@ -12,7 +12,8 @@ import httpx
 import pytest
 from typer.testing import CliRunner, Result
 
-from local.stack import Ports, Stack
+from local.ports import Ports
+from local.stack import Stack
 from ops.__main__ import app
 
 PATIENCE = 30.0
