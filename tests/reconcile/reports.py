@@ -48,7 +48,7 @@ def full(count: int = 250) -> Report:
         for number in range(40)
     )
     return Report(
-        "6d9f0e5c-1111-4222-8333-444455556666", 84.2, 190, (asset, order), at=AT, pending=3,
+        "6d9f0e5c-1111-4222-8333-444455556666", AT, 84.2, 190, (asset, order), pending=3,
         requests={"Dynamics": 205, "the CMMS": 2004}, findings=findings, history=history,
         queues=(QueueState("assets", 2, 4.0),),
     )  # fmt: skip

@@ -1,6 +1,12 @@
 """The cap, the brake and its release, and what is pending between runs."""
 
+import asyncio
+import json
+import sys
+from asyncio.subprocess import PIPE
 from datetime import timedelta
+from pathlib import Path
+from typing import Final
 
 from shared.domain.mapping import EntityMapping, Mapping
 from shared.flows.reconcile import brake_of, release_brake
@@ -8,7 +14,13 @@ from shared.flows.reconcile.brake import hold
 from tests.fakes import FakeClock
 from tests.reconcile.world import World
 
-COUNT = 120
+ROOT: Final = Path(__file__).resolve().parents[2]
+COUNT: Final = 120
+SETTINGS: Final = {
+    "DYNAMICS_365_RESOURCE_URL": "https://contoso.crm.dynamics.com",
+    "DYNAMICS_365_WEBHOOK_SECRET": "a-secret-of-at-least-32-characters",
+    "SERVICE_BUS_NAMESPACE": "contoso.servicebus.windows.net",
+}
 
 
 async def drifted(world: World, count: int) -> None:
@@ -69,15 +81,51 @@ async def test_a_release_lets_go_no_further_flood(world: World) -> None:
     assert report.brake.held == COUNT
 
 
-async def test_the_brake_lets_go_by_itself_when_the_mistake_is_mended(world: World) -> None:
-    await world.agree(COUNT)
-    right = world.mapping
+def _mistaken(right: Mapping) -> Mapping:
+    """A mapping that takes two columns for each other."""
     fields = dict(right.entities["asset"].fields)
     columns = (fields["nombre"].column, fields["numero_de_serie"].column)
     fields["nombre"] = fields["nombre"].model_copy(update={"column": columns[1]})
     fields["numero_de_serie"] = fields["numero_de_serie"].model_copy(update={"column": columns[0]})
     wrong = right.entities["asset"].model_copy(update={"fields": fields})
-    world.mapping = Mapping.model_construct(version=1, entities={**right.entities, "asset": _fresh(wrong)})
+    return Mapping.model_construct(version=1, entities={**right.entities, "asset": _fresh(wrong)})
+
+
+async def test_the_operators_command_releases_what_a_mapping_mistake_would_do(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.sqlite3"
+    world = World(tmp_path / "reports", file)
+    await world.agree(COUNT)
+    for number in range(0, COUNT, 2):
+        world.edit(f"A-{number:03}", msdyn_serialid=f"SN-{number}")
+    await world.router.resync("asset", [f"A-{n:03}" for n in range(COUNT)], reason="test", source="/test")
+    await world.settle()
+    world.clock.advance(timedelta(hours=1))
+    world.mapping = _mistaken(world.mapping)
+    report = await world.reconciler().run()
+    assert report.brake is not None
+    assert report.brake.held == report.drifted >= COUNT // 2
+    assert {one.action for one in report.findings} == {"held by the brake"}
+    assert "The brake is on." in (world.folder / "latest.html").read_text()
+    assert not world.bus.queues.get("assets")
+
+    settings = tmp_path / "settings.json"
+    settings.write_text(json.dumps({"Values": {**SETTINGS, "SYNC_LEDGER": f"sqlite:///{file}"}}))
+    command = (sys.executable, "-m", "ops", "drift", "--release-brake", "Ana", "--settings", str(settings))
+    done = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE, stderr=PIPE)
+    said, complaint = await asyncio.wait_for(done.communicate(), 60)
+    assert done.returncode == 0, complaint.decode()
+    assert f"{report.brake.held} repairs are let go" in said.decode()
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert (report.brake, report.repairs) == (None, report.drifted)
+    assert any(note.startswith("Ana released the brake") for note in report.notes)
+    await world.aclose()
+
+
+async def test_the_brake_lets_go_by_itself_when_the_mistake_is_mended(world: World) -> None:
+    await world.agree(COUNT)
+    right = world.mapping
+    world.mapping = _mistaken(right)
     assert (await world.reconciler().run()).brake is not None
     world.mapping = right
     world.clock.advance(timedelta(minutes=15))

@@ -19,6 +19,7 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
 from shared.adapters.reports import FolderReports
 from shared.flows.reconcile import Policy, Reconciler
+from shared.flows.reconcile.letters import Letters
 from shared.flows.route import Router
 from shared.flows.sync import Sync
 from tests.adapters.worlds import StaticToken
@@ -109,17 +110,17 @@ class Cmms:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Passes requests on, counts them, and lets a test look in before each."""
+    """Passes requests on, counts them, and lets a test look in before each, or answer it."""
 
     def __init__(self, inner: Callable[[httpx.Request], Any]) -> None:
         self._inner = inner
         self.requests = 0
-        self.before: Callable[[httpx.Request], None] | None = None
+        self.before: Callable[[httpx.Request], httpx.Response | None] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
-        if self.before is not None:
-            self.before(request)
+        if self.before is not None and (instead := self.before(request)) is not None:
+            return instead
         answer: httpx.Response = await self._inner(request)
         return answer
 
@@ -127,7 +128,7 @@ class Wire(httpx.AsyncBaseTransport):
 class World:
     """One worker, one organization, one CMMS."""
 
-    def __init__(self, folder: Path, **policy: Any) -> None:
+    def __init__(self, folder: Path, ledger: Path | str = ":memory:", **policy: Any) -> None:
         self.clock = FakeClock()
         draw = random.Random(1)  # noqa: S311  # repeatable, not secret
         self.dataverse = Dataverse(
@@ -146,10 +147,11 @@ class World:
         client = DataverseClient(f"{RESOURCE}/api/data/v9.2", StaticToken(token), self.clock, self.wire)
         self.dynamics = DataverseGateway(client, self.clock)
         self.gateway = CmmsGateway("https://cmms.example", "token", self.clock, self.cmms_wire)
-        self.ledger = SqliteLedger(":memory:")
+        self.ledger = SqliteLedger(ledger)
         self.bus = FakeBus()
         self.reports = FolderReports(folder)
         self.folder = folder
+        self.letters: Letters | None = None
         self.router = Router(self.bus, self.clock, random.Random(2))  # noqa: S311  # jitter
         self.mapping = document_mapping()
         self.sync = Sync(self.mapping, self.ledger, self.dynamics, self.gateway, self.router, clock=self.clock)
@@ -160,6 +162,7 @@ class World:
         return Reconciler(
             self.mapping, self.ledger, self.dynamics, self.gateway, self.router, clock=self.clock,
             policy=Policy(**self.policy), state=self.ledger, reports=self.reports, retention=timedelta(days=30),
+            letters=self.letters,
         )  # fmt: skip
 
     async def aclose(self) -> None:

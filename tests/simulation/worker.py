@@ -20,7 +20,7 @@ from shared.domain.queues import OF_ENTITY
 from shared.errors import RoutingFailed
 from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
-from shared.flows.reconcile import Reconciler
+from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Report
 from shared.flows.route import Router
 from shared.flows.sync import Sync
@@ -85,7 +85,7 @@ class Worker:
         sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
         self._router = router
-        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, settle=timedelta())
+        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=Policy(timedelta()))
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
 
         async def ours() -> UUID:

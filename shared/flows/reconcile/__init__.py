@@ -1,8 +1,9 @@
 """Drift: records on which the two sides differ although no message is under way. Found here, repaired by the engine."""
 
 from shared.flows.reconcile.memory import BrakeState, brake_of, release_brake
+from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.report import EntityReport, Finding, Report
-from shared.flows.reconcile.run import Policy, Reconciler
+from shared.flows.reconcile.run import Reconciler
 
 __all__ = [
     "BrakeState",

@@ -5,7 +5,7 @@ change all at once, and a run that dies leaves the old ones in force.
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -24,14 +24,17 @@ _KEYS: Final = TypeAdapter(list[str])
 
 
 class Marks(BaseModel):
-    """Where the next run begins: by entity the delta link and the CMMS's watermark; and how the last run ended."""
+    """Where the next run begins, by entity, and how the last runs ended.
+
+    `full` is when the last full pass began, `ledger_rows` what it counted.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    last_full: datetime | None = None
+    full: dict[str, datetime] = {}
     links: dict[str, str | None] = {}
     watermarks: dict[str, datetime] = {}
-    ledger_rows: int = 0
+    ledger_rows: dict[str, int] = {}
     generation: str = ""
     chunks: dict[str, int] = {}
     runs: tuple[PastRun, ...] = ()
@@ -49,39 +52,22 @@ class BrakeState(BaseModel):
     released_by: str | None = None
 
 
-class InMemory:
-    """A State that lives as long as its process: for tests, and where nothing needs to be remembered."""
-
-    def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-
-    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
-        """The texts that there are."""
-        return {name: self._texts[name] for name in names if name in self._texts}
-
-    async def put_state(self, values: Mapping[str, str | None]) -> None:
-        """Store or remove texts."""
-        for name, value in values.items():
-            if value is None:
-                self._texts.pop(name, None)
-            else:
-                self._texts[name] = value
-
-
 @dataclass
 class Memory:
-    """The memory of one run: read at its start, stored at its end."""
+    """The memory of one run: read at its start, stored at its end. Without a state nothing is remembered."""
 
-    state: State
+    state: State | None
     marks: Marks = field(default_factory=Marks)
     brake: BrakeState | None = None
     pending: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    async def load(cls, state: State) -> "Memory":
+    async def load(cls, state: State | None) -> "Memory":
         """Read what the last run left. What cannot be read counts as nothing: the next run is then a full one."""
-        texts = await state.get_state([_MEMORY, _BRAKE])
         memory = cls(state)
+        if state is None:
+            return memory
+        texts = await state.get_state([_MEMORY, _BRAKE])
         try:
             memory.marks = Marks.model_validate_json(texts.get(_MEMORY, "{}"))
         except ValidationError:
@@ -97,7 +83,9 @@ class Memory:
         return memory
 
     async def store(self, marks: Marks, brake: BrakeState | None, pending: Mapping[str, Sequence[str]]) -> None:
-        """Store pending keys first, then everything that counts on them."""
+        """Store pending keys first, then everything that counts on them. An entity without keys here keeps none."""
+        if self.state is None:
+            return
         generation = uuid4().hex[:12]
         chunks: dict[str, int] = {}
         for entity, keys in pending.items():

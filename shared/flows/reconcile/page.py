@@ -33,7 +33,7 @@ def as_json(report: Report) -> str:
 
 def as_html(report: Report) -> str:
     """The report for people: filter and search are in the page."""
-    shown = report.at.strftime("%Y-%m-%d %H:%M:%S UTC") if report.at is not None else ""
+    shown = report.at.strftime("%Y-%m-%d %H:%M:%S UTC")
     rows = [_row(finding) for finding in report.findings]
     return _template().substitute(
         when=escape(shown),
@@ -75,8 +75,9 @@ def _row(finding: Finding) -> list[Any]:
 def _content(report: Report) -> dict[str, Any]:
     return {
         "run": report.run,
-        "at": report.at.isoformat() if report.at else None,
+        "at": report.at.isoformat(),
         "kind": report.kind,
+        "stopped": report.stopped,
         "mode": report.mode,
         "seconds": round(report.seconds, 3),
         "requests": report.requests,
@@ -115,6 +116,18 @@ def _facts(report: Report) -> str:
 
 
 def _banner(report: Report) -> str:
+    failed = [f"{one.entity} could not be compared: {one.failed}" for one in report.entities if one.failed is not None]
+    if report.stopped is not None:
+        failed.append(f"The run did not come to its end: {report.stopped}")
+    lines = "".join(
+        f'<p class="banner" role="alert"><strong>Not complete.</strong> {escape(text)} It is tried again by the next'
+        " run; until then nothing of it counts as compared.</p>"
+        for text in failed
+    )
+    return lines + _brake(report)
+
+
+def _brake(report: Report) -> str:
     if report.brake is None:
         return ""
     held, rows = f"{report.brake.held:,}", f"{report.brake.ledger_rows:,}"

@@ -1,19 +1,19 @@
 """The two passes over one entity: what drifted, and what is to become of each key."""
 
 import logging
-from collections.abc import Sequence
-from contextlib import aclosing
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.drift import WHOLE, Difference, Drift, DriftClass
 from shared.domain.mapping import EntityMapping
-from shared.errors import DeltaRefused
+from shared.errors import DeltaRefused, SyncError
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.changes import Changes
 from shared.flows.reconcile.compare import Comparer
 from shared.flows.reconcile.memory import Memory
-from shared.flows.reconcile.report import MOST_FINDINGS, MOST_NAMED, Action, EntityReport, Finding, Report
+from shared.flows.reconcile.report import MOST_FINDINGS, MOST_NAMED, Action, EntityReport, Finding, Kind, Report
 from shared.flows.reconcile.sweep import CHUNK, Sweep
 
 log = logging.getLogger(__name__)
@@ -25,11 +25,16 @@ class Found:
 
     entity: EntityMapping
     report: EntityReport
+    watermark: datetime
     repairs: dict[str, None] = field(default_factory=dict)
     in_flight: dict[str, None] = field(default_factory=dict)
     unseen: dict[str, None] = field(default_factory=dict)
     link: str | None = None
-    watermark: datetime | None = None
+
+    @property
+    def full(self) -> bool:
+        """Whether every record was compared."""
+        return self.report.kind == "full"
 
 
 @dataclass(frozen=True)
@@ -54,25 +59,49 @@ class Passes:
         self._clock = clock
         self._deadline = deadline
 
+    async def due(self, entity: EntityMapping, kind: Kind, most: int) -> Found:
+        """Make the pass that is due; a full one in place of an incremental one that Dynamics refuses.
+
+        Raises:
+            TransientError: Something could not be read to its end; nothing of the entity is in the report.
+        """
+        if kind == "incremental":
+            try:
+                with self._undone(entity):
+                    return await self.incremental(entity, most)
+            except DeltaRefused as error:
+                log.warning(
+                    "A full pass of %s follows, because a delta link was refused: %s", entity.name, error.message
+                )
+                note = "Dynamics no longer knew where the last run had stopped, so everything was compared."
+                self._report.notes.append(f"{entity.name}: {note}")
+        with self._undone(entity):
+            return await self.full(entity)
+
+    @contextmanager
+    def _undone(self, entity: EntityMapping) -> Iterator[None]:
+        """Take back what a pass found if it does not come to its end."""
+        try:
+            yield
+        except SyncError:
+            self._report.findings = [one for one in self._report.findings if one.entity != entity.name]
+            raise
+
     async def full(self, entity: EntityMapping) -> Found:
         """Compare every record.
 
         Raises:
             TransientError: Something could not be read to its end.
         """
-        one = Found(entity, EntityReport(entity.name), watermark=self._clock.now())
+        one = Found(entity, EntityReport(entity.name, "full"), self._clock.now())
         # The link of before the sweep, where there is one: it covers what changes while the sweep reads.
         link = await self._link_of_now(entity, one.report)
         sweep = Sweep(self._sources.ledger, self._sources.dynamics, self._sources.cmms, entity)
         async with aclosing(sweep.candidates(one.report)) as chunks:
             async for chunk in chunks:
-                for key in chunk:
-                    if key in sweep.doubled:
-                        self._doubled(one, key, sweep.doubled[key])
                 await self._closely(one, [key for key in chunk if key not in sweep.doubled], most=None)
-        for key in sweep.doubled.keys() - one.repairs.keys():
-            if key not in one.in_flight:
-                self._doubled(one, key, sweep.doubled[key])
+        for key, count in sweep.doubled.items():
+            self._doubled(one, key, count)
         one.link = link or sweep.link
         if one.link is None:
             note = f"Dynamics does not track the changes of {entity.table}: switch change tracking on, or what changes"
@@ -96,11 +125,11 @@ class Passes:
             DeltaRefused: Dynamics no longer knows where the last run had stopped.
             TransientError: Something could not be read.
         """
-        one = Found(entity, EntityReport(entity.name), watermark=self._clock.now())
+        one = Found(entity, EntityReport(entity.name, "incremental"), self._clock.now())
         marks = self._memory.marks
         link = marks.links.get(entity.name)
         changes = self._changes(entity)
-        since = marks.watermarks.get(entity.name) or marks.last_full or self._clock.now()
+        since = marks.watermarks.get(entity.name) or marks.full.get(entity.name) or self._clock.now()
         keys = await changes.keys(link, since, one.report)
         one.link = changes.link or link
         known = set(keys)

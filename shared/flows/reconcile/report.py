@@ -65,6 +65,7 @@ class EntityReport:
     """One entity's result, by drift class; `in_flight` records are looked at again by the next run."""
 
     entity: str
+    kind: Kind = "full"
     compared: int = 0
     ledger_rows: int = 0
     pages: int = 0
@@ -74,6 +75,7 @@ class EntityReport:
     unusable_keys: int = 0
     unreadable_rows: int = 0
     notes: list[str] = field(default_factory=list)
+    failed: str | None = None
 
     @property
     def drifted(self) -> int:
@@ -83,14 +85,16 @@ class EntityReport:
 
 @dataclass
 class Report:
-    """One run. `seconds` is its duration; `repairs` counts the resync messages sent."""
+    """One run. `seconds` is its duration; `repairs` counts the resync messages sent; `stopped` is why it did not end.
+
+    An entity that could not be compared says why in `failed`; the others are complete.
+    """
 
     run: str
-    seconds: float
-    repairs: int
+    at: datetime
+    seconds: float = 0.0
+    repairs: int = 0
     entities: tuple[EntityReport, ...] = ()
-    kind: Kind = "full"
-    at: datetime | None = None
     mode: Literal["repair", "report"] = "repair"
     pending: int = 0
     brake: Brake | None = None
@@ -100,7 +104,18 @@ class Report:
     history: tuple[PastRun, ...] = ()
     notes: list[str] = field(default_factory=list)
     lag_seconds: float | None = None
+    stopped: str | None = None
     stored: str | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """Full if any entity was compared as a whole."""
+        return "full" if any(entity.kind == "full" for entity in self.entities) else "incremental"
+
+    @property
+    def failed(self) -> bool:
+        """Whether something could not be compared, or the run not come to its end."""
+        return self.stopped is not None or any(entity.failed is not None for entity in self.entities)
 
     @property
     def drifted(self) -> int:

@@ -26,8 +26,7 @@ class Shelf:
 
     async def put(self, report: Report) -> None:
         """Store a report under its time, and as `latest`."""
-        at = report.at or datetime.now(UTC)
-        name = f"{at.astimezone(UTC).strftime(_STAMP)}-{report.kind}-{report.run[:8]}"
+        name = f"{report.at.astimezone(UTC).strftime(_STAMP)}-{report.kind}-{report.run[:8]}"
         page, data = as_html(report).encode("utf-8", "replace"), as_json(report).encode("utf-8", "replace")
         try:
             await self._reports.save(f"{name}.json", data, JSON)
@@ -37,7 +36,7 @@ class Shelf:
             log.info("The report of run %s lies at %s", report.run, report.stored)
             for old in await self._reports.names():
                 written = _time_of(old)
-                if written is not None and at - written > self._retention:
+                if written is not None and report.at - written > self._retention:
                     await self._reports.delete(old)
         except SyncError as error:
             log.error("The report of run %s could not be kept: %s", report.run, error.message)  # noqa: TRY400  # no trace

@@ -1,0 +1,83 @@
+"""What becomes of what a run found: enqueued, held by the brake, or pending; and then what the next run begins with."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from shared.flows.reconcile import brake as brakes
+from shared.flows.reconcile.memory import Marks, Memory
+from shared.flows.reconcile.passes import Found
+from shared.flows.reconcile.policy import Policy
+from shared.flows.reconcile.report import Action, Brake, Finding, PastRun, Report
+from shared.flows.route import Router
+
+SOURCE: Final = "/reconcile"
+
+
+class Repairs:
+    """Repairs are resync messages. Nothing is remembered before they are enqueued."""
+
+    def __init__(self, router: Router, policy: Policy) -> None:
+        self._router = router
+        self._policy = policy
+
+    async def settle(self, found: Sequence[Found], memory: Memory, report: Report) -> None:
+        """Repair or hold, then remember, in this order. An entity that is not in `found` stays as it was.
+
+        Raises:
+            RoutingFailed: The repairs could not be enqueued; nothing is remembered.
+            TransientError: It could not be remembered; the next run does all of it again.
+        """
+        marks = memory.marks
+        at = report.at
+        rows = marks.ledger_rows | {one.entity.name: one.report.ledger_rows for one in found if one.full}
+        wanted = sum(len(one.repairs) + len(one.unseen) for one in found)
+        brake = memory.brake
+        sent: dict[str, set[str]] = {one.entity.name: set() for one in found}
+        if self._policy.mode == "repair":
+            held = brakes.hold(brake, wanted, sum(rows.values()), at)
+            if held is None:
+                sent = await self._enqueue(found, report)
+                if brake is not None and brake.released_by and report.repairs:
+                    report.notes.append(f"{brake.released_by} released the brake: what it held is being repaired.")
+                brake = brakes.after(brake, report.repairs, wanted - report.repairs)
+            else:
+                brake = held
+                report.brake = Brake(held=held.held, ledger_rows=held.ledger_rows, since=held.since)
+        pending = memory.pending | {
+            one.entity.name: [key for key in (*one.repairs, *one.unseen) if key not in sent[one.entity.name]]
+            + list(one.in_flight)
+            for one in found
+        }
+        report.pending = sum(map(len, pending.values()))
+        past = PastRun(run=report.run, at=at, kind=report.kind, drift=report.totals())
+        new = Marks(
+            full=marks.full | {one.entity.name: at for one in found if one.full},
+            links=marks.links | {one.entity.name: one.link for one in found},
+            watermarks=marks.watermarks | {one.entity.name: one.watermark for one in found},
+            ledger_rows=rows,
+            runs=(*marks.runs, past),
+        )
+        await memory.store(new, brake, pending)
+        _name_actions(report, sent)
+
+    async def _enqueue(self, found: Sequence[Found], report: Report) -> dict[str, set[str]]:
+        sent: dict[str, set[str]] = {}
+        for one in found:
+            keys = list(one.repairs)[: self._policy.max_repairs - report.repairs]
+            name = one.entity.name
+            why = f"drift found by run {report.run}"
+            await self._router.resync(name, keys, reason=why, source=f"{SOURCE}/{report.run}")
+            report.repairs += len(keys)
+            sent[name] = set(keys)
+        return sent
+
+
+def _name_actions(report: Report, sent: Mapping[str, set[str]]) -> None:
+    def action(finding: Finding) -> Action:
+        if not finding.kind.repairable or report.mode == "report":
+            return "reported"
+        if finding.key in sent[finding.entity]:
+            return "repair enqueued"
+        return "held by the brake" if report.brake is not None else "pending"
+
+    report.findings = [Finding(one.entity, one.key, one.kind, one.differences, action(one)) for one in report.findings]
