@@ -1,4 +1,4 @@
-"""Writes what the docs say of the code from the code: `python -m docs.generate`. A test holds them together."""  # noqa: INP001  # no package is shipped from here
+"""Writes what the docs say of the code: `.venv/bin/python -m docs.generate`. A test holds them together."""  # noqa: INP001  # no package is shipped from here
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ SETTINGS_HEAD: Final = """\
 
 Read once per worker from the environment: application settings in Azure, `local.settings.json` (copied from
 `local.settings.json.example`) on one machine. An empty setting counts as unset. In Azure a secret is a Key Vault
-reference; one that Azure could not resolve is refused. This file is written by `python -m docs.generate`.
+reference; one that Azure could not resolve is refused. This file is written by `.venv/bin/python -m docs.generate`.
 
 One of `ServiceBusConnection__fullyQualifiedNamespace` and `ServiceBusConnection` is needed.
 

@@ -27,7 +27,7 @@ def example() -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
 def test_a_generated_page_is_current(path: Path) -> None:
-    assert path.read_text(encoding="utf-8") == pages()[path], "run: python -m docs.generate"
+    assert path.read_text(encoding="utf-8") == pages()[path], "run: .venv/bin/python -m docs.generate"
 
 
 def test_no_schema_is_left_of_a_message_that_is_gone() -> None:

@@ -49,7 +49,11 @@ def texts() -> list[str]:
 
 
 def examples() -> list[str]:
-    found = [line for text in texts() for line in re.findall(r"^\s*(?:\$ )?python -m ops (.+)$", text, re.MULTILINE)]
+    found = [
+        line
+        for text in texts()
+        for line in re.findall(r"^\s*(?:\$ )?(?:\.venv/bin/)?python -m ops (.+)$", text, re.MULTILINE)
+    ]
     return sorted({line.partition(" # ")[0].partition(" | ")[0].strip() for line in found})
 
 
