@@ -20,6 +20,7 @@ UNRESOLVED: Final = "@microsoft.keyvault("
 SHORTEST_SECRET: Final = 16
 # https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model#table-names
 _TABLE: Final = re.compile(r"^[A-Za-z][A-Za-z0-9]{2,62}\Z")
+_CONTAINER: Final = re.compile(r"[a-z0-9](?:-?[a-z0-9]){2,62}\Z")
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?\Z")
 _SCHEDULE: Final = re.compile(r"[A-Za-z0-9*/,?#-]+( [A-Za-z0-9*/,?#-]+){5}\Z")
 
@@ -244,8 +245,13 @@ class Settings(BusSettings):
         if "://" not in value:
             return value
         value = _service_url(value)
-        if not urlsplit(value).path.strip("/"):
-            raise ValueError("must end with a slash and a container's name")
+        parts = urlsplit(value)
+        if parts.scheme != "https":
+            raise ValueError(
+                "must start with https://, by which alone our identity is taken; on one machine name a folder"
+            )
+        if not _CONTAINER.match(parts.path.removeprefix("/")):
+            raise ValueError("must end with a slash and a container's name, and nothing more")
         return value
 
     @field_validator("reconcile_schedule")

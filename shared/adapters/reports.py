@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 # The SDK is imported where it is used: only the timer's run needs it.
 # ruff: noqa: PLC0415
 
-_PATIENCE: Final[dict[str, Any]] = {"connection_timeout": 5, "read_timeout": 30, "retry_total": 3}
+_PIECE: Final = 1024 * 1024
+"""Bytes sent in one request: more at once would hold the event loop up. A blob shows only when all of it is there."""
+_OPTIONS: Final[dict[str, Any]] = {
+    "connection_timeout": 5,
+    "read_timeout": 30,
+    "retry_total": 3,
+    "max_single_put_size": _PIECE,
+    "max_block_size": _PIECE,
+}
 
 
 class FolderReports:
@@ -38,6 +46,8 @@ class FolderReports:
     async def names(self) -> Sequence[str]:
         """The files' names."""
         with _files(self._folder):
+            if not self._folder.exists():
+                return []
             return sorted(path.name for path in self._folder.iterdir() if path.is_file())
 
     async def delete(self, name: str) -> None:
@@ -49,11 +59,11 @@ class FolderReports:
 class BlobReports:
     """Blobs in one container, which exists already: our role is on the container, and makes none."""
 
-    def __init__(self, url: str, credential: AsyncTokenCredential | Any, **options: Any) -> None:
-        """`url` is the container's address."""
+    def __init__(self, url: str, credential: AsyncTokenCredential, **options: Any) -> None:
+        """`url` is the container's address, by HTTPS; `options` go to the SDK's client."""
         self._url = url
         self._credential = credential
-        self._options = {**_PATIENCE, **options}
+        self._options = {**_OPTIONS, **options}
         self._client: ContainerClient | None = None
 
     async def aclose(self) -> None:

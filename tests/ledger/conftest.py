@@ -1,4 +1,3 @@
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -7,20 +6,15 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.adapters.ledger import AzureTableLedger, SqliteLedger
-from tests.ledger.azurite import AzuriteMissing, azurite
+from tests.azurite import azurite
 from tests.ledger.store import Store
 
 
 @pytest.fixture(scope="session")
 def azurite_url() -> Iterator[str]:
-    """The address of a running Azurite; without Node its tests are skipped, but fail where CI is set."""
-    try:
-        with azurite() as url:
-            yield url
-    except AzuriteMissing as error:
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"The ledger's contract must be held on Azurite: {error}")
-        pytest.skip(f"The ledger's contract is not checked on Azurite: {error}")
+    """The address of a running Azurite."""
+    with azurite("table", "The ledger's contract") as url:
+        yield url
 
 
 @pytest.fixture
