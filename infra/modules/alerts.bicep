@@ -70,6 +70,14 @@ var logAlerts = [
     above: thresholds.failurePercent
   }
   {
+    name: 'misconfigured'
+    severity: 1
+    title: 'A setting or the mapping is wrong: no message is processed.'
+    minutes: 15
+    query: 'AppMetrics | where Name == "sync.messages.retried" and tostring(Properties.reason) == "configuration_error" | summarize Value = sum(Sum)'
+    above: 0
+  }
+  {
     name: 'drift-brake'
     severity: 1
     title: 'The reconciliation found too much drift and repairs nothing.'

@@ -18,7 +18,9 @@ REPORTERS = {
     "reconciled": {telemetry.DURATION, telemetry.PENDING},
 }
 METRICS = {*telemetry.COUNTERS, *(name for names in REPORTERS.values() for name in names)}
-ALERTS = {"dead-letters", "parked", "backlog", "failures", "drift-brake", "no-reconcile", "throttling"}
+ALERTS = {
+    *("dead-letters", "parked", "backlog", "failures", "misconfigured", "drift-brake", "no-reconcile", "throttling"),
+}
 # Sums that the workbook makes itself.
 TABLES = {"AppMetrics", "AppRequests", "AppDependencies", "AppTraces"}
 
