@@ -48,7 +48,7 @@ class Ports:
                 except OSError:
                     if time.monotonic() > until:
                         raise StackError(
-                            f"Port {port} ({name}) is in use. End what uses it, or start on free ports with"
-                            " 'make up FREE_PORTS=1'."
+                            f"Port {port} ({name}) is in use, perhaps by another 'make up'. End what uses it, or start"
+                            " on free ports with 'make up FREE_PORTS=1'."
                         ) from None
                     time.sleep(0.2)

@@ -15,10 +15,14 @@ from uuid import uuid4
 from local.identity.tokens import mint_token
 from local.ports import Ports
 from shared.domain import queues
+from shared.settings import Settings, setting_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 RUNS: Final = ROOT / ".local"
 _KEPT: Final = 5
+_OURS: Final = frozenset(setting_name(field).lower() for field in Settings.model_fields)
+_TRIED: Final = ("SYNC_MAPPING", "RECONCILE_FULL_EVERY", "RECONCILE_MAX_REPAIRS", "RECONCILE_MODE")
+"""Settings that a person may try on the local stack; any other is of an installation that the stack must not touch."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +50,11 @@ class Run:
         self._settle_seconds = settle_seconds
         self._settings = settings
         RUNS.mkdir(exist_ok=True)
-        for old in sorted(RUNS.glob("run-*"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+        ended = [path for path in RUNS.glob("run-*") if not _runs(path)]
+        for old in sorted(ended, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%H%M%S-"), dir=RUNS))
+        (self.folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
 
     @property
     def dataverse_url(self) -> str:
@@ -109,7 +115,8 @@ class Run:
 
     def environment(self) -> dict[str, str]:
         """What every part's process gets."""
-        return {**os.environ, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
+        inherited = {name: value for name, value in os.environ.items() if name.lower() not in _OURS}
+        return {**inherited, "NO_PROXY": "127.0.0.1,localhost", "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT)}
 
     def cmms_environment(self) -> dict[str, str]:
         """What the demo CMMS and its relay get."""
@@ -142,6 +149,9 @@ class Run:
         }
         if not self._one_way:
             settings |= {"CMMS_BASE_URL": self.cmms_url, "CMMS_TOKEN": self.keys.cmms}
+        settings |= {name: os.environ[name] for name in _TRIED if os.environ.get(name)}
+        if mapping := settings.get("SYNC_MAPPING"):
+            settings["SYNC_MAPPING"] = str(Path(mapping).absolute())
         return settings
 
     def queues_config(self) -> Path:
@@ -181,6 +191,15 @@ class Run:
         path.touch(mode=0o600)
         path.write_text(json.dumps(content), encoding="utf-8")
         return path
+
+
+def _runs(folder: Path) -> bool:
+    """Whether the process that made the folder is alive. One of another run with its number keeps it for longer."""
+    try:
+        os.kill(int((folder / "pid").read_text(encoding="utf-8")), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def broker_queues() -> list[dict[str, object]]:

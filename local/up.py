@@ -13,12 +13,12 @@ from rich.table import Table
 
 from local.ports import Ports
 from local.processes import StackError
-from local.run import RUNS
+from local.run import ROOT
 from local.stack import Stack
 
-TOKEN = RUNS / "person.token"
-SETTINGS = RUNS / "stack.env"
-"""What `python -m ops --local` reads, for as long as the stack runs."""
+SETTINGS = "stack.env"
+"""In the run's folder for as long as it runs: what `python -m ops --local` reads."""
+TOKEN = "person.token"  # noqa: S105  # a file's name
 
 
 def main() -> int:
@@ -35,21 +35,28 @@ def main() -> int:
         console.print("Starting the local stack ...")
         ports = Ports.free() if options.free_ports else Ports()
         with Stack(ports, echo=sys.stdout, one_way=options.one_way) as stack:
-            _write_private(TOKEN, stack.person_token())
-            _write_private(SETTINGS, "".join(f"{name}={value}\n" for name, value in stack.operator_settings().items()))
-            describe(console, stack, one_way=options.one_way)
-            while (ended := stack.ended()) is None:
-                time.sleep(0.3)
-            console.print(f"{ended.name} ended by itself; the end of {ended.log}:\n{ended.tail()}", style="red")
+            _write_private(stack.folder / TOKEN, stack.person_token())
+            settings = "".join(f"{name}={value}\n" for name, value in stack.operator_settings().items())
+            _write_private(stack.folder / SETTINGS, settings)
+            try:
+                describe(console, stack, one_way=options.one_way)
+                while (ended := stack.ended()) is None:
+                    time.sleep(0.3)
+            finally:
+                (stack.folder / SETTINGS).unlink(missing_ok=True)
+            _complain(console, f"{ended.name} ended by itself; the end of {ended.log}:\n{ended.tail()}")
             return 1
     except StackError as error:
-        console.print(str(error), style="red")
+        _complain(console, str(error))
         return 1
     except KeyboardInterrupt:
         console.print("Stopped; nothing is left running. The logs of this run stay in .local/.")
         return 0
-    finally:
-        SETTINGS.unlink(missing_ok=True)
+
+
+def _complain(console: Console, text: str) -> None:
+    # A log may hold brackets, which are no markup, and a command in the text is meant to be pasted.
+    console.print(text, style="red", markup=False, soft_wrap=True)
 
 
 def _write_private(path: Path, text: str) -> None:
@@ -74,7 +81,7 @@ def describe(console: Console, stack: Stack, *, one_way: bool) -> None:
         ("webhook", stack.webhook_url),
         ("health", f"{stack.host_url}/api/health"),
         ("queues, counts", f"http://127.0.0.1:{stack.ports.servicebus_admin}/counts"),
-        ("logs and ledger", str(stack.folder.relative_to(RUNS.parent))),
+        ("logs and ledger", str(stack.folder.relative_to(ROOT))),
     ):
         table.add_row(part, address)
     console.print(table)
@@ -88,19 +95,19 @@ def describe(console: Console, stack: Stack, *, one_way: bool) -> None:
 
 
 def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
+    asset_row = "msdyn_customerassets(msdyn_assetnumber='0001')"
     asset = '{"codigo_interno": "0001", "nombre": "Bomba de agua", "costo": "1250.50", "fecha_compra": "2024-02-29"}'
     return [
         (
             "Create an asset in the CMMS; it arrives in Dynamics",
             [f"curl -s {stack.cmms_url}/demo/activos/ -H 'Content-Type: application/json' -d '{asset}'"],
         ),
-        ("Look at it in Dynamics", [_dynamics_get(stack, "msdyn_customerassets(msdyn_assetnumber='0001')")]),
+        ("Look at it in Dynamics, some seconds later", [_dynamics_get(stack, asset_row)]),
         (
             "Edit its book value in Dynamics, as a person; the native webhook brings it to the CMMS",
             [
-                _dynamics_patch(
-                    stack, "msdyn_customerassets(msdyn_assetnumber='0001')", "msdyn_currentbookvalue", 999.9
-                ),
+                _dynamics_patch(stack, asset_row, "msdyn_currentbookvalue", 999.9),
+                "sleep 5",
                 f"curl -s {stack.cmms_url}/demo/activos/0001/",
             ],
         ),
@@ -110,6 +117,7 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
             "Drop a message that is wrong, and see it parked with its reason",
             [
                 _drop(stack, "energy.asset.upserted", '{"fields": {}}'),
+                "sleep 2",
                 f".venv/bin/python -m local.messages --port {stack.ports.servicebus} peek parked",
             ],
         ),
@@ -137,7 +145,10 @@ def _one_way_examples(stack: Stack) -> list[tuple[str, list[str]]]:
     data = '{"codigo_interno": "0001", "nombre": "Bomba de agua", "costo": "1250.50"}'
     return [
         ("Drop a message on a queue; its values arrive in Dynamics", [_drop(stack, "energy.asset.upserted", data)]),
-        ("Look at it in Dynamics", [_dynamics_get(stack, "msdyn_customerassets(msdyn_assetnumber='0001')")]),
+        (
+            "Look at it in Dynamics, some seconds later",
+            [_dynamics_get(stack, "msdyn_customerassets(msdyn_assetnumber='0001')")],
+        ),
     ]
 
 
@@ -150,14 +161,18 @@ def _signed(stack: Stack) -> list[str]:
 
 
 def _dynamics_get(stack: Stack, path: str) -> str:
-    return f'curl -s "{stack.web_api_url}/{path}" -H "Authorization: Bearer $(cat .local/person.token)"'
+    return f'curl -s "{stack.web_api_url}/{path}" -H "{_bearer(stack)}"'
 
 
 def _dynamics_patch(stack: Stack, path: str, column: str, value: object) -> str:
     return (
-        f'curl -s -X PATCH "{stack.web_api_url}/{path}" -H "Authorization: Bearer $(cat .local/person.token)"'
+        f'curl -s -X PATCH "{stack.web_api_url}/{path}" -H "{_bearer(stack)}"'
         f""" -H 'Content-Type: application/json' -H 'If-Match: *' -d '{{"{column}": {value}}}'"""
     )
+
+
+def _bearer(stack: Stack) -> str:
+    return f"Authorization: Bearer $(cat {(stack.folder / TOKEN).relative_to(ROOT)})"
 
 
 def _drop(stack: Stack, kind: str, data: str) -> str:

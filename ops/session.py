@@ -67,7 +67,9 @@ class Session:
     solution: str | None = None
     wiring: Wiring = field(default_factory=Wiring)
     out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
-    err: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
+    err: Console = field(
+        default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
+    )
     _stack: AsyncExitStack = field(default_factory=AsyncExitStack)
 
     @cached_property

@@ -6,23 +6,35 @@ from pathlib import Path
 from typing import Any, Final
 
 from shared.errors import ConfigurationError, Unavailable
+from shared.settings import Settings, setting_name
 
-STACK: Final = Path(__file__).resolve().parent.parent / ".local" / "stack.env"
-"""Written by the local stack for as long as it runs."""
+RUNS: Final = Path(__file__).resolve().parent.parent / ".local"
+"""Where the local stack has a folder for each run, with `stack.env` in it for as long as it runs."""
+_OURS: Final = frozenset(setting_name(field).lower() for field in Settings.model_fields)
 
 
-def read_stack(path: Path = STACK) -> dict[str, str]:
-    """The settings of the running local stack.
+def read_stack(runs: Path = RUNS) -> dict[str, str]:
+    """The settings of the running local stack; of the one that was started last, where several run.
 
     Raises:
-        Unavailable: It does not run.
+        Unavailable: None runs.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError:
-        raise Unavailable("The local stack does not run: start it with 'make up' in another terminal.") from None
+    found = [(path.stat().st_mtime_ns, path) for path in runs.glob("run-*/stack.env") if _runs(path.parent)]
+    if not found:
+        raise Unavailable("The local stack does not run: start it with 'make up' in another terminal.")
+    _, newest = max(found)
+    lines = newest.read_text(encoding="utf-8").splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
+
+
+def _runs(folder: Path) -> bool:
+    """Whether the process of a run is alive: one that was killed left its file behind."""
+    try:
+        os.kill(int((folder / "pid").read_text(encoding="utf-8")), 0)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def read_file(path: Path) -> dict[str, str]:
@@ -49,5 +61,10 @@ def read_file(path: Path) -> dict[str, str]:
 
 
 def apply(settings: dict[str, str]) -> None:
-    """Put settings into this process's environment, where the product reads them."""
+    """Put settings into this process's environment, where the product reads them, in place of all that it held.
+
+    What they leave out is unset: nobody who names one installation may reach another by what the shell still holds.
+    """
+    for name in [name for name in os.environ if name.lower() in _OURS]:
+        del os.environ[name]
     os.environ.update(settings)

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -81,12 +83,12 @@ def test_every_command_can_print_json_and_work_on_the_local_stack() -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
+    monkeypatch.setenv("DYNAMICS_365_RESOURCE_URL", "")  # what a command puts there itself is taken away again
     for name in list(os.environ):
         if name.startswith(("DYNAMICS_", "CMMS_", "SYNC_", "ServiceBus", "IDENTITY_", "AZURE_", "OPS_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
-    monkeypatch.setattr(ops.settings, "STACK", tmp_path / "stack.env")
-    monkeypatch.setattr(ops.session, "read_stack", lambda: ops.settings.read_stack(tmp_path / "stack.env"))
+    monkeypatch.setattr(ops.session, "read_stack", lambda: ops.settings.read_stack(tmp_path))
     monkeypatch.chdir(tmp_path)
     return monkeypatch
 
@@ -162,9 +164,33 @@ def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
         ops.settings.read_file(file)
 
 
+def stack(runs: Path, name: str, pid: int, settings: str) -> None:
+    folder = runs / f"run-{name}"
+    folder.mkdir()
+    (folder / "pid").write_text(str(pid))
+    (folder / "stack.env").write_text(settings)
+
+
 def test_the_stack_settings_keep_equal_signs_in_values(tmp_path: Path) -> None:
-    file = tmp_path / "stack.env"
-    file.write_text("# comment\nServiceBusConnection=Endpoint=sb://x;Key=a=\n")
-    assert ops.settings.read_stack(file) == {"ServiceBusConnection": "Endpoint=sb://x;Key=a="}
+    stack(tmp_path, "a", os.getpid(), "# comment\nServiceBusConnection=Endpoint=sb://x;Key=a=\n")
+    assert ops.settings.read_stack(tmp_path) == {"ServiceBusConnection": "Endpoint=sb://x;Key=a="}
     with pytest.raises(Unavailable, match="make up"):
         ops.settings.read_stack(tmp_path / "nothing")
+
+
+def test_of_several_stacks_the_newest_that_runs_is_meant(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    for age, (name, pid) in enumerate([("killed", ended.pid), ("newer", os.getpid()), ("older", os.getpid())]):
+        stack(tmp_path, name, pid, f"NAME={name}\n")
+        os.utime(tmp_path / f"run-{name}" / "stack.env", (1e9 - age, 1e9 - age))
+    assert ops.settings.read_stack(tmp_path) == {"NAME": "newer"}
+
+
+def test_settings_of_one_installation_leave_nothing_of_another_one(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("DYNAMICS_365_CLIENT_SECRET", "of the other one")
+    environment.setenv("DYNAMICS_365_BASE_URL", "https://other.example/api")
+    environment.setenv("PATH_OF_OURS", "stays")
+    ops.settings.apply({"DYNAMICS_365_RESOURCE_URL": "http://127.0.0.1:9"})
+    ours = {name for name in os.environ if name.startswith("DYNAMICS_")}
+    assert (ours, os.environ["PATH_OF_OURS"]) == ({"DYNAMICS_365_RESOURCE_URL"}, "stays")
