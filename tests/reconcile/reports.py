@@ -54,6 +54,19 @@ def full(count: int = 250) -> Report:
     )  # fmt: skip
 
 
+def quiet() -> Report:
+    """A report of a run that found nothing."""
+    assets, orders = EntityReport("asset", "incremental", compared=4), EntityReport("order", "incremental")
+    return Report("6d9f0e5c-1111-4222-8333-444455556666", AT, 3.2, entities=(assets, orders))
+
+
+def incomplete() -> Report:
+    """A report of a run that could not compare the orders."""
+    report = full(10)
+    report.entities[1].failed = f"Dynamics refused our identity for GET /salesorders ({HOSTILE})."
+    return report
+
+
 def braked() -> Report:
     """A report of a run that the brake held."""
     report = full(10)

@@ -12,7 +12,7 @@ from selenium.webdriver.support.ui import Select
 from shared.flows.reconcile.page import as_html
 from shared.flows.reconcile.report import Report
 from tests.reconcile.browser import chromium
-from tests.reconcile.reports import ARABIC, HOSTILE, LONG, braked, full
+from tests.reconcile.reports import ARABIC, HOSTILE, LONG, braked, full, incomplete, quiet
 
 type Open = Callable[[Report], webdriver.Chrome]
 
@@ -112,6 +112,33 @@ def test_a_long_value_is_cut_until_it_is_asked_for(look: Open) -> None:
 def test_nothing_is_wider_than_the_window(look: Open) -> None:
     page = look(braked())
     assert "The brake is on." in page.find_element(By.CLASS_NAME, "banner").text
+    wide = "return document.documentElement.scrollWidth - window.innerWidth"
+    assert page.execute_script(wide) <= 0
+
+
+def test_a_run_without_drift_says_so_and_offers_nothing_to_search(look: Open) -> None:
+    page = look(quiet())
+    assert page.find_element(By.ID, "empty").text == "Nothing of what was compared has drifted."
+    assert not page.find_element(By.ID, "search").is_displayed()
+    assert not page.find_element(By.ID, "pager").is_displayed()
+
+
+def test_an_entity_that_could_not_be_compared_has_no_figures(look: Open) -> None:
+    page = look(incomplete())
+    assert "order could not be compared" in page.find_element(By.CLASS_NAME, "banner").text
+    assert page.execute_script("return window.broken === undefined")
+    cells = page.find_elements(By.CSS_SELECTOR, ".pair > :first-child .counts tbody tr:first-child td")
+    assert [one.text for one in cells] == ["3", "–"]  # noqa: RUF001  # a dash, as it is shown
+
+
+def test_the_chart_has_a_bar_for_each_run_and_the_same_in_figures(look: Open) -> None:
+    page = look(full())
+    assert len(page.find_elements(By.CSS_SELECTOR, ".chart svg g")) == 40
+    assert [one.text for one in page.find_elements(By.CSS_SELECTOR, ".ticks span")] == ["40", "20", "0"]
+    size = "return parseFloat(getComputedStyle(document.querySelector('.ticks span')).fontSize)"
+    assert page.execute_script(size) > 10, "readable at any width"
+    page.execute_script("document.querySelector('.figures').open = true")
+    assert len(page.find_elements(By.CSS_SELECTOR, ".figures tbody tr")) == 40
     wide = "return document.documentElement.scrollWidth - window.innerWidth"
     assert page.execute_script(wide) <= 0
 

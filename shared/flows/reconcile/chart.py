@@ -1,6 +1,6 @@
-"""Drift over the last runs, as bars in SVG."""
+"""Drift over the last runs: bars in SVG, stretched to whatever room there is, with their labels beside them as text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from typing import Final
 
@@ -8,46 +8,87 @@ from shared.domain.drift import DriftClass
 from shared.flows.reconcile.report import PastRun
 
 WIDTH: Final = 960
-HEIGHT: Final = 250
-_LEFT: Final = 64
-_BOTTOM: Final = 22
-_TOP: Final = 12
+HEIGHT: Final = 200
+_FOOT: Final = 8
+"""The strip below the bars, which marks the full passes."""
+_FEWEST: Final = 12
+"""Room for as many runs, so that a few bars are not as wide as the page."""
+
+type Names = Mapping[DriftClass, str]
 
 
-def chart(runs: Sequence[PastRun], names: Mapping[DriftClass, str]) -> str:
-    """A stacked bar for each run, the newest on the right; its title tells its figures."""
+def chart(runs: Sequence[PastRun], names: Names) -> str:
+    """A stacked bar for each run, the newest on the right, and the same figures as a table."""
     if not runs:
-        return '<p class="empty">No earlier runs.</p>'
-    most = max(1, *(sum(run.drift.values()) for run in runs))
-    room = (WIDTH - _LEFT) / max(len(runs), 12)
-    height = HEIGHT - _BOTTOM - _TOP
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="Drifted records in the last {len(runs)} runs">',
-        f'<text x="{_LEFT - 8}" y="{_TOP + 5}" class="axis end">{most:,}</text>',
-        f'<text x="{_LEFT - 8}" y="{HEIGHT - _BOTTOM}" class="axis end">0</text>',
-        f'<line x1="{_LEFT}" x2="{WIDTH}" y1="{HEIGHT - _BOTTOM}" y2="{HEIGHT - _BOTTOM}" class="base"/>',
-    ]
+        return '<p class="empty">No earlier runs are known here.</p>'
+    highest = max(sum(run.drift.values()) for run in runs)
+    if not highest:
+        return f'<p class="empty">Nothing drifted in the last {len(runs)} runs, since {_time(runs[0])} UTC.</p>'
+    top = _top(highest)
+    return (
+        f'<div class="chart"><div class="ticks"><span>{top:,}</span><span>{top // 2:,}</span><span>0</span></div>'
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img"'
+        f' aria-label="Drifted records in the last {len(runs)} runs">{"".join(_drawn(runs, names, top))}</svg>'
+        f'<div class="times"><span>{_time(runs[0])}</span><span>{_time(runs[-1])} UTC</span></div></div>'
+        '<p class="hint">Records that drifted, by run. A mark below the line is a full pass.</p>'
+        f"{_table(runs, names)}"
+    )
+
+
+def _drawn(runs: Sequence[PastRun], names: Names, top: int) -> Iterator[str]:
+    room = WIDTH / max(len(runs), _FEWEST)
+    ground = HEIGHT - _FOOT
+    for y in (0.5, ground / 2, ground):
+        yield f'<line x1="0" x2="{WIDTH}" y1="{y}" y2="{y}" class="base"/>'
     for number, run in enumerate(runs):
-        x = _LEFT + number * room
-        total = sum(run.drift.values())
-        figures = ", ".join(f"{names[kind]} {count:,}" for kind, count in sorted(run.drift.items())) or "no drift"
-        title = f"{run.at:%Y-%m-%d %H:%M} UTC, {run.kind}: {figures}"
-        parts.append(f"<g><title>{escape(title)}</title>")
-        parts.append(f'<rect x="{x:.1f}" y="{_TOP}" width="{room:.1f}" height="{height}" class="hover"/>')
-        y = float(HEIGHT - _BOTTOM)
+        x = number * room
+        yield f"<g><title>{escape(_title(run, names))}</title>"
+        yield f'<rect x="{x:.1f}" y="0" width="{room:.1f}" height="{HEIGHT}" class="hover"/>'
+        y = float(ground)
         for kind in names:
-            size = run.drift.get(kind, 0) / most * height
+            size = run.drift.get(kind, 0) / top * ground
             if size:
                 y -= size
-                width = max(room - 3, 1)
-                parts.append(
-                    f'<rect x="{x:.1f}" y="{y:.1f}" width="{width:.1f}" height="{size:.1f}" class="{kind.value}"/>'
+                yield (
+                    f'<rect x="{x + room * 0.1:.1f}" y="{y:.2f}" width="{room * 0.8:.1f}" height="{size:.2f}"'
+                    f' class="{kind.value}"/>'
                 )
         if run.kind == "full":
-            parts.append(f'<circle cx="{x + room / 2:.1f}" cy="{HEIGHT - _BOTTOM + 6}" r="2.5" class="full"/>')
-        parts.append("</g>")
-        if number == len(runs) - 1 and total:
-            parts.append(f'<text x="{x + room / 2:.1f}" y="{y - 3:.1f}" class="axis middle">{total:,}</text>')
-    parts.append(f'<text x="{_LEFT}" y="{HEIGHT - 3}" class="axis">{runs[0].at:%Y-%m-%d %H:%M}</text>')
-    parts.append(f'<text x="{WIDTH}" y="{HEIGHT - 3}" class="axis end">{runs[-1].at:%Y-%m-%d %H:%M} UTC</text></svg>')
-    return "".join(parts)
+            yield f'<rect x="{x + room * 0.1:.1f}" y="{ground + 3}" width="{room * 0.8:.1f}" height="4" class="full"/>'
+        yield "</g>"
+
+
+def _title(run: PastRun, names: Names) -> str:
+    figures = ", ".join(f"{names[kind]} {count:,}" for kind, count in sorted(run.drift.items())) or "no drift"
+    return f"{_time(run)} UTC, {run.kind}: {figures}"
+
+
+def _table(runs: Sequence[PastRun], names: Names) -> str:
+    head = "".join(
+        f'<th scope="col"><i class="dot {kind.value}"></i>{escape(name)}</th>' for kind, name in names.items()
+    )
+    body = "".join(
+        f'<tr><th scope="row">{_time(run)}</th><td>{run.kind}</td>'
+        + "".join(f"<td>{run.drift.get(kind, 0):,}</td>" for kind in names)
+        + "</tr>"
+        for run in reversed(runs)
+    )
+    return (
+        '<details class="figures"><summary>The same in figures</summary><div><table class="counts"><thead><tr>'
+        f'<th scope="col">run (UTC)</th><th scope="col">pass</th>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        "</details>"
+    )
+
+
+def _time(run: PastRun) -> str:
+    return f"{run.at:%Y-%m-%d %H:%M}"
+
+
+def _top(highest: int) -> int:
+    """The next even number that a person likes on an axis: 2, 4, 10, 20, 40, 100 and so on."""
+    scale = 1
+    while True:
+        for step in (2, 4, 10):
+            if step * scale >= highest:
+                return step * scale
+        scale *= 10

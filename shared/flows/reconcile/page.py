@@ -26,6 +26,9 @@ NAMES: Final = {
 }
 
 
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+
+
 def as_json(report: Report) -> str:
     """The report for machines: see docs/reconcile.md for its members."""
     return json.dumps(_content(report), ensure_ascii=False, indent=1)
@@ -134,7 +137,8 @@ def _brake(report: Report) -> str:
     return (
         f'<p class="banner" role="alert"><strong>The brake is on.</strong> {held} of {rows} known records would be'
         " repaired, which is more likely a mistake in the mapping than work of people. Nothing was repaired. Correct"
-        " the mapping, or release the brake: see docs/reconcile.md.</p>"
+        " the mapping; or, if these repairs are meant, release the brake:"
+        ' <code>python -m ops drift --release-brake "your name"</code></p>'
     )
 
 
@@ -146,18 +150,33 @@ def _tiles(report: Report) -> str:
         "in flight": sum(one.in_flight for one in report.entities),
         "compared": sum(one.compared for one in report.entities),
     }
-    return "".join(f"<li><b>{count:,}</b><span>{escape(name)}</span></li>" for name, count in tiles.items())
+    shown = {name: f"{count:,}" for name, count in tiles.items()} | {"oldest message waits": _oldest(report)}
+    return "".join(f"<li><b>{figure}</b><span>{escape(name)}</span></li>" for name, figure in shown.items())
+
+
+def _oldest(report: Report) -> str:
+    """The longest that a message of any queue has waited, in its largest unit."""
+    ages = [queue.oldest_seconds for queue in report.queues if queue.oldest_seconds is not None]
+    if not ages:
+        return "–"  # noqa: RUF001  # what a person reads as "not known"
+    seconds = max(ages)
+    unit, size = next(((unit, size) for unit, size in _UNITS if seconds >= size), _UNITS[-1])
+    return f"{seconds / size:,.0f} {unit}"
 
 
 def _counts(report: Report) -> str:
     head = "".join(f'<th scope="col">{escape(one.entity)}</th>' for one in report.entities)
     body = "".join(
         f'<tr><th scope="row"><i class="dot {kind.value}"></i>{escape(name)}</th>'
-        + "".join(f"<td>{one.drift.get(kind, 0):,}</td>" for one in report.entities)
+        + "".join(f"<td>{_count(one, kind)}</td>" for one in report.entities)
         + "</tr>"
         for kind, name in NAMES.items()
     )
     return f'<thead><tr><th scope="col">class</th>{head}</tr></thead><tbody>{body}</tbody>'
+
+
+def _count(one: EntityReport, kind: DriftClass) -> str:
+    return "–" if one.failed is not None else f"{one.drift.get(kind, 0):,}"  # noqa: RUF001  # not known, which is not 0
 
 
 def _notes(report: Report) -> str:
