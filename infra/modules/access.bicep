@@ -79,8 +79,10 @@ var queueGrants = concat(
   empty(operators.id)
     ? []
     : [
-        // Look at what is parked, replay it, and ask for a resync.
+        // Look at what waits and at dead letters, replay what is parked, and ask for a resync and follow it.
         { to: 'operators', queue: 'parked', role: roles.serviceBusDataReceiver }
+        { to: 'operators', queue: 'assets', role: roles.serviceBusDataReceiver }
+        { to: 'operators', queue: 'orders', role: roles.serviceBusDataReceiver }
         { to: 'operators', queue: 'assets', role: roles.serviceBusDataSender }
         { to: 'operators', queue: 'orders', role: roles.serviceBusDataSender }
       ]

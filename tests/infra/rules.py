@@ -38,6 +38,8 @@ OTHER_GRANTS: Final = {
     ("app", "Service Bus Data Owner", "queues/orders"),
     ("cmms", "Service Bus Data Sender", "queues/assets"),
     ("cmms", "Service Bus Data Sender", "queues/orders"),
+    ("operators", "Service Bus Data Receiver", "queues/assets"),
+    ("operators", "Service Bus Data Receiver", "queues/orders"),
     ("operators", "Service Bus Data Receiver", "queues/parked"),
     ("operators", "Service Bus Data Sender", "queues/assets"),
     ("operators", "Service Bus Data Sender", "queues/orders"),
