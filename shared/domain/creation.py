@@ -47,7 +47,7 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
 
 def _reborn(entry: Entry, cmms: CmmsRecord) -> Entry:
     """What was agreed with an earlier row means nothing for a new one."""
-    update: dict[str, object] = {"deleted_at": None, "moved_to": None, "bases": {}}
+    update: dict[str, object] = {"deleted_at": None, "moved_to": None, "bases": {}, "row_made": None}
     return entry.model_copy(update={**update, "cmms_id": cmms.id or entry.cmms_id})
 
 

@@ -38,7 +38,7 @@ class Intent(_Frozen):
     expires_at: datetime
 
 
-type Why = Literal["both_changed", "first_contact", "one_way", "create_only", "key_changed", "late_write"]
+type Why = Literal["both_changed", "first_contact", "one_way", "create_only", "key_changed", "late_write", "made_again"]
 
 
 class ConflictRecord(_Frozen):
@@ -46,7 +46,7 @@ class ConflictRecord(_Frozen):
 
     `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
     `create_only` (the field cannot be written any more); `key_changed`; `late_write` (a write of unknown outcome
-    was followed by another change).
+    was followed by another change); `made_again` (the row was deleted, and a late create of ours made it anew).
     """
 
     field: str
@@ -101,8 +101,8 @@ class Entry(_Frozen):
     """The ledger's memory of one record. Without bases the two sides have never met.
 
     `moved_to` is the key that the CMMS gave the record since, where no other record has this key yet.
-    `renamed_from` is the key that the Dynamics row may still have. `cmms_id` is the CMMS's own identity of the record,
-    which tells a record that took the key over from the one that had it before.
+    `renamed_from` is the key that the Dynamics row may still have; `row_made` is when Dynamics made it. `cmms_id` is
+    the CMMS's own identity of the record, which tells a record that took the key over from the one that had it before.
 
     In one-way mode only versions tell whose a message of this key is: `moves` are the records that left the key, the
     earliest first; `since` is when the present one came to it, and `deleted_before` when the last one was deleted.
@@ -110,6 +110,7 @@ class Entry(_Frozen):
 
     key: str
     dynamics_id: str | None = None
+    row_made: datetime | None = None
     cmms_id: str | None = None
     moved_to: str | None = None
     moves: tuple[Moved, ...] = ()

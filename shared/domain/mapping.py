@@ -13,6 +13,7 @@ from shared.domain.queues import OF_ENTITY
 from shared.errors import ConfigurationError, KeyNotUsable
 
 MODIFIED: Final = "modifiedon"
+CREATED: Final = "createdon"
 """The column of every table that says when a row was last touched."""
 
 
@@ -83,13 +84,17 @@ class EntityMapping(Frozen):
 
     @cached_property
     def select(self) -> tuple[str, ...]:
-        """The Dynamics columns to read, each once."""
+        """The Dynamics columns to read of a row that may be written, each once."""
+        return tuple(dict.fromkeys((*self.mapped_columns, MODIFIED, CREATED)))
+
+    @cached_property
+    def mapped_columns(self) -> tuple[str, ...]:
+        """The Dynamics columns that tell whether a row differs, each once."""
         wanted = [self.id, self.key.column]
         for field in self.fields.values():
             wanted.extend(field.read_columns())
         if self.open_states is not None or self.inactive is not None:
             wanted.append("statecode")
-        wanted.append(MODIFIED)
         return tuple(dict.fromkeys(wanted))
 
     def usable_key(self, raw: object) -> str:

@@ -84,3 +84,4 @@ class DynamicsRecord(Record):
     state: int | None = None
     is_open: bool = True
     modified: datetime | None = None
+    created: datetime | None = None

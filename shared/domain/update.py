@@ -7,6 +7,7 @@ from datetime import datetime
 from shared.domain.convergence import loops
 from shared.domain.deletion import is_inactive
 from shared.domain.ledger import ConflictRecord, Entry, ParkedField
+from shared.domain.made_again import made_again, merge_made_again
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, Merged, Write, digest, merge
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side
@@ -30,14 +31,7 @@ def plan_update(
         still = tuple(intent for intent in entry.intents if intent.side == "dynamics")
         entry = entry.model_copy(update={"intents": still})
     reborn = entry.deleted_at is not None and entity.active is not None and is_inactive(entity, row)
-    if reborn:
-        # We set the state ourselves when the record was deleted: nobody has said it, and nothing was agreed.
-        stateful = {name for name, rule in entity.fields.items() if rule.state_column}
-        unsaid = replace(row, values={name: None if name in stateful else held for name, held in row.values.items()})
-        bases = {name: base for name, base in entry.bases.items() if name not in stateful}
-        merged = merge(entity, cmms, unsaid, bases, now)
-    else:
-        merged = merge(entity, cmms, row, entry.bases, now)
+    merged = _merged(entity, entry, cmms, row, now, reborn=reborn)
     if not cmms_writable:
         # Nothing can be written to the CMMS: what Dynamics says there stays undecided, its bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
@@ -77,6 +71,21 @@ def plan_update(
         blocked=merged.blocked,
         merged=merged,
     )
+
+
+def _merged(
+    entity: EntityMapping, entry: Entry, cmms: CmmsRecord, row: DynamicsRecord, now: datetime, *, reborn: bool
+) -> Merged:
+    """The merge against what was agreed, as far as that is still true of this row."""
+    if made_again(entry, row):
+        return merge_made_again(entity, cmms, row, now)
+    if not reborn:
+        return merge(entity, cmms, row, entry.bases, now)
+    # We set the state ourselves when the record was deleted: nobody has said it, and nothing was agreed.
+    stateful = {name for name, rule in entity.fields.items() if rule.state_column}
+    unsaid = replace(row, values={name: None if name in stateful else held for name, held in row.values.items()})
+    bases = {name: base for name, base in entry.bases.items() if name not in stateful}
+    return merge(entity, cmms, unsaid, bases, now)
 
 
 def plan_release(entry: Entry, row: DynamicsRecord) -> Plan:
@@ -174,6 +183,8 @@ def _remember(
             "bases": {**entry.bases, **merged.bases},
             "conflicts": entry.conflicts + fresh,
             "dynamics_id": row.id,
+            # Until the values of the row made anew are replaced, it stays recognisable as that.
+            "row_made": entry.row_made if made_again(entry, row) and merged.to("dynamics") else row.created,
             "cmms_id": cmms.id or entry.cmms_id,
             # A row that is still to be made active again stays marked until that is confirmed.
             "deleted_at": entry.deleted_at if reborn else None,

@@ -26,7 +26,8 @@ _etags = itertools.count(1)
 class Dynamics:
     """Rows by id. `refuse` fails the next writes; `calls` tells in which order things were asked."""
 
-    def __init__(self, calls: list[str]) -> None:
+    def __init__(self, calls: list[str], clock: FakeClock) -> None:
+        self._clock = clock
         self.rows: dict[str, DynamicsRecord] = {}
         self.writes: list[DynamicsWrite] = []
         self.refuse: list[SyncError] = []
@@ -41,6 +42,7 @@ class Dynamics:
             values={**(old.values if old else {}), **values},
             id=old.id if old else row_id or str(uuid4()),
             state=0,
+            created=old.created if old else self._clock.now(),
         )
         self.rows[row.id] = row
         return row
@@ -74,6 +76,7 @@ class Dynamics:
             values=dict.fromkeys(entity.fields) | dict(old.values if old else {}) | dict(write.values),
             id=old.id if old else write.new_id or str(uuid4()),
             state=write.state[0] if write.state else old.state if old else 0,
+            created=old.created if old else self._clock.now(),
         )
         self.rows[row.id] = row
         return row
@@ -148,7 +151,7 @@ class World:
         self.calls: list[str] = []
         self.clock = FakeClock()
         self.bus = FakeBus()
-        self.dynamics = Dynamics(self.calls)
+        self.dynamics = Dynamics(self.calls, self.clock)
         self.cmms = Cmms(self.calls, self.clock)
         self.ledger = Ledger(self.calls)
         self.router = Router(self.bus, self.clock, Random(1))  # noqa: S311  # jitter

@@ -180,6 +180,23 @@ async def test_deletes_a_row_gone_from_dynamics_is_parked_and_not_recreated(worl
     assert world.bus.queues[PARKED.name][0].properties["reason"] == "gone_from_dynamics"
 
 
+async def test_deletes_a_row_that_a_late_create_of_ours_brings_back_brings_back_no_old_value(world: World) -> None:
+    world.cmms.put("A", nombre="old", valor_libros="1", numero_de_serie="old")
+    await world.dirty("A")
+    (created,) = world.dynamics.writes
+    world.clock.advance(timedelta(minutes=1))
+    world.cmms.put("A", nombre="new", valor_libros="2", numero_de_serie=None)
+    await world.dirty("A")
+    world.clock.advance(timedelta(minutes=1))
+    del world.dynamics.rows[world.row("A").id]
+    world.dynamics.put("A", created.new_id, **created.values)
+    await world.dirty("A")
+    assert world.cmms.records["A"].values == {"nombre": "new", "valor_libros": "2", "numero_de_serie": None}
+    assert {name: world.row("A").values[name] for name in created.values} == world.cmms.records["A"].values
+    conflicts = {one.field: (one.lost, one.why) for one in (await world.entry("A")).conflicts}
+    assert conflicts == {name: (value, "made_again") for name, value in created.values.items()}
+
+
 async def test_routing_a_whole_side_s_failure_is_no_attempt_and_waits_as_asked(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
     world.dynamics.refuse = [Throttled("slow down", retry_after=timedelta(minutes=7))]

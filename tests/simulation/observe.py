@@ -3,8 +3,10 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import inf
 from uuid import UUID
 
 from local.dataverse.changes import Change, Message
@@ -14,6 +16,8 @@ from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COL
 from tests.simulation.trace import Trace
 
 ACTIVE = "1"
+SENT: ContextVar[float] = ContextVar("SENT", default=inf)
+"""When the request that is being carried out was sent: what was deleted only later, it cannot have known."""
 
 
 def normal(name: str, raw: object) -> Held:
@@ -58,6 +62,7 @@ class Observer:
         self.writes = 0
         self.created_for: dict[tuple[str, int], list[UUID]] = {}
         self.deleted_keys: set[tuple[str, str]] = set()
+        self._deleted_at: dict[tuple[str, str], float] = {}
         self.renamed_keys: set[tuple[str, str]] = set()
         self.removed_rows: set[UUID] = set()
         self._holders: dict[tuple[str, str], int] = {}
@@ -71,6 +76,7 @@ class Observer:
         self._trace(who, f"cmms {step.entity} {step.key} #{step.pk}: {_difference(step.before, step.after)}")
         if step.after is None:
             self.deleted_keys.add((step.entity, step.key))
+            self._deleted_at[step.entity, step.key] = now
             for name in FIELDS[step.entity]:
                 self._history.bury(self._history.cell("cmms", step.entity, str(step.pk), name))
             return
@@ -81,7 +87,11 @@ class Observer:
                     next(str(v) for k, v in step.before.items() if k in {"codigo_interno", "numero_requisicion"}),
                 )
             )
-        if step.before is None and step.by_integration and (step.entity, step.key) in self.deleted_keys:
+        if (
+            step.before is None
+            and step.by_integration
+            and SENT.get() > self._deleted_at.get((step.entity, step.key), now)
+        ):
             self._history.violations.append(f"{now:.3f}: {step.key} was deleted in the CMMS and came back by itself")
         self._holders[step.entity, step.key] = step.pk
         self._history.keys["cmms", step.entity, str(step.pk)].add(step.key)
@@ -106,6 +116,7 @@ class Observer:
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
         if change.after is None:
             self.removed_rows.add(change.row_id)
+            self._deleted_at[entity, str(change.row_id)] = now
             for name in FIELDS[entity]:
                 self._history.cell("dynamics", entity, str(change.row_id), name).hold(None, None)
             if not self._bound(entity, change.row_id):
@@ -117,7 +128,9 @@ class Observer:
         if isinstance(key, str):
             self._history.keys["dynamics", entity, str(change.row_id)].add(key)
             if by_integration and change.message is Message.CREATE and (pk := self._made_for(entity, key, change)):
-                self.created_for.setdefault((entity, pk), []).append(change.row_id)
+                made = self.created_for.setdefault((entity, pk), [])
+                if change.row_id not in made or SENT.get() > self._deleted_at[entity, str(change.row_id)]:
+                    made.append(change.row_id)
         for name in FIELDS[entity]:
             self._row_cell(change, entity, name, by_integration=by_integration, now=now, key=str(key))
 

@@ -6,6 +6,7 @@ from random import Random
 
 import httpx
 
+from tests.simulation.observe import SENT
 from tests.simulation.process import Process
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
@@ -53,6 +54,7 @@ class Wire(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request through the weather of the moment."""
         await request.aread()
+        SENT.set(asyncio.get_running_loop().time())
         expired = await self._process.hop(f"before {self._side} {request.method}")
         await asyncio.sleep(self._rng.uniform(0.002, 0.2))
         if asyncio.get_running_loop().time() in self._outage:

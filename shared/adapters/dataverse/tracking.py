@@ -14,7 +14,7 @@ import httpx
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.patience import on_its_way, patiently
 from shared.domain import jsontext
-from shared.domain.mapping import MODIFIED, EntityMapping
+from shared.domain.mapping import EntityMapping
 from shared.domain.sketch import Number, Sketcher
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
 from shared.flows.ports import DynamicsChanges, DynamicsSketches
@@ -27,7 +27,7 @@ TRACKING_OFF: Final = "0x80072491"
 
 async def sketches(client: DataverseClient, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
     """Every row as a sketch, and at the end the delta link, or None where the table's changes are not tracked."""
-    params = {"$select": ",".join(column for column in entity.select if column != MODIFIED)}
+    params = {"$select": ",".join(entity.mapped_columns)}
     try:
         first = await _page(client, entity, entity.set, params, _TRACKED)
         headers = _TRACKED

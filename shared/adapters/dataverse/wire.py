@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.adapters.service import usable_etag
 from shared.domain import jsontext
-from shared.domain.mapping import MODIFIED, EntityMapping
+from shared.domain.mapping import CREATED, MODIFIED, EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
 from shared.domain.values import parse_instant
@@ -45,6 +45,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
         state=state if isinstance(state, int) else None,
         is_open=entity.open_states is None or state in entity.open_states,
         modified=_instant(row.get(MODIFIED)),
+        created=_instant(row.get(CREATED)),
     )
 
 

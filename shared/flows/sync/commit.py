@@ -70,7 +70,7 @@ def _confirmed(
 def _identity(job: Job, result: CmmsRecord | DynamicsRecord, write: SideWrite) -> dict[str, object]:
     if isinstance(result, CmmsRecord):
         return {} if result.id is None else {"cmms_id": result.id}
-    update: dict[str, object] = {"dynamics_id": result.id}
+    update: dict[str, object] = {"dynamics_id": result.id, "row_made": result.created}
     if write.create or write.restore_key:
         update["renamed_from"] = None
     if job.plan.cmms is not None and not job.plan.cmms.deleted:
