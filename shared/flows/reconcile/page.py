@@ -138,7 +138,7 @@ def _brake(report: Report) -> str:
         f'<p class="banner" role="alert"><strong>The brake is on.</strong> {held} of {rows} known records would be'
         " repaired, which is more likely a mistake in the mapping than work of people. Nothing was repaired. Correct"
         " the mapping; or, if these repairs are meant, release the brake:"
-        ' <code>python -m ops drift --release-brake "your name"</code></p>'
+        ' <code>.venv/bin/python -m ops drift --release-brake "your name"</code></p>'
     )
 
 
