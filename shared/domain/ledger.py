@@ -38,7 +38,9 @@ class Intent(_Frozen):
     expires_at: datetime
 
 
-type Why = Literal["both_changed", "first_contact", "one_way", "create_only", "key_changed", "late_write", "made_again"]
+type Why = Literal[
+    "both_changed", "first_contact", "one_way", "create_only", "key_changed", "late_write", "made_again", "taken_over"
+]
 
 
 class ConflictRecord(_Frozen):
@@ -46,7 +48,8 @@ class ConflictRecord(_Frozen):
 
     `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
     `create_only` (the field cannot be written any more); `key_changed`; `late_write` (a write of unknown outcome
-    was followed by another change); `made_again` (the row was deleted, and a late create of ours made it anew).
+    was followed by another change); `made_again` (the row was deleted, and a late create of ours made it anew);
+    `taken_over` (another CMMS record has the key now, and with it the row).
     """
 
     field: str

@@ -4,13 +4,12 @@ It has the id that we know, so that it looks like the row that both sides last a
 said when the create was sent, and nothing that was agreed since.
 """
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from shared.domain.ledger import Base, ConflictRecord, Entry
+from shared.domain.ledger import Base, Entry
 from shared.domain.mapping import EntityMapping
-from shared.domain.merge import Merged, merge
+from shared.domain.merge import Merged, merge, record_replaced
 from shared.domain.model import CmmsRecord, DynamicsRecord
 
 # No field's normal form: against it every value of the CMMS is a change.
@@ -27,18 +26,4 @@ def made_again(entry: Entry, row: DynamicsRecord) -> bool:
 def merge_made_again(entity: EntityMapping, cmms: CmmsRecord, row: DynamicsRecord, now: datetime) -> Merged:
     """What the CMMS says now replaces what it said then; every value replaced is recorded: it may be a person's."""
     bases = {name: Base(cmms=_OTHER, dynamics=value) for name, value in row.values.items()}
-    merged = merge(entity, cmms, row, bases, now)
-    recorded = {conflict.field for conflict in merged.conflicts}
-    replaced = tuple(
-        ConflictRecord(
-            field=write.field,
-            winner="cmms",
-            won=write.source,
-            lost=row.values[write.field],
-            why="made_again",
-            at=now,
-        )
-        for write in merged.to("dynamics")
-        if write.field not in recorded
-    )
-    return replace(merged, conflicts=(*merged.conflicts, *replaced))
+    return record_replaced(merge(entity, cmms, row, bases, now), row, "made_again", now)

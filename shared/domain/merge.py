@@ -5,7 +5,7 @@ states of the CMMS are one state in Dynamics): a side has changed only against w
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
@@ -77,6 +77,17 @@ def merge(
             continue  # not said, or not readable: neither a change nor an agreement
         merger.field(rule, cmms.values[rule.name], dynamics.values[rule.name], bases.get(rule.name))
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
+
+
+def record_replaced(merged: Merged, row: DynamicsRecord, why: Why, now: datetime) -> Merged:
+    """The same, with every value on record that a write to the row replaces and no conflict names yet."""
+    named = {conflict.field for conflict in merged.conflicts}
+    replaced = tuple(
+        ConflictRecord(field=write.field, winner="cmms", won=write.source, lost=lost, why=why, at=now)
+        for write in merged.to("dynamics")
+        if write.field not in named and (lost := row.values[write.field]) is not None
+    )
+    return replace(merged, conflicts=(*merged.conflicts, *replaced))
 
 
 class _Merger:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from shared.domain.creation import create_in_cmms, create_in_dynamics
 from shared.domain.deletion import plan_deletion, plan_missing
-from shared.domain.ledger import Entry
+from shared.domain.ledger import Base, Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord
@@ -82,7 +82,7 @@ def decide(
     cmms = sides.cmms
     if row is not None and entry.dynamics_id not in {None, row.id}:
         # Another row has taken the place of one that is gone: the two sides meet for the first time.
-        entry = entry.model_copy(update={"bases": {}})
+        entry = entry.model_copy(update={"bases": _emptied(entry, cmms)})
     if cmms is not None and cmms.deleted:
         return plan_deletion(entity, entry, cmms, row, now)
     if cmms is None and cmms_writable and (entry.bases or entry.deleted_at):
@@ -96,6 +96,16 @@ def decide(
     if row is None:
         return _without_row(entity, entry, cmms, refused, recreate=recreate)
     return plan_update(entity, entry, cmms, row, now, cmms_writable=cmms_writable, refused=refused)
+
+
+def _emptied(entry: Entry, cmms: CmmsRecord | None) -> dict[str, Base]:
+    """What a person emptied in the CMMS since the last agreement: against a new row that is a change, not a gap."""
+    values = cmms.values if cmms is not None else {}
+    return {
+        name: Base(cmms=base.cmms, dynamics=None)
+        for name, base in entry.bases.items()
+        if base.cmms is not None and values.get(name, base.cmms) is None
+    }
 
 
 def _without_row(

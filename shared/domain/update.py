@@ -9,7 +9,7 @@ from shared.domain.deletion import is_inactive
 from shared.domain.ledger import ConflictRecord, Entry, ParkedField
 from shared.domain.made_again import made_again, merge_made_again
 from shared.domain.mapping import EntityMapping
-from shared.domain.merge import Blocked, Merged, Write, digest, merge
+from shared.domain.merge import Blocked, Merged, Write, digest, merge, record_replaced
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side
 from shared.domain.planned import Plan, SideWrite
 from shared.errors import DoesNotConverge, RecordClosed
@@ -26,12 +26,15 @@ def plan_update(
     refused: Sequence[Blocked],
 ) -> Plan:
     """The writes that make both sides agree again; `refused` fields are left out."""
-    if cmms.id is not None and entry.cmms_id not in {None, cmms.id}:
+    taken_over = cmms.id is not None and entry.cmms_id not in {None, cmms.id}
+    if taken_over:
         # A new record under the key of a deleted one takes its row over; writes to the old one are nobody's concern.
         still = tuple(intent for intent in entry.intents if intent.side == "dynamics")
         entry = entry.model_copy(update={"intents": still})
     reborn = entry.deleted_at is not None and entity.active is not None and is_inactive(entity, row)
     merged = _merged(entity, entry, cmms, row, now, reborn=reborn)
+    if taken_over:
+        merged = record_replaced(merged, row, "taken_over", now)
     if not cmms_writable:
         # Nothing can be written to the CMMS: what Dynamics says there stays undecided, its bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))

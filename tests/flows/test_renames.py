@@ -138,6 +138,23 @@ async def test_a_row_follows_its_record_although_the_old_keys_next_holder_was_de
     assert sorted(keys(world).values()) == (["A", "B"] if again else ["B"])
 
 
+async def test_what_a_row_held_of_the_keys_former_record_is_on_record_when_another_record_takes_it_over(
+    world: World,
+) -> None:
+    born(world, "A", "1", numero_de_serie="uno")
+    await world.dirty("A")
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.delete("A")
+    taken_over(world, "A", "2")
+    world.cmms.records["A"] = replace(
+        world.cmms.records["A"], values={**world.cmms.records["A"].values, "numero_de_serie": None}
+    )
+    await world.dirty("A")
+    assert world.row("A").values["nombre"] == "Activo 2"
+    conflicts = [(one.field, one.lost, one.why) for one in (await world.entry("A")).conflicts]
+    assert conflicts == [("nombre", "Activo 1", "taken_over"), ("numero_de_serie", "uno", "taken_over")]
+
+
 async def test_conflicts_recorded_under_both_keys_survive_a_rename(world: World) -> None:
     born(world, "A", "1", valor_libros="1")
     await world.dirty("A")

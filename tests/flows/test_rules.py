@@ -180,6 +180,19 @@ async def test_deletes_a_row_gone_from_dynamics_is_parked_and_not_recreated(worl
     assert world.bus.queues[PARKED.name][0].properties["reason"] == "gone_from_dynamics"
 
 
+async def test_merge_a_value_emptied_in_the_cmms_is_an_edit_also_against_a_row_that_a_person_made_anew(
+    world: World,
+) -> None:
+    await agreed(world, numero_de_serie="1", valor_adquisicion=None)
+    del world.dynamics.rows[world.row("A").id]
+    world.cmms.put("A", numero_de_serie=None)
+    world.dynamics.put("A", numero_de_serie="2", valor_adquisicion="3", nombre="Bomba", valor_libros="10")
+    await world.dirty("A")
+    assert (world.cmms.records["A"].values["numero_de_serie"], world.row("A").values["numero_de_serie"]) == (None, None)
+    assert world.cmms.records["A"].values["valor_adquisicion"] == "3"  # never said in the CMMS: no edit is lost
+    assert [(one.field, one.lost) for one in (await world.entry("A")).conflicts] == [("numero_de_serie", "2")]
+
+
 async def test_deletes_a_row_that_a_late_create_of_ours_brings_back_brings_back_no_old_value(world: World) -> None:
     world.cmms.put("A", nombre="old", valor_libros="1", numero_de_serie="old")
     await world.dirty("A")
