@@ -32,6 +32,7 @@ _BETWEEN: Final = frozenset(
         HTTPStatus.TOO_EARLY,
     }
 )
+_NOTHING: Final = httpx.ByteStream(b"")
 _LONGEST_WAIT: Final = timedelta(days=1)
 # Nothing of the request had left when one of these was raised.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -148,6 +149,9 @@ class HttpService(ABC):
             with telemetry.request(self.name, request.method, request.url.path) as answer:
                 async with asyncio.timeout(seconds):
                     response = await self._http.send(request)
+                # The stream, which is read to its end, and the answer hold each other: without this a page would stay in
+                # memory until the garbage collector happens to come.
+                response.stream = _NOTHING
                 answer.status = str(response.status_code)
                 return response
         except TimeoutError as error:
