@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from shared.adapters.service_bus import body_of, make_client, mapped
+from shared.domain.queues import PARKED
 from shared.flows.parked import Probe, Taken, Waiting
 from shared.settings import BusSettings
 
@@ -84,7 +85,7 @@ class ServiceBusQueues:
                             await receiver.abandon_message(message)
 
     async def probe(self, queue: str) -> Probe:
-        """Open a queue for sending and for receiving, without doing either.
+        """Open a queue for receiving, and for sending where people may send to it; do neither.
 
         Raises:
             Unavailable: It does not exist or does not answer.
@@ -92,14 +93,16 @@ class ServiceBusQueues:
         """
         with mapped(queue):
             async with self._client() as client:
-                async with client.get_queue_sender(queue) as sender:
-                    # The size limit is known only once the link is open.
-                    await sender.create_message_batch()
+                if queue != PARKED.name:  # only the functions send there: whoever asks needs no such right
+                    async with client.get_queue_sender(queue) as sender:
+                        # The size limit is known only once the link is open.
+                        await sender.create_message_batch()
                 async with client.get_queue_receiver(queue) as receiver:
                     # The first question opens a link of its own; the second shows what a question takes.
                     await receiver.peek_messages(max_message_count=1, timeout=30)
                     started = time.monotonic()
-                    messages = await receiver.peek_messages(max_message_count=1, sequence_number=0, timeout=30)
+                    # From the beginning: without a number, or with 0, the SDK goes on after what it last showed.
+                    messages = await receiver.peek_messages(max_message_count=1, sequence_number=1, timeout=30)
                     seconds = time.monotonic() - started
         return Probe(messages[0].enqueued_time_utc if messages else None, seconds)
 

@@ -91,7 +91,7 @@ class Queues(Protocol):
         """Lock the wanted messages, one after the other; those that are locked elsewhere are left out."""
 
     async def probe(self, queue: str) -> Probe:
-        """Open the queue for sending and receiving, without doing either."""
+        """Open the queue for receiving, and for sending where people may send to it; do neither."""
 
 
 @dataclass(frozen=True)

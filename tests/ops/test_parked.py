@@ -189,6 +189,29 @@ async def test_what_cannot_be_written_down_is_not_discarded(bench: Bench) -> Non
     assert bench.count("parked") == 1
 
 
+async def test_a_look_at_a_queue_tells_since_when_its_oldest_message_waits(bench: Bench) -> None:
+    assert (await bench.queues.probe("parked")).oldest is None
+    await bench.park()
+    (first,) = await bench.parked.find(Filter())
+    assert (await bench.queues.probe("parked")).oldest == first.enqueued_at
+    await bench.park()
+    assert (await bench.queues.probe("parked")).oldest == first.enqueued_at
+
+
+async def test_a_look_at_parked_needs_no_right_to_send_to_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    real = ServiceBusClient.get_queue_sender
+
+    def get_queue_sender(client: ServiceBusClient, queue_name: str, **options: Any) -> Any:
+        opened.append(queue_name)
+        return real(client, queue_name, **options)
+
+    monkeypatch.setattr(ServiceBusClient, "get_queue_sender", get_queue_sender)
+    for queue in ("assets", "orders", "parked"):
+        await bench.queues.probe(queue)
+    assert opened == ["assets", "orders"]
+
+
 async def test_a_missing_queue_is_named(bench: Bench) -> None:
     with pytest.raises(Unavailable, match="There is no queue nowhere"):
         await bench.queues.probe("nowhere")
