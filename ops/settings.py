@@ -46,7 +46,11 @@ def read_file(path: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as JSON ({type(error).__name__}).") from None
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON in UTF-8"
+        raise ConfigurationError(
+            f"The settings file {path} cannot be read ({why}): name a local.settings.json, or what"
+            " 'az functionapp config appsettings list' prints, with --settings."
+        ) from None
     values: dict[str, Any] | None = None
     if isinstance(found, dict) and isinstance(found.get("Values"), dict):
         values = found["Values"]

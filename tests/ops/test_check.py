@@ -319,6 +319,7 @@ async def test_an_absent_queue_is_named(organization: Organization) -> None:
     await organization.provision()
     (finding,) = bad(await findings(world(organization, queues=QuietQueues(absent="orders"))))
     assert (finding.area, finding.subject) == ("service bus", "orders")
+    assert "ServiceBusConnection__fullyQualifiedNamespace" in finding.action
 
 
 async def test_parked_messages_are_a_warning_with_their_age(organization: Organization) -> None:

@@ -99,6 +99,7 @@ def test_a_missing_privilege_is_named(shell: Shell) -> None:
 def test_what_cannot_be_reached_ends_with_3(shell: Shell) -> None:
     code, bad = shell.bad(CMMS_BASE_URL="http://127.0.0.1:9")
     assert (code, [one["area"] for one in bad]) == (3, ["cmms", "cmms"])
+    assert all("CMMS_BASE_URL" in one["action"] and "http://127.0.0.1:9" in one["action"] for one in bad)
     done = shell("show", "--entity", "asset", "--key", "1", CMMS_BASE_URL="http://127.0.0.1:9")
     assert done.exit_code == 3
 

@@ -73,6 +73,17 @@ class Checker:
         self._slow = slow
         self.unreachable = False
 
+    @property
+    def _where(self) -> dict[str, str]:
+        """The settings that decide who is asked, by area."""
+        return {
+            "sign-in": "is AZURE_CLIENT_ID right, or elsewhere than in Azure, did 'az login' sign you in? ",
+            "dynamics": "is DYNAMICS_365_RESOURCE_URL right, and does it answer? ",
+            "service bus": "is ServiceBusConnection__fullyQualifiedNamespace right, and does it answer? ",
+            "storage": "is SYNC_LEDGER right, and does it answer? ",
+            "cmms": f"is CMMS_BASE_URL right ({self._world.expected.cmms_url}), is CMMS_TOKEN, and does it answer? ",
+        }
+
     async def run(self) -> AsyncIterator[Finding]:
         """Every finding, as it is known."""
         world = self._world
@@ -208,7 +219,8 @@ class Checker:
 
     def _failed(self, area: str, subject: str, problem: SyncError) -> Finding:
         self.unreachable |= isinstance(problem, (Throttled, Unavailable))
-        return error(area, subject, problem.message, "correct it, then check again")
+        where = self._where.get(area, "")
+        return error(area, subject, problem.message, f"{where}correct it, then check again")
 
     def _latency(self, area: str, subject: str, seconds: float, message: str) -> Finding:
         text = f"{message}, in {seconds * 1000:.0f} ms"
