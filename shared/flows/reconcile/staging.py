@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from shared.domain.sketch import Sketch
+from shared.errors import Unavailable
 
 CACHE_KIB: Final = 32 * 1024
 BUCKETS: Final = 1 << 17
@@ -55,7 +56,10 @@ _DOUBLED: Final = "SELECT key, count(*) FROM cmms GROUP BY key HAVING count(*) >
 
 
 class Staging:
-    """One entity's sweep. Rows come in any order; a Dynamics row given twice counts as it was given last."""
+    """One entity's sweep. Rows come in any order; a Dynamics row given twice counts as it was given last.
+
+    A failure of SQLite within the `with` block leaves it as Unavailable.
+    """
 
     def __init__(self) -> None:
         self.ledger_rows = self.dynamics_rows = self.cmms_rows = 0
@@ -72,6 +76,11 @@ class Staging:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._db.close()
+        if isinstance(error, sqlite3.Error):
+            raise Unavailable(
+                f"The sweep's temporary file cannot be used: {error}. It takes about 300 bytes for each record, in the"
+                " folder that SQLITE_TMPDIR or TMPDIR names."
+            ) from error
 
     def add_ledger(self, rows: Sequence[LedgerRow]) -> None:
         """Add what the ledger remembers: key, id, both sketches and its state."""
