@@ -74,6 +74,7 @@ def _document(story: Story) -> dict[str, Any]:
         "key": story.key,
         "agrees": story.agrees,
         "in_flight": story.in_flight,
+        "one_way": story.one_way,
         "cmms": None
         if story.cmms is None
         else {
@@ -159,7 +160,8 @@ def _sides(session: Session, story: Story) -> None:
         out.print("  CMMS      no record")
     else:
         version = f", version {_when(story.cmms.version.at)}" if story.cmms.version else ""
-        out.print(escape(f"  CMMS      {'deleted' if story.cmms.deleted else 'exists'}{version}"))
+        source = ", as its messages said (one-way mode)" if story.one_way else ""
+        out.print(escape(f"  CMMS      {'deleted' if story.cmms.deleted else 'exists'}{version}{source}"))
     if story.row is None:
         out.print("  Dynamics  no row")
     else:

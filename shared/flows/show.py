@@ -12,6 +12,7 @@ from shared.domain.queues import PARKED
 from shared.domain.recovery import settle_intents
 from shared.flows.parked import Queues, Waiting
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.sync.oneway import listen
 
 type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "unknown"]
 
@@ -32,7 +33,10 @@ class FieldStory:
 
 @dataclass(frozen=True)
 class Story:
-    """Everything that is known of one record. `rows` are all rows that Dynamics takes for the key."""
+    """Everything that is known of one record. `rows` are all rows that Dynamics takes for the key.
+
+    In one-way mode `cmms` is what the messages said.
+    """
 
     entity: str
     key: str
@@ -45,6 +49,7 @@ class Story:
     problems: tuple[str, ...]
     parked: tuple[Waiting, ...]
     in_flight: bool
+    one_way: bool
 
     @property
     def agrees(self) -> bool:
@@ -79,7 +84,10 @@ async def tell(
     bound = next((row for row in rows if row.id == entry.dynamics_id), None)
     if bound is None and entry.dynamics_id is not None:
         bound = (await dynamics.by_id(entity, [entry.dynamics_id])).get(entry.dynamics_id)
-    record = (await cmms.by_key(entity, [key])).get(key) if cmms is not None else None
+    if cmms is not None:
+        record = (await cmms.by_key(entity, [key])).get(key)
+    else:
+        entry, record = listen(entity, entry, ())
     parked: list[Waiting] = []
     async for page in queues.peek(PARKED.name):
         parked.extend(message for message in page if message.entity == entity.name and message.key == key)
@@ -100,6 +108,7 @@ async def tell(
         problems=tuple(block.error.message for block in plan.blocked if block.field not in entity.fields),
         parked=tuple(parked),
         in_flight=in_flight,
+        one_way=cmms is None,
     )
 
 

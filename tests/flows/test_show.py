@@ -1,0 +1,44 @@
+"""What an operator is told of one record."""
+
+from datetime import UTC, datetime
+from typing import cast
+
+from shared.flows import ports
+from shared.flows.show import Story, tell
+from tests.fakes import document_mapping
+from tests.flows.sides import World
+from tests.ops.test_check import QuietQueues
+
+MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+async def story(world: World) -> Story:
+    return await tell(
+        document_mapping().entities["asset"],
+        "A",
+        ledger=world.ledger,
+        dynamics=cast("ports.Dynamics", world.dynamics),
+        cmms=None,
+        queues=QuietQueues(),
+        clock=world.clock,
+    )
+
+
+async def test_in_one_way_mode_the_cmms_holds_what_its_messages_said(one_way: World) -> None:
+    await one_way.said(MOMENT, nombre="Bomba", valor_adquisicion="10.50")
+    told = await story(one_way)
+    assert told.cmms is not None
+    assert (told.one_way, told.agrees, told.cmms.values["nombre"]) == (True, True, "Bomba")
+
+
+async def test_in_one_way_mode_an_edit_in_dynamics_shows_beside_what_was_said(one_way: World) -> None:
+    await one_way.said(MOMENT, nombre="Bomba")
+    one_way.dynamics.put("A", nombre="Other")
+    told = await story(one_way)
+    (name,) = [one for one in told.fields if one.name == "nombre"]
+    assert (told.agrees, name.cmms, name.dynamics, name.state) == (False, "Bomba", "Other", "differ")
+
+
+async def test_in_one_way_mode_what_no_message_named_is_no_record(one_way: World) -> None:
+    told = await story(one_way)
+    assert (told.cmms, told.known, told.agrees) == (None, False, False)
