@@ -21,7 +21,8 @@ host=$(az functionapp show --resource-group "$group" --name "$app" --query prope
 if ! answer=$(curl --silent --show-error --fail-with-body --retry 5 --retry-delay 5 --retry-all-errors \
   --max-time 60 "https://$host/api/health"); then
   echo "https://$host/api/health is not well: $answer" >&2
-  echo "'misconfigured' names the setting; a Key Vault reference needs its secret (docs/deploy.md) and a restart." >&2
+  echo "If it is misconfigured, the app's log names the setting ('Misconfigured: ...'), and so does" \
+    "'.venv/bin/python -m ops check'; a Key Vault reference needs its secret (docs/deploy.md) and a restart." >&2
   exit 1
 fi
 echo "$found: $answer"
