@@ -18,8 +18,8 @@ SETTINGS_HEAD: Final = """\
 Read once per worker from the environment: application settings in Azure, `local.settings.json` (copied from
 `local.settings.json.example`) on one machine, where Azure Functions Core Tools and
 `.venv/bin/python -m local.host --app . --settings local.settings.json` read it. `make up` needs none: it makes its own.
-An empty setting counts as unset. In Azure a secret is a Key Vault reference; one that Azure could not resolve is refused.
-This file is written by `.venv/bin/python -m docs.generate`.
+An empty setting counts as unset. In Azure a secret is a Key Vault reference; one that Azure could not resolve is
+refused. This file is written by `.venv/bin/python -m docs.generate`.
 
 One of `ServiceBusConnection__fullyQualifiedNamespace` and `ServiceBusConnection` is needed.
 
