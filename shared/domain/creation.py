@@ -21,6 +21,9 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
     unfinished = False
     born = entity.active.state if entity.active is not None else 0
     for rule in entity.fields.values():
+        if rule.state_column is not None and entity.active is not None:
+            # A row is born with this state, which nobody has said: whatever the CMMS says of it later is news.
+            values[rule.name], sources[rule.name] = str(entity.active.status), None
         if rule.name in stopped or rule.name not in cmms.values:
             continue
         value = cmms.values[rule.name]
@@ -34,8 +37,6 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
             continue
         if rule.state_column is not None and rule.state_of(translated) != born:
             # A row is born active: a later state takes a second write.
-            if entity.active is not None:
-                values[rule.name] = str(entity.active.status)
             sources[rule.name] = None
             unfinished = True
             continue

@@ -9,8 +9,9 @@ import pytest
 
 from shared.domain.events import Event
 from shared.domain.model import CmmsRecord, Value
-from shared.domain.queues import PARKED
+from shared.domain.queues import ASSETS, PARKED
 from shared.flows.sync import Summary
+from shared.flows.sync.renames import moved_entries
 from tests.flows.sides import World
 
 
@@ -176,6 +177,48 @@ async def test_a_row_that_a_person_made_under_the_old_key_is_not_taken_for_the_r
     await world.dirty("A")
     assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["key_not_usable"]
     assert world.row("A").values["nombre"] == "De otra persona"
+
+
+async def settle(world: World, *names: str) -> None:
+    """Look at these keys, and do again what asks for it, until nothing does."""
+    for name in names:
+        await world.dirty(name)
+    while again := world.bus.queues.pop(ASSETS.name, []):
+        world.clock.advance(timedelta(minutes=3))
+        await world.sync.handle("asset", [str(one.body).encode() for one in again])
+
+
+@pytest.mark.parametrize("order", list(permutations(("A", "B", "T"))))
+async def test_records_that_exchange_their_keys_keep_their_rows(world: World, order: tuple[str, ...]) -> None:
+    born(world, "A", "1")
+    born(world, "B", "2")
+    await settle(world, "A", "B")
+    rows = {row.values["nombre"]: row.id for row in world.dynamics.rows.values()}
+    rename(world, "A", "T")
+    first = world.cmms.records["T"]
+    rename(world, "B", "A")
+    world.cmms.records["T"] = first
+    rename(world, "T", "B")
+    await settle(world, *order)
+    assert {row.values["nombre"]: row.id for row in world.dynamics.rows.values()} == rows
+    assert keys(world) == {rows["Activo 1"]: "B", rows["Activo 2"]: "A"}
+    assert PARKED.name not in world.bus.queues
+
+
+async def test_a_renamed_record_s_row_leaves_its_old_key_also_if_the_record_is_deleted_at_once(world: World) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    rename(world, "A", "B")
+    tombstone = replace(world.cmms.records["B"], deleted=True, values={})
+    world.cmms.records["B"] = tombstone
+    entry = await world.entry("A")
+    left, moved = moved_entries(entry, await world.entry("B"))
+    stored = await world.ledger.read("asset", ["A", "B"])  # type: ignore[no-untyped-call]
+    pair = [stored[key].model_copy(update={"entry": one}) for key, one in (("A", left), ("B", moved))]
+    assert await world.ledger.move("asset", *pair)
+    await settle(world, "B")
+    (row,) = world.dynamics.rows.values()
+    assert (row.key, row.state) == ("B", 1)
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

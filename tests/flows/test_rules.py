@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
+from shared.domain.events import Event
+from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
 from shared.errors import RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import Failed
@@ -261,3 +264,19 @@ async def test_one_way_what_was_said_before_a_deletion_stays_unsaid_after_a_rebi
     await world.said(start + timedelta(days=1), numero_de_serie="OLDER")
     assert world.row("A").values["nombre"] == "De nuevo"
     assert world.row("A").values["numero_de_serie"] != "OLDER"
+
+
+async def test_creation_the_state_that_a_row_is_born_with_is_nobodys_and_gives_way(one_way: World) -> None:
+    """A partial message overtakes the one that tells the state, or the state was one that the mapping does not know."""
+    world, start = one_way, one_way.clock.now()
+
+    async def say(minute: int, **fields: Value) -> None:
+        data = {"key": "O", "version": (start + timedelta(minutes=minute)).isoformat(), "fields": fields}
+        event = Event(id=str(uuid4()), source="/energy-cmms", type="energy.order.upserted", data=data)
+        await world.sync.handle("order", [event.to_json().encode()])
+
+    await say(2, justificacion="late")
+    assert world.row("O").values["estado"] == "1"
+    await say(1, justificacion="early", estado="AUTORIZADO")
+    assert (world.row("O").values["estado"], world.row("O").values["justificacion"]) == ("3", "late")
+    assert [one.field for one in (await world.entry("O", "order")).conflicts if one.field == "estado"] == []

@@ -23,6 +23,8 @@ from shared.flows.sync.items import Group
 SOURCE: Final = "/sync"
 PATIENCE: Final = 10
 """Attempts, in about half an hour, after which what was not found is taken for deleted or never to be given back."""
+ASIDE: Final = " "
+"""Before a record's identity: a ledger key for its memory while records exchange their keys."""
 _STEPS: Final = 5
 
 
@@ -63,8 +65,14 @@ class Renames:
         moved: set[str] = set()
         records = {key: record for key in groups if (record := sides[key].cmms) is not None}
         lost = {stored[key].entry.cmms_id for key, record in records.items() if _lost(stored[key].entry, record)}
+        waiting = {key: stored[key].entry.cmms_id for key in groups if key.startswith(ASIDE) and key not in records}
+        lost |= set(waiting.values())
         ids = sorted(id_ for id_ in lost if id_ is not None)
         living = await self._cmms.by_id(entity, ids) if ids else {}
+        for key, id_ in waiting.items():
+            if (owner := living.get(id_ or "")) is not None:
+                groups[key].follow(owner.key)
+                moved.add(key)
         for key, record in records.items():
             group, memory = groups[key], stored[key]
             try:
@@ -123,8 +131,8 @@ class Renames:
             there = await self._living(entity, successor)
         if there is None:
             return False  # it was deleted, here or later under another key
-        new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
-        if _known(new.entry):
+        new = await self._room(entity, there)
+        if new is None:
             return False  # that key has a row of its own: this one is treated as deleted
         if await self._move(entity, group, old, new):
             group.follow(there.key)
@@ -136,9 +144,11 @@ class Renames:
         former = [key for key in dict.fromkeys((*reversed(record.former_keys), *said)) if key != group.key]
         if not former:
             return False
+        former.extend([ASIDE + record.id] if record.id is not None else [])
         stored = {key: readable(one) for key, one in (await self._ledger.read(entity.name, former)).items()}
         known = [key for key in former if _known(stored[key].entry)]
-        before = await self._cmms.by_key(entity, known) if known else {}
+        asked = [key for key in known if not key.startswith(ASIDE)]
+        before = await self._cmms.by_key(entity, asked) if asked else {}
         for key in known:
             if _same(stored[key].entry, record, before.get(key)):
                 await self._move(entity, group, stored[key], new)
@@ -161,12 +171,27 @@ class Renames:
 
     async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, there: CmmsRecord) -> bool:
         """Another record has this key now: the memory of the one before goes where that one went."""
-        new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
-        if _known(new.entry):
+        new = await self._room(entity, there)
+        if new is None:
             return False
         if await self._move(entity, group, old, new):
             await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
+
+    async def _room(self, entity: EntityMapping, there: CmmsRecord) -> Stored | None:
+        """Where the memory of a record may be kept; None if its key has that of another one for good.
+
+        One that is to leave that key as well may be waiting for this one to go: then this one steps aside, to a key
+        that no record can have, where its record finds it once its own key is free.
+        """
+        new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
+        if not _known(new.entry):
+            return new
+        other = new.entry.cmms_id
+        if there.id is None or other is None or other == there.id or not await self._cmms.by_id(entity, [other]):
+            return None
+        aside = ASIDE + there.id
+        return readable((await self._ledger.read(entity.name, [aside]))[aside])
 
     async def _living(self, entity: EntityMapping, key: str) -> CmmsRecord | None:
         """The record at the end of a chain of renames, if it still exists: all that a CMMS without identities tells."""
