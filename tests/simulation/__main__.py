@@ -20,9 +20,10 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=500, help="how many to play")
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--digest", action="store_true", help="with --seed: print only the hash of the trace")
+    parser.add_argument("--one-way", action="store_true", help="without the CMMS's API: its messages say everything")
     given = parser.parse_args()
     if given.seed is not None:
-        result = play(given.seed)
+        result = play(given.seed, one_way=given.one_way)
         if given.digest:
             _say(result.trace.digest)
         else:
@@ -31,7 +32,7 @@ def main() -> int:
         return 1 if result.violations else 0
     started = time.monotonic()
     failed = 0
-    for seed, violations in play_many(range(given.first, given.first + given.seeds)):
+    for seed, violations in play_many(range(given.first, given.first + given.seeds), one_way=given.one_way):
         if violations:
             failed += 1
             _say(f"seed {seed} FAILED: {violations[0]}")

@@ -56,8 +56,8 @@ class Evidence:
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences. `everything_seen` once the engine has looked at each record in peace."""
     found = list(evidence.history.violations)
-    found.extend(_messages(evidence))
-    found.extend(_losers(evidence))
+    found.extend(messages(evidence))
+    found.extend(losers(evidence))
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         found.extend(_lonely_rows(evidence, entity))
@@ -89,7 +89,7 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                     yield f"{entity} {entry.key} {name}: the sides agree, and it still counts as parked"
 
 
-def _messages(evidence: Evidence) -> Iterator[str]:
+def messages(evidence: Evidence) -> Iterator[str]:
     if evidence.dead_letters:
         yield f"{evidence.dead_letters} messages were given up by the broker"
     for parked in evidence.parked:
@@ -100,7 +100,7 @@ def _messages(evidence: Evidence) -> Iterator[str]:
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
 
 
-def _losers(evidence: Evidence) -> Iterator[str]:
+def losers(evidence: Evidence) -> Iterator[str]:
     """Each loser must be on record, and with its own record: under one of the keys that this has had."""
     recorded: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
     for (entity, key), entry in evidence.entries.items():
@@ -135,13 +135,13 @@ def _whole_record(evidence: Evidence, entity: str, record: Fields, rows: list[Ro
     name, parked = next((name, entry.parked[name]) for name in ("*", KEYS[entity]) if name in entry.parked)
     if not any(one.get("key") == key and one.get("reason") == parked.reason for one in evidence.parked):
         yield f"{entity} {key}: held back as {parked.reason}, but nothing was parked"
-    if not _whole_rightly(evidence, entity, record, rows, entry):
+    if not whole_rightly(evidence, entity, record, rows, entry):
         yield f"{entity} {key}: held back as {parked.reason} without cause"
     if name != "*" and len(rows) == 1:
         yield from _fields(evidence, entity, record, rows[0], entry)
 
 
-def _whole_rightly(evidence: Evidence, entity: str, record: Fields, rows: list[Row], entry: Entry) -> bool:
+def whole_rightly(evidence: Evidence, entity: str, record: Fields, rows: list[Row], entry: Entry) -> bool:
     """Whether what a person reads of a record that is held back as a whole is so."""
     bound = next((row for _, row in evidence.rows(entity) if str(row.id) == entry.dynamics_id), None)
     match (entry.parked.get("*") or entry.parked[KEYS[entity]]).reason:
@@ -166,14 +166,19 @@ def _fields(evidence: Evidence, entity: str, record: Fields, row: Row, entry: En
         cmms, dynamics = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
         if same(name, cmms, dynamics):
             continue
-        parked = entry.parked.get(name) if entry else None
-        if parked is not None:
-            if not any(one.get("key") == key and one.get("field") == name for one in evidence.parked):
-                yield f"{entity} {key} {name}: held back as {parked.reason}, but nothing was parked"
-            if not _rightly(parked.reason, cmms, row):
-                yield f"{entity} {key} {name}: held back as {parked.reason} without cause"
+        if entry is not None and name in entry.parked:
+            yield from held_back(evidence, entity, name, entry, cmms, row)
         elif not any(_kept(conflict, name, cmms, dynamics) for conflict in (entry.conflicts if entry else ())):
             yield f"{entity} {key} {name}: the CMMS has {cmms!r}, Dynamics {dynamics!r}"
+
+
+def held_back(evidence: Evidence, entity: str, name: str, entry: Entry, cmms: str | None, row: Row) -> Iterator[str]:
+    """A field that counts as parked: something must be parked, and for cause."""
+    key, reason = entry.key, entry.parked[name].reason
+    if not any(one.get("key") == key and one.get("field") == name for one in evidence.parked):
+        yield f"{entity} {key} {name}: held back as {reason}, but nothing was parked"
+    if not _rightly(reason, cmms, row):
+        yield f"{entity} {key} {name}: held back as {reason} without cause"
 
 
 def _rightly(reason: str, cmms: str | None, row: Row) -> bool:
@@ -192,19 +197,24 @@ def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str |
     )
 
 
-def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
-    """Rows without a record: theirs was deleted, or they wait for a person."""
+def lonely(evidence: Evidence, entity: str) -> Iterator[tuple[str, Row]]:
+    """Rows without a record, that do not wait for a person."""
     waiting = {entry.dynamics_id for entry in evidence.entries.values() if {"*", KEYS[entity]} & entry.parked.keys()}
     for key, row in evidence.rows(entity):
         entry = evidence.entries.get((entity, key))
-        if (
+        if not (
             (entity, key) in evidence.unannounced
             or evidence.cmms.find(entity, key) is not None
             or (entry is not None and "*" in entry.parked)
             or str(row.id) in waiting
         ):
-            continue
-        gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
+            yield key, row
+
+
+def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
+    """Their records were deleted."""
+    gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
+    for key, row in lonely(evidence, entity):
         if not any((entity, one) in gone for one in evidence.history.keys["dynamics", entity, str(row.id)]):
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
         elif row.values["statecode"] != DEAD_STATE[entity]:

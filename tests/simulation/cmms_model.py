@@ -6,7 +6,7 @@ both to the same histories.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -83,6 +83,8 @@ class CmmsModel:
         self._last_pk = 0
         self.tables = {entity: Table() for entity in FIELDS}
         self.outbox: list[Message] = []
+        self.partial = False
+        """Whether messages of changes say no more than what changed, as another CMMS's may."""
         self.watchers: list[Callable[[Step], None]] = []
 
     def find(self, entity: str, key: str) -> tuple[int, Fields] | None:
@@ -119,7 +121,7 @@ class CmmsModel:
         before = dict(row)
         row.update(_all_stored(values))
         if not silent:
-            self._announce(entity, pk, None, by_integration)
+            self._announce(entity, pk, None, by_integration, said=values.keys() if self.partial else row.keys())
         self._watch(Step(entity, pk, key, before, dict(row), by_integration))
 
     def delete(self, entity: str, key: str) -> None:
@@ -177,7 +179,9 @@ class CmmsModel:
         memory = self.tables[entity].memories.get(str(row[KEYS[entity]]))
         return memory if memory is not None and not memory.deleted and memory.revision else None
 
-    def _announce(self, entity: str, pk: int, former: str | None, by_integration: bool) -> None:
+    def _announce(
+        self, entity: str, pk: int, former: str | None, by_integration: bool, said: Collection[str] | None = None
+    ) -> None:
         table = self.tables[entity]
         row = table.records.get(pk)
         if former is not None:
@@ -199,7 +203,8 @@ class CmmsModel:
         if former is not None:
             self._send(entity, key, "renamed", memory, {"old_key": former, "fields": dict(row)})
         else:
-            self._send(entity, key, "upserted", memory, {"fields": dict(row)})
+            fields = {name: value for name, value in row.items() if said is None or name in said}
+            self._send(entity, key, "upserted", memory, {"fields": fields})
 
     def _advance(self, memory: Memory, by_integration: bool) -> None:
         memory.revision += 1

@@ -83,12 +83,16 @@ class Owed:
 class History:
     """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now."""
 
-    def __init__(self, on_record: Callable[[str, str, Iterable[str]], set[Held]]) -> None:
+    def __init__(self, on_record: Callable[[str, str, Iterable[str]], set[Held]], *, only_told: bool = False) -> None:
+        """`only_told`: nothing but messages tells of the CMMS."""
         self._on_record = on_record
+        self._only_told = only_told
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
         self.owed: list[Owed] = []
         self.violations: list[str] = []
+        self.removed: set[tuple[str, str]] = set()
+        """(entity, key) of rows that somebody deleted in Dynamics."""
         self._buried: set[Edit] = set()
         self._graves: set[Cell] = set()
         self._edits = 0
@@ -110,6 +114,17 @@ class History:
         """Note that a person deleted the record, and with it all that the cell ever held."""
         self._buried.update(cell.held)
         self._graves.add(cell)
+
+    def _is_buried(self, edit: Edit) -> bool:
+        """Whether the value went with a deleted record, in which somebody else may have given it as well."""
+        return edit in self._buried or (
+            edit.cell.field in UNIQUE
+            and edit.value is not None
+            and any(
+                (one.cell.entity, one.cell.field, one.value) == (edit.cell.entity, edit.cell.field, edit.value)
+                for one in self._buried
+            )
+        )
 
     def _made_anew(self, cell: Cell) -> bool:
         """Whether a record with one of the row's keys was deleted in the CMMS."""
@@ -138,7 +153,7 @@ class History:
         if not origins:
             if value is not None:
                 self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
-            elif replaced is None or replaced in self._buried:
+            elif replaced is None or self._is_buried(replaced) or self._lives_on(cell, replaced, []):
                 pass
             elif cell.side == "dynamics" and (cell.field in ONE_WAY or self._made_anew(cell)):
                 # The CMMS alone says the field, or its record was made anew, and it says nothing.
@@ -148,15 +163,30 @@ class History:
             cell.hold(value, None)
             return
         origin = origins[-1]
-        if replaced is not None and replaced not in self._buried:
-            descended = [edit for edit in origins if _knows(edit, replaced)]
+        if replaced is not None and not self._is_buried(replaced):
+            descended = [edit for edit in origins if knows(edit, replaced)]
             origin = (descended or origins)[-1]
             # A row in the state of deleted records says nothing of its own, whoever put it there.
             dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
-            if not descended and not cell.by_policy and not dead:
+            if not descended and not cell.by_policy and not dead and not self._lives_on(cell, replaced, origins):
                 self._owe(replaced, cell, value, at)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
+
+    def _lives_on(self, cell: Cell, replaced: Edit, origins: list[Edit]) -> bool:
+        """Whether the row went to another record, and its own still holds the value, or what was given over it.
+
+        Rows follow their records, but where somebody deleted one of the rows of records that exchange their keys, and
+        in one-way mode where another record came to the key before the rename was told.
+        """
+        keys, held = self.family(cell), replaced.cell.edit
+        return (
+            replaced.cell.side == "cmms"
+            and held is not None
+            and (held is replaced or replaced in held.ancestors())
+            and all(origin.cell.record != replaced.cell.record for origin in origins)
+            and (self._only_told or any((cell.entity, key) in self.removed for key in keys))
+        )
 
     def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
@@ -202,7 +232,7 @@ class History:
         return own.union(*(keys for keys in cmms if keys & own))
 
 
-def _knows(edit: Edit, replaced: Edit) -> bool:
+def knows(edit: Edit, replaced: Edit) -> bool:
     """Whether the edit's author saw the replaced value: it, or one by which somebody else said the same choice."""
     return edit is replaced or any(one is replaced or _alike(one, replaced) for one in edit.ancestors())
 

@@ -116,6 +116,8 @@ class Observer:
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
         if change.after is None:
             self.removed_rows.add(change.row_id)
+            keys = self._history.keys["dynamics", entity, str(change.row_id)]
+            self._history.removed |= {(entity, key) for key in keys}
             self._deleted_at[entity, str(change.row_id)] = now
             for name in FIELDS[entity]:
                 self._history.cell("dynamics", entity, str(change.row_id), name).hold(None, None)

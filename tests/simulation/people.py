@@ -1,6 +1,7 @@
 """People at work on both sides, at any moment, without regard to the integration."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,6 +15,7 @@ from local.dataverse.errors import DataverseError
 from local.dataverse.rows import Row, TableRows
 from tests.simulation.cmms_model import CmmsModel
 from tests.simulation.tables import (
+    CHOICES,
     COLUMNS,
     DECIMALS,
     FIELDS,
@@ -29,15 +31,27 @@ NULLABLE = ("numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adqui
 
 
 class People:
-    """Every value that they give is a new one, but for choices; so a value tells whose it is."""
+    """Values are new, but for choices, older ones put back and one given on both sides: so they tell whose they are."""
 
-    def __init__(self, cmms: CmmsModel, dataverse: Dataverse, user: SystemUser, rng: Random, trace: Trace) -> None:
+    def __init__(
+        self,
+        cmms: CmmsModel,
+        dataverse: Dataverse,
+        user: SystemUser,
+        rng: Random,
+        trace: Trace,
+        *,
+        announced: bool = False,
+    ) -> None:
+        """`announced`: every change in the CMMS has its message."""
+        self._announced = announced
         self._cmms = cmms
         self._dataverse = dataverse
         self._user = user
         self._rng = rng
         self._trace = trace
         self._count = 0
+        self._past: dict[tuple[str, str, str], list[str]] = defaultdict(list)
         self.unannounced: set[tuple[str, str]] = set()
         """(entity, key) of edits that no message announces."""
         self._keys = {
@@ -60,6 +74,11 @@ class People:
             (self._cmms_silent, 2),
             (self._cmms_mistake, 2),
             (self._cmms_clear, 4),
+            (self._dynamics_clear, 3),
+            (self._put_back, 5),
+            (self._both_alike, 2),
+            (self._import, 1),
+            (self._cmms_exchange, 2),
         ]
         acts = [act for act, weight in choices for _ in range(weight)]
         for _ in range(actions):
@@ -83,21 +102,76 @@ class People:
             )
         return f"{name} {self._count}"
 
+    def _new(self, entity: str, key: str, name: str) -> str:
+        value = self.value(name)
+        self._past[entity, key, name].append(value)
+        return value
+
+    def _put_back(self, entity: str, key: str) -> None:
+        """Somebody prefers what a field held before, on either side."""
+        name = self._rng.choice([name for name in FIELDS[entity] if name not in CHOICES and name != "fecha_creacion"])
+        past = self._past[entity, key, name][-3:]
+        if not past:
+            return
+        value = self._rng.choice(past)
+        if self._rng.random() < 0.5 or name in ONE_WAY:
+            if self._cmms.find(entity, key) is not None:
+                self._cmms.edit(entity, key, {name: value})
+        elif (row := self._row(entity, key)) is not None:
+            self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
+
+    def _both_alike(self, entity: str, key: str) -> None:
+        """Two people give the same new value."""
+        if entity != "asset":
+            return
+        name = self._rng.choice(FIELDS[entity])
+        row = self._row(entity, key)
+        if self._cmms.find(entity, key) is not None and row is not None:
+            value = self._new(entity, key, name)
+            self._cmms.edit(entity, key, {name: value})
+            self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
+
+    def _import(self, entity: str, key: str) -> None:
+        """Many records at once, one of them with a name that Dynamics cannot take."""
+        if entity != "asset":
+            return
+        new = []
+        for _ in range(self._rng.randint(4, 6)):
+            self._count += 1
+            new.append(f"I{self._count}")
+            self._create_in_cmms(entity, new[-1])
+        if self._rng.random() < 0.3:
+            self._cmms_mistake(entity, self._rng.choice(new))
+        self._keys[entity].append(self._rng.choice(new))
+
+    def _cmms_exchange(self, entity: str, key: str) -> None:
+        """Two records exchange their keys."""
+        other = self._rng.choice(self._keys[entity])
+        if other != key and self._cmms.find(entity, key) is not None and self._cmms.find(entity, other) is not None:
+            self._count += 1
+            for old, new in ((key, f"X{self._count}"), (other, key), (f"X{self._count}", other)):
+                self._renamed(entity, old, new)
+
+    def _renamed(self, entity: str, old: str, new: str) -> None:
+        self._cmms.rename(entity, old, new)
+        for name in FIELDS[entity]:
+            self._past[entity, old, name], self._past[entity, new, name] = [], self._past[entity, old, name]
+
     def _create_in_cmms(self, entity: str, key: str) -> None:
         if self._cmms.find(entity, key) is not None:
             return
         names = [name for name in FIELDS[entity] if name == "nombre" or self._rng.random() < 0.7]
-        self._cmms.create(entity, key, {name: self.value(name) for name in names})
+        self._cmms.create(entity, key, {name: self._new(entity, key, name) for name in names})
 
     def _cmms_edit(self, entity: str, key: str, *, silent: bool = False) -> None:
         if self._cmms.find(entity, key) is None:
             self._create_in_cmms(entity, key)
             return
         names = self._some(entity)
-        self._cmms.edit(entity, key, {name: self.value(name) for name in names}, silent=silent)
+        self._cmms.edit(entity, key, {name: self._new(entity, key, name) for name in names}, silent=silent)
 
     def _cmms_silent(self, entity: str, key: str) -> None:
-        if self._cmms.find(entity, key) is not None:
+        if self._cmms.find(entity, key) is not None and not self._announced:
             self.unannounced.add((entity, key))
             self._cmms_edit(entity, key, silent=True)
 
@@ -112,6 +186,18 @@ class People:
                 self._cmms.edit(entity, key, {name: None})
                 return
 
+    def _dynamics_clear(self, entity: str, key: str) -> None:
+        """As in the CMMS."""
+        found, row = self._cmms.find(entity, key), self._row(entity, key)
+        if found is None or row is None:
+            return
+        for name in FIELDS[entity]:
+            held, empty = found[1][name], {COLUMNS[name]: None}
+            agreed = held is not None and _plain(row.values[COLUMNS[name]]) == _plain(held)
+            if name in NULLABLE and name not in ONE_WAY and agreed:
+                self._update(entity, key, row, empty)
+                return
+
     def _cmms_mistake(self, entity: str, key: str) -> None:
         """A name that Dynamics cannot take."""
         if entity == "asset" and self._cmms.find(entity, key) is not None:
@@ -124,19 +210,21 @@ class People:
         if self._rng.random() < 0.2:
             new = self._rng.choice(self._keys[entity])  # a key that may have been used before
         if self._cmms.find(entity, key) is not None and self._cmms.find(entity, new) is None:
-            self._cmms.rename(entity, key, new)
+            self._renamed(entity, key, new)
             if self._rng.random() < 0.7:  # else the old key may be used again
                 self._keys[entity].append(new)
 
     def _cmms_delete(self, entity: str, key: str) -> None:
         if self._cmms.find(entity, key) is not None:
             self._cmms.delete(entity, key)
+            for name in FIELDS[entity]:
+                self._past[entity, key, name] = []
 
     def _both_edit(self, entity: str, key: str) -> None:
         """Two people edit the same field within the same moment."""
         name = self._rng.choice([name for name in FIELDS[entity] if name != "fecha_creacion"])
         if self._cmms.find(entity, key) is not None:
-            self._cmms.edit(entity, key, {name: self.value(name)})
+            self._cmms.edit(entity, key, {name: self._new(entity, key, name)})
         self._patch(entity, key, [name])
 
     def _dynamics_edit(self, entity: str, key: str) -> None:
@@ -149,7 +237,8 @@ class People:
         if self._row(entity, key) is not None:
             return
         names = [name for name in FIELDS[entity] if name == "nombre" or self._rng.random() < 0.7]
-        columns = self._columns([name for name in names if name not in {"estado", "fecha_creacion"}])
+        given = [name for name in names if name not in {"estado", "fecha_creacion"}]
+        columns = self._columns(given, lambda name: self._new(entity, key, name))
         self._dynamics(
             entity,
             key,
@@ -171,8 +260,10 @@ class People:
     def _patch(self, entity: str, key: str, names: list[str]) -> None:
         row = self._row(entity, key)
         if row is not None and names:
-            columns = self._columns(names)
-            self._dynamics(entity, key, lambda rows: self._dataverse.update(rows, row.id, columns, self._caller()))
+            self._update(entity, key, row, self._columns(names, lambda name: self._new(entity, key, name)))
+
+    def _update(self, entity: str, key: str, row: Row, columns: dict[str, Any]) -> None:
+        self._dynamics(entity, key, lambda rows: self._dataverse.update(rows, row.id, columns, self._caller()))
 
     def _dynamics(self, entity: str, key: str, act: Callable[[TableRows], object]) -> None:
         try:
@@ -188,14 +279,14 @@ class People:
         names = [name for name in FIELDS[entity] if name != "fecha_creacion" or self._rng.random() < 0.1]
         return self._rng.sample(names, self._rng.randint(1, 2))
 
-    def _columns(self, names: list[str]) -> dict[str, Any]:
+    def _columns(self, names: list[str], give: Callable[[str], str]) -> dict[str, Any]:
         columns: dict[str, Any] = {}
         for name in names:
             if name == "estado":
                 status = self._rng.choice(tuple(STATE_OF))
                 columns |= {"statuscode": status, "statecode": STATE_OF[status]}
             else:
-                value = self.value(name)
+                value = give(name)
                 columns[COLUMNS[name]] = Decimal(value) if name in DECIMALS else value
         return columns
 

@@ -24,6 +24,8 @@ COLUMNS: Final = {
 DECIMALS: Final = frozenset({"valor_adquisicion", "valor_libros", "total"})
 CHOICES: Final = frozenset({"estado"})
 ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion"})
+DYNAMICS_WINS: Final = frozenset({"valor_libros", "estado"})
+"""Where both changed; in the others the CMMS wins."""
 UNIQUE: Final = frozenset(COLUMNS) - CHOICES
 
 INACTIVE: Final = "4"

@@ -41,6 +41,7 @@ class Wire(httpx.AsyncBaseTransport):
         trace: Trace,
         outage: Outage,
         stragglers: set[asyncio.Task[None]],
+        violations: list[str],
     ) -> None:
         self._side = side
         self._serve = serve
@@ -50,10 +51,14 @@ class Wire(httpx.AsyncBaseTransport):
         self._trace = trace
         self._outage = outage
         self._stragglers = stragglers
+        self._violations = violations
+        self._closed_until = 0.0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request through the weather of the moment."""
         await request.aread()
+        if (now := asyncio.get_running_loop().time()) < self._closed_until:
+            self._violations.append(f"{now:.3f}: {self._process.name} asks {self._side} again before its Retry-After")
         SENT.set(asyncio.get_running_loop().time())
         expired = await self._process.hop(f"before {self._side} {request.method}")
         await asyncio.sleep(self._rng.uniform(0.002, 0.2))
@@ -63,7 +68,9 @@ class Wire(httpx.AsyncBaseTransport):
         if self._happens("refused"):
             raise httpx.ConnectError("refused", request=request)
         if self._happens("throttled"):
-            return httpx.Response(429, headers={"Retry-After": str(self._rng.randint(1, 40))}, request=request)
+            wait = self._rng.randint(1, 40) if self._rng.random() < 0.9 else self._rng.randint(100, 400)
+            self._closed_until = asyncio.get_running_loop().time() + wait
+            return httpx.Response(429, headers={"Retry-After": str(wait)}, request=request)
         if self._happens("broken"):
             return httpx.Response(503, text="<html>busy</html>", request=request)
         if write and self._happens("late"):

@@ -73,6 +73,7 @@ class Worker:
         weather: Weather,
         rng: Random,
         parts: Parts,
+        one_way: bool = False,
     ) -> None:
         self.process = process
         self._queues = queues
@@ -82,7 +83,7 @@ class Worker:
         client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
         self._dynamics = DataverseGateway(client, process)
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
-        sides = parts.dynamics(self._dynamics), parts.cmms(self._cmms)
+        sides = parts.dynamics(self._dynamics), None if one_way else parts.cmms(self._cmms)
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
         self._router = router
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=Policy(timedelta()))

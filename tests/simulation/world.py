@@ -23,6 +23,7 @@ from shared.domain.ledger import Stored, readable
 from shared.domain.mapping import Mapping
 from shared.errors import SyncError
 from shared.wiring import load_mapping
+from tests.simulation import one_way
 from tests.simulation.checker import Evidence, check, describe
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import CmmsModel
@@ -64,8 +65,9 @@ class Result:
 class World:
     """Everything that a seed decides."""
 
-    def __init__(self, seed: int, parts: Parts, weather: Weather | None = None) -> None:
+    def __init__(self, seed: int, parts: Parts, weather: Weather | None = None, *, one_way: bool = False) -> None:
         self.rng = Random(seed)  # noqa: S311  # repeatable, not secret
+        self.one_way = one_way
         self.weather = weather or draw_weather(self.rng)
         self.parts = parts
         loop = asyncio.get_running_loop()
@@ -85,11 +87,12 @@ class World:
             SIGNING_KEY, resource=DYNAMICS_URL, client_id="app-1", now=world_time(), lifetime=timedelta(days=30)
         )
         self.cmms = CmmsModel(world_time, Random(self.rng.getrandbits(32)))  # noqa: S311  # as above
+        self.cmms.partial = one_way and self.rng.random() < 0.5
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN)
-        self.history = History(self._on_record)
+        self.history = History(self._on_record, only_told=one_way)
         self.observer = Observer(self.history, self.cmms, users[0].id, self.trace, self._bound)
         self.dataverse.subscribers.append(self._changed)
-        self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace)
+        self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, announced=one_way)
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks: set[asyncio.Task[None]] = set()
@@ -102,16 +105,15 @@ class World:
         relay = asyncio.create_task(Relay(self.cmms, self.queues, self.weather, self.rng).work())
         await self.people.work(self.rng.randint(6, 26))
         await asyncio.sleep(self.rng.choice((0.0, 60.0, 900.0)))
-        if self.rng.random() < 0.3:
+        if self.rng.random() < 0.3 and not self.one_way:
             await self._sweep()
         self.weather.calm()
         self.queues.calm()
-        for outage in self.outages.values():
-            outage.spans.clear()
         await self._rest()
         found = [f"before the sweep: {one}" for one in await self._judge(self.people.unannounced)]
         if not found:
-            found = [*await self._sweep_until_quiet(), *await self._judge(set(), everything_seen=True)]
+            found = [] if self.one_way else await self._sweep_until_quiet()
+            found = [*found, *await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
         for task in (relay, *self._supervisors):
             task.cancel()
         await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
@@ -124,7 +126,9 @@ class World:
         for side, outage in self.outages.items():
             if self.rng.random() < self.weather.outage:
                 start = self.rng.uniform(0, 300)
-                outage.spans.append((start, start + self.rng.uniform(5, 600)))
+                # An outage may last long; but below a day nothing may be given up.
+                length = self.rng.uniform(5, 600) if self.rng.random() < 0.9 else self.rng.uniform(1, 20) * 3600
+                outage.spans.append((start, start + length))
                 self.trace("weather", f"{side} is away from {start:.0f} s on")
 
     def _supervise(self, number: int) -> None:
@@ -157,6 +161,7 @@ class World:
             weather=self.weather,
             rng=self.rng,
             parts=self.parts,
+            one_way=self.one_way,
         )
 
     def _wire(self, side: str, serve: Server, process: Process) -> Wire:
@@ -169,6 +174,7 @@ class World:
             trace=self.trace,
             outage=self.outages[side],
             stragglers=self.stragglers,
+            violations=self.history.violations,
         )
 
     def _bound(self, entity: str, row_id: UUID) -> bool:
@@ -224,6 +230,8 @@ class World:
     async def _rest(self) -> None:
         """Wait until nothing is under way."""
         loop = asyncio.get_running_loop()
+        away = max((end for outage in self.outages.values() for _, end in outage.spans), default=0.0)
+        await asyncio.sleep(max(0.0, away - loop.time()))
         while self._webhooks or self.stragglers or self.queues.busy or not all(m.sent for m in self.cmms.outbox):
             if loop.time() > LONGEST_RUN:
                 raise TimeoutError(f"{self.queues.busy} messages are still under way after {LONGEST_RUN / 3600:.0f} h")
@@ -257,10 +265,15 @@ class World:
             await self._rest()
         else:
             return [f"reconciliation still finds something to repair after {MOST_SWEEPS} runs"]
-        before = self.observer.writes
-        await self._look_at_everything()
-        await self._rest()
-        return [] if self.observer.writes == before else ["reconciliation left something to write"]
+        return []
+
+    async def _look_once_more(self) -> list[str]:
+        """Look at everything. Two-way, reconciliation must have left nothing to write; one-way, it does the same."""
+        for _ in range(2 if self.one_way else 1):
+            before = self.observer.writes
+            await self._look_at_everything()
+            await self._rest()
+        return [] if self.observer.writes == before else ["looking at a record at rest finds something to write"]
 
     async def _judge(self, unannounced: set[tuple[str, str]], *, everything_seen: bool = False) -> list[str]:
         entries = {}
@@ -268,7 +281,8 @@ class World:
             async for page in self.ledger.scan(entity):
                 entries.update({(entity, entry.key): entry for entry in map(readable, page)})
         self.entries = [f"{entity} {describe(entry)}" for (entity, _), entry in entries.items()]
-        return check(
+        judge = one_way.check if self.one_way else check
+        return judge(
             Evidence(
                 history=self.history,
                 observer=self.observer,
@@ -293,11 +307,13 @@ def _at_once[T](answer: Coroutine[Any, Any, T]) -> T:
     raise AssertionError("the ledger waited")
 
 
-def play(seed: int, parts: Parts | None = None, weather: Callable[[], Weather] | None = None) -> Result:
-    """Play one seed from the beginning to its judgement."""
+def play(
+    seed: int, parts: Parts | None = None, weather: Callable[[], Weather] | None = None, *, one_way: bool = False
+) -> Result:
+    """Play one seed from the beginning to its judgement; `one_way` without the CMMS's API."""
 
     async def main() -> Result:
-        world = World(seed, parts or Parts(), weather() if weather else None)
+        world = World(seed, parts or Parts(), weather() if weather else None, one_way=one_way)
         try:
             violations = await world.live()
         finally:

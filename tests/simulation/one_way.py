@@ -1,0 +1,83 @@
+"""What must hold in one-way mode: each row has what the CMMS said last, but for what people changed in Dynamics since.
+
+The messages are all that tells of the CMMS: partial ones, late, doubled, in any order, of keys that were used again.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+
+from local.dataverse.rows import Row
+from tests.simulation.checker import Evidence, held_back, lonely, losers, messages, whole_rightly
+from tests.simulation.cmms_model import Fields
+from tests.simulation.history import Edit, knows
+from tests.simulation.observe import normal
+from tests.simulation.tables import COLUMNS, DEAD_STATE, DYNAMICS_WINS, FIELDS, KEYS, ONE_WAY, same
+
+
+def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
+    """Every violation, as sentences."""
+    found = [*evidence.history.violations, *messages(evidence), *losers(evidence)]
+    for entity in FIELDS:
+        found.extend(_records(evidence, entity))
+        if everything_seen:
+            found.extend(_lonely_rows(evidence, entity))
+    return found
+
+
+def _records(evidence: Evidence, entity: str) -> Iterator[str]:
+    rows: dict[str, list[Row]] = defaultdict(list)
+    for key, row in evidence.rows(entity):
+        rows[key].append(row)
+    for pk, record in evidence.cmms.tables[entity].records.items():
+        key = str(record[KEYS[entity]])
+        if (entity, key) in evidence.unannounced:
+            continue
+        entry = evidence.entries.get((entity, key))
+        if entry is not None and ("*" in entry.parked or KEYS[entity] in entry.parked):
+            if not whole_rightly(evidence, entity, record, rows[key], entry):
+                yield f"{entity} {key}: held back as a whole without cause: {entry.parked}"
+        elif len(rows[key]) != 1:
+            yield f"{entity} {key} #{pk}: {len(rows[key])} rows in Dynamics"
+        else:
+            yield from _fields(evidence, entity, pk, record, rows[key][0])
+
+
+def _fields(evidence: Evidence, entity: str, pk: int, record: Fields, row: Row) -> Iterator[str]:
+    key = str(record[KEYS[entity]])
+    entry = evidence.entries.get((entity, key))
+    if entity == "asset" and row.values["statecode"] != 0:
+        yield f"{entity} {key}: its row is inactive"
+    for name in FIELDS[entity]:
+        cmms, dynamics = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
+        if same(name, cmms, dynamics) or (entry is not None and name in entry.parked):
+            if entry is not None and name in entry.parked:
+                yield from held_back(evidence, entity, name, entry, cmms, row)
+            continue
+        said = evidence.history.cell("cmms", entity, str(pk), name).edit
+        edit = evidence.history.cell("dynamics", entity, str(row.id), name).edit
+        conflicts = entry.conflicts if entry is not None else ()
+        lost = {one.why for one in conflicts if (one.field, one.lost) == (name, cmms)}
+        if not _stays(name, said, edit, lost=lost):
+            yield f"{entity} {key} {name}: the CMMS said {cmms!r}, Dynamics has {dynamics!r}"
+
+
+def _stays(name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[str]) -> bool:
+    """Whether a person's edit in Dynamics may stand against what the CMMS said: nothing is written to the CMMS."""
+    if name == "fecha_creacion":
+        return bool(lost)
+    if edit is None or edit.cell.side != "dynamics":
+        return False
+    if said is None or said.value is None:
+        return True  # a value beats nothing
+    if name in ONE_WAY:
+        return False
+    # Or it came between a write and its unknown outcome, which is on record.
+    return knows(edit, said) or "late_write" in lost or (name in DYNAMICS_WINS and bool(lost))
+
+
+def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
+    """Rows of records that are gone, as far as the integration ever knew them."""
+    known = {entry.dynamics_id for entry in evidence.entries.values()}
+    for key, row in lonely(evidence, entity):
+        if str(row.id) in known and row.values["statecode"] != DEAD_STATE[entity]:
+            yield f"{entity} {key}: the row {row.id} is not in the state of deleted records, as its record is"
