@@ -102,6 +102,8 @@ class CmmsApi:
             raise _Refused(422, "campo_invalido", field=KEYS[entity])
         if found := self._model.find(entity, key):
             raise _Refused(409, "ya_existe", record=self._model.shown(entity, found[1]))
+        if self._model.tombstone(entity, key) is not None:
+            raise _Refused(409, "fue_borrado")
         if entity == "asset" and not values.get("nombre"):
             raise _Refused(422, "campo_invalido", field="nombre")
         self._validate(values)

@@ -15,7 +15,7 @@ from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, from_wire, to_wire, usable_text
 
 from .errors import ApiError, invalid_field, not_found
-from .records import Record, database, find_one
+from .records import Record, database, find_one, memories
 
 
 def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -> Record:
@@ -57,7 +57,8 @@ def create(entity: Entity, fields: Mapping[str, Any]) -> Record:
     """Create a record; columns that are not given take the model's defaults.
 
     Raises:
-        ApiError: 409 with the record that holds the key, 422 naming the field.
+        ApiError: 409 with the record that holds the key, or where one with this key was deleted or renamed; 422 naming
+            the field.
     """
     values = _values(entity, fields)
     key = values.get(entity.key)
@@ -85,6 +86,12 @@ def _refuse_taken(entity: Entity, key: str) -> None:
     if record := find_one(entity, key):
         message = "A record with this key exists: update 'registro' with its etag instead."
         raise ApiError(409, "ya_existe", message, registro=record.as_json(), headers={"ETag": record.etag})
+    memory = memories(entity, [key], lock=True).get(key) if usable_text(key) else None
+    if memory is not None and memory.borrado:
+        # The request may have been on its way since before: what a person deleted never comes back by itself.
+        raise ApiError(
+            409, "fue_borrado", "A record with this key was deleted or renamed: only a person uses it again."
+        )
 
 
 def _columns(entity: Entity) -> list[models.Field[Any, Any]]:

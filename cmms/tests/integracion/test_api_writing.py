@@ -195,6 +195,17 @@ def test_a_key_that_exists_is_409_with_the_record_as_it_stands(api: Client) -> N
     assert answer["ETag"] == etag(api)
 
 
+def test_a_record_that_a_person_deleted_or_renamed_never_comes_back_by_a_request_that_was_late(api: Client) -> None:
+    make_asset().delete()
+    late = create(api, {"codigo_interno": "0001", "nombre": "late"})
+    assert (late.status_code, late.json()["error"]["codigo"]) == (409, "fue_borrado")
+    again = make_asset()
+    again.codigo_interno = "0002"
+    again.save()
+    assert create(api, {"codigo_interno": "0001", "nombre": "late"}).status_code == 409
+    assert [one.codigo_interno for one in Activo.objects.all()] == ["0002"]
+
+
 def test_what_only_the_database_refuses_is_422(api: Client) -> None:
     def overtake(instance: Activo, **_: Any) -> None:
         Activo.objects.bulk_create([Activo(codigo_interno=instance.codigo_interno, nombre="first")])
