@@ -149,8 +149,8 @@ class HttpService(ABC):
             with telemetry.request(self.name, request.method, request.url.path) as answer:
                 async with asyncio.timeout(seconds):
                     response = await self._http.send(request)
-                # The stream, which is read to its end, and the answer hold each other: without this a page would stay in
-                # memory until the garbage collector happens to come.
+                # The stream, which is read to its end, and the answer hold each other: without this a page would stay
+                # in memory until the garbage collector happens to come.
                 response.stream = _NOTHING
                 answer.status = str(response.status_code)
                 return response
