@@ -29,7 +29,7 @@ def tell(report: Report) -> None:
 
 def _tell_entity(entity: EntityReport) -> None:
     if entity.failed is not None:
-        log.error("Reconcile %s: it could not be compared, and is again by the next run: %s", *_of(entity))
+        log.error("Reconcile %s: could not be compared, and the next run tries again: %s", *_of(entity))
         return
     classes = ", ".join(f"{kind.value} {count}" for kind, count in sorted(entity.drift.items())) or "no drift"
     log.info(
