@@ -155,7 +155,7 @@ class History:
                 self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
             elif replaced is None or self._is_buried(replaced) or self._lives_on(cell, replaced, []):
                 pass
-            elif cell.side == "dynamics" and (cell.field in ONE_WAY or self._made_anew(cell)):
+            elif cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell)):
                 # The CMMS alone says the field, or its record was made anew, and it says nothing.
                 self._owe(replaced, cell, value, at)
             else:

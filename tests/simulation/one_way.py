@@ -65,6 +65,8 @@ def _stays(name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[
     """Whether a person's edit in Dynamics may stand against what the CMMS said: nothing is written to the CMMS."""
     if name == "fecha_creacion":
         return bool(lost)
+    if name in DYNAMICS_WINS and lost:
+        return True
     if edit is None or edit.cell.side != "dynamics":
         return False
     if said is None or said.value is None:
@@ -72,7 +74,7 @@ def _stays(name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[
     if name in ONE_WAY:
         return False
     # Or it came between a write and its unknown outcome, which is on record.
-    return knows(edit, said) or "late_write" in lost or (name in DYNAMICS_WINS and bool(lost))
+    return knows(edit, said) or "late_write" in lost
 
 
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
