@@ -29,9 +29,10 @@ _NEVER: Final = "0 0 0 1 1 *"
 
 @dataclass(frozen=True)
 class Usage:
-    """What the worker's process has used since it started."""
+    """What a Functions host and its worker have used since they started; `worker_seconds` is the worker's part."""
 
     cpu_seconds: float
+    worker_seconds: float
     peak_mb: float
     batches: int
 
@@ -191,7 +192,9 @@ class Worker:
         """Read the host's own figures."""
         answer = self._http.get(self._url, headers=self._headers).raise_for_status().json()
         process, counts = answer["process"], answer["functions"][function]
-        return Usage(process["cpu_seconds"], process["peak_rss_mb"], counts["invocations"])
+        return Usage(
+            process["cpu_seconds"], process["worker_cpu_seconds"], process["peak_rss_mb"], counts["invocations"]
+        )
 
     def log_tail(self) -> str:
         """The end of its log."""

@@ -55,6 +55,7 @@ class Admin:
         usage = resource.getrusage(resource.RUSAGE_SELF)
         process = {
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 3),
+            "worker_cpu_seconds": self._dispatcher.worker_cpu_seconds,
             "peak_rss_mb": round(_peak_rss_bytes(usage) / 2**20, 1),
             "uptime_seconds": round(time.monotonic() - self._started, 3),
         }

@@ -43,6 +43,11 @@ class Dispatcher:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def worker_cpu_seconds(self) -> float | None:
+        """The CPU time of the worker alone, which in Azure is a process beside the host."""
+        return self._worker.cpu_seconds
+
     def figures(self) -> dict[str, dict[str, Any]]:
         """The figures of each function, ready for JSON."""
         return {name: asdict(figures) for name, figures in self._figures.items()}

@@ -8,6 +8,7 @@ import asyncio
 import logging
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
 from pathlib import Path
@@ -45,6 +46,13 @@ class Worker:
         runtime.start_threadpool_executor()
         self._thread.start()
         self._started.wait()
+
+    @property
+    def cpu_seconds(self) -> float | None:
+        """The CPU time of the worker's thread, without the host's beside it; None where the system does not tell."""
+        if self._thread.ident is None or not hasattr(time, "pthread_getcpuclockid"):
+            return None
+        return time.clock_gettime(time.pthread_getcpuclockid(self._thread.ident))
 
     async def index(self) -> list[Any]:
         """Import `function_app.py` and return the runtime's metadata of each function.

@@ -168,7 +168,8 @@ class History:
             origin = (descended or origins)[-1]
             # A row in the state of deleted records says nothing of its own, whoever put it there.
             dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
-            if not descended and not cell.by_policy and not dead and not self._lives_on(cell, replaced, origins):
+            empty = self._emptied_with_a_row(cell, replaced, origin)
+            if not (descended or cell.by_policy or dead or empty or self._lives_on(cell, replaced, origins)):
                 self._owe(replaced, cell, value, at)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
@@ -187,6 +188,15 @@ class History:
             and all(origin.cell.record != replaced.cell.record for origin in origins)
             and (self._only_told or any((cell.entity, key) in self.removed for key in keys))
         )
+
+    def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
+        """Whether both sides had agreed on nothing, and the value is of a row that somebody made since.
+
+        Then the CMMS's nothing is no edit against the new row: a value beats it.
+        """
+        keys = self.keys[cell.side, cell.entity, cell.record]
+        rows = [one for one in self._related("dynamics", cell, keys) if replaced in one.held]
+        return cell.side == "cmms" and replaced.value is None and bool(rows) and origin.cell not in rows
 
     def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
