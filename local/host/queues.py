@@ -18,6 +18,9 @@ from local.host.logs import redact
 from local.host.messages import batch, single
 
 _logger = logging.getLogger(__name__)
+# The client stops 0.2 s after a batch's first message, which on a busy machine cuts a large one that has more to come.
+_MANY = 50
+_FURTHER_SECONDS = 0.2
 _IDLE_SECONDS = 0.5  # how long a stop or a settlement may have to wait for a receive that finds nothing
 _BACK_OFF_SECONDS = (0.25, 0.5, 1.0, 2.0)
 
@@ -97,6 +100,12 @@ class QueueListener:
                 break
             missing = options.max_message_batch_size - len(messages)
             messages += await receiver.receive_messages(missing, max_wait_time=min(left, _IDLE_SECONDS))
+        while _MANY <= len(messages) < options.max_message_batch_size and not self._stopping.is_set():
+            missing = options.max_message_batch_size - len(messages)
+            more = await receiver.receive_messages(missing, max_wait_time=_FURTHER_SECONDS)
+            if not more:
+                break
+            messages += more
         return messages
 
     async def _run_singles(self, receiver: ServiceBusReceiver) -> None:
