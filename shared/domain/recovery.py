@@ -4,7 +4,7 @@ While the side's etag is still the one that the write expects, the write may yet
 etag has moved the write can no longer land, and each field tells by its value what happened:
 
 - it holds what was intended: the write happened, and both bases follow;
-- it holds what it held before: the write did not happen, unless another field of it shows that it did;
+- it holds what it held before: the write did not happen, unless its other fields rather show that it did;
 - anything else: somebody wrote after us or instead of us. The bases take what was intended, so that the value counts
   as that person's edit, and the fact is recorded.
 
@@ -123,8 +123,14 @@ def _intended(intent: Intent, field: str) -> Value:
 
 
 def _partly(intent: Intent, record: Record) -> bool:
-    """Whether some other value of the same write has arrived: a write happens as a whole."""
-    return any(record.values.get(field) == value != intent.before.get(field) for field, value in intent.values.items())
+    """Whether as many values of the same write have arrived as are still what they were: it happens as a whole.
+
+    A single one that arrived among many that did not is rather a person's, who gave the same value.
+    """
+    moving = {field: value for field, value in intent.values.items() if value != intent.before.get(field)}
+    arrived = sum(record.values.get(field) == value for field, value in moving.items())
+    still = sum(record.values.get(field) == intent.before.get(field) for field in moving)
+    return 0 < arrived >= still
 
 
 def _lost_to(intent: Intent, field: str, held: Value, now: datetime) -> ConflictRecord:
