@@ -62,9 +62,12 @@ def test_a_write_of_which_another_field_arrived_happened_and_the_old_value_is_so
 
 def test_one_value_that_arrived_among_many_that_did_not_is_somebodys_and_the_write_did_not_happen() -> None:
     new = {"nombre": "new", "numero_de_serie": "S", "valor_libros": "1"}
-    old: dict[str, Value] = {"nombre": "old", "numero_de_serie": None, "valor_libros": None}
+    old = {"nombre": "old", "numero_de_serie": None, "valor_libros": None}
     after = settle_intents(
-        entry(intent(values=new, sources=new, before=old)), None, row("e3", **{**old, "numero_de_serie": "S"}), NOW
+        entry(intent(values=new, sources=new, before=old)),
+        None,
+        row("e3", nombre="old", numero_de_serie="S", valor_libros=None),
+        NOW,
     )
     assert after.bases == {
         "nombre": Base(cmms="old", dynamics="old"),
