@@ -83,9 +83,11 @@ def record_replaced(merged: Merged, row: DynamicsRecord, why: Why, now: datetime
     """The same, with every value on record that a write to the row replaces and no conflict names yet."""
     named = {conflict.field for conflict in merged.conflicts}
     replaced = tuple(
-        ConflictRecord(field=write.field, winner="cmms", won=write.source, lost=lost, why=why, at=now)
+        ConflictRecord(
+            field=write.field, winner="cmms", won=write.source, lost=row.values[write.field], why=why, at=now
+        )
         for write in merged.to("dynamics")
-        if write.field not in named and (lost := row.values[write.field]) is not None
+        if write.field not in named
     )
     return replace(merged, conflicts=(*merged.conflicts, *replaced))
 

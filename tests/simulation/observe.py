@@ -165,8 +165,9 @@ class Observer:
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, key: str, *, born: bool) -> None:
         """A state may come from a policy instead of a person: rows are born active, and die with their record."""
-        # By now it may have been made anew: the write was decided while it was gone.
-        gone = self._cmms.find(cell.entity, key) is None or (cell.entity, key) in self.deleted_keys
+        # By now it may have been made anew, or another record have its former key, which the row still has.
+        keys = {key, *self._history.family(cell)}
+        gone = self._cmms.find(cell.entity, key) is None or any((cell.entity, one) in self.deleted_keys for one in keys)
         policy = cell.field == "estado" and ((value == INACTIVE and gone) or (value == ACTIVE and born))
         self._history.written(cell, value, now, policy=policy)
 
