@@ -188,7 +188,10 @@ def poison(player: Player) -> str:
 
 
 def nothing_left(player: Player) -> str:
-    player.cmms_edit("activos", ASSETS[8], {"nombre": "Bomba de agua, corregida"})
+    corrected = "Bomba de agua, corregida"
+    player.cmms_edit("activos", ASSETS[8], {"nombre": corrected})
+    # The queue is empty also before the relay has sent the message.
+    player.until("the correction has arrived", lambda: assets(player)[ASSETS[8]]["msdyn_name"] == corrected)
     player.until_quiet()
     player.reset_figures()
     before = player.cmms("activos", "codigo_interno"), player.cmms("requisiciones", "numero_requisicion")
