@@ -1,11 +1,7 @@
 """The ten rules of the sync engine, each by the smallest play that shows it. The simulation plays them all together."""
 
-from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from uuid import uuid4
-
-import pytest
 
 from shared.domain.events import Event
 from shared.domain.model import Value
@@ -15,18 +11,6 @@ from shared.flows.ports import Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.flows.sides import World
-
-
-@pytest.fixture
-def world() -> Iterator[World]:
-    with closing(World()) as world:
-        yield world
-
-
-@pytest.fixture
-def one_way() -> Iterator[World]:
-    with closing(World(one_way=True)) as world:
-        yield world
 
 
 async def agreed(world: World, **values: str | None) -> None:
