@@ -117,7 +117,6 @@ async def test_a_wrong_mapping_makes_messages_wait_too(monkeypatch: pytest.Monke
     assert [one.scheduled_at is not None for one in wiring.bus.queues["orders"]] == [True]
 
 
-@pytest.mark.real_time
 async def test_the_queues_can_be_reached_while_other_settings_are_wrong(misconfigured: Misconfigured) -> None:
     wiring = Wiring()
     assert type(wiring.bus).__name__ == "ServiceBus"
