@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
+from local.alive import alive
 from local.identity.tokens import mint_token
 from local.ports import Ports
 from shared.domain import queues
@@ -50,7 +51,7 @@ class Run:
         self._settle_seconds = settle_seconds
         self._settings = settings
         RUNS.mkdir(exist_ok=True)
-        ended = [path for path in RUNS.glob("run-*") if not _runs(path)]
+        ended = [path for path in RUNS.glob("run-*") if not alive(path)]
         for old in sorted(ended, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
         self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%H%M%S-"), dir=RUNS))
@@ -191,15 +192,6 @@ class Run:
         path.touch(mode=0o600)
         path.write_text(json.dumps(content), encoding="utf-8")
         return path
-
-
-def _runs(folder: Path) -> bool:
-    """Whether the process that made the folder is alive. One of another run with its number keeps it for longer."""
-    try:
-        os.kill(int((folder / "pid").read_text(encoding="utf-8")), 0)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def broker_queues() -> list[dict[str, object]]:

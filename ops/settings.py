@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Final
 
+from local.alive import alive
 from shared.errors import ConfigurationError, Unavailable
 from shared.settings import Settings, setting_name
 
@@ -19,22 +20,13 @@ def read_stack(runs: Path = RUNS) -> dict[str, str]:
     Raises:
         Unavailable: None runs.
     """
-    found = [(path.stat().st_mtime_ns, path) for path in runs.glob("run-*/stack.env") if _runs(path.parent)]
+    found = [(path.stat().st_mtime_ns, path) for path in runs.glob("run-*/stack.env") if alive(path.parent)]
     if not found:
         raise Unavailable("The local stack does not run: start it with 'make up' in another terminal.")
     _, newest = max(found)
     lines = newest.read_text(encoding="utf-8").splitlines()
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
     return {name: value for name, _, value in pairs}
-
-
-def _runs(folder: Path) -> bool:
-    """Whether the process of a run is alive: one that was killed left its file behind."""
-    try:
-        os.kill(int((folder / "pid").read_text(encoding="utf-8")), 0)
-    except (OSError, ValueError):
-        return False
-    return True
 
 
 def read_file(path: Path) -> dict[str, str]:
