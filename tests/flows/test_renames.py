@@ -221,6 +221,28 @@ async def test_a_renamed_record_s_row_leaves_its_old_key_also_if_the_record_is_d
     assert (row.key, row.state) == ("B", 1)
 
 
+@pytest.mark.parametrize("told", ["tombstone", "rename"])
+async def test_a_row_is_deactivated_whose_record_was_deleted_before_its_memory_could_follow_its_rename(
+    world: World, told: str
+) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    rename(world, "A", "B")
+    former = world.cmms.records["B"].former_keys
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.delete("B")
+    if told == "tombstone":
+        world.cmms.records["B"] = replace(world.cmms.records["B"], former_keys=former)
+        await settle(world, "B")
+    else:
+        await renamed(world, "A", "B")
+        await settle(world)
+    (row,) = world.dynamics.rows.values()
+    assert (row.key, row.state) == ("A", 1)
+    await world.dirty("B")
+    assert ASSETS.name not in world.bus.queues, "what is settled is not asked about again"
+
+
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -101,6 +101,8 @@ class Renames:
             group.finish(Again(Conflict(f"{group.key} got its key back while it was being read.")))
             return True
         if record.deleted:
+            if not _known(memory.entry):
+                await self._left_behind(entity, group, memory, record)
             return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=stranger)
         if not _known(memory.entry):
             return await self._fetch(entity, group, memory, record)
@@ -156,16 +158,21 @@ class Renames:
         return False
 
     async def _left_behind(self, entity: EntityMapping, group: Group, memory: Stored, record: CmmsRecord) -> None:
-        """A record that came to a key with a row of its own leaves another row behind: have that one looked at."""
+        """Have the row looked at that a record left behind under a former key.
+
+        It came to a key with a row of its own, or was deleted before its memory could follow it.
+        """
         said = [item.payload.old_key for item in group.open_items if isinstance(item.payload, RenamedData)]
-        if not said and not _taken_over(memory.entry, record):
+        if not (said or record.deleted or _taken_over(memory.entry, record)):
             return
         former = [key for key in dict.fromkeys((*record.former_keys, *said)) if key != group.key]
+        if not former:
+            return
         left = [
             key
             for key, stored in (await self._ledger.read(entity.name, former)).items()
             if isinstance(stored, Stored) and _known(stored.entry)
-            if stored.entry.cmms_id == record.id and stored.entry.deleted_at is None
+            if record.id in {None, stored.entry.cmms_id} and stored.entry.deleted_at is None
         ]
         await self._router.resync(entity.name, left, reason=f"renamed to {group.key}", source=SOURCE)
 
