@@ -101,23 +101,27 @@ class _Announcement:
             if self.keys_before.get(pk, content.key) != content.key
         }
         former_keys = {pk: [*self.rows[old_key].claves_anteriores, old_key] for pk, old_key in renamed.items()}
+        for pk in self.gone:
+            row = self.rows[self.keys_before[pk]]
+            if row.objeto in ("", pk) and not (row.borrado and row.revision):
+                self._retire(row, next_version(self.now, row.version))
+                self._message(row, "deleted", {})
+        # A rename is later than all that was said of either key: else a record could seem to come to a key before
+        # the one that had it left, where two web servers' clocks differ.
+        involved = {*renamed.values(), *(self.contents[pk].key for pk in renamed)}
+        moment = next_version(self.now, max((self.rows[key].version for key in involved), default=EPOCH))
         # All old keys are let go before any new key is taken: two records may have exchanged theirs.
         for pk, old_key in renamed.items():
             row = self.rows[old_key]
             if row.objeto in ("", pk):
-                self._retire(row, successor=self.contents[pk].key)
-        for pk in self.gone:
-            row = self.rows[self.keys_before[pk]]
-            if row.objeto in ("", pk) and not (row.borrado and row.revision):
-                self._retire(row)
-                self._message(row, "deleted", {})
+                self._retire(row, moment, successor=self.contents[pk].key)
         for pk, content in self.contents.items():
             row = self.rows[content.key]
             if pk in renamed:
-                self._take(row, content, former_keys[pk])
+                self._take(row, content, moment, former_keys[pk])
                 self._message(row, "renamed", {"old_key": renamed[pk], "fields": content.fields})
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
-                self._take(row, content)
+                self._take(row, content, next_version(self.now, row.version))
                 self._message(row, "upserted", {"fields": content.fields})
             elif row.objeto != pk:
                 row.objeto = pk
@@ -161,19 +165,19 @@ class _Announcement:
             unique_fields=["entidad", "clave"] if target else None,
         )
 
-    def _retire(self, row: Registro, successor: str = "") -> None:
+    def _retire(self, row: Registro, version: datetime, successor: str = "") -> None:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
-        self._advance(row)
+        self._advance(row, version)
 
-    def _take(self, row: Registro, content: Content, former_keys: Sequence[str] = ()) -> None:
+    def _take(self, row: Registro, content: Content, version: datetime, former_keys: Sequence[str] = ()) -> None:
         if row.objeto != content.pk:
             row.claves_anteriores = list(former_keys)[-FORMER_KEYS:]
         row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
-        self._advance(row)
+        self._advance(row, version)
 
-    def _advance(self, row: Registro) -> None:
+    def _advance(self, row: Registro, version: datetime) -> None:
         row.revision += 1
-        row.version = next_version(self.now, row.version)
+        row.version = version
         row.modificado_en = self.now
         row.modificado_por = self.author
         self.changed[row.clave] = row

@@ -17,6 +17,7 @@ from uuid import UUID
 from tests.simulation.tables import COLLECTIONS, DECIMALS, FIELDS, KEYS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
 REQUIRED = frozenset({"nombre", "estado", "fecha_creacion", *KEYS.values()})
 QUEUES = {"asset": "assets", "order": "orders"}
 
@@ -184,20 +185,23 @@ class CmmsModel:
     ) -> None:
         table = self.tables[entity]
         row = table.records.get(pk)
+        key = str(row[KEYS[entity]]) if row else ""
         if former is not None:
-            memory = table.memories.setdefault(former, Memory())
-            memory.pk, memory.fingerprint, memory.deleted = None, "", True
-            memory.renamed_to = str(row[KEYS[entity]]) if row else ""
-            self._advance(memory, by_integration)
+            left = table.memories.setdefault(former, Memory())
+            left.pk, left.fingerprint, left.deleted, left.renamed_to = None, "", True, key
+            # A rename is later than all that was said of either key.
+            left.version = max(left.version, table.memories.get(key, left).version)
+            self._advance(left, by_integration)
         if row is None:
             self._send(entity, str(former), "deleted", table.memories[str(former)], {})
             return
-        key = str(row[KEYS[entity]])
         memory = table.memories.setdefault(key, Memory())
         if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
             return
         if memory.pk != pk:
             memory.former_keys = [*table.memories[former].former_keys, former] if former is not None else []
+        if former is not None:
+            memory.version = max(memory.version, table.memories[former].version - TICK)
         memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False
         self._advance(memory, by_integration)
         if former is not None:
@@ -208,7 +212,7 @@ class CmmsModel:
 
     def _advance(self, memory: Memory, by_integration: bool) -> None:
         memory.revision += 1
-        memory.version = max(self._clock(), memory.version + timedelta(microseconds=1))
+        memory.version = max(self._clock(), memory.version + TICK)
         memory.modified_at = self._clock()
         memory.by_integration = by_integration
 

@@ -174,6 +174,25 @@ def test_versions_rise_per_record_when_the_clock_goes_back(monkeypatch: pytest.M
     assert second - first == timedelta(microseconds=1)
 
 
+def test_a_record_comes_to_a_key_later_than_the_one_before_left_it_also_when_clocks_differ(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first, second = make_asset("a"), make_asset("b")
+    for edit in range(3):
+        Activo.objects.filter(pk=second.pk).update(nombre=f"edit {edit}")
+        registrar_cambios([second])
+    forget()
+    slow = django_timezone.now() - timedelta(seconds=5)
+    monkeypatch.setattr("django.utils.timezone.now", lambda: slow)
+    for record, key in ((second, "t"), (first, "b"), (second, "a")):
+        Activo.objects.filter(pk=record.pk).update(codigo_interno=key)
+        registrar_cambios([record])
+    renames = [(event["data"]["old_key"], event["data"]["key"], event["data"]["version"]) for event in messages()]
+    assert [rename[:2] for rename in renames] == [("b", "t"), ("a", "b"), ("t", "a")]
+    versions = [version for _, _, version in renames]
+    assert versions == sorted(set(versions))
+
+
 def test_a_change_of_the_integration_is_marked_and_a_persons_next_one_is_not() -> None:
     with acting_as_integration():
         asset = make_asset()
