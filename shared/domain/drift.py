@@ -95,7 +95,7 @@ def _news(entry: Entry, write: SideWrite | None) -> SideWrite | None:
     if write is None or write.restore_key or write.state is not None:
         return write
     whole = entry.parked.get(WHOLE)
-    if whole is not None and whole.digest == digest(sorted(write.values.items())):
+    if whole is not None and whole.digest == write.digest:
         return None
     known = [
         name

@@ -71,15 +71,49 @@ def decide(
         cmms_writable: False in one-way mode.
         announced_deleted: A message said that the CMMS deleted the record.
         recreate: An operator asked for a row that is gone to be created again.
-        refused: Fields that a side refused moments ago: they are left out and parked.
+        refused: What a side refused moments ago: it is left out and parked, as long as it would be sent again.
     """
     try:
         row = find_row(entity, entry, sides)
     except KeyNotUsable as error:
         return Plan(entry, blocked=(Blocked(RECORD, "dynamics", digest(error.message), error),))
-    if whole := tuple(block for block in refused if block.field == RECORD):
-        return Plan(entry, row=row, blocked=whole)
-    cmms = sides.cmms
+    fields = [block for block in refused if block.field != RECORD]
+    plan = _decided(
+        entity,
+        entry,
+        sides.cmms,
+        row,
+        now,
+        cmms_writable=cmms_writable,
+        announced_deleted=announced_deleted,
+        recreate=recreate,
+        refused=fields,
+    )
+    if whole := tuple(block for block in refused if block.field == RECORD and _again(block, entry, plan)):
+        return Plan(entry, row=row, blocked=whole[:1])
+    return plan
+
+
+def _again(block: Blocked, entry: Entry, plan: Plan) -> bool:
+    """Whether the plan would do again what was refused; the sides may have moved on since."""
+    if isinstance(block.error, KeyNotUsable) and (plan.writes or plan.entry.dynamics_id != entry.dynamics_id):
+        return True  # the ledger refused to bind the row
+    write = plan.to_dynamics if block.side == "cmms" else plan.to_cmms
+    return write is not None and write.digest == block.digest
+
+
+def _decided(
+    entity: EntityMapping,
+    entry: Entry,
+    cmms: CmmsRecord | None,
+    row: DynamicsRecord | None,
+    now: datetime,
+    *,
+    cmms_writable: bool,
+    announced_deleted: bool,
+    recreate: bool,
+    refused: Sequence[Blocked],
+) -> Plan:
     if row is not None and entry.dynamics_id not in {None, row.id}:
         # Another row has taken the place of one that is gone: the two sides meet for the first time.
         entry = entry.model_copy(update={"bases": _emptied(entry, cmms)})

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.domain.ledger import Entry
-from shared.domain.merge import Blocked, Merged
+from shared.domain.merge import Blocked, Merged, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value
 
 RECORD = "*"
@@ -28,6 +28,11 @@ class SideWrite:
     restore_key: bool = False
     release_key: bool = False
     unfinished: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Recognise the same write again."""
+        return digest((self.create, self.restore_key, sorted(self.values.items())))
 
 
 @dataclass(frozen=True)

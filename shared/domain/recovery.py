@@ -123,14 +123,15 @@ def _intended(intent: Intent, field: str) -> Value:
 
 
 def _partly(intent: Intent, record: Record) -> bool:
-    """Whether as many values of the same write have arrived as are still what they were: it happens as a whole.
+    """Whether more values of the same write have arrived than are still what they were: it happens as a whole.
 
-    A single one that arrived among many that did not is rather a person's, who gave the same value.
+    Else what arrived is rather a person's, who gave the same value, than what did not is a person's, who put the old
+    one back. In doubt the write is repeated: an old value goes nowhere, and what is replaced is on record.
     """
     moving = {field: value for field, value in intent.values.items() if value != intent.before.get(field)}
     arrived = sum(record.values.get(field) == value for field, value in moving.items())
     still = sum(record.values.get(field) == intent.before.get(field) for field in moving)
-    return 0 < arrived >= still
+    return arrived > still
 
 
 def _lost_to(intent: Intent, field: str, held: Value, now: datetime) -> ConflictRecord:

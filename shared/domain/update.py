@@ -45,7 +45,7 @@ def plan_update(
         merged = replace(
             merged, blocked=tuple(block for block in merged.blocked if not isinstance(block.error, RecordClosed))
         )
-    merged = _without(merged, [*_endless(entry, cmms, row, merged, now), *refused])
+    merged = _without(merged, [*_endless(entry, cmms, row, merged, now), *_to_be_sent_again(refused, merged)])
     conflicts = list(merged.conflicts)
     restore = row.key != entry.key
     if restore and not row.is_open:
@@ -126,6 +126,12 @@ def _endless(entry: Entry, cmms: CmmsRecord, row: DynamicsRecord, merged: Merged
         known = parked is not None and (parked.reason, parked.digest) == (DoesNotConverge.reason, seen)
         if known or loops(entry.written.get(write.field, ()), write.side, digest(write.value), now):
             yield Blocked(write.field, _source(write), seen, _does_not_converge(write))
+
+
+def _to_be_sent_again(refused: Sequence[Blocked], merged: Merged) -> Iterator[Blocked]:
+    """The refusals of what would be written; either side may have moved on since."""
+    wanted = {(write.field, _source(write), digest(write.source)) for write in merged.writes}
+    return (block for block in refused if (block.field, block.side, block.digest) in wanted)
 
 
 def _source(write: Write) -> Side:

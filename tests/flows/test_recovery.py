@@ -50,14 +50,20 @@ def test_the_old_value_tells_that_it_did_not_and_what_a_repetition_replaces_is_o
     assert [(conflict.won, conflict.lost) for conflict in after.conflicts] == [("new", "old")]
 
 
-def test_a_write_of_which_another_field_arrived_happened_and_the_old_value_is_somebodys_edit() -> None:
-    both = intent(
-        values={"nombre": "new", "numero_de_serie": "S"},
-        sources={"nombre": "new", "numero_de_serie": "S"},
-        before={"nombre": "old", "numero_de_serie": None},
-    )
-    after = settle_intents(entry(both), None, row("e3", nombre="old", numero_de_serie="S"), NOW)
+def test_a_write_of_which_most_fields_arrived_happened_and_the_old_value_is_somebodys_edit() -> None:
+    new = {"nombre": "new", "numero_de_serie": "S", "valor_libros": "1"}
+    old = {"nombre": "old", "numero_de_serie": None, "valor_libros": None}
+    held = row("e3", nombre="old", numero_de_serie="S", valor_libros="1")
+    after = settle_intents(entry(intent(values=new, sources=new, before=old)), None, held, NOW)
     assert after.bases["nombre"] == Base(cmms="new", dynamics="new")
+
+
+def test_in_doubt_a_write_did_not_happen_so_that_no_old_value_goes_back_to_the_other_side() -> None:
+    new, old = {"nombre": "new", "numero_de_serie": "S"}, {"nombre": "old", "numero_de_serie": None}
+    held = row("e3", nombre="old", numero_de_serie="S")
+    after = settle_intents(entry(intent(values=new, sources=new, before=old)), None, held, NOW)
+    assert after.bases["nombre"] == Base(cmms="old", dynamics="old")
+    assert [(conflict.field, conflict.won, conflict.lost) for conflict in after.conflicts] == [("nombre", "new", "old")]
 
 
 def test_one_value_that_arrived_among_many_that_did_not_is_somebodys_and_the_write_did_not_happen() -> None:

@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import uuid4
 
+import pytest
+
 from shared.domain.events import Event
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
@@ -124,6 +126,44 @@ async def test_a_value_that_a_side_refuses_blocks_only_itself(world: World) -> N
     world.dynamics.refuse = [RejectedByTarget("out of range", field="valor_adquisicion")]
     summary = await world.dirty("A")
     assert (world.row("A").values["nombre"], summary.fields_parked) == ("Nueva", 1)
+
+
+@pytest.mark.parametrize("field", ["valor_adquisicion", None])
+async def test_a_refusal_counts_no_more_once_a_person_has_replaced_what_was_refused(
+    world: World, field: str | None
+) -> None:
+    await agreed(world)
+    world.cmms.put("A", valor_adquisicion="7.5")
+    write = world.dynamics.write
+
+    async def slow(*arguments: object) -> object:
+        results = await write(*arguments)  # type: ignore[arg-type]
+        world.cmms.put("A", valor_adquisicion="8")
+        world.dynamics.write = write  # type: ignore[method-assign]
+        return results
+
+    world.dynamics.write = slow  # type: ignore[method-assign,assignment]
+    world.dynamics.refuse = [RejectedByTarget("out of range", field=field)]
+    await world.dirty("A")
+    assert world.row("A").values["valor_adquisicion"] == "8"
+    assert (await world.entry("A")).parked == {}
+    assert PARKED.name not in world.bus.queues
+
+
+async def test_a_refused_create_counts_no_more_once_the_row_is_there(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    write = world.dynamics.write
+
+    async def slow(*arguments: object) -> object:
+        results = await write(*arguments)  # type: ignore[arg-type]
+        world.dynamics.put("A", nombre="Bomba")
+        world.dynamics.write = write  # type: ignore[method-assign]
+        return results
+
+    world.dynamics.write = slow  # type: ignore[method-assign,assignment]
+    world.dynamics.refuse = [RejectedByTarget("a name is required")]
+    summary = await world.dirty("A")
+    assert ((await world.entry("A")).parked, summary.fields_parked) == ({}, 0)
 
 
 async def test_keys_a_row_whose_key_differs_by_case_is_never_taken(world: World) -> None:

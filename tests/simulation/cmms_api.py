@@ -2,13 +2,14 @@
 
 import json
 import re
+from datetime import datetime
 from decimal import InvalidOperation
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
 import httpx
 
-from tests.simulation.cmms_model import REQUIRED, CmmsModel, Fields, entity_of, stored
+from tests.simulation.cmms_model import REQUIRED, CmmsModel, Fields, entity_of, instant, stored
 from tests.simulation.tables import FIELDS, KEYS, TO_STATUS
 
 PAGE = 500
@@ -89,11 +90,25 @@ class CmmsApi:
             return self._by_keys(entity, query["clave"])
         name = KEYS[entity]
         limit = min(int(query.get("limite", [str(PAGE)])[0]), PAGE)
+        if "modificado_desde" in query:
+            return self._changed(entity, datetime.fromisoformat(query["modificado_desde"][0]), query, limit)
         after = query.get("cursor", [""])[0]
         rows = sorted(self._model.tables[entity].records.values(), key=lambda row: str(row[name]))
         rest = [row for row in rows if str(row[name]) > after]
         page = [self._model.shown(entity, row) for row in rest[:limit]]
         return {"resultados": page, "siguiente": page[-1]["clave"] if len(rest) > limit else None}
+
+    def _changed(self, entity: str, since: datetime, query: dict[str, list[str]], limit: int) -> dict[str, Any]:
+        memories = self._model.tables[entity].memories
+        marks = [(instant(one.version), number, key) for number, (key, one) in enumerate(memories.items())]
+        after = query.get("cursor", [""])[0]
+        rest = [
+            (f"{version} {number:06}", key)
+            for version, number, key in sorted(marks)
+            if memories[key].revision and memories[key].version >= since and f"{version} {number:06}" > after
+        ]
+        shown = self._by_keys(entity, [key for _, key in rest[:limit]])
+        return {**shown, "siguiente": rest[limit - 1][0] if len(rest) > limit else None}
 
     def _create(self, entity: str, given: dict[str, Any]) -> dict[str, Any]:
         values = self._values(entity, given)

@@ -168,7 +168,9 @@ class History:
             origin = (descended or origins)[-1]
             # A row in the state of deleted records says nothing of its own, whoever put it there.
             dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
-            empty = self._emptied_with_a_row(cell, replaced, origin) or self._emptied_before_they_met(cell, replaced)
+            empty = self._emptied_with_a_row(cell, replaced, origin) or self._emptied_before_they_met(
+                cell, replaced, origin
+            )
             if not (descended or cell.by_policy or dead or empty or self._lives_on(cell, replaced, origins)):
                 self._owe(replaced, cell, value, at)
                 self._not_back(cell, origins, replaced, at)
@@ -198,8 +200,13 @@ class History:
         rows = [one for one in self._related("dynamics", cell, keys) if replaced in one.held]
         return cell.side == "cmms" and replaced.value is None and bool(rows) and origin.cell not in rows
 
-    def _emptied_before_they_met(self, cell: Cell, replaced: Edit) -> bool:
-        """Whether this nothing, and what was before it, was never agreed: on first contact a value beats nothing."""
+    def _emptied_before_they_met(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
+        """Whether this nothing, and what was before it, was never agreed: on first contact a value beats nothing.
+
+        A record made anew in the CMMS meets the row of the one before it; its field's first value is news.
+        """
+        if cell.side == "dynamics" and replaced.value is None and origin.previous is None and self._made_anew(cell):
+            return True
         keys = self.keys[cell.side, cell.entity, cell.record]
         other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
         agreed = {edit for one in self._related(other, cell, keys) for edit in one.held}

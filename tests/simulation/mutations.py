@@ -1,7 +1,7 @@
 """The engine with one of its rules taken away. Each must make the checker find something: that proves the checker."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
@@ -11,7 +11,7 @@ from shared.domain.ledger import Base, ConflictRecord, Entry, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
-from shared.flows.ports import Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
+from shared.flows.ports import Cmms, CmmsWrite, Dynamics, DynamicsChanges, DynamicsWrite, Failed, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
@@ -38,6 +38,14 @@ class DynamicsUnconditional(_Like):
     ) -> Sequence[DynamicsRecord | Failed]:
         blind = [replace(write, etag="*" if write.id else None) for write in writes]
         return await self._real.write(entity, blind, deadline)  # type: ignore[no-any-return]
+
+
+class DynamicsUntracked(_Like):
+    """Tells the incremental pass of no change."""
+
+    async def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
+        async for page in self._real.changes(entity, link):
+            yield replace(page, changed={}, deleted=())
 
 
 class CmmsUnconditional(_Like):
@@ -164,5 +172,6 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "message values instead of reads": lambda: Parts(sync=MessageValues),
     "one base instead of two": _one_base,
     "conflicts recorded only at commit": lambda: Parts(sync=_with_executor(_ConflictsAtCommit)),
+    "changes of Dynamics left out of the incremental pass": lambda: Parts(dynamics=DynamicsUntracked),
     "content-derived message ids": lambda: Parts(receiver=ContentIds),
 }

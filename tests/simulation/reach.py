@@ -42,7 +42,7 @@ class Reach:
 
 
 class ReachedLedger:
-    """Implements the flows' `Ledger`."""
+    """Implements the flows' `Ledger` and `State`."""
 
     def __init__(self, ledger: SqliteLedger, reach: Reach) -> None:
         self._ledger = ledger
@@ -63,6 +63,14 @@ class ReachedLedger:
     async def move(self, entity: str, old: Stored, new: Stored) -> bool:
         """As the port says."""
         return await self._reach.call("move", lambda: self._ledger.move(entity, old, new))
+
+    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
+        """As the port `State` says."""
+        return await self._reach.call("get_state", lambda: self._ledger.get_state(names))
+
+    async def put_state(self, values: Mapping[str, str | None]) -> None:
+        """As the port `State` says."""
+        await self._reach.call("put_state", lambda: self._ledger.put_state(values))
 
     async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
         """As the port says, page by page."""

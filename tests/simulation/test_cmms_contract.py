@@ -189,7 +189,7 @@ def _step(rng: Random, sides: list[Witness]) -> None:
     entity = rng.choice(tuple(FIELDS))
     key = rng.choice(("A-1", "B/2 ñ", "C"))
     collection = f"/integracion/{COLLECTIONS[entity]}/"
-    act = rng.choice(("create", "edit", "silent", "delete", "rename", "post", "patch", "list", "all", "get"))
+    act = rng.choice(("create", "edit", "silent", "delete", "rename", "post", "patch", "list", "all", "since", "get"))
     if act in {"create", "edit", "silent", "delete", "rename"}:
         given = rng.choice(("A-1", "C", "D")) if act == "rename" else _values(entity, rng, valid=True)
         done = [side.cmms.person(act, entity, key, copy.deepcopy(given)) for side in sides]
@@ -214,6 +214,8 @@ def _step(rng: Random, sides: list[Witness]) -> None:
                 request = ("POST", f"{collection}consulta/", {"claves": ["C", "A-1", key, "D", "never"]}, "")
             case "all":
                 request = ("GET", f"{collection}?limite=2", None, "")
+            case "since":
+                request = ("GET", f"{collection}?limite=500&modificado_desde=2020-01-01T00:00:00Z", None, "")
             case _:
                 request = ("GET", f"{collection}{quote(key, safe='')}/", None, "")
         told.append(side.told(side.cmms.ask(*request)))

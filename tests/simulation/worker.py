@@ -21,7 +21,7 @@ from shared.errors import RoutingFailed
 from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.reconcile import Policy, Reconciler
-from shared.flows.reconcile.report import Report
+from shared.flows.reconcile.report import Kind, Report
 from shared.flows.route import Router
 from shared.flows.sync import Sync
 from tests.simulation.process import Process
@@ -32,6 +32,7 @@ from tests.simulation.weather import Weather
 DYNAMICS_URL = "https://org.crm.dynamics.com"
 CMMS_URL = "http://cmms.example"
 CMMS_TOKEN = "the-token-of-the-simulation"
+NEVER = timedelta(days=365)
 
 
 class Signed(httpx.Auth):
@@ -78,7 +79,8 @@ class Worker:
         self.process = process
         self._queues = queues
         self._rng = rng
-        reached = parts.ledger(ReachedLedger(ledger, Reach("ledger", process, weather, "ledger_down", rng)))
+        state = ReachedLedger(ledger, Reach("ledger", process, weather, "ledger_down", rng))
+        reached = parts.ledger(state)
         router = Router(ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng)), process, rng)
         client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
         self._dynamics = DataverseGateway(client, process)
@@ -86,7 +88,8 @@ class Worker:
         sides = parts.dynamics(self._dynamics), None if one_way else parts.cmms(self._cmms)
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
         self._router = router
-        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=Policy(timedelta()))
+        policy = Policy(timedelta(), full_every=NEVER)
+        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=state)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
 
         async def ours() -> UUID:
@@ -106,9 +109,9 @@ class Worker:
         """Take a webhook, as a part of this process; raises as the receiver does, or CancelledError in its death."""
         await self.process.run(self._receiver.receive(body))
 
-    async def reconcile(self) -> Report:
-        """Run the timer's full pass, as a part of this process."""
-        return await self.process.run(self._reconciler.run("full"))
+    async def reconcile(self, kind: Kind | None) -> Report:
+        """Run the timer's pass, as a part of this process; `kind` None lets it find out which one is due."""
+        return await self.process.run(self._reconciler.run(kind))
 
     async def resync(self, entity: str, keys: Sequence[str]) -> None:
         """Ask for these records to be looked at, whether they differ or not."""

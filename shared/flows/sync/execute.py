@@ -131,10 +131,11 @@ class Executor:
                 continue
             source: Side = "cmms" if side == "dynamics" else "dynamics"
             name = result.error.field
-            if name is not None and name in write.values:
+            # The state that a row is born with is nobody's value: without it there is no row.
+            if name is not None and name in write.values and not (write.create and write.sources.get(name) is None):
                 block = Blocked(name, source, digest(write.sources.get(name)), result.error)
             else:
-                block = Blocked(RECORD, source, digest(sorted(write.values.items())), result.error)
+                block = Blocked(RECORD, source, write.digest, result.error)
             job.group.refused.append(block)
             log.warning("%s %s: %s", entity.name, job.group.key, result.error.message)
 
