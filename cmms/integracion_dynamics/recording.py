@@ -7,7 +7,7 @@ of versions and of commits is the same.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from .models import Mensaje, Registro
 
 # Former keys that are kept of a record: it takes so many renames before the integration learns of one to lose it.
 FORMER_KEYS = 20
+# Writes of the integration that are kept by name: it asks about one only as long as it has not settled that.
+OPERATIONS = 20
 _STATE = [
     "objeto",
     "revision",
@@ -32,6 +34,7 @@ _STATE = [
     "borrado",
     "renombrado_a",
     "claves_anteriores",
+    "operaciones",
     "huella",
 ]
 
@@ -78,6 +81,14 @@ def announce(entity: Entity, pks: Collection[Any], using: str, former_keys: Mapp
         return announcement.write()
 
 
+class _Former:
+    """What a record takes along to its new key."""
+
+    def __init__(self, row: Registro) -> None:
+        self.keys = [*row.claves_anteriores, row.clave][-FORMER_KEYS:]
+        self.operations = list(row.operaciones)
+
+
 class _Announcement:
     def __init__(self, entity: Entity, pks: list[str], using: str, former_keys: Mapping[str, str]) -> None:
         self.entity = entity
@@ -100,7 +111,7 @@ class _Announcement:
             for pk, content in self.contents.items()
             if self.keys_before.get(pk, content.key) != content.key
         }
-        former_keys = {pk: [*self.rows[old_key].claves_anteriores, old_key] for pk, old_key in renamed.items()}
+        former = {pk: _Former(self.rows[old_key]) for pk, old_key in renamed.items()}
         for pk in self.gone:
             row = self.rows[self.keys_before[pk]]
             if row.objeto in ("", pk) and not (row.borrado and row.revision):
@@ -118,14 +129,13 @@ class _Announcement:
         for pk, content in self.contents.items():
             row = self.rows[content.key]
             if pk in renamed:
-                self._take(row, content, moment, former_keys[pk])
+                self._take(row, content, moment, former[pk])
                 self._message(row, "renamed", {"old_key": renamed[pk], "fields": content.fields})
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
                 self._take(row, content, next_version(self.now, row.version))
                 self._message(row, "upserted", {"fields": content.fields})
-            elif row.objeto != pk:
-                row.objeto = pk
-                self.changed[row.clave] = row
+            else:
+                self._hold(row, content)
         self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)
         return len(self.messages)
@@ -167,13 +177,26 @@ class _Announcement:
 
     def _retire(self, row: Registro, version: datetime, successor: str = "") -> None:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
+        row.operaciones = []
         self._advance(row, version)
 
-    def _take(self, row: Registro, content: Content, version: datetime, former_keys: Sequence[str] = ()) -> None:
+    def _take(self, row: Registro, content: Content, version: datetime, former: _Former | None = None) -> None:
         if row.objeto != content.pk:
-            row.claves_anteriores = list(former_keys)[-FORMER_KEYS:]
-        row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
+            row.claves_anteriores = former.keys if former else []
+            row.operaciones = former.operations if former else []
+            row.objeto = content.pk
+        self._hold(row, content)
+        row.huella, row.borrado = content.fingerprint, False
         self._advance(row, version)
+
+    def _hold(self, row: Registro, content: Content) -> None:
+        """Note who has the key, and the integration's write, also where what it wrote was announced before."""
+        if row.objeto != content.pk:
+            row.objeto, row.operaciones = content.pk, []
+            self.changed[row.clave] = row
+        if name := context.operation():
+            row.operaciones = [*row.operaciones, name][-OPERATIONS:]
+            self.changed[row.clave] = row
 
     def _advance(self, row: Registro, version: datetime) -> None:
         row.revision += 1

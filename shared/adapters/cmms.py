@@ -157,6 +157,8 @@ class CmmsGateway:
             # A key of dots would be taken for a step through folders.
             segment = quote(write.key, safe="").replace(".", "%2E")
             method, path, headers = "PATCH", f"{entity.cmms}/{segment}/", {"If-Match": write.etag}
+        if write.operation is not None:
+            headers["Operation-Id"] = write.operation
         try:
             response = await self._service.send(
                 method, path, body=json.dumps({"campos": fields}), headers=headers, deadline=deadline
@@ -277,7 +279,10 @@ def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
                 values[rule.name] = rule.from_cmms(value)
             except MappingError as error:
                 errors[rule.name] = BadValue(error, digest(value))
-        return CmmsRecord(key, usable_etag(raw["etag"]), values, errors, version=version, **_names(raw))
+        taken = raw.get("operaciones")
+        operations = frozenset(map(_text, taken)) if isinstance(taken, list) else None
+        etag = usable_etag(raw["etag"])
+        return CmmsRecord(key, etag, values, errors, version=version, operations=operations, **_names(raw))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
 

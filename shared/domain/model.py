@@ -66,7 +66,7 @@ class CmmsRecord(Record):
 
     `id` stays the same when the record is renamed. `former_keys` are the keys that it had before, oldest first;
     `renamed_to` is the key that this key's previous holder went to, on a tombstone and on a record that took the key
-    over.
+    over. `operations` are the names of our writes that the record took of late; None where the CMMS does not tell.
     """
 
     version: Version | None = None
@@ -74,6 +74,7 @@ class CmmsRecord(Record):
     id: str | None = None
     former_keys: tuple[str, ...] = ()
     renamed_to: str | None = None
+    operations: frozenset[str] | None = None
 
 
 @dataclass(frozen=True)

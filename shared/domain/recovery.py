@@ -1,7 +1,8 @@
 """What became of writes whose outcome nobody knows: a worker died, stalled, or never got its answer.
 
 While the side's etag is still the one that the write expects, the write may yet land, so its intent stays. Once the
-etag has moved the write can no longer land, and each field tells by its value what happened:
+etag has moved the write can no longer land. A CMMS record names the writes that it took, which settles it. Of a
+Dynamics row, and where the CMMS does not tell, each field tells by its value what happened:
 
 - it holds what was intended: the write happened, and both bases follow;
 - it holds what it held before: the write did not happen, unless its other fields rather show that it did;
@@ -39,6 +40,10 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
+        elif isinstance(record, CmmsRecord) and record.operations is not None:
+            for landed in (one for one in rivals if one.id in record.operations):
+                # Whatever the record holds by now is a person's edit of what was intended.
+                bases |= {name: _base(landed, _intended(landed, name), landed.sources[name]) for name in landed.sources}
         elif intent.row_id is not None and record is not None and not _is_target(intent, record):
             # Another row has the key now. Should it give it back, the create could still land for a while.
             waiting = [one for one in rivals if now < one.expires_at + LATEST_CREATE]

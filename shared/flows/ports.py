@@ -46,11 +46,15 @@ class DynamicsWrite:
 
 @dataclass(frozen=True)
 class CmmsWrite:
-    """A create (`etag` None) or an update of one CMMS record; `values` are in the CMMS's normal form."""
+    """A create (`etag` None) or an update of one CMMS record; `values` are in the CMMS's normal form.
+
+    `operation` names the write: the record shows it from then on.
+    """
 
     key: str
     etag: str | None
     values: Values
+    operation: str | None = None
 
 
 @dataclass(frozen=True)

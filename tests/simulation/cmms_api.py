@@ -57,7 +57,7 @@ class CmmsApi:
             case "GET", None:
                 return 200, self._list(entity, parse_qs(request.url.query.decode()))
             case "POST", None:
-                return 201, self._create(entity, body["campos"])
+                return 201, self._create(entity, body["campos"], request.headers.get("Operation-Id"))
             case "POST", "consulta":
                 return 200, self._by_ids(entity, body["ids"]) if "ids" in body else self._by_keys(
                     entity, body["claves"]
@@ -68,7 +68,7 @@ class CmmsApi:
                     raise _Refused(404, "no_encontrado")
                 return 200, self._model.shown(entity, found[1])
             case "PATCH", str():
-                return 200, self._update(entity, key, body["campos"], request.headers.get("If-Match", ""))
+                return 200, self._update(entity, key, body["campos"], request.headers)
         raise _Refused(405, "metodo_no_permitido")
 
     def _by_keys(self, entity: str, keys: list[str]) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class CmmsApi:
         shown = self._by_keys(entity, [key for _, key in rest[:limit]])
         return {**shown, "siguiente": rest[limit - 1][0] if len(rest) > limit else None}
 
-    def _create(self, entity: str, given: dict[str, Any]) -> dict[str, Any]:
+    def _create(self, entity: str, given: dict[str, Any], operation: str | None) -> dict[str, Any]:
         values = self._values(entity, given)
         key = values.pop(KEYS[entity], None)
         if not key:
@@ -122,10 +122,11 @@ class CmmsApi:
         if entity == "asset" and not values.get("nombre"):
             raise _Refused(422, "campo_invalido", field="nombre")
         self._validate(values)
-        self._model.create(entity, key, values, by_integration=True)
+        self._model.create(entity, key, values, by_integration=True, operation=operation)
         return self._by_keys(entity, [key])["resultados"][0]  # type: ignore[no-any-return]
 
-    def _update(self, entity: str, key: str, given: dict[str, Any], if_match: str) -> dict[str, Any]:
+    def _update(self, entity: str, key: str, given: dict[str, Any], headers: httpx.Headers) -> dict[str, Any]:
+        if_match = headers.get("If-Match", "")
         if not if_match.strip():
             raise _Refused(428, "falta_if_match")
         found = self._model.find(entity, key)
@@ -140,7 +141,7 @@ class CmmsApi:
         touched = {name: value for name, value in values.items() if value != row[name]}
         self._validate(touched)
         if touched:
-            self._model.edit(entity, key, touched, by_integration=True)
+            self._model.edit(entity, key, touched, by_integration=True, operation=headers.get("Operation-Id"))
         return self._model.shown(entity, row)
 
     @staticmethod

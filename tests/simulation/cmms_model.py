@@ -18,6 +18,7 @@ from tests.simulation.tables import COLLECTIONS, DECIMALS, FIELDS, KEYS
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
+OPERATIONS = 20
 REQUIRED = frozenset({"nombre", "estado", "fecha_creacion", *KEYS.values()})
 QUEUES = {"asset": "assets", "order": "orders"}
 
@@ -41,6 +42,7 @@ class Memory:
     deleted: bool = False
     renamed_to: str = ""
     former_keys: list[str] = field(default_factory=list)
+    operations: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
 
@@ -93,15 +95,23 @@ class CmmsModel:
         name = KEYS[entity]
         return next(((pk, row) for pk, row in self.tables[entity].records.items() if row[name] == key), None)
 
-    def create(self, entity: str, key: str, values: Mapping[str, str | None], *, by_integration: bool = False) -> int:
-        """Store a new record; the key must be free."""
+    def create(
+        self,
+        entity: str,
+        key: str,
+        values: Mapping[str, str | None],
+        *,
+        by_integration: bool = False,
+        operation: str | None = None,
+    ) -> int:
+        """Store a new record; the key must be free. `operation` is the integration's name for the write."""
         self._last_pk += 1
         defaults: Fields = dict.fromkeys(FIELDS[entity])
         if entity == "order":
             defaults |= {"justificacion": "", "estado": "BORRADOR", "fecha_creacion": instant(self._clock())}
         row = {KEYS[entity]: key, **defaults, **_all_stored(values)}
         self.tables[entity].records[self._last_pk] = row
-        self._announce(entity, self._last_pk, None, by_integration)
+        self._announce(entity, self._last_pk, None, by_integration, operation=operation)
         self._watch(Step(entity, self._last_pk, key, None, dict(row), by_integration))
         return self._last_pk
 
@@ -113,6 +123,7 @@ class CmmsModel:
         *,
         silent: bool = False,
         by_integration: bool = False,
+        operation: str | None = None,
     ) -> None:
         """Change fields; `silent` as a bulk import does, which announces nothing."""
         found = self.find(entity, key)
@@ -122,7 +133,8 @@ class CmmsModel:
         before = dict(row)
         row.update(_all_stored(values))
         if not silent:
-            self._announce(entity, pk, None, by_integration, said=values.keys() if self.partial else row.keys())
+            said = values.keys() if self.partial else row.keys()
+            self._announce(entity, pk, None, by_integration, said=said, operation=operation)
         self._watch(Step(entity, pk, key, before, dict(row), by_integration))
 
     def delete(self, entity: str, key: str) -> None:
@@ -166,6 +178,7 @@ class CmmsModel:
             "borrado": False,
             "id": str(pk),
             **(_names(memory) if found else {}),
+            **({"operaciones": memory.operations} if found and found.pk == pk else {}),
             "campos": dict(row),
         }
 
@@ -181,7 +194,14 @@ class CmmsModel:
         return memory if memory is not None and not memory.deleted and memory.revision else None
 
     def _announce(
-        self, entity: str, pk: int, former: str | None, by_integration: bool, said: Collection[str] | None = None
+        self,
+        entity: str,
+        pk: int,
+        former: str | None,
+        by_integration: bool,
+        *,
+        said: Collection[str] | None = None,
+        operation: str | None = None,
     ) -> None:
         table = self.tables[entity]
         row = table.records.get(pk)
@@ -191,15 +211,21 @@ class CmmsModel:
             left.pk, left.fingerprint, left.deleted, left.renamed_to = None, "", True, key
             # A rename is later than all that was said of either key.
             left.version = max(left.version, table.memories.get(key, left).version)
+            taken, left.operations = left.operations, []
             self._advance(left, by_integration)
         if row is None:
             self._send(entity, str(former), "deleted", table.memories[str(former)], {})
             return
         memory = table.memories.setdefault(key, Memory())
         if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
+            if operation is not None:
+                memory.operations = [*memory.operations, operation][-OPERATIONS:]
             return
         if memory.pk != pk:
             memory.former_keys = [*table.memories[former].former_keys, former] if former is not None else []
+            memory.operations = taken if former is not None else []
+        if operation is not None:
+            memory.operations = [*memory.operations, operation][-OPERATIONS:]
         if former is not None:
             memory.version = max(memory.version, table.memories[former].version - TICK)
         memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False

@@ -76,7 +76,7 @@ class Model:
         return True
 
     def ask(self, method: str, path: str, body: Any, if_match: str) -> Answer:
-        headers = {"Authorization": f"Bearer {TOKEN}"} | ({"If-Match": if_match} if if_match else {})
+        headers = _headers(body, if_match)
         content = b"" if body is None else json.dumps(body).encode()
         request = httpx.Request(method, f"http://cmms.example{path}", content=content, headers=headers)
         response = asyncio.run(self._api(request))
@@ -114,7 +114,7 @@ class Django:
         return True
 
     def ask(self, method: str, path: str, body: Any, if_match: str) -> Answer:
-        headers = {"Authorization": f"Bearer {TOKEN}"} | ({"If-Match": if_match} if if_match else {})
+        headers = _headers(body, if_match)
         content = "" if body is None else json.dumps(body)
         answer = self._client.generic(method, path, content, content_type="application/json", headers=headers)
         return answer.status_code, json.loads(answer.content)
@@ -122,6 +122,12 @@ class Django:
     def outbox(self) -> list[dict[str, Any]]:
         Mensaje = apps.get_model("integracion_dynamics", "Mensaje")  # a class
         return [message.as_event() for message in Mensaje.objects.order_by("pk")]
+
+
+def _headers(body: Any, if_match: str) -> dict[str, str]:
+    headers = {"Authorization": f"Bearer {TOKEN}"} | ({"If-Match": if_match} if if_match else {})
+    named = bool(body) and len(body.get("campos", ())) > 1
+    return headers | ({"Operation-Id": f"write-{len(str(body))}"} if named else {})
 
 
 def _columns(given: dict[str, str | None]) -> dict[str, Any]:

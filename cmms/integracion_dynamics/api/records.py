@@ -40,8 +40,15 @@ class Record:
             "borrado": False,
             "id": self.content.pk,
             **_names(memory),
+            **self._operations(),
             "campos": self.content.fields,
         }
+
+    def _operations(self) -> dict[str, Any]:
+        """Left out where the app may have lost sight of the record: then nothing can be concluded from a gap."""
+        memory = self.memory
+        known = memory is not None and memory.objeto == self.content.pk
+        return {"operaciones": memory.operaciones} if memory is not None and known else {}
 
 
 def tombstone(memory: Registro) -> dict[str, Any]:

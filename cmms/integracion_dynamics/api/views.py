@@ -26,6 +26,7 @@ from .records import Record, find_one
 
 MAX_KEYS_IN_ADDRESS = 500
 MAX_KEYS_IN_BODY = 5000
+_OPERATION = re.compile(r"[!-~]{1,100}")
 _LIMIT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
@@ -80,7 +81,7 @@ class CollectionView(ApiView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Create a record."""
-        return _answer(writing.create(self.entity, read_fields(request)), status=201)
+        return _answer(writing.create(self.entity, read_fields(request), _operation(request)), status=201)
 
 
 class RecordView(ApiView):
@@ -96,7 +97,8 @@ class RecordView(ApiView):
     def patch(self, request: HttpRequest, clave: str) -> HttpResponse:
         """Write some fields of a record."""
         fields = read_fields(request)
-        return _answer(writing.update(self.entity, clave, fields, request.headers.get("If-Match", "")))
+        if_match = request.headers.get("If-Match", "")
+        return _answer(writing.update(self.entity, clave, fields, if_match, _operation(request)))
 
 
 class QueryView(RecordView):
@@ -142,6 +144,13 @@ def _query(request: HttpRequest) -> QueryDict:
     if unknown := query.keys() - known:
         raise invalid_parameter(min(unknown)[:50], f"is not known; known are: {', '.join(sorted(known))}.")
     return query
+
+
+def _operation(request: HttpRequest) -> str:
+    name: str = request.headers.get("Operation-Id", "")
+    if name and not _OPERATION.fullmatch(name):
+        raise invalid_parameter("Operation-Id", "use up to 100 visible ASCII characters.")
+    return name
 
 
 def _limit(query: QueryDict) -> int:

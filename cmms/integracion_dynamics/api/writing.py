@@ -18,8 +18,10 @@ from .errors import ApiError, invalid_field, not_found
 from .records import Record, database, find_one, memories
 
 
-def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -> Record:
+def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, operation: str = "") -> Record:
     """Write these fields and no others if the record still has the ETag that the caller saw.
+
+    `operation` is the caller's name for this write, by which the record shows later that it took it.
 
     Raises:
         ApiError: 404, 412 with the record as it stands, 422 naming the field, 428 without `If-Match`.
@@ -29,7 +31,7 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -
             428, "falta_if_match", "Send If-Match with the 'etag' of the record that the change is based on."
         )
     using = database(entity)
-    with transaction.atomic(using=using), acting_as_integration():
+    with transaction.atomic(using=using), acting_as_integration(operation):
         instance = _locked(entity, key, using)
         record = find_one(entity, key, lock=True)
         if instance is None or record is None:
@@ -53,8 +55,8 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str) -
     return stored
 
 
-def create(entity: Entity, fields: Mapping[str, Any]) -> Record:
-    """Create a record; columns that are not given take the model's defaults.
+def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Record:
+    """Create a record; columns that are not given take the model's defaults. `operation` is as for `update`.
 
     Raises:
         ApiError: 409 with the record that holds the key, or where one with this key was deleted or renamed; 422 naming
@@ -66,7 +68,7 @@ def create(entity: Entity, fields: Mapping[str, Any]) -> Record:
         raise invalid_field(entity.key, "the business key is required.")
     using = database(entity)
     try:
-        with transaction.atomic(using=using), acting_as_integration():
+        with transaction.atomic(using=using), acting_as_integration(operation):
             _refuse_taken(entity, key)
             instance = entity.model()
             _assign(entity, instance, values)

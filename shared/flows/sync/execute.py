@@ -114,6 +114,7 @@ class Executor:
                 key=job.group.key,
                 etag=None if write.create or job.plan.cmms is None else job.plan.cmms.etag,
                 values=write.values,
+                operation=next(intent.id for intent in job.intents if intent.side == "cmms"),
             )
             for job, write in mine
         ]
