@@ -82,6 +82,13 @@ async def test_the_answer_of_a_write_is_the_record_as_stored(cmms: CmmsGateway) 
     assert record.values["fecha_adquisicion"] == "2026-02-28"
 
 
+async def test_a_record_shows_the_names_of_the_writes_that_it_took(cmms: CmmsGateway) -> None:
+    (made,) = await stored(cmms, CmmsWrite("A", None, {"nombre": "Bomba"}, operation="make"))
+    await stored(cmms, CmmsWrite("A", made.etag, {"nombre": "Motor"}, operation="change"))
+    await write(cmms, CmmsWrite("A", made.etag, {"nombre": "late"}, operation="late"))
+    assert (await cmms.by_key(ASSET, ["A"]))["A"].operations == {"make", "change"}
+
+
 async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_absent(cmms: CmmsGateway) -> None:
     await stored(cmms, new("A"), new("B"))
     await sync_to_async(lambda: model("Activo").objects.get(codigo_interno="A").delete())()

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,3 +117,16 @@ def test_a_record_that_took_the_key_over_tells_nothing_of_writes_to_the_one_befo
 def test_settling_twice_is_settling_once(held: Value, etag: str) -> None:
     once = settle_intents(entry(intent(), intent("2")), None, row(etag, nombre=held), NOW)
     assert settle_intents(once, None, row(etag, nombre=held), NOW) == once
+
+
+@pytest.mark.parametrize("etag", ["e1", None])
+@pytest.mark.parametrize("held", ["new", "old", "somebody's", None])
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_cmms_record_that_names_its_writes_settles_it_whatever_it_holds_by_now(
+    held: Value, etag: str | None, *, taken: bool
+) -> None:
+    mine = intent("7", side="cmms", expected_etag=etag)
+    record = CmmsRecord("A", "e9", {"nombre": held}, operations=frozenset({"6", "7"} if taken else {"6"}))
+    after = settle_intents(entry(mine), record, None, NOW)
+    expected = Base(cmms="new", dynamics="new") if taken else Base(cmms="old", dynamics="old")
+    assert (after.intents, after.bases["nombre"], after.conflicts) == ((), expected, ())

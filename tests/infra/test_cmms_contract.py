@@ -86,6 +86,19 @@ def test_a_deleted_record_is_described_as_a_tombstone(api: Client) -> None:
     assert page["resultados"][0]["borrado"] is True
 
 
+def test_a_renamed_record_and_a_named_write_are_as_described(api: Client) -> None:
+    headers = {"Operation-Id": "1"}
+    address = "/integracion/activos/"
+    answered(
+        "/{entidad}/", "post", api.post(address, {"campos": ASSET}, content_type="application/json", headers=headers)
+    )
+    renamed = api.patch("/demo/activos/A%2F1/", {"codigo_interno": "A/2"}, content_type="application/json")
+    assert renamed.status_code == 200
+    page = answered("/{entidad}/", "get", api.get(address, {"clave": ["A/1", "A/2"]}))
+    tombstone, record = page["resultados"]
+    assert (tombstone["renombrado_a"], record["claves_anteriores"], record["operaciones"]) == ("A/2", ["A/1"], ["1"])
+
+
 REFUSALS: list[tuple[str, str, Callable[[Client], Any], int]] = [
     ("/{entidad}/", "get", lambda api: api.get("/integracion/activos/", {"limite": "0"}), 400),
     ("/{entidad}/", "get", lambda api: api.get("/integracion/activos/", headers={"Authorization": "Bearer no"}), 401),
@@ -96,6 +109,7 @@ REFUSALS: list[tuple[str, str, Callable[[Client], Any], int]] = [
     ("/{entidad}/", "post", lambda api: create(api, codigo_interno="B", nombre="B" * 1_100_000), 413),
     ("/{entidad}/{clave}/", "get", lambda api: api.get("/integracion/activos/none/"), 404),
     ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {}), 428),
+    ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {"If-Match": "*", "Operation-Id": "a b"}), 400),
     ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {"If-Match": '"stale"'}), 412),
 ]
 

@@ -49,6 +49,7 @@ def test_a_record_has_the_contracts_form(api: Client) -> None:
         "modificado_por": "persona",
         "borrado": False,
         "id": memory.objeto,
+        "operaciones": [],
         "campos": {
             "codigo_interno": "007",
             "nombre": "Bomba",

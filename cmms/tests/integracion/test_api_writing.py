@@ -21,14 +21,23 @@ def etag(api: Client, key: str = "0001") -> str:
     return str(api.get(f"/integracion/activos/{quote(key, safe='')}/")["ETag"])
 
 
-def patch(api: Client, fields: Any, *, if_match: str | None = None, key: str = "0001") -> Any:
-    headers = {"If-Match": etag(api, key) if if_match is None else if_match}
+def patch(api: Client, fields: Any, *, if_match: str | None = None, key: str = "0001", operation: str = "") -> Any:
+    headers = {"If-Match": etag(api, key) if if_match is None else if_match} | named(operation)
     address = f"/integracion/activos/{quote(key, safe='')}/"
     return api.patch(address, {"campos": fields}, content_type="application/json", headers=headers)
 
 
-def create(api: Client, fields: Any, entity: str = "activos") -> Any:
-    return api.post(f"/integracion/{entity}/", {"campos": fields}, content_type="application/json")
+def named(operation: str) -> dict[str, str]:
+    return {"Operation-Id": operation} if operation else {}
+
+
+def create(api: Client, fields: Any, entity: str = "activos", operation: str = "") -> Any:
+    address, headers = f"/integracion/{entity}/", named(operation)
+    return api.post(address, {"campos": fields}, content_type="application/json", headers=headers)
+
+
+def operations(api: Client, key: str = "0001") -> Any:
+    return api.get(f"/integracion/activos/{key}/").json().get("operaciones")
 
 
 def test_a_patch_writes_only_what_it_names_and_answers_the_record_as_stored(api: Client) -> None:
@@ -57,6 +66,55 @@ def test_a_patch_that_changes_nothing_writes_nothing(api: Client, django_assert_
     assert (answer.status_code, answer["ETag"]) == (200, tag)
     assert Mensaje.objects.count() == 1
     assert Activo.objects.get().actualizado_en == asset.actualizado_en
+
+
+def test_a_record_names_the_writes_that_it_took_whatever_a_person_does_to_it_since(api: Client) -> None:
+    assert create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first").json()["operaciones"] == [
+        "first"
+    ]
+    patch(api, {"nombre": "Motor"}, operation="second")
+    asset = Activo.objects.get()
+    asset.nombre, asset.codigo_interno = "Bomba", "0002"
+    asset.save()
+    assert operations(api, "0002") == ["first", "second"]
+    patch(api, {"nombre": "Motor"}, if_match='"late"', key="0002", operation="refused")
+    assert operations(api, "0002") == ["first", "second"]
+
+
+def test_a_write_is_named_also_where_it_brings_back_what_was_announced_last(api: Client) -> None:
+    make_asset(nombre="Bomba")
+    Activo.objects.update(nombre="Motor")  # silently
+    patch(api, {"nombre": "Bomba"}, operation="back")
+    assert operations(api) == ["back"]
+
+
+def test_another_record_under_the_same_key_names_no_write_of_the_one_before(api: Client) -> None:
+    create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first")
+    Activo.objects.get().delete()
+    make_asset("0001")
+    assert operations(api) == []
+
+
+def test_of_a_record_that_silently_took_a_key_over_nothing_is_said_about_writes(api: Client) -> None:
+    create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first")
+    Activo.objects.update(codigo_interno="0002")
+    Activo.objects.bulk_create([Activo(codigo_interno="0001", nombre="Otra")])
+    assert (operations(api, "0001"), operations(api, "0002")) == (None, None)
+
+
+def test_the_last_writes_are_kept(api: Client) -> None:
+    make_asset()
+    for number in range(25):
+        patch(api, {"nombre": f"n{number}"}, operation=str(number))
+    assert operations(api) == [str(number) for number in range(5, 25)]
+
+
+@pytest.mark.parametrize("name", ["a b", "x" * 101])
+def test_a_name_of_a_write_that_cannot_be_kept_is_400(api: Client, name: str) -> None:
+    make_asset()
+    answer = patch(api, {"nombre": "Motor"}, operation=name)
+    assert (answer.status_code, answer.json()["error"]["campo"]) == (400, "Operation-Id")
+    assert Activo.objects.get().nombre == "Bomba"
 
 
 def test_without_if_match_a_patch_is_428(api: Client) -> None:
