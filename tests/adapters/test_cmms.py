@@ -86,7 +86,7 @@ async def test_a_record_shows_the_names_of_the_writes_that_it_took(cmms: CmmsGat
     (made,) = await stored(cmms, CmmsWrite("A", None, {"nombre": "Bomba"}, operation="make"))
     await stored(cmms, CmmsWrite("A", made.etag, {"nombre": "Motor"}, operation="change"))
     await write(cmms, CmmsWrite("A", made.etag, {"nombre": "late"}, operation="late"))
-    assert (await cmms.by_key(ASSET, ["A"]))["A"].operations == {"make", "change"}
+    assert (await cmms.by_key(ASSET, ["A"]))["A"].operations == frozenset({"make", "change"})
 
 
 async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_absent(cmms: CmmsGateway) -> None:
