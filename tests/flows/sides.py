@@ -121,7 +121,10 @@ class Cmms:
             if (old.etag if old and not old.deleted else None) != write.etag:
                 results.append(Failed(Conflict("changed meanwhile")))
             else:
-                results.append(self.put(write.key, **dict(write.values)))
+                taken = (old.operations if old else None) or frozenset()
+                stored = replace(self.put(write.key, **dict(write.values)), operations=taken | {str(write.operation)})
+                self.records[write.key] = stored
+                results.append(stored)
         return results
 
 

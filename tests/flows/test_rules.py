@@ -101,9 +101,15 @@ async def test_commit_and_recovery_of_old_intents(world: World) -> None:
         await write(*arguments)  # type: ignore[arg-type]  # it happens, and nobody hears of it
         return [Failed(Unavailable("the answer was lost"), unknown=True)]
 
+    async def away(*arguments: object) -> object:
+        raise Unavailable("and no answer to the question either")
+
+    read = world.dynamics.by_id
     world.dynamics.write = lost  # type: ignore[method-assign,assignment]
+    world.dynamics.by_id = away  # type: ignore[method-assign,assignment]
     assert (await world.dirty("A")).retried == 1
     world.dynamics.write = write  # type: ignore[method-assign]
+    world.dynamics.by_id = read  # type: ignore[method-assign]
     world.dynamics.writes.clear()
     world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
     assert (await world.dirty("A")).already_true == 1

@@ -19,6 +19,7 @@ from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, 
 from shared.flows.route import Router
 from shared.flows.sync.commit import committed, with_parked
 from shared.flows.sync.jobs import Job, replayed
+from shared.flows.sync.lost import lost_in_cmms, lost_in_dynamics
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +54,8 @@ class Executor:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
         loud = await self._announce(entity, [job for job in jobs if job.plan.writes])
         await asyncio.gather(self._write_dynamics(entity, loud, deadline), self._write_cmms(entity, loud, deadline))
+        if self._clock.monotonic() < deadline:
+            await asyncio.gather(lost_in_dynamics(self._dynamics, entity, loud), lost_in_cmms(self._cmms, entity, loud))
         for job in loud:
             self._refusals(entity, job)
         parked = await self._park(entity, [*quiet, *loud])
