@@ -8,10 +8,12 @@ from uuid import uuid4
 import pytest
 
 from shared.domain.events import Event
+from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.model import CmmsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
+from shared.domain.recovery import LATEST_CREATE
 from shared.flows.sync import Summary
-from shared.flows.sync.renames import moved_entries
+from shared.flows.sync.renames import ASIDE, moved_entries
 from tests.flows.sides import World
 
 
@@ -241,6 +243,27 @@ async def test_a_row_is_deactivated_whose_record_was_deleted_before_its_memory_c
     assert (row.key, row.state) == ("A", 1)
     await world.dirty("B")
     assert ASSETS.name not in world.bus.queues, "what is settled is not asked about again"
+
+
+async def test_a_record_keeps_its_row_where_the_one_before_it_was_deleted_while_its_own_was_being_made(
+    world: World,
+) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    (row,) = world.dynamics.rows.values()
+    now = world.clock.now()
+    made = Intent(
+        id="made", side="dynamics", expected_etag=None, values={}, sources={}, row_id=str(uuid4()), expires_at=now
+    )
+    pending = Entry(key="B", dynamics_id=made.row_id, cmms_id="2", intents=(made,))
+    aside = (await world.entry("A")).model_copy(update={"key": ASIDE + "1"})
+    known = await world.ledger.read("asset", ["A"])  # type: ignore[no-untyped-call]
+    empty = known["A"].model_copy(update={"entry": Entry(key="A")})
+    await world.ledger.write("asset", [empty, Stored(entry=pending), Stored(entry=aside)])  # type: ignore[no-untyped-call]
+    rename(world, "A", "B")
+    await settle(world, "B")
+    assert keys(world) == {row.id: "B"}
+    assert world.clock.now() - now > LATEST_CREATE, "before, the other record's row may yet be made"
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -7,6 +7,7 @@ record that took over a key from the one that had it before.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.events import RenamedData
@@ -14,6 +15,7 @@ from shared.domain.ledger import Entry, Said, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import RECORD, Sides
+from shared.domain.recovery import LATEST_CREATE
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
@@ -34,6 +36,18 @@ class Stranger:
 
     row_id: str
     owner: str | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """`there` is the record whose memory a key's entry is, where it is not the one that has the key.
+
+    `rowless` means that Dynamics has no row for the key or the memory.
+    """
+
+    there: CmmsRecord | None
+    stranger: Stranger | None
+    rowless: bool
 
 
 class Renames:
@@ -77,7 +91,8 @@ class Renames:
             group, memory = groups[key], stored[key]
             try:
                 there = living.get(memory.entry.cmms_id or "")
-                gone = await self._follow(entity, group, memory, record, there=there, stranger=strangers.get(key))
+                found = _Found(there, strangers.get(key), rowless=not sides[key].rows and sides[key].bound is None)
+                gone = await self._follow(entity, group, memory, record, found)
             except LedgerUnreadable as error:
                 # Where its memory may be cannot be told without that row.
                 group.finish(Park(error))
@@ -92,21 +107,24 @@ class Renames:
         group: Group,
         memory: Stored,
         record: CmmsRecord,
-        *,
-        there: CmmsRecord | None,
-        stranger: Stranger | None,
+        found: "_Found",
     ) -> bool:
-        """`there` is the record whose memory it is, where it is not the one that has the key."""
+        there = found.there
         if there is not None and there.key == group.key:
             group.finish(Again(Conflict(f"{group.key} got its key back while it was being read.")))
             return True
         if record.deleted:
             if not _known(memory.entry):
                 await self._left_behind(entity, group, memory, record)
-            return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=stranger)
+            return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=found.stranger)
         if not _known(memory.entry):
             return await self._fetch(entity, group, memory, record)
-        gone = there is not None and await self._make_room(entity, group, memory, there)
+        if there is not None:
+            gone = await self._make_room(entity, group, memory, there)
+        else:
+            # The record before is deleted. Where it has no row to take over, this one's own memory may be elsewhere.
+            gone = found.rowless and _taken_over(memory.entry, record)
+            gone = gone and await self._fetch(entity, group, memory, record)
         if not gone:
             await self._left_behind(entity, group, memory, record)
         return gone
@@ -153,7 +171,11 @@ class Renames:
         before = await self._cmms.by_key(entity, asked) if asked else {}
         for key in known:
             if _same(stored[key].entry, record, before.get(key)):
-                await self._move(entity, group, stored[key], new)
+                if (wait := _may_yet_be_made(new.entry, self._clock.now())) is not None:
+                    late = f"A row of the record that had {group.key} before may yet be made."
+                    group.finish(Again(IntentHeld(late, retry_after=wait)))
+                else:
+                    await self._move(entity, group, stored[key], new)
                 return True
         return False
 
@@ -259,6 +281,13 @@ def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
 def _known(entry: Entry) -> bool:
     """Whether the ledger remembers more than that there was something once."""
     return bool(entry.dynamics_id or entry.bases or entry.intents)
+
+
+def _may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:
+    """How long a create of unknown outcome may still land, if there is one."""
+    ends = [intent.expires_at + LATEST_CREATE - now for intent in entry.intents if intent.row_id is not None]
+    longest = max(ends, default=timedelta())
+    return longest if longest > timedelta() else None
 
 
 def _lost(entry: Entry, record: CmmsRecord) -> bool:
