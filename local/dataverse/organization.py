@@ -30,7 +30,7 @@ from local.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, fr
 from local.dataverse.schema import Table
 from local.dataverse.states import first_state, next_state
 from local.dataverse.tables import standard_tables
-from local.dataverse.users import SystemUser
+from local.dataverse.users import OVERRIDE_CREATED, SystemUser
 from local.dataverse.values import Value
 
 
@@ -126,6 +126,8 @@ class Dataverse:
         self._demand(caller, "Create", rows.table)
         table = rows.table
         given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
+        if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
+            raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{OVERRIDE_CREATED}")
         chosen = row_id or given.get(table.primary_id)
         new_id = chosen if isinstance(chosen, UUID) else self.new_id()
         if rows.get(new_id) is not None:

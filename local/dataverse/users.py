@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 from uuid import UUID, uuid5
 
+OVERRIDE_CREATED = "OverrideCreatedOnCreatedBy"
+"""The privilege, of no table, to say when a row was created."""
 _USER_IDS = UUID("6f9a6d1c-6f0e-4a77-9b4c-52c6f0a4f6d4")
 
 
 @dataclass(frozen=True, slots=True)
 class SystemUser:
-    """A row of `systemuser`; `denied` lists refused privileges as `Create:salesorder`."""
+    """A row of `systemuser`; `denied` lists refused privileges: `Create:salesorder`, `OverrideCreatedOnCreatedBy`."""
 
     name: str
     application_id: str

@@ -235,6 +235,7 @@ async def some_step(organization: Organization) -> str:
         (option_of_another_state, Level.ERROR, "statuscode", "belongs to state 0, not 1"),
         (new_option, Level.WARNING, "statuscode", "options 777 are not in the mapping"),
         (deny("Create:salesorder"), Level.ERROR, "salesorder", "lacks prvCreatesalesorder"),
+        (deny("OverrideCreatedOnCreatedBy"), Level.ERROR, "salesorder", "lacks prvOverrideCreatedOnCreatedBy"),
         (disabled, Level.ERROR, "application user", "is disabled"),
         (no_user, Level.ERROR, "application user", "no application user has the client id"),
         (synchronous, Level.ERROR, "step Update of msdyn_customerasset", "is synchronous"),

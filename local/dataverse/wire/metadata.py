@@ -121,8 +121,9 @@ def _table(table: Table) -> dict[str, Any]:
         "IsOptimisticConcurrencyEnabled": table.optimistic_concurrency,
         "IsPrivate": False,
         "Privileges": [
-            {"Name": privilege_name(kind, table), "PrivilegeType": kind, "PrivilegeId": str(privilege_id(kind, table))}
+            {"Name": name, "PrivilegeType": kind, "PrivilegeId": str(privilege_id(name))}
             for kind in PRIVILEGES
+            for name in (privilege_name(kind, table),)
         ],
     }
 
@@ -132,9 +133,9 @@ def privilege_name(kind: str, table: Table) -> str:
     return f"prv{kind}{table.name}"
 
 
-def privilege_id(kind: str, table: Table) -> UUID:
+def privilege_id(name: str) -> UUID:
     """The id of a privilege."""
-    return metadata_id(f"privilege/{privilege_name(kind, table)}")
+    return metadata_id(f"privilege/{name}")
 
 
 def _options(column: Column) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from local.dataverse.errors import Refusal
 from local.dataverse.organization import Dataverse
 from local.dataverse.rows import Row, TableRows, frozen
 from local.dataverse.schema import AlternateKey, Column, ColumnType, KeyStatus, Table
+from local.dataverse.users import OVERRIDE_CREATED
 from local.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.dataverse.wire.metadata import (
     PRIVILEGES,
@@ -82,16 +83,17 @@ def user_privileges(dataverse: Dataverse, request: ODataRequest, rows: TableRows
     row = address(resource, rows).require(rows)
     user = next(one for one in dataverse.users.values() if one.id == row.id)
     unit = str(dataverse.organization.business_unit_id)
-    held = [
-        {
-            "Depth": "Global",
-            "PrivilegeId": str(privilege_id(kind, one.table)),
-            "PrivilegeName": privilege_name(kind, one.table),
-            "BusinessUnitId": unit,
-        }
+    names = [
+        privilege_name(kind, one.table)
         for one in dataverse.tables.values()
         for kind in PRIVILEGES
         if f"{kind}:{one.table.name}" not in user.denied
+    ]
+    if OVERRIDE_CREATED not in user.denied:
+        names.append(f"prv{OVERRIDE_CREATED}")
+    held = [
+        {"Depth": "Global", "PrivilegeId": str(privilege_id(name)), "PrivilegeName": name, "BusinessUnitId": unit}
+        for name in names
     ]
     context = f"{request.root}/$metadata#Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse"
     return ODataResponse.json({"@odata.context": context, "RolePrivileges": held})

@@ -10,6 +10,9 @@ from shared.flows.platform import Endpoint, Step, TableInfo, User
 from shared.flows.webhooks import HTTP_HEADER, carried, step_problems, wanted_step
 
 _AREA = "webhook"
+_CREATED = "overriddencreatedon"
+_OVERRIDE = "prvOverrideCreatedOnCreatedBy"
+"""The privilege to fill that column: learn.microsoft.com, "Create message privileges" (gg328108)."""
 
 
 def compare_endpoint(
@@ -71,6 +74,8 @@ def compare_privileges(
     """What the application user needs on one table; `held` maps lower-case privilege names to depths."""
     kinds = ["Read", "Write", *(["Create"] if "dynamics" in entity.create_in else [])]
     missing = []
+    if "Create" in kinds and any(rule.write_column == _CREATED for rule in entity.fields.values()):
+        missing += [] if _OVERRIDE.lower() in held else [_OVERRIDE]
     for kind in kinds:
         name = table.privileges.get(kind)
         if name is None:

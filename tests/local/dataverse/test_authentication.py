@@ -58,6 +58,18 @@ async def test_a_disabled_user_is_refused(client: httpx.AsyncClient, dataverse: 
     assert code_of(await client.get("WhoAmI")) == (403, "0x80040225")
 
 
+async def test_who_may_not_say_when_a_row_was_created_is_refused(
+    client: httpx.AsyncClient, dataverse: Dataverse
+) -> None:
+    denied = frozenset({"OverrideCreatedOnCreatedBy"})
+    dataverse.users["app-1"] = replace(dataverse.users["app-1"], denied=denied)
+    said = {"msdyn_name": "x", "overriddencreatedon": "2020-01-01T00:00:00Z"}
+    refused = await client.post(ASSETS, json=said)
+    assert code_of(refused) == (403, "0x80040220")
+    assert "prvOverrideCreatedOnCreatedBy" in refused.text
+    assert (await client.post(ASSETS, json={"msdyn_name": "x"})).status_code == 204
+
+
 @pytest.mark.parametrize("privilege", ["Create", "Read", "Write", "Delete"])
 async def test_a_missing_privilege_is_named(client: httpx.AsyncClient, dataverse: Dataverse, privilege: str) -> None:
     row = await asset(client)
