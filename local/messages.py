@@ -62,7 +62,7 @@ def peek(
         for name, value in sorted((message.application_properties or {}).items()):
             shown = value.decode() if isinstance(value, bytes) else value
             typer.echo(f"    {name.decode() if isinstance(name, bytes) else name}: {shown}")
-    typer.echo(f"{len(messages)} messages")
+    typer.echo(f"{len(messages)} message{'s' if len(messages) != 1 else ''}")
 
 
 def _now() -> str:

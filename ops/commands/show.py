@@ -19,6 +19,7 @@ _STYLES: Final = {
     "conflict": "magenta",
     "blocked": "red",
     "differ": "red",
+    "kept": "dim",
     "unknown": "dim",
 }
 

@@ -14,7 +14,8 @@ from shared.flows.parked import Queues, Waiting
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.sync.oneway import listen
 
-type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "unknown"]
+type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "kept", "unknown"]
+"""`kept`: the CMMS deleted the record, and its row keeps the value."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Story:
     @property
     def agrees(self) -> bool:
         """Whether nothing is left to do and nothing was parked."""
-        return not self.problems and not self.parked and all(one.state == "agree" for one in self.fields)
+        return not self.problems and not self.parked and all(one.state in {"agree", "kept"} for one in self.fields)
 
     @property
     def conflicts(self) -> tuple[ConflictRecord, ...]:
@@ -135,9 +136,11 @@ def _fields(
             state = "to Dynamics"
         elif plan.to_cmms is not None and rule.name in plan.to_cmms.values:
             state = "to CMMS"
-        elif cmms is None or row is None:
-            state = "unknown" if cmms is None and row is None else "differ"
-        elif not rule.agree(held_cmms, held_row):
+        elif cmms is None and row is None:
+            state = "unknown"
+        elif cmms is not None and cmms.deleted and not plan.writes:
+            state = "agree" if held_row is None else "kept"
+        elif ((cmms is None or row is None) and (held_cmms, held_row) != (None, None)) or not rule.agree(held_cmms, held_row):
             state = "differ"
         found.append(
             FieldStory(

@@ -13,12 +13,13 @@ MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 async def story(world: World) -> Story:
+    sides = cast("ports.Cmms", world.cmms)
     return await tell(
         document_mapping().entities["asset"],
         "A",
         ledger=world.ledger,
         dynamics=cast("ports.Dynamics", world.dynamics),
-        cmms=None,
+        cmms=None if world.one_way else sides,
         queues=QuietQueues(),
         clock=world.clock,
     )
@@ -42,3 +43,23 @@ async def test_in_one_way_mode_an_edit_in_dynamics_shows_beside_what_was_said(on
 async def test_in_one_way_mode_what_no_message_named_is_no_record(one_way: World) -> None:
     told = await story(one_way)
     assert (told.cmms, told.known, told.agrees) == (None, False, False)
+
+
+async def test_of_a_deleted_record_nothing_is_left_to_do_and_its_row_keeps_its_values(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    world.cmms.delete("A")
+    before = await story(world)
+    await world.dirty("A")
+    told = await story(world)
+    states = {one.name: one.state for one in told.fields}
+    assert (before.agrees, told.agrees, states["nombre"], states["valor_libros"]) == (False, True, "kept", "agree")
+
+
+async def test_of_a_row_that_is_missing_only_what_the_record_says_differs(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    world.dynamics.rows.clear()
+    told = await story(world)
+    states = {one.name: one.state for one in told.fields}
+    assert (told.agrees, states["nombre"], states["valor_libros"]) == (False, "differ", "agree")
