@@ -140,7 +140,7 @@ def _fields(
             state = "unknown"
         elif cmms is not None and cmms.deleted and not plan.writes:
             state = "agree" if held_row is None else "kept"
-        elif ((cmms is None or row is None) and (held_cmms, held_row) != (None, None)) or not rule.agree(held_cmms, held_row):
+        elif not rule.agree(held_cmms, held_row) or ((cmms is None or row is None) and held_cmms != held_row):
             state = "differ"
         found.append(
             FieldStory(
