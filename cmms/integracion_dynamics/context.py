@@ -8,21 +8,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _by_integration: ContextVar[bool] = ContextVar("integracion_dynamics_by_integration", default=False)
-_operation: ContextVar[str] = ContextVar("integracion_dynamics_operation", default="")
 _traceparent: ContextVar[str] = ContextVar("integracion_dynamics_traceparent", default="")
 # https://www.w3.org/TR/trace-context/#traceparent-header; ids of only zeros are invalid there.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 @contextmanager
-def acting_as_integration(operation: str = "") -> Iterator[None]:
-    """Changes made inside are marked as the integration's, not a person's, and with the name that it gave the write."""
-    author, named = _by_integration.set(True), _operation.set(operation)
+def acting_as_integration() -> Iterator[None]:
+    """Changes made inside are marked as the integration's, not a person's."""
+    token = _by_integration.set(True)
     try:
         yield
     finally:
-        _operation.reset(named)
-        _by_integration.reset(author)
+        _by_integration.reset(token)
 
 
 @contextmanager
@@ -38,11 +36,6 @@ def traced(traceparent: str) -> Iterator[None]:
 def by_integration() -> bool:
     """Whether the integration acts."""
     return _by_integration.get()
-
-
-def operation() -> str:
-    """The name of the integration's write, or an empty text."""
-    return _operation.get()
 
 
 def traceparent() -> str:

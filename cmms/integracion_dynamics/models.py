@@ -17,7 +17,8 @@ class Registro(models.Model):
     A row outlives its record as a tombstone. `huella` is the hash of the content last announced, `objeto`
     the primary key of the host's row. `revision` 0 means that nothing was announced yet. `renombrado_a` is the key that
     this key's previous holder went to, `claves_anteriores` the keys that its last holder had before, oldest first.
-    `operaciones` are the writes of the integration that the record took, by the names that it gave them, oldest first.
+    `operaciones` are the writes of the integration that the record took, by the names that it gave them, oldest first;
+    null where some may be missing.
     """
 
     class Autor(models.TextChoices):
@@ -36,7 +37,7 @@ class Registro(models.Model):
     borrado = models.BooleanField(default=False)
     renombrado_a = models.CharField(max_length=255, blank=True)
     claves_anteriores = models.JSONField(default=list)
-    operaciones = models.JSONField(default=list)
+    operaciones = models.JSONField(null=True)
     huella = models.CharField(max_length=64, blank=True)
 
     class Meta:

@@ -81,12 +81,21 @@ def announce(entity: Entity, pks: Collection[Any], using: str, former_keys: Mapp
         return announcement.write()
 
 
+def note_operation(entity: Entity, key: str, pk: str, operation: str, using: str) -> None:
+    """Keep the integration's name of a write with the record that took it, in the write's own transaction."""
+    rows = Registro.objects.using(using).select_for_update()
+    row = rows.filter(entidad=entity.name, clave=key, objeto=pk, borrado=False).first()
+    if row is not None:
+        row.operaciones = [*(row.operaciones or ()), operation][-OPERATIONS:]
+        row.save(using=using, update_fields=["operaciones"])
+
+
 class _Former:
     """What a record takes along to its new key."""
 
-    def __init__(self, row: Registro) -> None:
+    def __init__(self, row: Registro, pk: str) -> None:
         self.keys = [*row.claves_anteriores, row.clave][-FORMER_KEYS:]
-        self.operations = list(row.operaciones)
+        self.operations = row.operaciones if row.objeto == pk else None
 
 
 class _Announcement:
@@ -111,7 +120,7 @@ class _Announcement:
             for pk, content in self.contents.items()
             if self.keys_before.get(pk, content.key) != content.key
         }
-        former = {pk: _Former(self.rows[old_key]) for pk, old_key in renamed.items()}
+        former = {pk: _Former(self.rows[old_key], pk) for pk, old_key in renamed.items()}
         for pk in self.gone:
             row = self.rows[self.keys_before[pk]]
             if row.objeto in ("", pk) and not (row.borrado and row.revision):
@@ -134,8 +143,9 @@ class _Announcement:
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
                 self._take(row, content, next_version(self.now, row.version))
                 self._message(row, "upserted", {"fields": content.fields})
-            else:
-                self._hold(row, content)
+            elif row.objeto != pk:
+                row.objeto, row.operaciones = pk, None
+                self.changed[row.clave] = row
         self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)
         return len(self.messages)
@@ -177,26 +187,16 @@ class _Announcement:
 
     def _retire(self, row: Registro, version: datetime, successor: str = "") -> None:
         row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
-        row.operaciones = []
+        row.operaciones = None
         self._advance(row, version)
 
     def _take(self, row: Registro, content: Content, version: datetime, former: _Former | None = None) -> None:
         if row.objeto != content.pk:
             row.claves_anteriores = former.keys if former else []
-            row.operaciones = former.operations if former else []
-            row.objeto = content.pk
-        self._hold(row, content)
-        row.huella, row.borrado = content.fingerprint, False
+            # A record that comes from nowhere to a key that was used before may be one that was lost sight of.
+            row.operaciones = former.operations if former else None if row.revision else []
+        row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
         self._advance(row, version)
-
-    def _hold(self, row: Registro, content: Content) -> None:
-        """Note who has the key, and the integration's write, also where what it wrote was announced before."""
-        if row.objeto != content.pk:
-            row.objeto, row.operaciones = content.pk, []
-            self.changed[row.clave] = row
-        if name := context.operation():
-            row.operaciones = [*row.operaciones, name][-OPERATIONS:]
-            self.changed[row.clave] = row
 
     def _advance(self, row: Registro, version: datetime) -> None:
         row.revision += 1

@@ -6,7 +6,7 @@ from shared.domain.deletion import is_inactive
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
 from shared.domain.planned import Plan, SideWrite
 from shared.errors import PermanentError
 
@@ -16,7 +16,7 @@ def create_in_dynamics(entity: EntityMapping, entry: Entry, cmms: CmmsRecord, re
     values: dict[str, Value] = {}
     sources: dict[str, Value] = {}
     blocked = [Blocked(name, "cmms", bad.digest, bad.error) for name, bad in cmms.errors.items()]
-    still = _still_said(refused, cmms)
+    still = _still_said(refused, "cmms", cmms)
     blocked.extend(still)
     stopped = {block.field for block in still}
     unfinished = False
@@ -61,7 +61,7 @@ def create_in_cmms(entity: EntityMapping, entry: Entry, row: DynamicsRecord, ref
     values: dict[str, Value] = {}
     sources: dict[str, Value] = {}
     blocked = [Blocked(name, "dynamics", bad.digest, bad.error) for name, bad in row.errors.items()]
-    blocked.extend(_still_said(refused, row))
+    blocked.extend(_still_said(refused, "dynamics", row))
     stopped = {block.field for block in blocked}
     for rule in entity.fields.values():
         if rule.name in stopped or rule.name not in row.values:
@@ -79,6 +79,6 @@ def create_in_cmms(entity: EntityMapping, entry: Entry, row: DynamicsRecord, ref
     return Plan(entry.model_copy(update={"dynamics_id": row.id}), row=row, to_cmms=write, blocked=tuple(blocked))
 
 
-def _still_said(refused: Sequence[Blocked], source: Record) -> list[Blocked]:
+def _still_said(refused: Sequence[Blocked], side: Side, source: Record) -> list[Blocked]:
     """The refusals of values that the source has not replaced since."""
-    return [block for block in refused if block.digest == digest(source.values.get(block.field))]
+    return [b for b in refused if (b.side, b.digest) == (side, digest(source.values.get(b.field)))]

@@ -96,8 +96,8 @@ def decide(
 
 def _again(block: Blocked, entry: Entry, plan: Plan) -> bool:
     """Whether the plan would do again what was refused; the sides may have moved on since."""
-    if isinstance(block.error, KeyNotUsable) and (plan.writes or plan.entry.dynamics_id != entry.dynamics_id):
-        return True  # the ledger refused to bind the row
+    if isinstance(block.error, KeyNotUsable) and (plan.writes or plan.entry != entry):
+        return True  # the ledger refused to store that
     write = plan.to_dynamics if block.side == "cmms" else plan.to_cmms
     return write is not None and write.digest == block.digest
 

@@ -32,7 +32,7 @@ class SideWrite:
     @property
     def digest(self) -> str:
         """Recognise the same write again."""
-        return digest((self.create, self.restore_key, sorted(self.values.items())))
+        return digest((self.create, self.restore_key, self.release_key, self.state, sorted(self.values.items())))
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,8 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
         if unknown or (record.etag if record else None) == intent.expected_etag:
             kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
         elif isinstance(record, CmmsRecord) and record.operations is not None:
-            for landed in (one for one in rivals if one.id in record.operations):
-                # Whatever the record holds by now is a person's edit of what was intended.
-                bases |= {name: _base(landed, _intended(landed, name), landed.sources[name]) for name in landed.sources}
+            if landed := [one for one in rivals if one.id in record.operations]:
+                _settle(landed, record, bases, conflicts, now, surely=True)
         elif intent.row_id is not None and record is not None and not _is_target(intent, record):
             # Another row has the key now. Should it give it back, the create could still land for a while.
             waiting = [one for one in rivals if now < one.expires_at + LATEST_CREATE]
@@ -102,12 +101,15 @@ def _settle(
     bases: dict[str, Base],
     conflicts: list[ConflictRecord],
     now: datetime,
+    *,
+    surely: bool = False,
 ) -> None:
+    """Let the bases follow what happened; `surely` where a write is known to have landed, whatever the record holds."""
     for field in dict.fromkeys(name for intent in intents for name in intent.sources):
         told = [intent for intent in intents if field in intent.sources]
         held = record.values.get(field)
         match = next((intent for intent in told if held == _intended(intent, field)), None)
-        unmoved = next((intent for intent in told if _before(intent, field, held)), None)
+        unmoved = None if surely else next((intent for intent in told if _before(intent, field, held)), None)
         if match is None and unmoved is not None and field in record.values and not _partly(unmoved, record):
             # Or it did, and somebody put the old value back: what the next write replaces is on record.
             conflicts.append(_lost_to(unmoved, field, held, now))

@@ -38,6 +38,7 @@ def plan_update(
     if not cmms_writable:
         # Nothing can be written to the CMMS: what Dynamics says there stays undecided, its bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
+    merged = _without(merged, [*_endless(entry, cmms, row, merged, now), *_to_be_sent_again(refused, merged)])
     opens = not row.is_open and _opens(entity, merged, reborn=reborn)
     waiting = opens and any(isinstance(block.error, RecordClosed) for block in merged.blocked)
     if opens:
@@ -45,7 +46,6 @@ def plan_update(
         merged = replace(
             merged, blocked=tuple(block for block in merged.blocked if not isinstance(block.error, RecordClosed))
         )
-    merged = _without(merged, [*_endless(entry, cmms, row, merged, now), *_to_be_sent_again(refused, merged)])
     conflicts = list(merged.conflicts)
     restore = row.key != entry.key
     if restore and not row.is_open:

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from datetime import timedelta
+from typing import Any, Literal
 
 import pytest
 
 from shared.domain.queues import PARKED
 from shared.errors import Unavailable
 from shared.flows.ports import Failed
+from shared.flows.sync.execute import INTENT_LIFE
 from tests.flows.sides import World
 
 LOST = Unavailable("the answer was lost")
@@ -68,6 +70,38 @@ async def test_a_person_who_was_faster_than_the_question_leaves_the_write_announ
     lose_answer(world, "dynamics", lambda: world.dynamics.put("A", nombre=value))
     assert (await world.dirty("A")).retried == 1
     assert [intent.side for intent in (await world.entry("A")).intents] == ["dynamics"]
+
+
+@pytest.mark.parametrize("made", [True, False])
+async def test_where_an_earlier_write_may_have_landed_instead_the_values_prove_nothing(
+    world: World, *, made: bool
+) -> None:
+    if made:
+        world.cmms.put("A", nombre="Bomba")
+        await world.dirty("A")
+    world.cmms.put("A", nombre="Nueva", valor_libros="2")
+    write = world.dynamics.write
+    late: list[Any] = []
+
+    async def straggle(*arguments: Any) -> object:
+        late.append(arguments)
+        world.dynamics.write = overtaken  # type: ignore[method-assign,assignment]
+        return [Failed(LOST, unknown=True) for _ in arguments[1]]
+
+    async def overtaken(*arguments: Any) -> object:
+        world.dynamics.write = write  # type: ignore[method-assign]
+        await write(*late[0])
+        (refused,) = await write(*arguments)
+        assert isinstance(refused, Failed)
+        return [Failed(LOST, unknown=True)]
+
+    world.dynamics.write = straggle  # type: ignore[method-assign,assignment]
+    await world.dirty("A")
+    world.cmms.put("A", valor_libros=None)  # a person takes it back before the first write lands
+    for _ in range(4):
+        world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+        await world.dirty("A")
+    assert (world.cmms.records["A"].values["valor_libros"], world.row("A").values["valor_libros"]) == (None, None)
 
 
 async def test_an_equal_value_that_a_person_gave_is_no_proof_that_the_cmms_took_our_write(world: World) -> None:

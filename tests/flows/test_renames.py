@@ -224,6 +224,30 @@ async def test_a_renamed_record_s_row_leaves_its_old_key_also_if_the_record_is_d
 
 
 @pytest.mark.parametrize("told", ["tombstone", "rename"])
+async def test_a_row_is_deactivated_whose_record_was_deleted_at_once_under_a_key_that_had_a_row_before(
+    world: World, told: str
+) -> None:
+    born(world, "B", "0")
+    await settle(world, "B")
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.delete("B")
+    await settle(world, "B")
+    born(world, "A", "1")
+    await settle(world, "A")
+    rename(world, "A", "B")
+    former = world.cmms.records["B"].former_keys
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.delete("B")
+    if told == "tombstone":
+        world.cmms.records["B"] = replace(world.cmms.records["B"], former_keys=former)
+        await settle(world, "B")
+    else:
+        await renamed(world, "A", "B")
+        await settle(world)
+    assert sorted((row.key, row.state) for row in world.dynamics.rows.values()) == [("A", 1), ("B", 1)]
+
+
+@pytest.mark.parametrize("told", ["tombstone", "rename"])
 async def test_a_row_is_deactivated_whose_record_was_deleted_before_its_memory_could_follow_its_rename(
     world: World, told: str
 ) -> None:

@@ -1,14 +1,17 @@
 """The ten rules of the sync engine, each by the smallest play that shows it. The simulation plays them all together."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 
-from shared.domain.events import Event
+from shared.domain.events import Event, parse_event
+from shared.domain.ledger import Stored
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
-from shared.errors import RejectedByTarget, Throttled, Unavailable
+from shared.errors import KeyNotUsable, RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
@@ -170,6 +173,53 @@ async def test_a_refused_create_counts_no_more_once_the_row_is_there(world: Worl
     world.dynamics.refuse = [RejectedByTarget("a name is required")]
     summary = await world.dirty("A")
     assert ((await world.entry("A")).parked, summary.fields_parked) == ({}, 0)
+
+
+async def test_what_the_ledger_cannot_keep_is_parked_for_what_it_is_and_not_tried_for_ever(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.put("A", nombre="Bomba")
+    write, tries = world.ledger.write, []
+
+    async def small(entity: str, entries: Sequence[Stored]) -> object:
+        tries.append(entries)
+        if any(stored.entry.bases for stored in entries):
+            return [KeyNotUsable("The ledger cannot hold A.") for _ in entries]
+        return await write(entity, entries)  # type: ignore[no-untyped-call]
+
+    world.ledger.write = small  # type: ignore[method-assign]
+    summary = await world.dirty("A")
+    assert (summary.fields_parked, summary.retried, len(tries)) == (1, 0, 2)
+    assert [message.properties["reason"] for message in world.bus.queues[PARKED.name]] == ["key_not_usable"]
+
+
+async def test_what_waits_for_a_row_to_open_is_parked_where_opening_it_is_refused(world: World) -> None:
+    world.cmms.put("O", estado="RECIBIDA", justificacion="x")
+    await world.dirty("O", "order")
+    row = world.row("O")
+    world.dynamics.rows[row.id] = replace(row, is_open=False, state=3)
+    world.cmms.put("O", estado="BORRADOR", justificacion="y")
+    world.dynamics.refuse = [RejectedByTarget("no reopening", field="estado")]
+    await world.dirty("O", "order")
+    parked = {message.properties["field"]: message.properties["reason"] for message in world.bus.queues[PARKED.name]}
+    assert parked == {"estado": "rejected_by_target", "justificacion": "record_closed"}
+
+
+async def test_a_replayed_message_parks_what_still_blocks_it_once(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="N" * 150, valor_adquisicion="7.5", numero_de_serie="S")
+    await world.dirty("A")
+    world.dynamics.writes.clear()
+    world.cmms.put("A", valor_adquisicion="8", numero_de_serie="T")
+    world.dynamics.refuse = [
+        RejectedByTarget("out of range", field="valor_adquisicion"),
+        RejectedByTarget("taken", field="numero_de_serie"),
+    ]
+    (parked,) = world.bus.queues.pop(PARKED.name)
+    event = parse_event(parked.body if isinstance(parked.body, bytes) else str(parked.body).encode())
+    replayed = event.model_copy(update={"history": str(parked.properties["history"])})
+    await world.sync.handle("asset", [replayed.to_json().encode()])
+    fields = sorted(message.properties["field"] for message in world.bus.queues[PARKED.name])
+    assert fields == ["nombre", "numero_de_serie", "valor_adquisicion"]
 
 
 async def test_keys_a_row_whose_key_differs_by_case_is_never_taken(world: World) -> None:

@@ -42,7 +42,7 @@ class Memory:
     deleted: bool = False
     renamed_to: str = ""
     former_keys: list[str] = field(default_factory=list)
-    operations: list[str] = field(default_factory=list)
+    operations: list[str] | None = None
     fingerprint: str = ""
 
 
@@ -169,6 +169,7 @@ class CmmsModel:
         found = self._live(entity, row)
         memory = found or Memory()
         pk = next(pk for pk, one in self.tables[entity].records.items() if one is row)
+        taken = memory.operations if memory.pk == pk else None
         return {
             "clave": row[KEYS[entity]],
             "etag": self.etag(entity, row),
@@ -178,7 +179,7 @@ class CmmsModel:
             "borrado": False,
             "id": str(pk),
             **(_names(memory) if found else {}),
-            **({"operaciones": memory.operations} if found and found.pk == pk else {}),
+            **({"operaciones": taken} if taken is not None else {}),
             "campos": dict(row),
         }
 
@@ -211,30 +212,33 @@ class CmmsModel:
             left.pk, left.fingerprint, left.deleted, left.renamed_to = None, "", True, key
             # A rename is later than all that was said of either key.
             left.version = max(left.version, table.memories.get(key, left).version)
-            taken, left.operations = left.operations, []
+            taken, left.operations = left.operations, None
             self._advance(left, by_integration)
         if row is None:
             self._send(entity, str(former), "deleted", table.memories[str(former)], {})
             return
         memory = table.memories.setdefault(key, Memory())
         if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
-            if operation is not None:
-                memory.operations = [*memory.operations, operation][-OPERATIONS:]
+            self._note(memory, operation)
             return
         if memory.pk != pk:
             memory.former_keys = [*table.memories[former].former_keys, former] if former is not None else []
-            memory.operations = taken if former is not None else []
-        if operation is not None:
-            memory.operations = [*memory.operations, operation][-OPERATIONS:]
+            memory.operations = taken if former is not None else None if memory.revision else []
         if former is not None:
             memory.version = max(memory.version, table.memories[former].version - TICK)
         memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False
         self._advance(memory, by_integration)
+        self._note(memory, operation)
         if former is not None:
             self._send(entity, key, "renamed", memory, {"old_key": former, "fields": dict(row)})
         else:
             fields = {name: value for name, value in row.items() if said is None or name in said}
             self._send(entity, key, "upserted", memory, {"fields": fields})
+
+    @staticmethod
+    def _note(memory: Memory, operation: str | None) -> None:
+        if operation is not None:
+            memory.operations = [*(memory.operations or ()), operation][-OPERATIONS:]
 
     def _advance(self, memory: Memory, by_integration: bool) -> None:
         memory.revision += 1

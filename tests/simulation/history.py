@@ -205,7 +205,14 @@ class History:
 
         A record made anew in the CMMS meets the row of the one before it; its field's first value is news.
         """
-        if cell.side == "dynamics" and replaced.value is None and origin.previous is None and self._made_anew(cell):
+        if (
+            cell.side == "dynamics"
+            and replaced.value is None
+            and self._made_anew(cell)
+            and (origin.cell.side, origin.previous) == ("cmms", None)
+            and origin.number > replaced.number
+            and origin not in self._buried
+        ):
             return True
         keys = self.keys[cell.side, cell.entity, cell.record]
         other: Side = "cmms" if cell.side == "dynamics" else "dynamics"

@@ -100,6 +100,7 @@ class World:
         self._webhooks: set[asyncio.Task[None]] = set()
         self._lost: set[tuple[str, str]] = set()
         self._reported: set[tuple[str, str]] = set()
+        self._repairable: set[tuple[str, str]] = set()
 
     async def live(self) -> list[str]:
         """Play everything and judge."""
@@ -120,9 +121,7 @@ class World:
         untold = self.people.unannounced | self._lost
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([MEMORY]):
-            found = await self._sweep_until_quiet(None)
-            missed = [] if found else await self._judge(self.people.unannounced | self._reported)
-            found = [*found, *(f"after the incremental pass: {one}" for one in missed)]
+            found = await self._sweep_until_quiet(None) or await self._missed_by_incremental_passes()
         if not found:
             found = [] if self.one_way else await self._sweep_until_quiet("full")
             found = [*found, *await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
@@ -189,9 +188,13 @@ class World:
             violations=self.history.violations,
         )
 
+    def _key_of(self, entity: str, row_id: UUID) -> str | None:
+        """The key to which the ledger binds the row."""
+        return _at_once(self.ledger.keys_of(entity, [str(row_id)])).get(str(row_id))
+
     def _bound(self, entity: str, row_id: UUID) -> bool:
         """Whether the ledger knows by now that the row was made."""
-        key = _at_once(self.ledger.keys_of(entity, [str(row_id)])).get(str(row_id))
+        key = self._key_of(entity, row_id)
         if key is None:
             return False
         return readable(_at_once(self.ledger.read(entity, [key]))[key]).entry.pending_row != str(row_id)
@@ -213,7 +216,7 @@ class World:
         """Post the change to a worker; Dataverse tries once more after 503, and never again."""
         body, _ = render_context(self.dataverse.organization, self.dataverse.tables[change.table].table, change)
         entity = next(name for name, table in TABLES.items() if table == change.table)
-        if change.after is None and change.before is not None and not self._bound(entity, change.row_id):
+        if change.after is None and change.before is not None and self._key_of(entity, change.row_id) is None:
             # Only its id is told, and nobody knows whose key it had: a full pass finds what it stood in the way of.
             self.people.unannounced.add((entity, str(change.before.values[KEY_COLUMNS[entity]])))
         await asyncio.sleep(self.rng.uniform(0.05, 4.0))
@@ -258,7 +261,8 @@ class World:
         if worker is not None:
             with suppress(SyncError, asyncio.CancelledError):
                 report = await worker.reconcile(kind)
-                self._reported |= {(one.entity, one.key) for one in report.findings if not one.kind.repairable}
+                for one in report.findings:
+                    (self._repairable if one.kind.repairable else self._reported).add((one.entity, one.key))
                 self.trace(
                     "reconcile",
                     f"{report.kind}: " + ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items()),
@@ -285,6 +289,15 @@ class World:
         else:
             return [f"reconciliation still finds something to repair after {MOST_SWEEPS} runs"]
         return []
+
+    async def _missed_by_incremental_passes(self) -> list[str]:
+        """What a full pass finds to repair now, but for what nothing tells of: silent imports, rows nobody knew."""
+        missed = await self._judge(self.people.unannounced | self._reported)
+        self._repairable.clear()
+        await self._sweep("full")
+        keys = sorted(self._repairable - self.people.unannounced)
+        await self._rest()
+        return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(key) for key in keys))]
 
     async def _look_once_more(self) -> list[str]:
         """Look at everything. Two-way, reconciliation must have left nothing to write; one-way, it does the same."""

@@ -47,8 +47,9 @@ class Record:
     def _operations(self) -> dict[str, Any]:
         """Left out where the app may have lost sight of the record: then nothing can be concluded from a gap."""
         memory = self.memory
-        known = memory is not None and memory.objeto == self.content.pk
-        return {"operaciones": memory.operaciones} if memory is not None and known else {}
+        if memory is None or memory.objeto != self.content.pk or memory.operaciones is None:
+            return {}
+        return {"operaciones": memory.operaciones}
 
 
 def tombstone(memory: Registro) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from integracion_dynamics.content import records
 from integracion_dynamics.context import acting_as_integration
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, from_wire, to_wire, usable_text
+from integracion_dynamics.recording import note_operation, pk_text
 
 from .errors import ApiError, invalid_field, not_found
 from .records import Record, database, find_one, memories
@@ -31,7 +32,7 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, o
             428, "falta_if_match", "Send If-Match with the 'etag' of the record that the change is based on."
         )
     using = database(entity)
-    with transaction.atomic(using=using), acting_as_integration(operation):
+    with transaction.atomic(using=using), acting_as_integration():
         instance = _locked(entity, key, using)
         record = find_one(entity, key, lock=True)
         if instance is None or record is None:
@@ -49,6 +50,7 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, o
             _validate(entity, instance, exclude={field.name for field in _columns(entity)} - attributes)
             stamps = {field.name for field in _columns(entity) if getattr(field, "auto_now", False)}
             _save(entity, instance, using, update_fields=sorted(attributes | stamps))
+            _note(entity, key, instance, operation, using)
         stored = find_one(entity, key, lock=True)
     if stored is None:
         raise not_found(f"The record {key!r} disappeared while it was written: the CMMS hides what it now holds.")
@@ -68,12 +70,13 @@ def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Re
         raise invalid_field(entity.key, "the business key is required.")
     using = database(entity)
     try:
-        with transaction.atomic(using=using), acting_as_integration(operation):
+        with transaction.atomic(using=using), acting_as_integration():
             _refuse_taken(entity, key)
             instance = entity.model()
             _assign(entity, instance, values)
             _validate(entity, instance, exclude=set())
             _save(entity, instance, using, force_insert=True)
+            _note(entity, key, instance, operation, using)
             stored = find_one(entity, key)
     except ApiError as error:
         if error.codigo == "rechazado_por_la_base":
@@ -82,6 +85,11 @@ def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Re
     if stored is None:
         raise invalid_field(entity.key, "the CMMS stored the record under another key, or hides it.")
     return stored
+
+
+def _note(entity: Entity, key: str, instance: models.Model, operation: str, using: str) -> None:
+    if operation:
+        note_operation(entity, key, pk_text(entity.model, instance.pk), operation, using)
 
 
 def _refuse_taken(entity: Entity, key: str) -> None:

@@ -13,6 +13,6 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='registro',
             name='operaciones',
-            field=models.JSONField(default=list),
+            field=models.JSONField(null=True),
         ),
     ]

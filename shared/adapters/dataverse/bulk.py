@@ -98,7 +98,7 @@ class BulkWriter:
         rows: dict[str, DynamicsRecord] = {}
         for answer in read:
             rows.update(_read_back(entity, answer))
-        # Created but not read back: its intent tells, after its expiry, what became of it.
+        # Created but not read back: the engine asks once more, and then its intent tells what became of it.
         unread = Failed(Unavailable("The rows were created, but could not be read back."), unknown=True)
         return [rows.get(write.key, unread) for write in writes]
 

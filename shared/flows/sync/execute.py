@@ -154,6 +154,7 @@ class Executor:
             items = job.group.open_items
             item = next(filter(replayed, items), items[-1])
             await self._router.park_fields(entity, job.group.key, item.body, item.event, blocked)
+            job.group.parked.update((block.field, block.digest) for block in blocked)
             parked += len(blocked)
         return parked
 

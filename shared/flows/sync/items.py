@@ -51,11 +51,15 @@ class Item:
 
 @dataclass
 class Group:
-    """The messages of one record, and what earlier rounds of this batch learnt about it."""
+    """The messages of one record, and what earlier rounds of this batch learnt about it.
+
+    `parked` names what they parked, by field and digest.
+    """
 
     key: str
     items: list[Item]
     refused: list[Blocked] = field(default_factory=list)
+    parked: set[tuple[str, str]] = field(default_factory=set)
     applied: bool = False
 
     def finish(self, outcome: Outcome) -> None:
@@ -73,6 +77,7 @@ class Group:
         """The record has another key now: the messages go along."""
         self.key = key
         self.refused.clear()
+        self.parked.clear()
         for item in self.open_items:
             item.key, item.followed = key, True
 

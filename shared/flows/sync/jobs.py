@@ -23,14 +23,15 @@ class Job:
 
     @property
     def blocked(self) -> list[Blocked]:
-        """What is to be parked now: blocked, and not parked before for the same value.
+        """What is to be parked now: blocked, and not parked before for the same value, be it by an earlier round.
 
         A replayed message left `parked` when it was sent: what blocks it still must be parked again.
         """
+        fresh = [block for block in self.plan.blocked if (block.field, block.digest) not in self.group.parked]
         if any(map(replayed, self.group.open_items)):
-            return list(self.plan.blocked)
+            return fresh
         parked = self.stored.entry.parked
-        return [block for block in self.plan.blocked if not block.same_as(parked.get(block.field))]
+        return [block for block in fresh if not block.same_as(parked.get(block.field))]
 
 
 def replayed(item: Item) -> bool:

@@ -1,7 +1,8 @@
 """Writes whose answer was lost: the side is asked at once, while nobody has had time to change what was written.
 
-What it shows then is as good as the answer. Where it shows anything else, or gives no answer again, the write stays
-announced: it may yet land, and `domain/recovery.py` resolves it once it no longer can.
+What it shows then is as good as the answer. Where it shows anything else, or gives no answer again, or where an earlier
+write of the same row is as unknown, the write stays announced: `domain/recovery.py` resolves it once it can no longer
+land.
 """
 
 from collections.abc import Sequence
@@ -54,11 +55,18 @@ def _intent(job: Job, side: Side) -> Intent:
 
 def _row_shows(job: Job, row: DynamicsRecord) -> bool:
     write = job.plan.to_dynamics
-    if write is None or write.release_key or not _holds(_intent(job, "dynamics"), row):
+    intent = _intent(job, "dynamics")
+    if write is None or write.release_key or _has_rivals(job, intent) or not _holds(intent, row):
         return False
     told = bool(write.values) or write.create or write.restore_key or write.state is not None
     key = row.key == job.group.key or not (write.create or write.restore_key)
     return told and key and (write.state is None or row.state == write.state[0])
+
+
+def _has_rivals(job: Job, intent: Intent) -> bool:
+    """Whether an earlier write may have landed in its place: values alone do not tell which one it was."""
+    expected = (intent.side, intent.expected_etag)
+    return sum((one.side, one.expected_etag) == expected for one in job.stored.entry.intents) > 1
 
 
 def _record_shows(job: Job, record: CmmsRecord) -> bool:

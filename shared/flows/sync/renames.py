@@ -114,7 +114,8 @@ class Renames:
             group.finish(Again(Conflict(f"{group.key} got its key back while it was being read.")))
             return True
         if record.deleted:
-            if not _known(memory.entry):
+            renamed = any(isinstance(item.payload, RenamedData) for item in group.open_items)
+            if renamed or not _known(memory.entry) or memory.entry.deleted_at is not None:
                 await self._left_behind(entity, group, memory, record)
             return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=found.stranger)
         if not _known(memory.entry):
