@@ -4,6 +4,7 @@ It follows the Django app (`cmms/integracion_dynamics`) so far as the integratio
 both to the same histories.
 """
 
+import asyncio
 import hashlib
 import json
 from collections.abc import Callable, Collection, Mapping
@@ -86,6 +87,8 @@ class CmmsModel:
         self._last_pk = 0
         self.tables = {entity: Table() for entity in FIELDS}
         self.outbox: list[Message] = []
+        self.news = asyncio.Event()
+        """Set with every message."""
         self.partial = False
         """Whether messages of changes say no more than what changed, as another CMMS's may."""
         self.watchers: list[Callable[[Step], None]] = []
@@ -264,6 +267,7 @@ class CmmsModel:
                 "sequence": sequence,
             },
         }
+        self.news.set()
         self.outbox.append(Message(sequence, str(event["id"]), QUEUES[entity], json.dumps(event).encode()))
 
     def _watch(self, step: Step) -> None:

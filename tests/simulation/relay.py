@@ -21,6 +21,9 @@ class Relay:
     async def work(self) -> None:
         """Send for ever."""
         while True:
+            if all(message.sent for message in self._cmms.outbox):
+                self._cmms.news.clear()
+                await self._cmms.news.wait()
             await asyncio.sleep(self._rng.uniform(0.5, 2.0))
             for queue in ("assets", "orders"):
                 unsent = [message for message in self._cmms.outbox if not message.sent and message.queue == queue]
