@@ -90,9 +90,12 @@ def _is_target(intent: Intent, record: Record) -> bool:
 
 
 def _landed(rivals: Sequence[Intent], record: Record) -> Sequence[Intent]:
-    """The rival that the record holds in full, if there is one; else each may tell about its own fields."""
+    """The rivals that the record holds in full, if there are any; else each may tell about its own fields.
+
+    Where one's values are among another's, both are held in full: whichever happened, what the record holds is agreed.
+    """
     full = [one for one in rivals if all(record.values.get(field) == value for field, value in one.values.items())]
-    return full[:1] or rivals
+    return full or rivals
 
 
 def _settle(

@@ -94,6 +94,21 @@ def test_of_several_writes_under_one_etag_only_the_one_that_is_seen_counts() -> 
     assert (after.bases["nombre"], after.conflicts) == (Base(cmms="new", dynamics="new"), ())
 
 
+def test_of_two_writes_of_which_one_holds_the_others_values_too_all_that_is_seen_is_agreed() -> None:
+    less = intent("1")
+    more = intent(
+        "2",
+        values={"nombre": "new", "valor_libros": "2"},
+        sources={"nombre": "new", "valor_libros": "2"},
+        before={"nombre": "old", "valor_libros": None},
+    )
+    for rivals in ((less, more), (more, less)):
+        after = settle_intents(entry(*rivals), None, row("e2", nombre="new", valor_libros="2"), NOW)
+        assert after.bases["valor_libros"] == Base(cmms="2", dynamics="2")
+    after = settle_intents(entry(less, more), None, row("e2", nombre="new", valor_libros=None), NOW)
+    assert after.bases.get("valor_libros") is None, "the smaller one happened"
+
+
 def test_a_created_row_is_known_again_by_the_id_that_it_was_given() -> None:
     create = intent(expected_etag=None, before={}, row_id="r")
     ours = settle_intents(entry(create, bases={}), None, row("e1", "r", nombre="new"), NOW)
