@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
@@ -46,6 +47,14 @@ class DynamicsUntracked(_Like):
     async def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
         async for page in self._real.changes(entity, link):
             yield replace(page, changed={}, deleted=())
+
+
+class CmmsUntracked(_Like):
+    """Tells the incremental pass of no change."""
+
+    async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
+        async for _ in self._real.changed_since(entity, since):
+            yield []
 
 
 class CmmsUnconditional(_Like):
@@ -158,6 +167,16 @@ def _unconditional() -> Parts:
     return Parts(dynamics=dynamics, cmms=cmms)
 
 
+def _untracked() -> Parts:
+    def dynamics(real: Dynamics) -> Dynamics:
+        return DynamicsUntracked(real)
+
+    def cmms(real: Cmms) -> Cmms:
+        return CmmsUntracked(real)
+
+    return Parts(dynamics=dynamics, cmms=cmms)
+
+
 def _one_base() -> Parts:
     def ledger(real: Ledger) -> Ledger:
         return OneBase(real)
@@ -172,6 +191,6 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "message values instead of reads": lambda: Parts(sync=MessageValues),
     "one base instead of two": _one_base,
     "conflicts recorded only at commit": lambda: Parts(sync=_with_executor(_ConflictsAtCommit)),
-    "changes of Dynamics left out of the incremental pass": lambda: Parts(dynamics=DynamicsUntracked),
+    "no changes in the incremental pass": _untracked,
     "content-derived message ids": lambda: Parts(receiver=ContentIds),
 }

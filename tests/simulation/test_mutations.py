@@ -14,7 +14,7 @@ KNOWN: dict[str, list[int]] = {
     "message values instead of reads": [0],
     "one base instead of two": [5],
     "conflicts recorded only at commit": [1],
-    "changes of Dynamics left out of the incremental pass": [250],
+    "no changes in the incremental pass": [263],
     "content-derived message ids": [26],
 }
 MOST = 200
