@@ -10,6 +10,7 @@ SQLite removes the file by itself, also when the process is killed, so that a sw
 import marshal
 import sqlite3
 from collections.abc import Iterator, Sequence
+from itertools import compress
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -119,7 +120,7 @@ class Staging:
     def join(self) -> None:
         """Say that everything was added: join what does not cancel out."""
         # A row whose key was changed lies in another bucket than its ledger: both are odd then.
-        odd = {bucket for bucket, total in enumerate(self._sums) if total}
+        odd = set(compress(range(BUCKETS), self._sums))
         for source, (statement, place) in _TABLES.items():
             for (page,) in self._db.execute("SELECT rows FROM page WHERE source = ? ORDER BY rowid", (source,)):
                 rows = marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
