@@ -90,12 +90,18 @@ def _is_target(intent: Intent, record: Record) -> bool:
 
 
 def _landed(rivals: Sequence[Intent], record: Record) -> Sequence[Intent]:
-    """The rivals that the record holds in full, if there are any; else each may tell about its own fields.
+    """The rival of which the record shows the most; of equal ones those that it shows in full, or all of them."""
+    shown = {one.id: _arrived(one, record) for one in rivals}
+    most = max(arrived for arrived, _ in shown.values())
+    likely = [one for one in rivals if shown[one.id][0] == most]
+    full = [one for one in likely if shown[one.id][0] == shown[one.id][1]]
+    return (full or likely) if most else rivals
 
-    Where one's values are among another's, both are held in full: whichever happened, what the record holds is agreed.
-    """
-    full = [one for one in rivals if all(record.values.get(field) == value for field, value in one.values.items())]
-    return full or rivals
+
+def _arrived(intent: Intent, record: Record) -> tuple[int, int]:
+    """How many of the values that were to change the record shows, and how many there are."""
+    moving = {field: value for field, value in intent.values.items() if value != intent.before.get(field)}
+    return sum(record.values.get(field) == value for field, value in moving.items()), len(moving)
 
 
 def _settle(
@@ -138,10 +144,9 @@ def _partly(intent: Intent, record: Record) -> bool:
     Else what arrived is rather a person's, who gave the same value, than what did not is a person's, who put the old
     one back. In doubt the write is repeated: an old value goes nowhere, and what is replaced is on record.
     """
-    moving = {field: value for field, value in intent.values.items() if value != intent.before.get(field)}
-    arrived = sum(record.values.get(field) == value for field, value in moving.items())
+    moving = [field for field, value in intent.values.items() if value != intent.before.get(field)]
     still = sum(record.values.get(field) == intent.before.get(field) for field in moving)
-    return arrived > still
+    return _arrived(intent, record)[0] > still
 
 
 def _lost_to(intent: Intent, field: str, held: Value, now: datetime) -> ConflictRecord:

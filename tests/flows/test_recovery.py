@@ -109,6 +109,15 @@ def test_of_two_writes_of_which_one_holds_the_others_values_too_all_that_is_seen
     assert after.bases.get("valor_libros") is None, "the smaller one happened"
 
 
+def test_of_two_creates_the_one_of_which_more_is_seen_happened_though_a_person_has_edited_the_row_since() -> None:
+    less = intent("1", expected_etag=None, row_id="r", values={"nombre": "new"}, sources={"nombre": "new"}, before={})
+    values = {"nombre": "new", "numero_de_serie": "S", "valor_libros": "2"}
+    more = intent("2", expected_etag=None, row_id="r", values=values, sources=values, before={})
+    made = row("e1", nombre="new", numero_de_serie="S", valor_libros="a person's")
+    after = settle_intents(entry(less, more), None, made, NOW)
+    assert after.bases["valor_libros"] == Base(cmms="2", dynamics="2")
+
+
 def test_a_created_row_is_known_again_by_the_id_that_it_was_given() -> None:
     create = intent(expected_etag=None, before={}, row_id="r")
     ours = settle_intents(entry(create, bases={}), None, row("e1", "r", nombre="new"), NOW)

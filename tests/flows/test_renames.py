@@ -181,6 +181,26 @@ async def test_a_row_that_a_person_made_under_the_old_key_is_not_taken_for_the_r
     assert world.row("A").values["nombre"] == "De otra persona"
 
 
+async def test_a_key_s_next_record_is_made_although_the_one_before_took_what_was_parked_there_along_just_now(
+    world: World,
+) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    world.dynamics.rows.clear()
+    await settle(world, "A")
+    assert (await world.entry("A")).parked["*"].reason == "gone_from_dynamics"
+    rename(world, "A", "B")
+    taken_over(world, "A", "2")
+    renaming = {"key": "B", "old_key": "A", "version": world.clock.now().isoformat(), "fields": {}}
+    dirty = {"key": "A"}
+    events = [
+        Event(id=str(uuid4()), source="/energy-cmms", type=f"{kind}", data=data)
+        for kind, data in (("energy.asset.renamed", renaming), ("sync.asset.dirty", dirty))
+    ]
+    await world.sync.handle("asset", [event.to_json().encode() for event in events])
+    assert world.row("A").values["nombre"] == "Activo 2"
+
+
 async def settle(world: World, *names: str) -> None:
     """Look at these keys, and do again what asks for it, until nothing does."""
     for name in names:

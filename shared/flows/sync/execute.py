@@ -165,9 +165,10 @@ class Executor:
         entries: list[Entry] = []
         for job in quiet:
             entry = with_parked(job.plan.entry, job.plan.blocked)
-            if entry == job.stored.entry:
+            if entry == job.stored.entry and not job.plan.blocked:
                 _conclude(job)
             else:
+                # What stays blocked is concluded from memory: that this still stands, only a compare-and-swap tells.
                 jobs.append(job)
                 entries.append(entry.model_copy(update={"last_sync": now}))
         for job in loud:
