@@ -10,7 +10,7 @@ from tests.simulation.world import play
 KNOWN: dict[str, list[int]] = {
     "no If-Match": [13],
     "no intent": [0],
-    "ledger read after the sides": [69],
+    "ledger read after the sides": [116],
     "message values instead of reads": [0],
     "one base instead of two": [5],
     "conflicts recorded only at commit": [1],
