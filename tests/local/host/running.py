@@ -17,7 +17,7 @@ MASTER = {"x-functions-key": "the-master-key"}
 _KEYS = {"LOCAL_HOST_FUNCTION_KEY": "the-function-key", "LOCAL_HOST_MASTER_KEY": "the-master-key"}
 
 
-def until[T](look: Callable[[], T], what: str, seconds: float = 15.0) -> T:
+def until[T](look: Callable[[], T], what: str, seconds: float = 60.0) -> T:
     """The first true answer of `look`."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -33,7 +33,7 @@ class RunningHost:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
-        self.client = httpx.Client(timeout=20, trust_env=False)
+        self.client = httpx.Client(timeout=60, trust_env=False)
 
     @property
     def log(self) -> str:
@@ -50,7 +50,7 @@ class RunningHost:
     def stop(self) -> int:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(15)
+        return self.process.wait(60)
 
 
 @contextmanager

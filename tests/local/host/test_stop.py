@@ -20,7 +20,7 @@ def test_a_stop_lets_the_current_batch_finish_and_leaves_nothing(tmp_path: Path)
         broker = stack.enter_context(running_broker([QueueSettings("batches"), QueueSettings("singles")]))
         settings = {"Bus": broker.connection_string, "BATCH_QUEUE": "batches"}
         host = stack.enter_context(running(APPS / "queue", tmp_path, settings))
-        broker.send("batches", [ServiceBusMessage("sleep 0.8")])
+        broker.send("batches", [ServiceBusMessage("sleep 2")])
         host.wait_for_log("Executing 'Functions.many'")
 
         assert host.stop() == 0
@@ -41,13 +41,13 @@ def test_a_function_that_never_yields_is_left_after_the_grace(tmp_path: Path) ->
 
         assert host.stop() == 0
 
-        assert time.monotonic() - started < 5
-        caller.join(5)
+        assert time.monotonic() - started < 50
+        caller.join(30)
         assert "still ran 0.5 s after the stop" in host.log
 
 
 def _call(host: RunningHost, path: str) -> None:
-    with httpx.Client(base_url=host.client.base_url, timeout=20) as client:
+    with httpx.Client(base_url=host.client.base_url, timeout=60) as client:
         try:
             client.get(path)
         except httpx.TransportError:
@@ -59,7 +59,7 @@ def test_the_end_of_standard_input_stops_the_host_on_request(tmp_path: Path) -> 
         assert host.process.stdin is not None
         host.process.stdin.close()
 
-        assert host.process.wait(10) == 0
+        assert host.process.wait(60) == 0
 
 
 def test_an_interrupt_stops_the_host_and_its_json_log_is_lines_of_json(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_an_interrupt_stops_the_host_and_its_json_log_is_lines_of_json(tmp_path:
     try:
         until(lambda: '"ready"' in log.read_text(), "the host is ready")
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     finally:
         process.kill()
         process.wait()

@@ -1,5 +1,4 @@
 import socket
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -193,14 +192,11 @@ def test_a_function_over_its_time_limit_is_cancelled(host: RunningHost) -> None:
 
 
 def test_a_blocking_function_stalls_other_functions_only(host: RunningHost) -> None:
-    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=host.client.base_url, timeout=10) as other:
-        start = time.monotonic()
-        blocked = pool.submit(other.get, "/api/block?seconds=1.5")
+    with ThreadPoolExecutor(1) as pool, httpx.Client(base_url=host.client.base_url, timeout=60) as other:
+        blocked = pool.submit(other.get, "/api/block?seconds=3")
         until(lambda: "Executing 'Functions.block'" in host.log, "the function blocks")
-        status = host.client.get("/admin/host/status")
-        waited = time.monotonic() - start
-        assert status.json() == {"state": "Running"}
-        assert waited < 1.4
+        assert host.client.get("/admin/host/status").json() == {"state": "Running"}
+        assert not blocked.done()
         assert blocked.result().text == "done"
 
 

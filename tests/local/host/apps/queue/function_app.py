@@ -54,10 +54,10 @@ async def many(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 -
 @blueprint.service_bus_queue_trigger(arg_name="message", queue_name="singles", connection="Bus")
 async def one(message: func.ServiceBusMessage) -> None:
     """One message."""
-    entry = {"function": "one", "messages": [_describe(message)], "done": False}
+    entry = {"function": "one", "messages": [_describe(message)], "began": time.monotonic(), "ended": None}
     seen.append(entry)
     await _obey(message)
-    entry["done"] = True
+    entry["ended"] = time.monotonic()
 
 
 @blueprint.route("seen")
