@@ -65,7 +65,7 @@ class Cmms:
         )
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        connection = sqlite3.connect(self.database, timeout=20)
+        connection = sqlite3.connect(self.database, timeout=60)
         try:
             with connection:
                 return connection.execute(statement).fetchall()

@@ -58,9 +58,9 @@ def running_broker(queues: Sequence[QueueSettings], port: int = 0) -> Iterator[R
     thread = threading.Thread(target=run)
     thread.start()
     try:
-        assert started.wait(10)
+        assert started.wait(60)
         with ExitStack() as resources:
             yield RunningBroker(broker, resources)
     finally:
         loop.call_soon_threadsafe(stop.set)
-        thread.join(10)
+        thread.join(60)

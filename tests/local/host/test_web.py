@@ -19,7 +19,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHost]:
 
 def raw(host: RunningHost, request: bytes) -> bytes:
     url = host.client.base_url
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
         connection.sendall(request)
         connection.settimeout(10)
         answer = b""
@@ -80,7 +80,7 @@ def test_a_malformed_request_is_refused_without_quoting_it_in_the_log(host: Runn
 
 def test_a_caller_that_leaves_in_the_middle_of_a_body_leaves_no_traceback(host: RunningHost) -> None:
     url = host.client.base_url
-    with socket.create_connection((url.host, url.port or 80), timeout=10) as connection:
+    with socket.create_connection((url.host, url.port or 80), timeout=60) as connection:
         connection.sendall(b"POST /api/echo/gone HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
     echo(host)
 
@@ -283,7 +283,7 @@ def test_a_port_in_use_is_said(host: RunningHost, tmp_path: Path) -> None:
         second = start(APPS / "web", {"EVERY": "0 0 0 29 2 *"}, ["--port", str(port)], output.fileno())
     with second:
         try:
-            assert second.wait(20) == 1
+            assert second.wait(60) == 1
         finally:
             second.kill()
 

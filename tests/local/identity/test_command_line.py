@@ -27,7 +27,7 @@ def test_it_says_where_it_listens_and_stops_with_its_stdin() -> None:
             trust_env=False,
         )
         process.stdin.close()
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
     assert response.status_code == 200
 
 
@@ -37,7 +37,7 @@ def test_a_short_signing_key_is_refused_without_being_shown() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=120,
     )
     assert result.returncode == 2
     assert "signing_key" in result.stderr

@@ -332,7 +332,7 @@ async def test_a_connection_that_never_says_anything_is_ended(monkeypatch: pytes
 
 
 async def test_the_broker_stops_at_once_with_clients_connected() -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         async with Broker([QueueSettings("q", lock_duration=timedelta(hours=1))]) as broker:
             client = RawClient(*await asyncio.open_connection(broker.host, broker.port))
             await client.handshake()
