@@ -33,7 +33,7 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 soak: $(READY) ## Play SEEDS=20000 simulated histories of faults; a failing seed is printed
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000)
