@@ -310,6 +310,53 @@ async def test_a_record_keeps_its_row_where_the_one_before_it_was_deleted_while_
     assert world.clock.now() - now > LATEST_CREATE, "before, the other record's row may yet be made"
 
 
+async def exchanged_with_one_that_was_being_made(world: World) -> Intent:
+    """#1 came from A, where it has a row, to B, whose #2 went to A and was deleted while its row was being made."""
+    born(world, "A", "1")
+    await settle(world, "A")
+    made = Intent(
+        id="made",
+        side="dynamics",
+        expected_etag=None,
+        values={},
+        sources={},
+        row_id=str(uuid4()),
+        expires_at=world.clock.now(),
+    )
+    pending = Entry(key="B", dynamics_id=made.row_id, cmms_id="2", intents=(made,))
+    await world.ledger.write("asset", [Stored(entry=pending)])  # type: ignore[no-untyped-call]
+    rename(world, "A", "B")
+    gone = CmmsRecord("A", "", {}, version=world.cmms.records["A"].version, deleted=True, former_keys=("B",))
+    world.cmms.records["A"] = replace(gone, id="2")
+    return made
+
+
+@pytest.mark.parametrize("order", [("A", "B"), ("B", "A"), ("A",)])
+async def test_a_record_keeps_its_row_where_the_one_that_it_exchanged_keys_with_was_never_made(
+    world: World, order: tuple[str, ...]
+) -> None:
+    await exchanged_with_one_that_was_being_made(world)
+    (row,) = world.dynamics.rows.values()
+    await settle(world, *order)
+    assert {row.id: (row.key, row.state) for row in world.dynamics.rows.values()} == {row.id: ("B", 0)}
+    assert PARKED.name not in world.bus.queues
+
+
+async def test_a_record_takes_the_row_over_that_was_made_late_for_the_one_that_it_exchanged_keys_with(
+    world: World,
+) -> None:
+    made = await exchanged_with_one_that_was_being_made(world)
+    (row,) = world.dynamics.rows.values()
+    await world.dirty("A")
+    world.dynamics.rows[made.row_id or ""] = replace(row, id=made.row_id or "", key="B", etag='W/"late"')
+    await settle(world, "A", "B")
+    assert {row.id: (row.key, row.state) for row in world.dynamics.rows.values()} == {
+        row.id: ("A", 1),
+        made.row_id: ("B", 0),
+    }
+    assert PARKED.name not in world.bus.queues
+
+
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

@@ -97,6 +97,9 @@ class Renames:
                 # Where its memory may be cannot be told without that row.
                 group.finish(Park(error))
                 gone = True
+            except IntentHeld as error:
+                group.finish(Again(error))
+                gone = True
             if gone:
                 moved.add(key)
         return moved
@@ -107,7 +110,7 @@ class Renames:
         group: Group,
         memory: Stored,
         record: CmmsRecord,
-        found: "_Found",
+        found: _Found,
     ) -> bool:
         there = found.there
         if there is not None and there.key == group.key:
@@ -152,7 +155,7 @@ class Renames:
             there = await self._living(entity, successor)
         if there is None:
             return False  # it was deleted, here or later under another key
-        new = await self._room(entity, there)
+        new = await self._room(entity, group, there)
         if new is None:
             return False  # that key has a row of its own: this one is treated as deleted
         if await self._move(entity, group, old, new):
@@ -201,25 +204,37 @@ class Renames:
 
     async def _make_room(self, entity: EntityMapping, group: Group, old: Stored, there: CmmsRecord) -> bool:
         """Another record has this key now: the memory of the one before goes where that one went."""
-        new = await self._room(entity, there)
+        new = await self._room(entity, group, there)
         if new is None:
             return False
         if await self._move(entity, group, old, new):
             await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
         return True
 
-    async def _room(self, entity: EntityMapping, there: CmmsRecord) -> Stored | None:
+    async def _room(self, entity: EntityMapping, group: Group, there: CmmsRecord) -> Stored | None:
         """Where the memory of a record may be kept; None if its key has that of another one for good.
 
         One that is to leave that key as well may be waiting for this one to go: then this one steps aside, to a key
         that no record can have, where its record finds it once its own key is free.
+
+        Raises:
+            IntentHeld: That key's last record is gone, and its row may or may not be made: that key's own messages
+                find out, and fetch the memory if it was not.
         """
         new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
         if not _known(new.entry):
             return new
         other = new.entry.cmms_id
-        if there.id is None or other is None or other == there.id or not await self._cmms.by_id(entity, [other]):
+        if there.id is None or other is None or other == there.id:
             return None
+        if not await self._cmms.by_id(entity, [other]):
+            if not _only_announced(new.entry) or group.attempts >= PATIENCE:
+                return None
+            wait = _may_yet_be_made(new.entry, self._clock.now())
+            if wait is None:
+                await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
+            late = f"A row of the record that had {there.key} before may have been made."
+            raise IntentHeld(late, retry_after=wait)
         aside = ASIDE + there.id
         return readable((await self._ledger.read(entity.name, [aside]))[aside])
 
@@ -282,6 +297,11 @@ def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
 def _known(entry: Entry) -> bool:
     """Whether the ledger remembers more than that there was something once."""
     return bool(entry.dynamics_id or entry.bases or entry.intents)
+
+
+def _only_announced(entry: Entry) -> bool:
+    """Whether there is no row, but for one whose create has an unknown outcome."""
+    return entry.pending_row is not None and entry.dynamics_id in {None, entry.pending_row}
 
 
 def _may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:
