@@ -13,8 +13,9 @@ from shared.domain.queues import OF_ENTITY
 from shared.errors import ConfigurationError, KeyNotUsable
 
 MODIFIED: Final = "modifiedon"
-CREATED: Final = "createdon"
 """The column of every table that says when a row was last touched."""
+CREATED: Final = "createdon"
+"""And the one that says when it was made."""
 
 
 class KeyMapping(Frozen):

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 from typing import cast
@@ -12,6 +12,7 @@ from shared.adapters.ledger.sqlite import SqliteLedger
 from shared.domain.events import Event
 from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
+from shared.domain.mapping import Mapping as Table
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value, Version
 from shared.errors import Conflict, SyncError
 from shared.flows import ports
@@ -149,6 +150,7 @@ class World:
     """The engine between both systems."""
 
     one_way: bool = False
+    mapping: Table = field(default_factory=document_mapping)
 
     def __post_init__(self) -> None:
         self.calls: list[str] = []
@@ -161,7 +163,7 @@ class World:
         # The sides leave out what the engine never calls, such as reading everything.
         dynamics, cmms = cast("ports.Dynamics", self.dynamics), cast("ports.Cmms", self.cmms)
         self.sync = Sync(
-            document_mapping(), self.ledger, dynamics, None if self.one_way else cmms, self.router, clock=self.clock
+            self.mapping, self.ledger, dynamics, None if self.one_way else cmms, self.router, clock=self.clock
         )
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """The ten rules of the sync engine, each by the smallest play that shows it. The simulation plays them all together."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
@@ -9,12 +10,14 @@ import pytest
 
 from shared.domain.events import Event, parse_event
 from shared.domain.ledger import Stored
+from shared.domain.mapping import EntityMapping
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
 from shared.errors import KeyNotUsable, RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
+from tests.fakes import document_mapping
 from tests.flows.sides import World
 
 
@@ -135,6 +138,21 @@ async def test_a_value_that_a_side_refuses_blocks_only_itself(world: World) -> N
     world.dynamics.refuse = [RejectedByTarget("out of range", field="valor_adquisicion")]
     summary = await world.dirty("A")
     assert (world.row("A").values["nombre"], summary.fields_parked) == ("Nueva", 1)
+
+
+async def test_a_good_field_arrives_in_one_attempt_however_many_fields_a_side_refuses() -> None:
+    refused = [f"campo_{number}" for number in range(12)]
+    mapping = document_mapping()
+    asset = mapping.entities["asset"]
+    more = {name: {"column": f"new_{name}", "type": "string", "length": 10} for name in refused}
+    known = {name: field.model_dump(exclude_unset=True) for name, field in asset.fields.items()}
+    wide = EntityMapping.model_validate({**asset.model_dump(exclude_unset=True), "fields": {**known, **more}})
+    with closing(World(mapping=mapping.model_copy(update={"entities": {"asset": wide}}))) as world:
+        await agreed(world)
+        world.cmms.put("A", nombre="Nueva", **dict.fromkeys(refused, "x"))
+        world.dynamics.refuse = [RejectedByTarget("no", field=name) for name in refused]
+        summary = await world.dirty("A")
+        assert (world.row("A").values["nombre"], summary.fields_parked, summary.retried) == ("Nueva", len(refused), 0)
 
 
 @pytest.mark.parametrize("field", ["valor_adquisicion", None])

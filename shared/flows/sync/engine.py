@@ -44,7 +44,8 @@ from shared.flows.sync.reading import Reader
 from shared.flows.sync.renames import PATIENCE, Renames, Stranger
 
 log = logging.getLogger(__name__)
-# Rounds within one batch for records that change under our hands; then the message waits its turn again.
+# Rounds within one batch for records that change under our hands; then the message waits its turn again. A record
+# gets as many as it has fields, too, and one more: a side refuses one at a time, and the good ones are to arrive.
 ROUNDS: Final = 6
 RELEASING: Final = 2
 """Attempts after which a row gives up the key of another record, whose row may be waiting for it."""
@@ -152,7 +153,7 @@ class Sync:
                 read = None
         pending = group_by_key(items)
         parked = 0
-        for _ in range(ROUNDS):
+        for _ in range(max(ROUNDS, len(entity.fields) + 1)):
             if not pending:
                 return parked
             # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
