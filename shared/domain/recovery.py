@@ -19,6 +19,7 @@ from typing import Final
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, Intent
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
+from shared.domain.renamed import is_taken_over
 
 LATEST_CREATE: Final = timedelta(minutes=15)
 """How long after its intent's expiry a create may still land: no service holds a request longer."""
@@ -35,7 +36,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
     for rivals in _rivals(entry.intents):
         intent = rivals[0]
         record: Record | None = dynamics if intent.side == "dynamics" else cmms
-        if isinstance(record, CmmsRecord) and (record.deleted or _another(entry, record)):
+        if isinstance(record, CmmsRecord) and (record.deleted or is_taken_over(entry, record)):
             record = None
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
@@ -62,9 +63,16 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
     )
 
 
-def _another(entry: Entry, record: CmmsRecord) -> bool:
-    """Whether another record has taken the key over: it tells nothing of writes to the one before."""
-    return entry.cmms_id is not None and record.id is not None and entry.cmms_id != record.id
+def only_announced(entry: Entry) -> bool:
+    """Whether there is no row, but for one whose create has an unknown outcome."""
+    return entry.pending_row is not None and entry.dynamics_id in {None, entry.pending_row}
+
+
+def may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:
+    """How long a create of unknown outcome may still land, if there is one."""
+    ends = [intent.expires_at + LATEST_CREATE - now for intent in entry.intents if intent.row_id is not None]
+    longest = max(ends, default=timedelta())
+    return longest if longest > timedelta() else None
 
 
 def _rivals(intents: Sequence[Intent]) -> Iterator[list[Intent]]:

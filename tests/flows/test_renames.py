@@ -12,8 +12,9 @@ from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.model import CmmsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
 from shared.domain.recovery import LATEST_CREATE
+from shared.domain.renamed import moved_entries
 from shared.flows.sync import Summary
-from shared.flows.sync.renames import ASIDE, moved_entries
+from shared.flows.sync.renames import ASIDE
 from tests.flows.sides import World
 
 

@@ -11,11 +11,12 @@ from shared.domain.events import DeletedData, Event, RenamedData
 from shared.domain.ledger import Entry, Mark, Moved, Said, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
+from shared.domain.renamed import moved_entries, newest
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Ledger
 from shared.flows.sync.items import Item, Memories
-from shared.flows.sync.renames import PATIENCE, moved_entries, newest
+from shared.flows.sync.renames import PATIENCE
 
 LONGEST_CHAIN: Final = 50
 """Renames in a row that a message follows; no order of messages makes more than there were renames."""

@@ -7,15 +7,15 @@ record that took over a key from the one that had it before.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Entry, Said, Stored, readable
+from shared.domain.ledger import Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
-from shared.domain.plan import RECORD, Sides
-from shared.domain.recovery import LATEST_CREATE
+from shared.domain.plan import Sides
+from shared.domain.recovery import may_yet_be_made, only_announced
+from shared.domain.renamed import is_known, is_left, is_of, is_taken_over, moved_entries
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
@@ -78,7 +78,7 @@ class Renames:
         """
         moved: set[str] = set()
         records = {key: record for key in groups if (record := sides[key].cmms) is not None}
-        lost = {stored[key].entry.cmms_id for key, record in records.items() if _lost(stored[key].entry, record)}
+        lost = {stored[key].entry.cmms_id for key, record in records.items() if is_left(stored[key].entry, record)}
         waiting = {key: stored[key].entry.cmms_id for key in groups if key.startswith(ASIDE) and key not in records}
         lost |= set(waiting.values())
         ids = sorted(id_ for id_ in lost if id_ is not None)
@@ -118,16 +118,16 @@ class Renames:
             return True
         if record.deleted:
             renamed = any(isinstance(item.payload, RenamedData) for item in group.open_items)
-            if renamed or not _known(memory.entry) or memory.entry.deleted_at is not None:
+            if renamed or not is_known(memory.entry) or memory.entry.deleted_at is not None:
                 await self._left_behind(entity, group, memory, record)
             return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=found.stranger)
-        if not _known(memory.entry):
+        if not is_known(memory.entry):
             return await self._fetch(entity, group, memory, record)
         if there is not None:
             gone = await self._make_room(entity, group, memory, there)
         else:
             # The record before is deleted. Where it has no row to take over, this one's own memory may be elsewhere.
-            gone = found.rowless and _taken_over(memory.entry, record)
+            gone = found.rowless and is_taken_over(memory.entry, record)
             gone = gone and await self._fetch(entity, group, memory, record)
         if not gone:
             await self._left_behind(entity, group, memory, record)
@@ -148,7 +148,7 @@ class Renames:
             return False
         if stranger is not None and stranger.owner is None:
             return False  # a row that nobody knows kept the old key: a person decides
-        if successor is not None and not _known(old.entry):
+        if successor is not None and not is_known(old.entry):
             group.follow(successor)
             return True
         if there is None and successor is not None and old.entry.cmms_id is None:
@@ -170,12 +170,12 @@ class Renames:
             return False
         former.extend([ASIDE + record.id] if record.id is not None else [])
         stored = {key: readable(one) for key, one in (await self._ledger.read(entity.name, former)).items()}
-        known = [key for key in former if _known(stored[key].entry)]
+        known = [key for key in former if is_known(stored[key].entry)]
         asked = [key for key in known if not key.startswith(ASIDE)]
         before = await self._cmms.by_key(entity, asked) if asked else {}
         for key in known:
-            if _same(stored[key].entry, record, before.get(key)):
-                if (wait := _may_yet_be_made(new.entry, self._clock.now())) is not None:
+            if is_of(stored[key].entry, record, before.get(key)):
+                if (wait := may_yet_be_made(new.entry, self._clock.now())) is not None:
                     late = f"A row of the record that had {group.key} before may yet be made."
                     group.finish(Again(IntentHeld(late, retry_after=wait)))
                 else:
@@ -189,7 +189,7 @@ class Renames:
         It came to a key with a row of its own, or was deleted before its memory could follow it.
         """
         said = [item.payload.old_key for item in group.open_items if isinstance(item.payload, RenamedData)]
-        if not (said or record.deleted or _taken_over(memory.entry, record)):
+        if not (said or record.deleted or is_taken_over(memory.entry, record)):
             return
         former = [key for key in dict.fromkeys((*record.former_keys, *said)) if key != group.key]
         if not former:
@@ -197,7 +197,7 @@ class Renames:
         left = [
             key
             for key, stored in (await self._ledger.read(entity.name, former)).items()
-            if isinstance(stored, Stored) and _known(stored.entry)
+            if isinstance(stored, Stored) and is_known(stored.entry)
             if record.id in {None, stored.entry.cmms_id} and stored.entry.deleted_at is None
         ]
         await self._router.resync(entity.name, left, reason=f"renamed to {group.key}", source=SOURCE)
@@ -222,15 +222,15 @@ class Renames:
                 find out, and fetch the memory if it was not.
         """
         new = readable((await self._ledger.read(entity.name, [there.key]))[there.key])
-        if not _known(new.entry):
+        if not is_known(new.entry):
             return new
         other = new.entry.cmms_id
         if there.id is None or other is None or other == there.id:
             return None
         if not await self._cmms.by_id(entity, [other]):
-            if not _only_announced(new.entry) or group.attempts >= PATIENCE:
+            if not only_announced(new.entry) or group.attempts >= PATIENCE:
                 return None
-            wait = _may_yet_be_made(new.entry, self._clock.now())
+            wait = may_yet_be_made(new.entry, self._clock.now())
             if wait is None:
                 await self._router.resync(entity.name, [there.key], reason=f"renamed from {group.key}", source=SOURCE)
             late = f"A row of the record that had {there.key} before may have been made."
@@ -268,60 +268,3 @@ class Renames:
             return True
         group.finish(Again(Conflict(f"{old.entry.key} changed while it was being renamed to {new.entry.key}.")))
         return False
-
-
-def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
-    """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
-    # What is parked as a whole under the old key is about a row that has it still, not about the record that left.
-    whole = {field: parked for field, parked in old.parked.items() if field == RECORD}
-    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=whole, last_sync=old.last_sync)
-    moved = old.model_copy(
-        update={
-            "key": new.key,
-            "renamed_from": old.renamed_from or old.key,
-            "conflicts": (*new.conflicts, *old.conflicts),
-            "said": newest(old.said, new.said),
-            "moves": new.moves,
-            "parked": {},
-        }
-    )
-    return left, moved
-
-
-def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
-    """What was said last of each field."""
-    older = {name: said for name, said in old.items() if name not in new or new[name].version < said.version}
-    return {**new, **older}
-
-
-def _known(entry: Entry) -> bool:
-    """Whether the ledger remembers more than that there was something once."""
-    return bool(entry.dynamics_id or entry.bases or entry.intents)
-
-
-def _only_announced(entry: Entry) -> bool:
-    """Whether there is no row, but for one whose create has an unknown outcome."""
-    return entry.pending_row is not None and entry.dynamics_id in {None, entry.pending_row}
-
-
-def _may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:
-    """How long a create of unknown outcome may still land, if there is one."""
-    ends = [intent.expires_at + LATEST_CREATE - now for intent in entry.intents if intent.row_id is not None]
-    longest = max(ends, default=timedelta())
-    return longest if longest > timedelta() else None
-
-
-def _lost(entry: Entry, record: CmmsRecord) -> bool:
-    """Whether the memory's record is not the one that the key shows."""
-    return _known(entry) and (record.deleted or _taken_over(entry, record))
-
-
-def _taken_over(entry: Entry, record: CmmsRecord) -> bool:
-    return entry.cmms_id is not None and record.id is not None and entry.cmms_id != record.id
-
-
-def _same(entry: Entry, record: CmmsRecord, before: CmmsRecord | None) -> bool:
-    """Whether the memory of the former key is this record's: by its identity, else by the former key's tombstone."""
-    if entry.cmms_id is not None and record.id is not None:
-        return entry.cmms_id == record.id
-    return before is not None and before.deleted and before.renamed_to == record.key

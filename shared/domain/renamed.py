@@ -1,0 +1,53 @@
+"""Whose memory an entry of the ledger is, and what becomes of it when its record gets another key."""
+
+from collections.abc import Mapping
+
+from shared.domain.ledger import Entry, Said
+from shared.domain.model import CmmsRecord
+from shared.domain.planned import RECORD
+
+
+def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
+    """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
+    # What is parked as a whole under the old key is about a row that has it still, not about the record that left.
+    whole = {field: parked for field, parked in old.parked.items() if field == RECORD}
+    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=whole, last_sync=old.last_sync)
+    moved = old.model_copy(
+        update={
+            "key": new.key,
+            "renamed_from": old.renamed_from or old.key,
+            "conflicts": (*new.conflicts, *old.conflicts),
+            "said": newest(old.said, new.said),
+            "moves": new.moves,
+            "parked": {},
+        }
+    )
+    return left, moved
+
+
+def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
+    """What was said last of each field."""
+    older = {name: said for name, said in old.items() if name not in new or new[name].version < said.version}
+    return {**new, **older}
+
+
+def is_known(entry: Entry) -> bool:
+    """Whether the ledger remembers more than that there was something once."""
+    return bool(entry.dynamics_id or entry.bases or entry.intents)
+
+
+def is_left(entry: Entry, record: CmmsRecord) -> bool:
+    """Whether the memory's record is not the one that the key shows."""
+    return is_known(entry) and (record.deleted or is_taken_over(entry, record))
+
+
+def is_taken_over(entry: Entry, record: CmmsRecord) -> bool:
+    """Whether another record has the key now: it tells nothing of the one before."""
+    return entry.cmms_id is not None and record.id is not None and entry.cmms_id != record.id
+
+
+def is_of(entry: Entry, record: CmmsRecord, before: CmmsRecord | None) -> bool:
+    """Whether the memory of the former key is this record's: by its identity, else by the former key's tombstone."""
+    if entry.cmms_id is not None and record.id is not None:
+        return entry.cmms_id == record.id
+    return before is not None and before.deleted and before.renamed_to == record.key
