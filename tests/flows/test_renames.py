@@ -358,6 +358,24 @@ async def test_a_record_takes_the_row_over_that_was_made_late_for_the_one_that_i
     assert PARKED.name not in world.bus.queues
 
 
+async def test_a_record_that_was_parked_for_want_of_its_key_is_made_once_a_row_gives_the_key_up(world: World) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    (row,) = world.dynamics.rows.values()
+    foreign = world.dynamics.put("B", nombre="De otro")
+    rename(world, "A", "B")
+    taken_over(world, "A", "2")
+    await settle(world, "B", "A")
+    assert [message.properties["reason"] for message in world.bus.queues[PARKED.name]] == ["key_not_usable"] * 2
+    del world.dynamics.rows[foreign.id]
+    await settle(world, "B")
+    assert {found.values["nombre"]: found.key for found in world.dynamics.rows.values()} == {
+        "Activo 1": "B",
+        "Activo 2": "A",
+    }
+    assert keys(world)[row.id] == "B"
+
+
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 
 

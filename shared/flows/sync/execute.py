@@ -11,7 +11,7 @@ from shared import telemetry
 from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
-from shared.domain.model import Side
+from shared.domain.model import DynamicsRecord, Side
 from shared.domain.plan import RECORD, Plan, SideWrite
 from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
@@ -20,6 +20,7 @@ from shared.flows.route import Router
 from shared.flows.sync.commit import committed, with_parked
 from shared.flows.sync.jobs import Job, replayed
 from shared.flows.sync.lost import lost_in_cmms, lost_in_dynamics
+from shared.flows.sync.renames import SOURCE
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,7 @@ class Executor:
         for job in loud:
             self._refusals(entity, job)
         parked = await self._park(entity, [*quiet, *loud])
+        await self._look_at_freed_keys(entity, loud)
         await self._commit(entity, quiet, loud)
         return parked
 
@@ -157,6 +159,24 @@ class Executor:
             job.group.parked.update((block.field, block.digest) for block in blocked)
             parked += len(blocked)
         return parked
+
+    async def _look_at_freed_keys(self, entity: EntityMapping, jobs: Sequence[Job]) -> None:
+        """Another record may be parked for want of a key that a row has just given up: nothing else would tell it."""
+        freed = {
+            job.plan.row.key: job.group.key
+            for job in jobs
+            if job.plan.row is not None
+            and job.plan.to_dynamics is not None
+            and isinstance(job.dynamics, DynamicsRecord)
+            if job.dynamics.key != job.plan.row.key
+        }
+        if not freed:
+            return
+        for key, stored in (await self._ledger.read(entity.name, list(freed))).items():
+            parked = stored.entry.parked.get(RECORD) if isinstance(stored, Stored) else None
+            if parked is not None and parked.reason == KeyNotUsable.reason:
+                reason = f"the row of {freed[key]} has given its key up"
+                await self._router.resync(entity.name, [key], reason=reason, source=SOURCE)
 
     async def _commit(self, entity: EntityMapping, quiet: Sequence[Job], loud: Sequence[Job]) -> None:
         """Rule 6: the bases follow each confirmed write; what is unknown stays announced."""
