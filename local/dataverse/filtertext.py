@@ -1,12 +1,20 @@
 """What Dataverse adds to the filter grammar, rewritten into the standard: parameter aliases and bracketed lists."""
 
+import json
 import re
 from collections.abc import Mapping
 
 from local.dataverse.errors import Refusal
 
 _QUOTED = re.compile(r"'(?:[^']|'')*'")
-_LIST_ITEM = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"\\]|\\.)*)"|([^'",\]\s]+))\s*(,|\])""")
+# JSON, but for the single quotes: https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows
+_LIST_ITEM = re.compile(r"""\s*(?:'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)"|([^'",\]\s]+))\s*(,|\])""")
+_QUOTE_OR_ESCAPE = re.compile(r"""\\.|\"""")
+_AS_JSON = {"\\'": "'", '"': '\\"'}
+_NO_COMMA = (
+    "Invalid JSON. A comma character ',' was expected in scope 'Array'. Every two elements in an array and properties "
+    "of an object must be separated by commas."
+)
 
 
 def with_aliases(text: str, aliases: Mapping[str, str]) -> str:
@@ -46,11 +54,20 @@ def _list(text: str, position: int) -> tuple[str, int]:
     while True:
         match = _LIST_ITEM.match(text, position)
         if match is None:
-            raise Refusal.SYNTAX(detail="A list in the $filter must look like ['a','b'] and hold at least one value.")
+            if text[position:].lstrip()[:1] in {"", "]"}:
+                raise Refusal.SYNTAX(detail="A list in the $filter must look like ['a','b'] and hold a value.")
+            raise Refusal.SYNTAX(detail=_NO_COMMA)
         single, double, bare, end = match.groups()
-        if double is not None:
-            single = re.sub(r"\\(.)", r"\1", double).replace("'", "''")
-        items.append(bare if bare is not None else f"'{single}'")
+        items.append(bare if bare is not None else _literal(single if single is not None else double))
         position = match.end()
         if end == "]":
             return f"({items[0]},)" if len(items) == 1 else f"({','.join(items)})", position
+
+
+def _literal(written: str) -> str:
+    """A JSON string, without its quotes, as the grammar's own."""
+    try:
+        text = json.loads('"' + _QUOTE_OR_ESCAPE.sub(lambda found: _AS_JSON.get(found[0], found[0]), written) + '"')
+    except ValueError as error:
+        raise Refusal.SYNTAX(detail=f"Invalid JSON. {error}.") from error
+    return "'" + str(text).replace("'", "''") + "'"

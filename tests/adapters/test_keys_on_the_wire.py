@@ -9,9 +9,14 @@ from shared.adapters.dataverse.query import in_filters
 from tests.adapters.worlds import ASSET, World, create, creates, update
 
 ADDRESS_LIMIT = 32 * 1024
+MOST_CONDITIONS = 100
+"""Of the 500 that a query of the service may have."""
 AWKWARD = [
     "a/b<c>*%&:\\?+#'",
     "''",
+    "O'Brian",
+    "\\n",
+    "a\\",
     "[a],[b]",
     '"a","b"',
     "a,b",
@@ -33,6 +38,7 @@ keys = texts.map(str.strip).filter(lambda key: key.isprintable() and 0 < len(key
 def test_no_address_is_longer_than_the_service_takes_and_no_key_is_left_out(some: list[str], count: int) -> None:
     wanted = [some[number % len(some)] for number in range(count)]
     chunks = list(in_filters("msdyn_assetnumber", wanted))
+    assert max(condition.count(" eq ") for _, condition in chunks) <= MOST_CONDITIONS or " eq " in "".join(some)
     assert [key for chunk, _ in chunks for key in chunk] == wanted
     for _, condition in chunks:
         address = httpx.URL("https://org.crm.dynamics.com/api/data/v9.2/x", params={"$filter": condition})
@@ -65,6 +71,15 @@ async def test_any_key_is_created_found_and_updated(some: list[str]) -> None:
     assert [row.values["nombre"] for row in written] == [f"{key}!" for key in some]
     assert [row.id for row in written] == [row.id for row in created]
     await world.aclose()
+
+
+async def test_keys_with_apostrophes_cost_no_more_requests_than_others(world: World) -> None:
+    wanted = [f"{number}'s" if number % 20 == 0 else f"{number}" for number in range(400)]
+    await world.landed(ASSET, [create(key) for key in wanted])
+    world.wire.forget()
+    found = await world.gateway.by_key(ASSET, wanted)
+    assert sum(len(rows) for rows in found.values()) == 400
+    assert len(world.wire.requests) == 1
 
 
 async def test_a_row_written_in_other_letters_belongs_to_the_key_that_was_asked_for(world: World) -> None:

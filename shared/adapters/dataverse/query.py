@@ -1,5 +1,6 @@
 """OData filters for many keys at once, in chunks whose address the service accepts."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 from urllib.parse import quote
@@ -7,6 +8,9 @@ from urllib.parse import quote
 # The service takes 32 KB of address; the rest leaves room for the host, the path and $select.
 FILTER_BYTES: Final = 24_000
 CHUNK: Final = 500
+_SINGLY: Final = 50
+"""How many values of a chunk may need a condition of their own: the service takes 500 conditions in all."""
+_NOT_FOR_LISTS: Final = re.compile(r"""['"\\[\]{}]""")
 
 
 def literal(text: str) -> str:
@@ -19,26 +23,36 @@ def in_filters(
 ) -> Iterator[tuple[list[str], str]]:
     """Split values into chunks and give each with its `$filter`.
 
-    `In` takes its values as JSON-like strings in single quotes; see
-    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/reference/in.
+    `In` takes its values as strings of JSON, for once in single quotes, where an apostrophe cannot be written, and a
+    backslash is an escape. Values with such characters get a condition of their own. See
+    https://learn.microsoft.com/power-apps/developer/data-platform/webapi/query/filter-rows#manage-single-quotes.
     """
     chunk: list[str] = []
-    size = 0
+    size = singly = 0
     for value in values:
         # Everything that an address may have to encode is counted as encoded: the service counts the address.
-        cost = len(quote(literal(value) + ",", safe=""))
-        if chunk and (size + cost > budget or len(chunk) >= CHUNK):
-            yield chunk, _in(column, chunk, guids=guids)
-            chunk, size = [], 0
+        alone = _NOT_FOR_LISTS.search(value) is not None
+        cost = len(quote(f" or {column} eq {literal(value)}" if alone else f"{literal(value)},", safe=""))
+        if chunk and (size + cost > budget or len(chunk) >= CHUNK or singly + alone > _SINGLY):
+            yield chunk, _any_of(column, chunk, guids=guids)
+            chunk, size, singly = [], 0, 0
         chunk.append(value)
         size += cost
+        singly += alone
     if chunk:
-        yield chunk, _in(column, chunk, guids=guids)
+        yield chunk, _any_of(column, chunk, guids=guids)
 
 
-def _in(column: str, values: Sequence[str], *, guids: bool) -> str:
-    if len(values) == 1:
-        # A GUID is no string in OData; within In every value is written as one.
-        return f"{column} eq {values[0] if guids else literal(values[0])}"
-    listed = ",".join(literal(value) for value in values)
-    return f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{listed}])"
+def _any_of(column: str, values: Sequence[str], *, guids: bool) -> str:
+    listed = [value for value in values if not _NOT_FOR_LISTS.search(value)]
+    alone = [value for value in values if _NOT_FOR_LISTS.search(value)]
+    if len(listed) == 1:
+        alone, listed = [*listed, *alone], []
+    conditions = [_in(column, listed)] if listed else []
+    # A GUID is no string in OData; within In every value is written as one.
+    conditions.extend(f"{column} eq {value if guids else literal(value)}" for value in alone)
+    return " or ".join(conditions)
+
+
+def _in(column: str, values: Sequence[str]) -> str:
+    return f"Microsoft.Dynamics.CRM.In(PropertyName='{column}',PropertyValues=[{','.join(map(literal, values))}])"

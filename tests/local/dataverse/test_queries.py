@@ -5,6 +5,8 @@ import pytest
 
 from tests.local.dataverse.asking import ASSETS, asset, asset_numbers, body_of, code_of, money
 
+IN_SERIAL = "Microsoft.Dynamics.CRM.In(PropertyName='msdyn_serialid',PropertyValues="
+
 
 @pytest.fixture
 async def assets(client: httpx.AsyncClient) -> None:
@@ -45,11 +47,11 @@ async def assets(client: httpx.AsyncClient) -> None:
             ["A-1", "Ñ-4"],
         ),
         ("Microsoft.Dynamics.CRM.In(PropertyName='msdyn_assetnumber',PropertyValues=['a[3]'])", ["a[3]"]),
-        (
-            "Microsoft.Dynamics.CRM.In(PropertyName='msdyn_serialid',PropertyValues=['it''s', ']) or (1 eq 1'])",
-            ["A-1", "Ñ-4"],
-        ),
-        ('Microsoft.Dynamics.CRM.In(PropertyName=\'msdyn_serialid\',PropertyValues=["it\'s","x"])', ["A-1"]),
+        (f"{IN_SERIAL}['x', ']) or (1 eq 1'])", ["Ñ-4"]),
+        (f'{IN_SERIAL}["it\'s","x"])', ["A-1"]),
+        (f"{IN_SERIAL}['it\\'s'])", ["A-1"]),
+        (f'{IN_SERIAL}["it\\u0027s"])', ["A-1"]),
+        (f"{IN_SERIAL}['x']) or msdyn_serialid eq ']) or (1 eq 1'", ["Ñ-4"]),
         (
             "Microsoft.Dynamics.CRM.In(PropertyName='statuscode',PropertyValues=['1','2'])",
             ["A-1", "A-2", "a[3]", "Ñ-4"],
@@ -110,6 +112,12 @@ async def test_a_chain_of_a_thousand_conditions_is_answered(client: httpx.AsyncC
 async def test_a_filter_that_cannot_be_answered_is_refused(client: httpx.AsyncClient, condition: str) -> None:
     await asset(client)
     assert code_of(await client.get(ASSETS, params={"$filter": condition})) == (400, "0x80060888")
+
+
+async def test_a_doubled_apostrophe_is_none_in_a_list(client: httpx.AsyncClient) -> None:
+    answer = await client.get(ASSETS, params={"$filter": f"{IN_SERIAL}['it''s','x'])"})
+    assert code_of(answer) == (400, "0x80060888")
+    assert "Invalid JSON. A comma character ',' was expected in scope 'Array'." in answer.json()["error"]["message"]
 
 
 async def test_rows_come_in_the_order_asked_for_with_empty_values_first(client: httpx.AsyncClient) -> None:
