@@ -25,7 +25,8 @@ class Intent(_Frozen):
 
     `values` are in the target's normal form; `before` is what the target held, `sources` what the other side held at
     the time. `expected_etag` None announces a create; one in Dynamics gives the row the id `row_id`, by which it is
-    known again under any key, and which keeps a repeated create from making a second row.
+    known again under any key, and which keeps a repeated create from making a second row. `row_made` is set on the
+    first write to a row that was made again: that it landed means that the row is the one that both sides agreed on.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Intent(_Frozen):
     sources: dict[str, Value]
     before: dict[str, Value] = Field(default_factory=dict)
     row_id: str | None = None
+    row_made: datetime | None = None
     expires_at: datetime
 
 

@@ -59,6 +59,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
             "bases": bases,
             "conflicts": tuple(conflicts),
             "dynamics_id": dynamics_id,
+            "row_made": _row_made(entry, kept, dynamics),
         }
     )
 
@@ -155,6 +156,14 @@ def _partly(intent: Intent, record: Record) -> bool:
     moving = [field for field, value in intent.values.items() if value != intent.before.get(field)]
     still = sum(record.values.get(field) == intent.before.get(field) for field in moving)
     return _arrived(intent, record)[0] > still
+
+
+def _row_made(entry: Entry, kept: Sequence[Intent], row: DynamicsRecord | None) -> datetime | None:
+    """When the known row was made; one that was made again is known once a write has brought it to where both were."""
+    settled = (intent for intent in entry.intents if intent.row_made is not None and intent not in kept)
+    if row is not None and any(one.row_made == row.created and _partly(one, row) for one in settled):
+        return row.created
+    return entry.row_made
 
 
 def _lost_to(intent: Intent, field: str, held: Value, now: datetime) -> ConflictRecord:

@@ -14,7 +14,7 @@ from shared.domain.mapping import EntityMapping
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
 from shared.errors import KeyNotUsable, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports import Failed
+from shared.flows.ports import DynamicsWrite, Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.fakes import document_mapping
@@ -294,7 +294,8 @@ async def test_merge_a_value_emptied_in_the_cmms_is_an_edit_also_against_a_row_t
     assert [(one.field, one.lost) for one in (await world.entry("A")).conflicts] == [("numero_de_serie", "2")]
 
 
-async def test_deletes_a_row_that_a_late_create_of_ours_brings_back_brings_back_no_old_value(world: World) -> None:
+async def made_again(world: World) -> DynamicsWrite:
+    """A row deleted in Dynamics that a late create of ours, which it answers, brought back with what was said then."""
     world.cmms.put("A", nombre="old", valor_libros="1", numero_de_serie="old")
     await world.dirty("A")
     (created,) = world.dynamics.writes
@@ -304,11 +305,40 @@ async def test_deletes_a_row_that_a_late_create_of_ours_brings_back_brings_back_
     world.clock.advance(timedelta(minutes=1))
     del world.dynamics.rows[world.row("A").id]
     world.dynamics.put("A", created.new_id, **created.values)
+    return created
+
+
+async def test_deletes_a_row_that_a_late_create_of_ours_brings_back_brings_back_no_old_value(world: World) -> None:
+    created = await made_again(world)
     await world.dirty("A")
     assert world.cmms.records["A"].values == {"nombre": "new", "valor_libros": "2", "numero_de_serie": None}
     assert {name: world.row("A").values[name] for name in created.values} == world.cmms.records["A"].values
     conflicts = {one.field: (one.lost, one.why) for one in (await world.entry("A")).conflicts}
     assert conflicts == {name: (value, "made_again") for name, value in created.values.items()}
+
+
+async def test_deletes_an_edit_of_a_row_that_was_brought_back_counts_although_our_own_write_had_no_answer(
+    world: World,
+) -> None:
+    await made_again(world)
+    write, read = world.dynamics.write, world.dynamics.by_id
+
+    async def lost(*arguments: object) -> object:
+        await write(*arguments)  # type: ignore[arg-type]  # it happens, and nobody hears of it
+        world.dynamics.put("A", nombre="a person's")
+        return [Failed(Unavailable("the answer was lost"), unknown=True)]
+
+    async def away(*arguments: object) -> object:
+        raise Unavailable("and no answer to the question either")
+
+    world.dynamics.write = lost  # type: ignore[method-assign,assignment]
+    world.dynamics.by_id = away  # type: ignore[method-assign,assignment]
+    await world.dirty("A")
+    world.dynamics.write = write  # type: ignore[method-assign]
+    world.dynamics.by_id = read  # type: ignore[method-assign]
+    world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+    await world.dirty("A")
+    assert world.cmms.records["A"].values["nombre"] == world.row("A").values["nombre"] == "a person's"
 
 
 async def test_routing_a_whole_side_s_failure_is_no_attempt_and_waits_as_asked(world: World) -> None:

@@ -1,7 +1,7 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -98,7 +98,8 @@ class World:
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks: set[asyncio.Task[None]] = set()
-        self._lost: set[tuple[str, str]] = set()
+        self._lost: set[tuple[str, UUID]] = set()
+        self._lost_keys: set[tuple[str, str]] = set()
         self._reported: set[tuple[str, str]] = set()
         self._repairable: set[tuple[str, str]] = set()
 
@@ -118,7 +119,7 @@ class World:
         self.weather.calm()
         self.queues.calm()
         await self._rest()
-        untold = self.people.unannounced | self._lost
+        untold = self.people.unannounced | set(self._keys_of_lost())
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([MEMORY]):
             found = await self._sweep_until_quiet(None) or await self._missed_by_incremental_passes()
@@ -226,9 +227,17 @@ class World:
                     return
                 await asyncio.sleep(self.rng.uniform(1.0, 5.0))
         self.trace("weather", f"the webhook of {entity} {change.message.value} {str(change.row_id)[:8]} is lost")
+        self._lost.add((entity, change.row_id))
         for row in (change.before, change.after):
             if row is not None:
-                self._lost.add((entity, str(row.values[KEY_COLUMNS[entity]])))
+                self._lost_keys.add((entity, str(row.values[KEY_COLUMNS[entity]])))
+
+    def _keys_of_lost(self) -> Iterator[tuple[str, str]]:
+        """Whose change was told by a lost webhook: by the row's key, and by its record's, which may be another one."""
+        yield from self._lost_keys
+        for entity, row_id in self._lost:
+            if (key := self._key_of(entity, row_id)) is not None:
+                yield entity, key
 
     async def _posted(self, body: bytes) -> bool:
         alive = [worker for worker in self.workers if not worker.process.dead.is_set()]

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from shared import telemetry
 from shared.domain.ledger import Entry, Intent, Stored
+from shared.domain.made_again import made_again
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord, Side
@@ -213,6 +214,7 @@ def _intents(plan: Plan, expires_at: datetime, new_id: Callable[[], UUID]) -> li
         ("dynamics", plan.to_dynamics, plan.row.etag if plan.row else None),
         ("cmms", plan.to_cmms, plan.cmms.etag if plan.cmms else None),
     )
+    again = plan.row.created if plan.row is not None and made_again(plan.entry, plan.row) else None
     for side, write, etag in sides:
         if write is not None:
             found.append(
@@ -225,6 +227,7 @@ def _intents(plan: Plan, expires_at: datetime, new_id: Callable[[], UUID]) -> li
                     before=dict(write.before),
                     # An earlier create that may yet land makes the same row: whichever comes second is refused.
                     row_id=(plan.entry.pending_row or str(new_id())) if write.create and side == "dynamics" else None,
+                    row_made=again if side == "dynamics" else None,
                     expires_at=expires_at,
                 )
             )
