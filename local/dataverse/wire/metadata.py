@@ -16,6 +16,7 @@ from local.dataverse.wire.resource import Resource
 
 PRIVILEGES = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
 _ONE = re.compile(r"(?P<kind>Keys|Attributes)\((?P<key>[^)]*)\)")
+_TERM = re.compile(r"\(?(?P<name>\w+) eq (?P<value>'[^']*'|\w[\w-]*)\)?")
 _METADATA_IDS = UUID("7c2f6d53-9d35-46d3-9f63-1d6a20f6b8f1")
 _TYPE_NAMES = {
     ColumnType.DATE: "DateTimeAttributeMetadata",
@@ -26,6 +27,8 @@ _TYPE_NAMES = {
 def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resource) -> ODataResponse:
     """Answer a GET below `EntityDefinitions`."""
     options = dict(parse_qsl(request.query))
+    if options.get("$expand", "OptionSet").partition("(")[0] != "OptionSet":
+        raise Refusal.NOT_SUPPORTED(what=f"$expand={options['$expand']} of definitions")
     tables = [rows.table for rows in dataverse.tables.values()]
     if resource.key is None:
         return _collection(request, "EntityDefinitions", [_table(one) for one in tables], options)
@@ -204,10 +207,19 @@ def _collection(
 
 
 def _holds(condition: str, shown: dict[str, Any]) -> bool:
-    """Metadata is filtered by `eq`, joined by `and` or by `or`."""
-    terms = (term.strip("() ").partition(" eq ") for term in re.split(" and | or ", condition))
-    results = [str(shown.get(name.strip())).lower() == value.strip("' ").lower() for name, _, value in terms]
-    return any(results) if " or " in condition else all(results)
+    """Metadata is filtered by `eq`, joined by `and` or by `or`; DataverseError for anything else."""
+    results = []
+    words = re.split(r"\s+(and|or)\s+", condition)
+    for term in words[::2]:
+        match = _TERM.fullmatch(term)
+        if match is None:
+            raise Refusal.NOT_SUPPORTED(what=f"A $filter of definitions with '{term}'")
+        if match["name"] not in shown:
+            raise Refusal.SYNTAX(detail=f"Could not find a property named '{match['name']}'.")
+        results.append(str(shown[match["name"]]).lower() == match["value"].strip("'").lower())
+    if {"and", "or"} <= set(words[1::2]):
+        raise Refusal.NOT_SUPPORTED(what="A $filter of definitions that mixes 'and' with 'or'")
+    return any(results) if "or" in words[1::2] else all(results)
 
 
 def _selected(shown: dict[str, Any], options: dict[str, str]) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from http import HTTPStatus
 from local.dataverse.errors import Refusal
 from local.dataverse.wire.messages import ODataResponse
 
-_REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+) (?P<url>\S+) HTTP/1\.1")
+# The service takes what is between the first space and the last one, as some clients leave spaces in a $filter.
+_REQUEST_LINE = re.compile(r"(?P<method>[A-Z]+) (?P<url>\S(?:.*\S)?) HTTP/1\.1")
 _SERVICE_ROOT = re.compile(r"^(?:https?://[^/]+)?/api/data/v[\d.]+/")
 _URL_LIMIT = 64 * 1024
 

@@ -13,6 +13,7 @@ from local.dataverse.errors import Refusal
 from local.dataverse.schema import Column, Table
 
 _KNOWN = {"$select", "$filter", "$orderby", "$top", "$count", "$skiptoken"}
+_OTHER_QUERIES = {"fetchxml", "savedquery", "userquery", "sql"}
 _ORDER_ITEM = re.compile(r"\s*(?P<name>\w+)(?:\s+(?P<direction>asc|desc))?\s*")
 _PAGE_LIMIT = 5000
 
@@ -60,7 +61,7 @@ class QueryOptions:
         except UnicodeDecodeError:
             raise Refusal.SYNTAX(detail="The query options are not UTF-8.") from None
         for name in given:
-            if name.startswith("$") and name not in _KNOWN:
+            if (name.startswith("$") and name not in _KNOWN) or name.lower() in _OTHER_QUERIES:
                 raise Refusal.NOT_SUPPORTED(what=f"The query option {name}")
         select = given.get("$select")
         token = given.get("$skiptoken")

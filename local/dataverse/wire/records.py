@@ -18,6 +18,7 @@ _APPLIED = {"Preference-Applied": "return=representation"}
 
 def create_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> ODataResponse:
     """Answer `POST set`: 204, or 201 with the row."""
+    QueryOptions.parse(request.query, rows.table)  # an address that cannot be answered changes nothing
     row = dataverse.create(rows, request.json_object(rows.table.set_name), request.caller)
     return _written(request, rows, row, status=201, entity_id=_entity_id(request, rows, row))
 
@@ -35,6 +36,7 @@ def retrieve_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, r
 
 def change_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
     """Answer `PATCH set(key)`: update, or create what does not exist unless If-Match forbids it."""
+    QueryOptions.parse(request.query, rows.table)
     if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
     where = address(resource, rows)
     existing = where.find(rows)

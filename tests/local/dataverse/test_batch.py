@@ -68,6 +68,13 @@ async def test_requests_run_in_order_and_answer_in_order(client: httpx.AsyncClie
     assert f"OData-EntityId: {ROOT}/{address}" in changed.headers
 
 
+async def test_an_address_in_a_batch_may_hold_spaces(client: httpx.AsyncClient) -> None:
+    await asset(client, "A-1")
+    response = await send(client, [part(request("GET", f"{ASSETS}?$filter=msdyn_assetnumber eq 'A-1'"))])
+    (answer,) = answers(response)
+    assert (answer.status, '"A-1"' in answer.body) == (200, True)
+
+
 async def test_without_a_preference_the_batch_stops_at_the_first_error(client: httpx.AsyncClient) -> None:
     response = await send(client, [part(create("A-1")), part(create("A-1")), part(create("A-2"))])
     assert response.status_code == 412

@@ -6,7 +6,17 @@ from xml.etree import ElementTree as ET
 import httpx
 import pytest
 
-from tests.local.dataverse.asking import ASSETS, ORDERS, WITH_ROW, asset, body_of, code_of, created, order
+from tests.local.dataverse.asking import (
+    ASSETS,
+    ORDERS,
+    WITH_ROW,
+    asset,
+    asset_numbers,
+    body_of,
+    code_of,
+    created,
+    order,
+)
 from tests.local.dataverse.conftest import ROOT, Clock
 
 
@@ -112,6 +122,15 @@ async def test_labels_come_with_the_annotations_that_ask_for_them(client: httpx.
         ("PUT", ASSETS, (405, "0x80060888")),
         ("GET", f"{ASSETS}?$expand=msdyn_account", (400, "0x80060888")),
         ("GET", f"{ASSETS}?$select=nonsense", (400, "0x80060888")),
+        ("GET", f"{ASSETS}?fetchXml=<fetch/>", (400, "0x80060888")),
+        ("GET", "EntityDefinitions?$filter=LogicalName ne 'salesorder'", (400, "0x80060888")),
+        ("GET", "EntityDefinitions?$filter=nonsense eq 'salesorder'", (400, "0x80060888")),
+        (
+            "GET",
+            "EntityDefinitions?$filter=IsPrivate eq false and (IsPrivate eq true or IsPrivate eq false)",
+            (400, "0x80060888"),
+        ),
+        ("GET", "EntityDefinitions?$expand=Keys", (400, "0x80060888")),
         ("GET", f"{ASSETS}(%ff)", (400, "0x80060888")),
     ],
 )
@@ -119,6 +138,14 @@ async def test_what_does_not_exist_is_refused_with_the_services_code(
     client: httpx.AsyncClient, method: str, path: str, expected: tuple[int, str]
 ) -> None:
     assert code_of(await client.request(method, path)) == expected
+
+
+async def test_an_address_that_cannot_be_answered_changes_nothing(client: httpx.AsyncClient) -> None:
+    representation = {"Prefer": "return=representation"}
+    body = {"msdyn_name": "Pump", "msdyn_assetnumber": "A-9"}
+    answer = await client.post(f"{ASSETS}?$select=nonsense", json=body, headers=representation)
+    assert code_of(answer) == (400, "0x80060888")
+    assert await asset_numbers(client, "msdyn_assetnumber eq 'A-9'") == []
 
 
 async def test_who_am_i_names_the_organisation_and_the_caller(
