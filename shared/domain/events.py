@@ -38,6 +38,8 @@ _TYPE: Final = re.compile(r"(?:energy\.(\w+)\.(upserted|deleted|renamed)|sync\.(
 
 type Kind = Literal["upserted", "deleted", "renamed", "dirty"]
 type Operation = Literal["create", "update", "delete", "resync", "recreate"]
+# Strict: written out as a whole number, `1e999999999` takes minutes and all memory.
+Whole = Annotated[int, Field(strict=True, ge=0)]
 type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
@@ -57,7 +59,7 @@ class _Versioned(_Data):
     version: Instant | None = Field(
         default=None, description="the record's version: the instant of this change, rising for each record"
     )
-    sequence: int = Field(default=0, ge=0, description="the outbox's sequence; tells equal versions apart")
+    sequence: Whole = Field(default=0, le=2**63 - 1, description="the outbox's sequence; tells equal versions apart")
     origin: Literal["person", "integration"] = Field(
         default="person", description="who made the change, for people who read the message; steers nothing"
     )
@@ -149,8 +151,8 @@ class Event(BaseModel):
     time: Instant | None = None
     datacontenttype: str = "application/json"
     traceparent: str | None = Field(default=None, description="W3C trace context")
-    attempt: int = Field(default=0, ge=0, le=10_000, description="failed attempts of this message so far")
-    deferrals: int = Field(default=0, ge=0, le=1_000_000, description="waits for a whole target so far")
+    attempt: Whole = Field(default=0, le=10_000, description="failed attempts of this message so far")
+    deferrals: Whole = Field(default=0, le=1_000_000, description="waits for a whole target so far")
     firstenqueued: Instant | None = Field(default=None, description="when the first copy was sent")
     history: str | None = Field(
         default=None, max_length=50_000, description="JSON list of earlier failures, oldest first"

@@ -242,6 +242,17 @@ def test_data_of_the_wrong_shape_is_refused_naming_the_member(kind: str, data: d
         parse_event(captured_as("cmms_asset_upserted", type=kind, data=data)).payload(ASSET)
 
 
+@pytest.mark.parametrize("where", ["attempt", "deferrals", "data.sequence"])
+def test_a_number_that_would_fill_all_memory_is_refused_at_once(where: str) -> None:
+    # Written out as a whole number this has 301 million digits.
+    data, _, member = where.rpartition(".")
+    number = f'"{member}": 1e300999999'
+    body = f"""{{"specversion": "1.0", "id": "1", "source": "/t", "type": "energy.asset.upserted",
+        {"" if data else number + ","} "data": {{"key": "A", "fields": {{}} {"," + number if data else ""}}}}}"""
+    with pytest.raises(InvalidMessage, match=member):
+        parse_event(body.encode()).payload(ASSET)
+
+
 def test_a_refusal_never_shows_a_value() -> None:
     wrong = {"key": "1", "version": "s3cr3t", "sequence": "s3cr3t", "origin": "s3cr3t", "fields": "s3cr3t"}
     with pytest.raises(InvalidMessage) as refused:
