@@ -16,6 +16,8 @@ MODIFIED: Final = "modifiedon"
 """The column of every table that says when a row was last touched."""
 CREATED: Final = "createdon"
 """And the one that says when it was made."""
+MODIFIED_BY: Final = "_modifiedby_value"
+"""Who touched it last."""
 
 
 class KeyMapping(Frozen):
@@ -86,7 +88,7 @@ class EntityMapping(Frozen):
     @cached_property
     def select(self) -> tuple[str, ...]:
         """The Dynamics columns to read of a row that may be written, each once."""
-        return tuple(dict.fromkeys((*self.mapped_columns, MODIFIED, CREATED)))
+        return tuple(dict.fromkeys((*self.mapped_columns, MODIFIED, MODIFIED_BY, CREATED)))
 
     @cached_property
     def mapped_columns(self) -> tuple[str, ...]:
@@ -97,6 +99,11 @@ class EntityMapping(Frozen):
         if self.open_states is not None or self.inactive is not None:
             wanted.append("statecode")
         return tuple(dict.fromkeys(wanted))
+
+    @cached_property
+    def tells_creation(self) -> bool:
+        """Whether Dynamics itself says when a row was made, so that one that was made again is known."""
+        return all(CREATED not in field.columns() for field in self.fields.values())
 
     def usable_key(self, raw: object) -> str:
         """Check a business key.

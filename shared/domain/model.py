@@ -85,4 +85,5 @@ class DynamicsRecord(Record):
     state: int | None = None
     is_open: bool = True
     modified: datetime | None = None
+    modified_by: str | None = None
     created: datetime | None = None

@@ -25,8 +25,14 @@ LATEST_CREATE: Final = timedelta(minutes=15)
 """How long after its intent's expiry a create may still land: no service holds a request longer."""
 
 
-def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsRecord | None, now: datetime) -> Entry:
-    """Resolve the intents that can no longer land; the bases learn what did. Live intents must not be passed in."""
+def settle_intents(
+    entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsRecord | None, now: datetime, *, ours: bool = False
+) -> Entry:
+    """Resolve the intents that can no longer land; the bases learn what did. Live intents must not be passed in.
+
+    `ours`: the last to write the Dynamics row were we, and it was not made again since. As nobody's edit could have
+    come before such a write either, what the row holds is what Dynamics made of it.
+    """
     if not entry.intents:
         return entry
     kept: list[Intent] = []
@@ -51,7 +57,7 @@ def settle_intents(entry: Entry, cmms: CmmsRecord | None, dynamics: DynamicsReco
             if not waiting and dynamics_id == intent.row_id:
                 dynamics_id = None
         elif record is not None and any(_is_target(one, record) for one in rivals):
-            _settle(_landed(rivals, record), record, bases, conflicts, now)
+            _settle(_landed(rivals, record), record, bases, conflicts, now, kept=ours and record is dynamics)
         # Else a create whose key another CMMS record took, or an update of a row that is gone: neither can happen now.
     return entry.model_copy(
         update={
@@ -121,12 +127,22 @@ def _settle(
     now: datetime,
     *,
     surely: bool = False,
+    kept: bool = False,
 ) -> None:
-    """Let the bases follow what happened; `surely` where a write is known to have landed, whatever the record holds."""
+    """Let the bases follow what happened.
+
+    `surely`: a write is known to have landed, whatever the record holds; `kept`: and nobody has edited that since.
+    """
     for field in dict.fromkeys(name for intent in intents for name in intent.sources):
         told = [intent for intent in intents if field in intent.sources]
         held = record.values.get(field)
         match = next((intent for intent in told if held == _intended(intent, field)), None)
+        if kept:
+            intent = match or told[-1]
+            bases[field] = _base(
+                intent, held if field in record.values else _intended(intent, field), intent.sources[field]
+            )
+            continue
         unmoved = None if surely else next((intent for intent in told if _before(intent, field, held)), None)
         if match is None and unmoved is not None and field in record.values and not _partly(unmoved, record):
             # Or it did, and somebody put the old value back: what the next write replaces is on record.

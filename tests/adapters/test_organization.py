@@ -20,7 +20,7 @@ async def test_a_hundred_webhooks_at_once_ask_once(world: World) -> None:
 
 
 async def test_a_failure_is_everybody_s_and_the_next_call_asks_again(clock: LoopClock) -> None:
-    answers = [httpx.Response(503), httpx.Response(200, json={"OrganizationId": str(OURS)})]
+    answers = [httpx.Response(503), httpx.Response(200, json={"OrganizationId": str(OURS), "UserId": str(UUID(int=7))})]
     gateway = scripted(clock, lambda _: answers.pop(0))
     results = await asyncio.gather(*(gateway.organization_id() for _ in range(5)), return_exceptions=True)
     assert {type(result) for result in results} == {Unavailable}
@@ -35,7 +35,7 @@ async def test_a_caller_who_goes_away_takes_the_answer_from_nobody_else(clock: L
     class Slow(httpx.AsyncBaseTransport):
         async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
             await gate.wait()
-            return httpx.Response(200, json={"OrganizationId": str(OURS)}, request=request)
+            return httpx.Response(200, json={"OrganizationId": str(OURS), "UserId": str(UUID(int=7))}, request=request)
 
     gateway = over(clock, Slow())
     first, second = (asyncio.ensure_future(gateway.organization_id()) for _ in range(2))

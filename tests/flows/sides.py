@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from random import Random
 from typing import cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from shared.adapters.ledger.sqlite import SqliteLedger
 from shared.domain.events import Event
@@ -21,6 +21,7 @@ from shared.flows.route import Router
 from shared.flows.sync import Summary, Sync
 from tests.fakes import FakeBus, FakeClock, document_mapping
 
+US = UUID(int=1)
 _etags = itertools.count(1)
 
 
@@ -43,6 +44,7 @@ class Dynamics:
             values={**(old.values if old else {}), **values},
             id=old.id if old else row_id or str(uuid4()),
             state=0,
+            modified_by=str(UUID(int=2)),
             created=old.created if old else self._clock.now(),
         )
         self.rows[row.id] = row
@@ -54,6 +56,9 @@ class Dynamics:
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
         return {row_id: self.rows[row_id] for row_id in ids if row_id in self.rows}
+
+    async def user_id(self) -> UUID:
+        return US
 
     async def write(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
@@ -77,6 +82,7 @@ class Dynamics:
             values=dict.fromkeys(entity.fields) | dict(old.values if old else {}) | dict(write.values),
             id=old.id if old else write.new_id or str(uuid4()),
             state=write.state[0] if write.state else old.state if old else 0,
+            modified_by=str(US),
             created=old.created if old else self._clock.now(),
         )
         self.rows[row.id] = row

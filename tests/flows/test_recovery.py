@@ -45,6 +45,11 @@ def test_the_intended_value_tells_that_the_write_happened() -> None:
     assert (after.bases["nombre"], after.intents, after.conflicts) == (Base(cmms="new", dynamics="new"), (), ())
 
 
+def test_what_dynamics_made_of_a_value_is_no_edit_where_nobody_has_written_since() -> None:
+    after = settle_intents(entry(intent()), None, row("e2", nombre="NEW"), NOW, ours=True)
+    assert (after.bases["nombre"], after.intents, after.conflicts) == (Base(cmms="new", dynamics="NEW"), (), ())
+
+
 def test_the_old_value_tells_that_it_did_not_and_what_a_repetition_replaces_is_on_record() -> None:
     after = settle_intents(entry(intent()), None, row("e2", nombre="old"), NOW)
     assert (after.bases["nombre"], after.intents) == (Base(cmms="old", dynamics="old"), ())

@@ -37,6 +37,36 @@ async def test_ledger_first(world: World) -> None:
     assert world.calls.index("ledger write") < world.calls.index("dynamics write")
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_two_bases_rounding_by_a_side_is_no_edit_although_the_answer_was_lost(world: World, known: bool) -> None:
+    if known:
+        await agreed(world, valor_adquisicion="3")
+    write, read = world.dynamics.write, world.dynamics.by_id
+
+    async def rounded(*arguments: object) -> object:
+        await write(*arguments)  # type: ignore[arg-type]
+        row = world.row("A")
+        world.dynamics.rows[row.id] = replace(row, values={**row.values, "valor_adquisicion": "11"})
+        return [Failed(Unavailable("the answer was lost"), unknown=True)]
+
+    async def away(*arguments: object) -> object:
+        raise Unavailable("and no answer to the question either")
+
+    world.dynamics.write = rounded  # type: ignore[method-assign,assignment]
+    world.dynamics.by_id = away  # type: ignore[method-assign,assignment]
+    world.cmms.put("A", nombre="Bomba", valor_adquisicion="10.55")
+    await world.dirty("A")
+    world.dynamics.write = write  # type: ignore[method-assign]
+    world.dynamics.by_id = read  # type: ignore[method-assign]
+    world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+    await world.dirty("A")
+    assert (world.cmms.records["A"].values["valor_adquisicion"], world.row("A").values["valor_adquisicion"]) == (
+        "10.55",
+        "11",
+    )
+    assert (await world.entry("A")).conflicts == ()
+
+
 async def test_two_bases_rounding_by_a_side_is_no_edit(world: World) -> None:
     await agreed(world, nombre="Bomba de agua")
     # Dynamics stored something else than it was sent, and the ledger knows both.

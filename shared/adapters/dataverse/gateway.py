@@ -29,7 +29,7 @@ class DataverseGateway:
 
     def __init__(self, client: DataverseClient, clock: Clock) -> None:
         self._client = client
-        self._organization_id: asyncio.Future[UUID] | None = None
+        self._identity: asyncio.Future[tuple[UUID, UUID]] | None = None
         self._bulk = BulkWriter(client, clock)
         self._keys = AlternateKeys(client, clock)
 
@@ -43,27 +43,34 @@ class DataverseGateway:
         await self._client.aclose()
 
     async def organization_id(self) -> UUID:
-        """The organization that we are signed in to, asked once: whoever asks meanwhile waits for the same answer.
+        """The organization that we are signed in to; see `user_id`."""
+        return (await self._who_am_i())[0]
+
+    async def user_id(self) -> UUID:
+        """The user that we are signed in as, asked once: whoever asks meanwhile waits for the same answer.
 
         Raises:
             SyncError: Dynamics could not tell; the next call asks again.
         """
-        if self._organization_id is None:
-            self._organization_id = asyncio.ensure_future(self._who_am_i())
-            self._organization_id.add_done_callback(self._told)
-        # A caller that goes away takes the answer from nobody else.
-        return await asyncio.shield(self._organization_id)
+        return (await self._who_am_i())[1]
 
-    async def _who_am_i(self) -> UUID:
+    async def _who_am_i(self) -> tuple[UUID, UUID]:
+        if self._identity is None:
+            self._identity = asyncio.ensure_future(self._ask_who_am_i())
+            self._identity.add_done_callback(self._told)
+        # A caller that goes away takes the answer from nobody else.
+        return await asyncio.shield(self._identity)
+
+    async def _ask_who_am_i(self) -> tuple[UUID, UUID]:
         answer = json_of(await self._ask("WhoAmI"))
         try:
-            return UUID(answer["OrganizationId"])
+            return UUID(answer["OrganizationId"]), UUID(answer["UserId"])
         except (KeyError, ValueError, AttributeError, TypeError) as error:
-            raise Unavailable("Dynamics' answer to WhoAmI names no organization.") from error
+            raise Unavailable("Dynamics' answer to WhoAmI names no organization, or no user.") from error
 
-    def _told(self, answer: asyncio.Future[UUID]) -> None:
-        if answer is self._organization_id and (answer.cancelled() or answer.exception() is not None):
-            self._organization_id = None
+    def _told(self, answer: asyncio.Future[tuple[UUID, UUID]]) -> None:
+        if answer is self._identity and (answer.cancelled() or answer.exception() is not None):
+            self._identity = None
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.adapters.service import usable_etag
 from shared.domain import jsontext
-from shared.domain.mapping import CREATED, MODIFIED, EntityMapping
+from shared.domain.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
 from shared.domain.values import parse_instant
@@ -45,6 +45,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
         state=state if isinstance(state, int) else None,
         is_open=entity.open_states is None or state in entity.open_states,
         modified=_instant(row.get(MODIFIED)),
+        modified_by=_id(row.get(MODIFIED_BY)),
         created=_instant(row.get(CREATED)),
     )
 
@@ -54,6 +55,10 @@ def _instant(raw: object) -> datetime | None:
         return parse_instant(raw)
     except ValueError:
         return None
+
+
+def _id(raw: object) -> str | None:
+    return raw.lower() if isinstance(raw, str) else None
 
 
 def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]:

@@ -1,13 +1,15 @@
 """One batch of messages, from bytes to an outcome for each. See docs/architecture.md for the rules by number."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
+from shared.domain.made_again import made_again
 from shared.domain.mapping import EntityMapping, Mapping
 from shared.domain.model import DynamicsRecord
 from shared.domain.plan import Plan, Sides, decide
@@ -19,6 +21,7 @@ from shared.errors import (
     IntentHeld,
     InvalidMessage,
     RoutingFailed,
+    SyncError,
     TransientError,
     Unexpected,
 )
@@ -179,8 +182,9 @@ class Sync:
         if not ready:
             return 0
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
+        us = await self._who_are_we(entries[key] for key in ready)
         for key in ready:
-            entries[key] = self._settled(entries[key], sides[key])
+            entries[key] = self._settled(entity, entries[key], sides[key], us)
         strangers = await self._reader.strangers(entity, ready, sides, entries)
         if self._renames is not None:
             known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
@@ -217,9 +221,19 @@ class Sync:
     ) -> tuple[dict[str, Sides], dict[str, Entry]]:
         return await self._reader.sides(entity, groups, entries)
 
-    def _settled(self, entry: Entry, sides: Sides) -> Entry:
+    async def _who_are_we(self, entries: Iterable[Entry]) -> str | None:
+        """Our user in Dynamics, where a write to Dynamics has an unknown outcome; None where nobody can tell."""
+        if any(intent.side == "dynamics" for entry in entries for intent in entry.intents):
+            with suppress(SyncError):
+                return str(await self._dynamics.user_id())
+        return None
+
+    def _settled(self, entity: EntityMapping, entry: Entry, sides: Sides, us: str | None) -> Entry:
         row = sides.bound or next((row for row in sides.rows if row.key == entry.key), None)
-        return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now())
+        ours = row is not None and us is not None and row.modified_by == us
+        if row is not None and row.id != entry.pending_row:
+            ours = ours and entity.tells_creation and not made_again(entry, row)
+        return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now(), ours=ours)
 
     @staticmethod
     def _wait_for_rows(
