@@ -1,10 +1,13 @@
 """Creates in bulk: every row lands once, or is named with the reason why not."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import httpx
 import pytest
 
 from local.dataverse import Effect
-from local.dataverse.errors import Refusal
+from local.dataverse.errors import DataverseError, Refusal
 from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure
@@ -41,6 +44,53 @@ async def test_good_rows_of_a_refused_chunk_land_and_each_bad_one_is_named(world
     }
     assert sorted(world.rows(ASSET)) == sorted(write.key for write in writes if write.key not in bad)
     assert world.statistics.requests["batch"] == 2
+
+
+def fail_on(world: World, monkeypatch: pytest.MonkeyPatch, name: str, status: int, times: int = 10_000) -> None:
+    """A plug-in of the customer's that answers this status for rows of this name."""
+    plain, left = world.dataverse.create, [None] * times
+
+    def create_unless_refused(rows: Any, body: Any, caller: Any, **options: Any) -> Any:
+        if body.get("msdyn_name") == name and left:
+            left.pop()
+            error: Any = SimpleNamespace(value=SimpleNamespace(status=status, code="0x80040216"))
+            raise DataverseError(error, "An unexpected error occurred.")
+        return plain(rows, body, caller, **options)
+
+    monkeypatch.setattr(world.dataverse, "create", create_unless_refused)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(500, Unavailable), (403, NotAuthorized), (400, RejectedByTarget), (408, Unavailable)]
+)
+async def test_good_rows_land_at_once_beside_one_that_fails_in_a_plug_in(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int, kind: type[Exception]
+) -> None:
+    fail_on(world, monkeypatch, "BOOM", status)
+    writes = creates(50)
+    writes[7] = create("A-00007", nombre="BOOM")
+    results = await world.write(ASSET, writes)
+    assert {n: type(result.error) for n, result in enumerate(results) if isinstance(result, Failed)} == {7: kind}
+    assert world.count(ASSET) == 49
+    assert world.statistics.requests["batch"] == 2
+
+
+async def test_a_chunk_whose_failure_passes_lands_row_by_row_without_a_second_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_on(world, monkeypatch, "BOOM", 500, times=1)
+    assert len(await world.landed(ASSET, [*creates(9), create("Z", nombre="BOOM")])) == 10
+    assert world.count(ASSET) == 10
+
+
+@pytest.mark.parametrize("status", [401, 429, 502, 503, 504])
+async def test_a_chunk_refused_for_what_concerns_the_whole_service_is_not_sent_row_by_row(
+    world: World, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    fail_on(world, monkeypatch, "BOOM", status)
+    results = await world.write(ASSET, [*creates(9), create("Z", nombre="BOOM")])
+    assert {only_failure(result).error.status for result in results} == {status}
+    assert world.statistics.requests["batch"] == 1
 
 
 async def test_a_row_that_exists_already_does_not_keep_the_others_from_landing(world: World) -> None:

@@ -1,8 +1,9 @@
 """Many rows in few requests: creates by CreateMultiple, updates in `$batch`, a result for every row.
 
-CreateMultiple is one transaction: one bad row refuses them all. A refused chunk is therefore sent again row by row
-within one `$batch`, so that good rows land and each bad one is named. CreateMultiple answers only ids, so the
-rows are read back by further requests of the same batch: what Dataverse stored may differ from what it was sent.
+CreateMultiple is one transaction: one bad row refuses them all, be it by a plug-in's failure. A refused chunk is
+therefore sent again row by row within one `$batch`, so that good rows land and each bad one is named. CreateMultiple
+answers only ids, so the rows are read back by further requests of the same batch: what Dataverse stored may differ from
+what it was sent.
 """
 
 from collections.abc import Sequence
@@ -19,7 +20,7 @@ from shared.adapters.dataverse.query import in_filters
 from shared.adapters.dataverse.wire import dumps, to_columns
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
-from shared.errors import Conflict, PermanentError, SyncError, Throttled, Unavailable
+from shared.errors import SyncError, Throttled, Unavailable
 from shared.flows.ports import Clock, DynamicsWrite, Failed
 
 BULK_TIMEOUT: Final = 120.0
@@ -29,6 +30,17 @@ BULK_TIMEOUT: Final = 120.0
 _FEW: Final = 4
 _NO_SUCH_MESSAGE: Final = "0x80040800"
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+
+# These say nothing of any row: the next request would be answered alike.
+_OF_THE_SERVICE: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.UNAUTHORIZED,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 
 type Result = DynamicsRecord | Failed
 
@@ -109,7 +121,8 @@ class BulkWriter:
         if error.code == _NO_SUCH_MESSAGE or answer.status_code in _NO_SUCH_ADDRESS:
             self._without_create_multiple.add(entity.table)
             return None
-        if isinstance(error, (PermanentError, Conflict)):
+        if answer.status_code not in _OF_THE_SERVICE:
+            # Nothing was created. Were that not so: a repeat has the same ids and keys, and makes no second row.
             return None
         self._heed(error)
         return _all_failed(writes, error)
