@@ -203,6 +203,20 @@ async def test_rows_created_but_not_read_back_are_unknown(world: World) -> None:
     assert world.count(ASSET) == 10
 
 
+async def test_a_row_that_is_read_back_with_another_id_is_not_taken_for_the_created_one(world: World) -> None:
+    ids = [f"{number:08}-1111-1111-1111-111111111111" for number in range(5)]
+    writes = [
+        DynamicsWrite(key=write.key, id=None, etag=None, values=write.values, new_id=row_id)
+        for write, row_id in zip(creates(5), ids, strict=True)
+    ]
+    other = b"00000009-1111-1111-1111-111111111111"
+    world.wire.change = lambda response: httpx.Response(
+        200, headers=response.headers, content=response.content.replace(ids[3].encode(), other)
+    )
+    results = await world.write(ASSET, writes)
+    assert [isinstance(result, Failed) and result.unknown for result in results] == [False, False, False, True, False]
+
+
 def without_the_reads(response: httpx.Response) -> httpx.Response:
     """A batch's answer of which only the first part arrived whole."""
     if "multipart" not in response.headers["Content-Type"]:

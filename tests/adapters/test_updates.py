@@ -132,6 +132,40 @@ async def test_an_answer_that_ends_early_leaves_the_rows_behind_it_unknown(world
     assert {(type(failed.error), failed.unknown) for failed in lost} == {(Unavailable, True)}
 
 
+@pytest.mark.parametrize("missing", range(4))
+async def test_a_missing_answer_never_makes_another_rows_answer_this_rows(world: World, missing: int) -> None:
+    rows = await world.landed(ASSET, creates(4))
+    world.wire.change = lambda response: _rearranged(response, [n for n in range(4) if n != missing])
+    results = await world.write(ASSET, [update(row, nombre=f"of {row.key}") for row in rows])
+    for number, (row, result) in enumerate(zip(rows, results, strict=True)):
+        if number < missing:
+            assert not isinstance(result, Failed)
+            assert result.id == row.id
+        else:
+            assert (type(only_failure(result).error), only_failure(result).unknown) == (Unavailable, True)
+
+
+@pytest.mark.parametrize("order", [[0, 2, 3], [1, 0, 2, 3], [0, 2, 3, 3]])
+async def test_no_row_is_blamed_for_a_refusal_among_answers_that_are_out_of_place(
+    world: World, order: list[int]
+) -> None:
+    rows = await world.landed(ASSET, creates(4))
+    world.wire.change = lambda response: _rearranged(response, order)
+    writes = [update(row, nombre="x" * 101 if number == 2 else "new") for number, row in enumerate(rows)]
+    results = await world.write(ASSET, writes)
+    failures = [result for result in results if isinstance(result, Failed)]
+    assert {(type(failed.error), failed.unknown) for failed in failures} == {(Unavailable, True)}
+    assert all(isinstance(result, Failed) or result.id == row.id for row, result in zip(rows, results, strict=True))
+
+
+async def test_creates_that_are_answered_in_another_order_are_unknown(world: World) -> None:
+    world.wire.change = lambda response: _rearranged(response, [1, 0, 2])
+    first, second, third = await world.write(ASSET, creates(3))
+    assert only_failure(first).unknown
+    assert only_failure(second).unknown
+    assert not isinstance(third, Failed)
+
+
 async def test_a_cut_anywhere_in_an_answer_never_makes_a_wrong_result(world: World) -> None:
     rows = await world.landed(ASSET, creates(2))
     number = 0
@@ -173,6 +207,16 @@ def _with_part(response: httpx.Response, number: int, http: bytes) -> httpx.Resp
     pieces = response.content.split(boundary)
     pieces[number + 1] = b"\r\nContent-Type: application/http\r\n\r\n" + http
     return httpx.Response(200, headers=response.headers, content=boundary.join(pieces))
+
+
+def _rearranged(response: httpx.Response, order: list[int]) -> httpx.Response:
+    """A batch's answer with these of its parts, in this order."""
+    if "multipart" not in response.headers["Content-Type"]:
+        return response
+    boundary = b"--" + response.headers["Content-Type"].partition("boundary=")[2].encode()
+    head, *pieces, end = response.content.split(boundary)
+    content = boundary.join([head, *(pieces[number] for number in order), end])
+    return httpx.Response(200, headers=response.headers, content=content)
 
 
 def _cut(response: httpx.Response, size: int) -> httpx.Response:

@@ -4,6 +4,9 @@ CreateMultiple is one transaction: one bad row refuses them all, be it by a plug
 therefore sent again row by row within one `$batch`, so that good rows land and each bad one is named. CreateMultiple
 answers only ids, so the rows are read back by further requests of the same batch: what Dataverse stored may differ from
 what it was sent.
+
+A batch's answers belong to its rows by their order alone. Each row that is answered is therefore held against its
+write: where one is another's, or an answer is missing, no refusal is believed to be anybody's.
 """
 
 from collections.abc import Sequence
@@ -82,7 +85,7 @@ class BulkWriter:
             answers = await self._batch(parts, deadline, size, rows=len(parts), keep_going=True)
         except SyncError as error:
             return _all_failed(writes, error)
-        return [self._result(entity, answer) for answer in answers]
+        return self._results(entity, writes, answers)
 
     async def _create_multiple(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
@@ -112,7 +115,7 @@ class BulkWriter:
             rows.update(_read_back(entity, answer))
         # Created but not read back: the engine asks once more, and then its intent tells what became of it.
         unread = Failed(Unavailable("The rows were created, but could not be read back."), unknown=True)
-        return [rows.get(write.key, unread) for write in writes]
+        return [row if (row := rows.get(write.key)) is not None and _is_of(write, row) else unread for write in writes]
 
     def _refused(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], answer: httpx.Response
@@ -149,9 +152,24 @@ class BulkWriter:
         size.took(rows, seconds)
         return answers
 
+    def _results(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], answers: Sequence[httpx.Response | None]
+    ) -> list[Result]:
+        results = [self._result(entity, answer) for answer in answers]
+        strays = {
+            number
+            for number, (write, row) in enumerate(zip(writes, results, strict=True))
+            if isinstance(row, DynamicsRecord) and not _is_of(write, row)
+        }
+        if None in answers or strays:
+            for number, row in enumerate(results):
+                if number in strays or isinstance(row, Failed):
+                    results[number] = _unanswered()
+        return results
+
     def _result(self, entity: EntityMapping, answer: httpx.Response | None) -> Result:
         if answer is None:
-            return Failed(Unavailable("Dynamics' answer to a batch was cut off before this row."), unknown=True)
+            return _unanswered()
         if not answer.is_success:
             error = named(entity, failure(answer, self._clock.now()))
             self._heed(error)
@@ -173,6 +191,18 @@ def _read_back(entity: EntityMapping, answer: httpx.Response | None) -> dict[str
         return {row.key: row for row in records_of(entity, json_of(answer))}
     except Unavailable:
         return {}  # its rows count as not read back
+
+
+def _is_of(write: DynamicsWrite, row: DynamicsRecord) -> bool:
+    """Whether an answered row is the written one, by its id, or by its key where Dynamics gave the id."""
+    row_id = write.id or write.new_id
+    return row.key == write.key if row_id is None else row.id == row_id.lower()
+
+
+def _unanswered() -> Failed:
+    return Failed(
+        Unavailable("Dynamics' answer to a batch was cut off, or lacks what it says of this row."), unknown=True
+    )
 
 
 def _all_failed(writes: Sequence[DynamicsWrite], error: SyncError) -> Sequence[Result]:
