@@ -1,7 +1,7 @@
 """What Dataverse's answers mean: rows, or one of our errors. The status decides first: the body may be anything."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
@@ -25,19 +25,32 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
+from shared.flows.ports import DynamicsWrite
 
 # 412 means "changed since", and also "already exists": both are lost races, and both are read again.
 _ALREADY_EXISTS: Final = frozenset({"0x80060892", "0x80040237"})
 _DUPLICATE_RULE: Final = "0x80040333"
+_READ_ONLY: Final = "0x8004022e"
+# What Dataverse and its sales tables say of the row itself. "Not active" alone is said of price lists and owners too.
+_CLOSED: Final = re.compile(
+    r"\bcannot update a read-only entity\b"
+    r"|\b(?:this|the) (?:record|row) is (?:read[- ]only|inactive|not active|not in a valid state)\b",
+    re.IGNORECASE,
+)
 _STATUS_NOT_OF_STATE: Final = "0x80048408"
 _NO_SUCH_ROW: Final = frozenset({"0x80040217", "0x80060891"})
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.GONE})
-# Dataverse names the column at fault only in prose. The first of these that finds one of ours is believed.
+# Dataverse names the column at fault only in prose, mostly in quotes. The first of these that finds one of ours is
+# believed; a word in quotes alone may also be a value.
 _NAMING: Final = (
-    re.compile(r"\b(?:attribute|property|column|field)\s+['\"]?([A-Za-z_][A-Za-z0-9_]*)", re.IGNORECASE),
-    re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'\s+(?:attribute|property|column|field)\b", re.IGNORECASE),
-    re.compile(r"\b[a-z][a-z0-9_]*\.([a-z_][a-z0-9_]*)\b"),
-    re.compile(r"'([A-Za-z_][A-Za-z0-9_]*)'"),
+    re.compile(r"\b(?:attribute|property|column|field)(?:\s+named?)?\s*[:=]?\s*['\"](\w+)['\"]", re.IGNORECASE),
+    re.compile(r"['\"](\w+)['\"]\s+(?:attribute|property|column|field)\b", re.IGNORECASE),
+)
+_QUOTED: Final = re.compile(r"['\"](\w+)['\"]")
+_WORD: Final = re.compile(r"(?<![\w'\".])\w+(?![\w'\"])")
+# Columns of Dataverse's own tables that are words of a sentence too: they count only in quotes, or after their table.
+_ENGLISH: Final = frozenset(
+    {"category", "cost", "description", "name", "price", "quantity", "size", "subject", "title"}
 )
 
 
@@ -135,9 +148,21 @@ def failure(response: httpx.Response, now: datetime) -> SyncError:
                 code=code,
                 request_id=request_id,
             )
-    closed = "not in a valid state" in text.lower() or "not active" in text.lower()
-    kind = RecordClosed if closed else RejectedByTarget
-    return kind(f"Dynamics refused {where}{detail}.", status=status, code=code, request_id=request_id)
+    return RejectedByTarget(f"Dynamics refused {where}{detail}.", status=status, code=code, request_id=request_id)
+
+
+def refusal(entity: EntityMapping, write: DynamicsWrite, response: httpx.Response, now: datetime) -> SyncError:
+    """What a refused write of one row means: as `failure` says, and what only the write itself can tell."""
+    error = failure(response, now)
+    if write.id is not None and isinstance(error, RejectedByTarget) and _is_closed(error, write.id):
+        error = RecordClosed(error.message, status=error.status, code=error.code, request_id=error.request_id)
+    return named(entity, error)
+
+
+def _is_closed(error: SyncError, row_id: str) -> bool:
+    text = error.message.lower().replace(" = ", " ")
+    own = f"with id {row_id.lower()} is not in a valid state"
+    return error.code == _READ_ONLY or own in text or _CLOSED.search(text) is not None
 
 
 @contextmanager
@@ -164,16 +189,25 @@ def named(entity: EntityMapping, error: SyncError) -> SyncError:
         fields = {entity.key.column: entity.key.name}
         for rule in entity.fields.values():
             fields |= dict.fromkeys(filter(None, (rule.column, rule.write_column, rule.state_column)), rule.name)
-        columns = ["statuscode"] if error.code == _STATUS_NOT_OF_STATE else _columns(error.message)
-        error.field = next((fields[column] for column in columns if column in fields), None)
+        ours = ["statuscode"] if error.code == _STATUS_NOT_OF_STATE else _columns(entity, fields, error.message)
+        error.field = next((fields[column] for column in ours if column in fields), None)
         if error.field is not None:
             error.message = f"{error.field}: {error.message}"
     return error
 
 
-def _columns(text: str) -> Iterator[str]:
-    for pattern in _NAMING:
+def _columns(entity: EntityMapping, fields: Mapping[str, str], text: str) -> Iterator[str]:
+    """The columns of ours that a text may blame, the surest first.
+
+    Names that nothing marks as the column at fault count only where they are all of one field: of two, one may be a
+    value or a condition.
+    """
+    for pattern in (*_NAMING, re.compile(rf"\b{re.escape(entity.table)}\.(\w+)")):
         yield from pattern.findall(text)
+    for found in (_QUOTED.findall(text), [word for word in _WORD.findall(text) if word not in _ENGLISH]):
+        mentioned = [column for column in found if column in fields]
+        if len({fields[column] for column in mentioned}) == 1:
+            yield mentioned[0]
 
 
 def _lost_race(code: str) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 import httpx
 
-from shared.adapters.dataverse.answers import failure, json_of, named, of_all_rows, record_of, records_of
+from shared.adapters.dataverse.answers import failure, json_of, of_all_rows, record_of, records_of, refusal
 from shared.adapters.dataverse.chunks import ChunkSize
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.multipart import Part, decode, encode
@@ -155,7 +155,7 @@ class BulkWriter:
     def _results(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], answers: Sequence[httpx.Response | None]
     ) -> list[Result]:
-        results = [self._result(entity, answer) for answer in answers]
+        results = [self._result(entity, write, answer) for write, answer in zip(writes, answers, strict=True)]
         strays = {
             number
             for number, (write, row) in enumerate(zip(writes, results, strict=True))
@@ -167,11 +167,11 @@ class BulkWriter:
                     results[number] = _unanswered()
         return results
 
-    def _result(self, entity: EntityMapping, answer: httpx.Response | None) -> Result:
+    def _result(self, entity: EntityMapping, write: DynamicsWrite, answer: httpx.Response | None) -> Result:
         if answer is None:
             return _unanswered()
         if not answer.is_success:
-            error = named(entity, failure(answer, self._clock.now()))
+            error = refusal(entity, write, answer, self._clock.now())
             self._heed(error)
             return Failed(error, unknown=_unknown(error))
         try:
