@@ -1,18 +1,31 @@
-"""What a refused write means: whether its row is closed, and which field is at fault."""
+"""What a refused write means: a lost race, another record's value, a closed row, and which field is at fault."""
 
 from datetime import UTC, datetime
 
 import httpx
 import pytest
 
+from local.dataverse import Effect
+from local.dataverse.schema import AlternateKey, KeyStatus
 from shared.adapters.dataverse.answers import refusal
-from shared.errors import PermanentError, RecordClosed, RejectedByTarget, SyncError
-from shared.flows.ports import DynamicsWrite
-from tests.adapters.worlds import ASSET, ORDER, ROOT, create
+from shared.errors import Conflict, PermanentError, RecordClosed, RejectedByTarget, SyncError
+from shared.flows.ports import DynamicsWrite, Failed
+from tests.adapters.worlds import ASSET, ORDER, ROOT, World, create, creates, only_failure, update
 
 ROW_ID = "11111111-1111-1111-1111-111111111111"
 OTHER_ID = "22222222-2222-2222-2222-222222222222"
 ENTITIES = {"asset": ASSET, "order": ORDER}
+
+
+def unique_serials(world: World) -> None:
+    """A second key of the customer's: no serial number twice."""
+    key = AlternateKey("cust_SerialKey", ("msdyn_serialid",), label="serial")
+    world.dataverse.tables[ASSET.table].table.keys[key.name] = key
+    key.status = KeyStatus.ACTIVE
+
+
+def with_id(write: DynamicsWrite, new_id: str) -> DynamicsWrite:
+    return DynamicsWrite(key=write.key, id=None, etag=None, values=write.values, new_id=new_id)
 
 
 def refused(
@@ -23,6 +36,113 @@ def refused(
     answer = httpx.Response(status, json=body, request=httpx.Request("PATCH", f"{ROOT}/rows"))
     write = write or DynamicsWrite(key="K", id=ROW_ID, etag='W/"1"', values={})
     return refusal(ENTITIES[entity], write, answer, datetime.now(UTC))
+
+
+async def test_an_update_whose_value_another_row_holds_is_rejected_naming_the_field(world: World) -> None:
+    unique_serials(world)
+    _, row = await world.landed(ASSET, [create("A", numero_de_serie="S-1"), create("B", numero_de_serie="S-2")])
+    world.wire.forget()
+    (result,) = await world.write(ASSET, [update(row, numero_de_serie="S-1")])
+    error = only_failure(result).error
+    assert type(error) is RejectedByTarget
+    assert (error.field, error.code, error.status) == ("numero_de_serie", "0x80060892", 412)
+    assert "Entity Key serial violated" in error.message
+    assert len(world.wire.requests) == 1
+
+
+async def test_a_create_that_another_key_of_the_table_refuses_is_rejected_naming_the_field(world: World) -> None:
+    unique_serials(world)
+    await world.landed(ASSET, [create("A", numero_de_serie="S-1")])
+    (result,) = await world.write(ASSET, [create("B", numero_de_serie="S-1")])
+    error = only_failure(result).error
+    assert type(error) is RejectedByTarget
+    assert (error.field, error.code, error.status) == ("numero_de_serie", "0x80060892", 412)
+
+
+async def test_one_request_asks_for_all_creates_that_another_key_may_have_refused(world: World) -> None:
+    unique_serials(world)
+    await world.landed(ASSET, creates(20, "A", numero_de_serie=None))
+    await world.landed(ASSET, [create(f"B-{number}", numero_de_serie=f"S-{number}") for number in range(5)])
+    world.wire.forget()
+    writes = [
+        *(create(f"C-{number}", numero_de_serie=f"S-{number}") for number in range(5)),
+        *creates(5, "A"),
+        *creates(10, "D"),
+    ]
+    results = await world.write(ASSET, writes)
+    kinds = [type(result.error) if isinstance(result, Failed) else None for result in results]
+    assert kinds == [RejectedByTarget] * 5 + [Conflict] * 5 + [None] * 10
+    assert len(world.wire.requests) == 3  # all at once, row by row, and the question
+
+
+async def test_a_create_whose_key_is_there_lost_a_race_whichever_key_is_blamed(world: World) -> None:
+    unique_serials(world)
+    keys = world.dataverse.tables[ASSET.table].table.keys
+    keys[ASSET.alternate_key] = keys.pop(ASSET.alternate_key)  # checked last: the serial number is blamed
+    await world.landed(ASSET, [create("A", numero_de_serie="S-1")])
+    (result,) = await world.write(ASSET, [create("a", numero_de_serie="S-1")])
+    error = only_failure(result).error
+    assert isinstance(error, Conflict)
+    assert "msdyn_serialid" in error.message
+
+
+async def test_a_create_whose_row_is_there_under_another_key_lost_a_race(world: World) -> None:
+    (row,) = await world.landed(ASSET, [with_id(create("A"), ROW_ID)])
+    await world.landed(ASSET, [DynamicsWrite(key="renamed", id=row.id, etag=row.etag, values={}, restore_key=True)])
+    (result,) = await world.write(ASSET, [with_id(create("A"), ROW_ID.upper())])
+    error = only_failure(result).error
+    assert isinstance(error, Conflict)
+    assert error.code == "0x80040237"
+
+
+@pytest.mark.parametrize("effect", [Effect.STATUS, Effect.HTML, Effect.DROPPED, Effect.TRUNCATED])
+async def test_a_refused_create_counts_as_a_lost_race_while_dynamics_cannot_be_asked(
+    world: World, effect: Effect
+) -> None:
+    unique_serials(world)
+    await world.landed(ASSET, [create("A", numero_de_serie="S-1")])
+    world.fault(effect, kind="batch", after=1)
+    results = await world.write(ASSET, [create("B", numero_de_serie="S-1"), create("C")])
+    assert isinstance(only_failure(results[0]).error, Conflict)
+    assert not only_failure(results[0]).unknown
+    assert not isinstance(results[1], Failed)
+
+
+async def test_a_create_counts_as_a_lost_race_where_dynamics_shows_a_row_that_it_may_take_for_its_own(
+    world: World,
+) -> None:
+    unique_serials(world)
+    await world.landed(ASSET, [create("A", numero_de_serie="S-1"), create("straße")])
+
+    def unlike(response: httpx.Response) -> httpx.Response:
+        content = response.content.replace(b"value for msdyn_assetnumber", b"value for Asset Number")
+        return httpx.Response(200, headers=response.headers, content=content.replace("straße".encode(), b"?"))
+
+    world.wire.change = unlike
+    results = await world.write(ASSET, [create("B", numero_de_serie="S-1"), create("straße")])
+    assert {type(only_failure(result).error) for result in results} == {Conflict}
+
+
+async def test_a_key_that_is_restored_while_another_row_has_it_is_a_lost_race(world: World) -> None:
+    row, _ = await world.landed(ASSET, [create("A"), create("B")])
+    write = DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, restore_key=True)
+    (result,) = await world.write(ASSET, [write])
+    assert isinstance(only_failure(result).error, Conflict)
+
+
+@pytest.mark.parametrize("write", [create("K"), None])
+@pytest.mark.parametrize("status", [409, 412])
+def test_a_row_that_a_duplicate_detection_rule_refuses_is_rejected_with_the_rules_words(
+    status: int, write: DynamicsWrite | None
+) -> None:
+    error = refused("A record was not created or updated: a duplicate.", code="0x80040333", status=status, write=write)
+    assert type(error) is RejectedByTarget
+    assert error.code == "0x80040333"
+    assert "not created or updated" in error.message
+
+
+def test_a_moved_row_is_a_lost_race() -> None:
+    assert isinstance(refused("The version doesn't match.", status=412, code="0x80060882"), Conflict)
 
 
 @pytest.mark.parametrize(

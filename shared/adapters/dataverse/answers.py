@@ -27,7 +27,8 @@ from shared.errors import (
 )
 from shared.flows.ports import DynamicsWrite
 
-# 412 means "changed since", and also "already exists": both are lost races, and both are read again.
+# 412 means "changed since", and also "already exists": what exists may be the record itself, made by another worker, or
+# a value that some other unique key or rule of the customer's allows only once. Only the first is a lost race.
 _ALREADY_EXISTS: Final = frozenset({"0x80060892", "0x80040237"})
 _DUPLICATE_RULE: Final = "0x80040333"
 _READ_ONLY: Final = "0x8004022e"
@@ -128,7 +129,22 @@ def failure(response: httpx.Response, now: datetime) -> SyncError:
                 request_id=request_id,
             )
         case HTTPStatus.PRECONDITION_FAILED | HTTPStatus.CONFLICT:
-            return Conflict(f"{where}: {_lost_race(code)}.", status=status, code=code, request_id=request_id)
+            if code == _DUPLICATE_RULE:
+                return RejectedByTarget(
+                    f"Dynamics refused {where}{detail}: one of its duplicate detection rules found a similar row."
+                    " Merge the two, or change the rule.",
+                    status=status,
+                    code=code,
+                    request_id=request_id,
+                )
+            race = (
+                "a row with one of these values exists already"
+                if code in _ALREADY_EXISTS
+                else "the row changed meanwhile"
+            )
+            return Conflict(
+                f"Dynamics refused {where}{detail}: {race}.", status=status, code=code, request_id=request_id
+            )
         case _ if passing(status):
             # A redirect is one of them: another address answers, so DYNAMICS_365_BASE_URL is not Dataverse's.
             return Unavailable(
@@ -152,11 +168,34 @@ def failure(response: httpx.Response, now: datetime) -> SyncError:
 
 
 def refusal(entity: EntityMapping, write: DynamicsWrite, response: httpx.Response, now: datetime) -> SyncError:
-    """What a refused write of one row means: as `failure` says, and what only the write itself can tell."""
+    """What a refused write of one row means: as `failure` says, and what only the write itself can tell.
+
+    Whether a create that met a duplicate lost a race, its answer does not tell: `taken` is for those that did not.
+    """
     error = failure(response, now)
     if write.id is not None and isinstance(error, RejectedByTarget) and _is_closed(error, write.id):
         error = RecordClosed(error.message, status=error.status, code=error.code, request_id=error.request_id)
+    if write.id is not None and not write.restore_key and is_duplicate(error):
+        return taken(entity, error)
     return named(entity, error)
+
+
+def is_duplicate(error: SyncError) -> bool:
+    """Whether one of the table's keys was violated, be it the business key or another one."""
+    return isinstance(error, Conflict) and error.code in _ALREADY_EXISTS
+
+
+def taken(entity: EntityMapping, error: SyncError) -> SyncError:
+    """The failure of a duplicate that is no lost race: another record has a value that may be there only once."""
+    return named(
+        entity,
+        RejectedByTarget(
+            f"{error.message} Only one record may have it: correct one of the two, or the table's keys.",
+            status=error.status,
+            code=error.code,
+            request_id=error.request_id,
+        ),
+    )
 
 
 def _is_closed(error: SyncError, row_id: str) -> bool:
@@ -208,12 +247,6 @@ def _columns(entity: EntityMapping, fields: Mapping[str, str], text: str) -> Ite
         mentioned = [column for column in found if column in fields]
         if len({fields[column] for column in mentioned}) == 1:
             yield mentioned[0]
-
-
-def _lost_race(code: str) -> str:
-    if code == _DUPLICATE_RULE:
-        return "a duplicate detection rule of Dynamics found a similar row: merge them, or change the rule"
-    return "a row with this key exists already" if code in _ALREADY_EXISTS else "the row changed meanwhile"
 
 
 def _service_error(response: httpx.Response) -> tuple[str, str]:

@@ -9,17 +9,26 @@ A batch's answers belong to its rows by their order alone. Each row that is answ
 write: where one is another's, or an answer is missing, no refusal is believed to be anybody's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Final
 
 import httpx
 
-from shared.adapters.dataverse.answers import failure, json_of, of_all_rows, record_of, records_of, refusal
+from shared.adapters.dataverse.answers import (
+    failure,
+    is_duplicate,
+    json_of,
+    of_all_rows,
+    record_of,
+    records_of,
+    refusal,
+    taken,
+)
 from shared.adapters.dataverse.chunks import ChunkSize
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.multipart import Part, decode, encode
-from shared.adapters.dataverse.query import in_filters
+from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.wire import dumps, to_columns
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
@@ -85,7 +94,8 @@ class BulkWriter:
             answers = await self._batch(parts, deadline, size, rows=len(parts), keep_going=True)
         except SyncError as error:
             return _all_failed(writes, error)
-        return self._results(entity, writes, answers)
+        results = self._results(entity, writes, answers)
+        return await self._decided(entity, writes, results, deadline) if kind == "create" else results
 
     async def _create_multiple(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
@@ -179,16 +189,68 @@ class BulkWriter:
         except Unavailable as error:
             return Failed(error, unknown=True)
 
+    async def _decided(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], results: list[Result], deadline: float
+    ) -> list[Result]:
+        """The results of creates, with those that met a duplicate told apart.
+
+        Where the business key, or the row itself, is there now, another write was faster: a lost race. Where neither
+        is, some other key of the table refuses the row, and always will. One request asks for all rows; while it cannot
+        tell, they stay lost races, which are read again in any case. An answer that blames the business key needs none.
+        """
+        refused: dict[int, SyncError] = {}
+        for number, result in enumerate(results):
+            if isinstance(result, Failed) and is_duplicate(result.error):
+                error = taken(entity, result.error)
+                if error.field != entity.key.name:
+                    refused[number] = error
+        absent = await self._absent(entity, [writes[number] for number in refused], deadline) if refused else ()
+        for number, error in refused.items():
+            if writes[number].key in absent:
+                results[number] = Failed(error)
+        return results
+
+    async def _absent(self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float) -> Collection[str]:
+        """The keys of those writes of which a list of Dynamics shows neither the key nor the row."""
+        url = f"{self._client.base_url}/{entity.set}"
+        ids = [write.new_id.lower() for write in writes if write.new_id is not None]
+        reads = [
+            Part("GET", str(httpx.URL(url, params={"$select": ",".join(entity.select), "$filter": condition})))
+            for _, condition in (
+                *in_filters(entity.key.column, [write.key for write in writes]),
+                *in_filters(entity.id, ids, guids=True),
+            )
+        ]
+        try:
+            answers = await self._batch(reads, deadline, ChunkSize(), rows=len(reads), keep_going=True)
+            rows = [row for answer in answers for row in _list(entity, answer)]
+        except SyncError:
+            return ()
+        asked = {fold(write.key) for write in writes}
+        if any(row.id not in ids and fold(row.key) not in asked for row in rows):
+            return ()  # which key Dynamics takes that row for, only its collation knows
+        there = {row.id for row in rows} | {fold(row.key) for row in rows}
+        return {write.key for write in writes if there.isdisjoint({(write.new_id or "").lower(), fold(write.key)})}
+
     def _heed(self, error: SyncError) -> None:
         if isinstance(error, Throttled):
             self._client.gate.throttled(error.retry_after)
 
 
-def _read_back(entity: EntityMapping, answer: httpx.Response | None) -> dict[str, DynamicsRecord]:
+def _list(entity: EntityMapping, answer: httpx.Response | None) -> list[DynamicsRecord]:
+    """The rows of a read within a batch.
+
+    Raises:
+        Unavailable: It was not answered, or not with a list: nothing is known to be absent.
+    """
     if answer is None or not answer.is_success:
-        return {}
+        raise Unavailable("Dynamics did not answer a read within a batch.")
+    return records_of(entity, json_of(answer))
+
+
+def _read_back(entity: EntityMapping, answer: httpx.Response | None) -> dict[str, DynamicsRecord]:
     try:
-        return {row.key: row for row in records_of(entity, json_of(answer))}
+        return {row.key: row for row in _list(entity, answer)}
     except Unavailable:
         return {}  # its rows count as not read back
 

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
-from unicodedata import combining, normalize
 from uuid import UUID
 
 import httpx
@@ -13,7 +12,7 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows, records_of
 from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
-from shared.adapters.dataverse.query import in_filters
+from shared.adapters.dataverse.query import fold, in_filters
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
 from shared.errors import SyncError, Unavailable
@@ -78,10 +77,10 @@ class DataverseGateway:
         # A row that Dynamics takes for a key belongs to it, even if it is written differently.
         alike: dict[str, list[str]] = {}
         for key in found:
-            alike.setdefault(_fold(key), []).append(key)
+            alike.setdefault(fold(key), []).append(key)
         unsure: set[str] = set()
         for row in await self._filtered(entity, entity.key.column, list(found)):
-            candidates = alike.get(_fold(row.key), ())
+            candidates = alike.get(fold(row.key), ())
             if len(candidates) == 1:
                 found[candidates[0]].append(row)
             elif candidates:
@@ -169,10 +168,3 @@ class DataverseGateway:
 def _chunks[T](numbers: list[int], size: int, write: T) -> Iterator[tuple[list[int], T]]:
     for start in range(0, len(numbers), size):
         yield numbers[start : start + size], write
-
-
-def _fold(key: str) -> str:
-    """What Dynamics may take for the same: its usual collation ignores case, accents and spaces at the end."""
-    if not key.isascii():
-        key = "".join(char for char in normalize("NFKD", key) if not combining(char))
-    return key.casefold().rstrip()

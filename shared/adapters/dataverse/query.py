@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from typing import Final
+from unicodedata import combining, normalize
 from urllib.parse import quote
 
 # The service takes 32 KB of address; the rest leaves room for the host, the path and $select.
@@ -16,6 +17,13 @@ _NOT_FOR_LISTS: Final = re.compile(r"""['"\\[\]{}]""")
 def literal(text: str) -> str:
     """An OData string literal: apostrophes are doubled, percent-encoding is the transport's."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def fold(key: str) -> str:
+    """What Dynamics may take for the same: its usual collation ignores case, accents and spaces at the end."""
+    if not key.isascii():
+        key = "".join(char for char in normalize("NFKD", key) if not combining(char))
+    return key.casefold().rstrip()
 
 
 def in_filters(
