@@ -3,25 +3,28 @@
 A message's own failures are tried again after 5 s, doubling to 15 minutes, with jitter, and parked after 12
 attempts. Failures of a whole side do not count as attempts, are never tried before the side asked for, and are
 parked only after 24 hours. A parked message is the original body, byte for byte, so that replaying it is sending it
-again; why it was parked stands in its application properties, which the Azure portal shows beside it.
+again; why it was parked stands in its application properties, which the Azure portal shows beside it. Only a message
+that does not even fit there with nothing but its reason is parked as its beginning: it must not hold back its batch.
 """
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from random import Random
 from typing import Final
 
 from shared import telemetry
 from shared.domain.events import CONTENT_TYPE, DirtyData, Event, Operation
-from shared.domain.history import read_history, write_history
+from shared.domain.history import read_history
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.queues import OF_ENTITY, PARKED
-from shared.errors import MessageTransient, RoutingFailed, SyncError, TooLarge, TransientError
+from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.outcomes import Again, Outcome, Park
+from shared.flows.parking import bounded, bounded_history, park, send_what_fits
 from shared.flows.ports import Bus, Clock, Outgoing
 
 log = logging.getLogger(__name__)
@@ -30,6 +33,8 @@ FIRST_DELAY: Final = timedelta(seconds=5)
 LONGEST_DELAY: Final = timedelta(minutes=15)
 ATTEMPTS: Final = 12
 LONGEST_OUTAGE: Final = timedelta(hours=24)
+KEPT: Final = 128 * 1024
+"""Bytes of a message that are parked where all of it is too large: they fit beside any properties."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +89,12 @@ class Router:
                     "Parked %s from %s: %s: %s",
                     message.key or "a message", queue, outcome.error.reason, outcome.error.message,
                 )  # fmt: skip
-        await self._send(PARKED.name, parked)
-        for original, cause in await self._send_again(queue, again):
-            # Its queue takes no message as large as this copy; the original, which came from there, fits `parked`.
+        await self._park(parked)
+        large = await self._send_again(queue, again)
+        for _, cause in large:
             ends["retried", cause.reason] -= 1
             ends["parked", cause.reason] += 1
-            await self._send(PARKED.name, [self._parked(queue, original, cause, now)])
+        await self._park([self._parked(queue, original, cause, now) for original, cause in large])
         for (end, reason), amount in ends.items():
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
         totals = {wanted: sum(n for (end, _), n in ends.items() if end == wanted) for wanted in ("retried", "parked")}
@@ -106,7 +111,7 @@ class Router:
         now = self._clock.now()
         queue = OF_ENTITY[entity.name].name
         message = Routed(body, event, key, Park(blocked[0].error))
-        await self._send(PARKED.name, [self._parked(queue, message, block.error, now) for block in blocked])
+        await self._park([self._parked(queue, message, block.error, now) for block in blocked])
         for block in blocked:
             telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
             log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
@@ -127,7 +132,10 @@ class Router:
                 source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data, traceparent=cause
             )
             messages.append(Outgoing(event.to_json(), message_id=event.id, subject=key))
-        await self._send(OF_ENTITY[entity].name, messages)
+        queue = OF_ENTITY[entity].name
+        if messages:
+            with _routing(queue, len(messages)):
+                await self._bus.send(queue, messages)
 
     def _retry(self, message: Routed, error: TransientError, now: datetime) -> Outgoing | None:
         """The copy to try again later, or None when it has been tried enough."""
@@ -161,7 +169,8 @@ class Router:
             event.type, message.key or event.subject or "?", delay.total_seconds(), attempt, deferrals,
             error.reason, error.message,
         )  # fmt: skip
-        return Outgoing(copy.to_json(), subject=event.subject, scheduled_at=now + delay)
+        subject = bounded(event.subject) if event.subject is not None else None
+        return Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay)
 
     def _backoff(self, count: int) -> timedelta:
         delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
@@ -175,12 +184,12 @@ class Router:
         history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
         properties: dict[str, str | int] = {
             "reason": error.reason,
-            "message": error.message[:2048],
+            "message": bounded(error.message[:2048]),
             "exception": type(cause or error).__name__,
             "attempts": attempts,
             "parked_at": now.isoformat(),
             "source_queue": queue,
-            "history": write_history(history),
+            "history": bounded_history(history),
         }
         optional = {
             "field": error.field,
@@ -191,11 +200,15 @@ class Router:
             "correlation_id": event.id if event else None,
             "first_enqueued": (event.firstenqueued or event.time or now).isoformat() if event else None,
         }
-        properties |= {name: value for name, value in optional.items() if value is not None}
+        properties |= {
+            name: bounded(value) if isinstance(value, str) else value
+            for name, value in optional.items()
+            if value is not None
+        }
         return Outgoing(
             message.body,
             content_type=CONTENT_TYPE if event else "application/octet-stream",
-            subject=message.key,
+            subject=bounded(message.key) if message.key is not None else None,
             properties=properties,
         )
 
@@ -203,25 +216,43 @@ class Router:
         self, queue: str, copies: Sequence[tuple[Routed, TransientError, Outgoing]]
     ) -> list[tuple[Routed, TransientError]]:
         """Send retry copies; answers the messages whose copy is larger than the queue takes."""
-        try:
-            await self._send(queue, [copy for _, _, copy in copies])
-        except TooLarge as error:
-            refused = {id(copy) for copy in error.refused}
-            return [(message, cause) for message, cause, copy in copies if id(copy) in refused]
-        return []
+        with _routing(queue, len(copies)):
+            large = await send_what_fits(self._bus, queue, [copy for _, _, copy in copies])
+        return [copies[place][:2] for place in large]
 
-    async def _send(self, queue: str, messages: Sequence[Outgoing]) -> None:
-        if not messages:
-            return
-        try:
-            await self._bus.send(queue, messages)
-        except TooLarge as error:
-            if queue != PARKED.name:
-                raise
-            raise RoutingFailed(f"{error.message} The batch is given back to the broker.") from error
-        except SyncError as error:
-            raise RoutingFailed(
-                f"{len(messages)} messages could not be sent to the queue {queue}: {error.message}"
-                " The batch is given back to the broker.",
-                status=error.status,
-            ) from error
+    async def _park(self, messages: Sequence[Outgoing]) -> None:
+        """Send parked copies; one that is too large with nothing but its reason as its beginning."""
+        with _routing(PARKED.name, len(messages)):
+            for place in await park(self._bus, messages):
+                stub = _stub(messages[place])
+                log.error("Parked only the beginning of a message: %s", stub.properties["message"])
+                await self._bus.send(PARKED.name, [stub])
+
+
+@contextmanager
+def _routing(queue: str, count: int) -> Iterator[None]:
+    """Raise what keeps messages from being sent as RoutingFailed."""
+    try:
+        yield
+    except SyncError as error:
+        raise RoutingFailed(
+            f"{count} messages could not be sent to the queue {queue}: {error.message}"
+            " The batch is given back to the broker.",
+            status=error.status,
+        ) from error
+
+
+def _stub(message: Outgoing) -> Outgoing:
+    """What is parked of a message that is too large: its beginning, and all that is known of it in its properties."""
+    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+    why = (
+        f"Only the first {KEPT} of this message's {len(body)} bytes were kept, because all of it is larger than"
+        f" {PARKED.name} takes: it cannot be replayed. Shorten the record at its source, resync it, and discard this."
+        f" It was to be parked for: {message.properties['message']}"
+    )
+    return replace(
+        message,
+        body=body[:KEPT],
+        content_type="application/octet-stream",
+        properties={**message.properties, "message": bounded(why)},
+    )

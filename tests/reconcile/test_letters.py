@@ -13,9 +13,10 @@ from shared.adapters.bus import ServiceBus
 from shared.adapters.clock import SystemClock
 from shared.adapters.deadletters import ServiceBusDeadLetters
 from shared.errors import Unavailable
-from shared.flows.ports import DeadLetter, Outgoing
+from shared.flows.parking import LONGEST_TEXT
+from shared.flows.ports import DeadLetter, Forward, Outgoing
 from shared.flows.reconcile.letters import Letters
-from tests.fakes import make_settings
+from tests.fakes import FakeBus, make_settings
 
 QUEUES = ("assets", "orders", "parked")
 
@@ -166,3 +167,18 @@ async def test_dead_letters_whose_body_is_no_bytes_are_parked_too_as_json(
     ]
     reasons = [str((message.application_properties or {})[b"message"]) for message in found]
     assert ["AMQP value" in reason for reason in reasons] == [True, True, True, True, False]
+
+
+async def test_what_a_foreign_sender_wrote_beside_a_dead_letter_never_outgrows_its_copys_properties() -> None:
+    bus = FakeBus()
+    letter = DeadLetter(b"x", "id-1", "s" * 60_000, "R" * 4000, "d" * 40_000, 10, None)
+
+    class Given:
+        async def tend(self, queue: str, forward: Forward, limit: int) -> tuple[int, datetime | None]:
+            return (1, None) if limit and not await forward([letter]) else (0, None)
+
+    await Letters(Given(), bus, SystemClock()).sweep()
+    copy = bus.queues["parked"][0]
+    texts = [copy.subject or "", *(str(value) for value in copy.properties.values())]
+    assert max(map(len, texts)) <= LONGEST_TEXT
+    assert copy.body == b"x"

@@ -1,17 +1,16 @@
 """Dead letters go to `parked`, where a person looks, and every queue tells how long its oldest message has waited."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
 from shared import telemetry
 from shared.domain.events import CONTENT_TYPE
 from shared.domain.queues import ALL, OF_ENTITY, PARKED
-from shared.errors import SyncError, TooLarge
+from shared.errors import SyncError
+from shared.flows.parking import bounded, bounded_history, park
 from shared.flows.ports import Bus, Clock, DeadLetter, DeadLetters, Outgoing
 from shared.flows.reconcile.report import QueueState
 
@@ -50,29 +49,17 @@ class Letters:
         return QueueState(queue, moved, oldest)
 
     async def _park(self, queue: str, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
-        """Send them; those that are too large again with nothing but their reason; answers what stays even so."""
+        """Send them; answers those that are too large even with nothing but their reason, and stay."""
         now = self._clock.now()
-        refused = await self._send([(letter, _parked(queue, letter, now)) for letter in letters])
-        bare = {"reason": REASON, "source_queue": queue}
-        refused = await self._send([(letter, replace(copy, subject=None, properties=bare)) for letter, copy in refused])
-        for letter, _ in refused:
+        places = await park(self._bus, [_parked(queue, letter, now) for letter in letters])
+        stay = [letters[place] for place in places]
+        for letter in stay:
             log.error(
                 "The dead letter %s of %s stays there: with %d bytes it is larger than %s takes together with its"
                 " reason. Take it from the dead-letter queue by hand, and shorten the record at its source.",
                 letter.message_id or "without an id", queue, len(letter.body), PARKED.name,
             )  # fmt: skip
-        return [letter for letter, _ in refused]
-
-    async def _send(self, copies: Sequence[tuple[DeadLetter, Outgoing]]) -> list[tuple[DeadLetter, Outgoing]]:
-        """Send copies; answers those that are larger than the queue takes. All others were sent."""
-        if not copies:
-            return []
-        try:
-            await self._bus.send(PARKED.name, [copy for _, copy in copies])
-        except TooLarge as error:
-            refused = {id(copy) for copy in error.refused}
-            return [(letter, copy) for letter, copy in copies if id(copy) in refused]
-        return []
+        return stay
 
 
 def _parked(queue: str, letter: DeadLetter, now: datetime) -> Outgoing:
@@ -80,19 +67,22 @@ def _parked(queue: str, letter: DeadLetter, now: datetime) -> Outgoing:
     form = "" if letter.has_bytes else " Its body was no text but an AMQP value, and is written as JSON here."
     properties: dict[str, str | int] = {
         "reason": REASON,
-        "message": f"The broker gave this message up after {letter.deliveries} deliveries ({why}). See the log of that"
-        f" time for why no delivery was finished, then replay it.{form}",
-        "exception": letter.reason,
+        "message": bounded(
+            f"The broker gave this message up after {letter.deliveries} deliveries ({why}). See the log of that"
+            f" time for why no delivery was finished, then replay it.{form}"
+        ),
+        "exception": bounded(letter.reason),
         "attempts": letter.deliveries,
         "parked_at": now.isoformat(),
         "source_queue": queue,
-        "history": json.dumps([{"at": now.isoformat(), "reason": REASON, "attempts": letter.deliveries}]),
+        "history": bounded_history([{"at": now.isoformat(), "reason": REASON, "attempts": letter.deliveries}]),
     }
     if letter.enqueued_at is not None:
         properties["first_enqueued"] = letter.enqueued_at.isoformat()
-    if letter.subject:
-        properties["key"] = letter.subject
+    subject = bounded(letter.subject) if letter.subject else None
+    if subject is not None:
+        properties["key"] = subject
     # Its own id again: should this copy be sent twice, a person can tell.
     return Outgoing(
-        letter.body, letter.message_id or None, content_type=CONTENT_TYPE, subject=letter.subject, properties=properties
+        letter.body, letter.message_id or None, content_type=CONTENT_TYPE, subject=subject, properties=properties
     )
