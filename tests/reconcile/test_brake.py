@@ -8,7 +8,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from shared.domain.mapping import EntityMapping, Mapping
+from shared.errors import Unavailable
 from shared.flows.reconcile import brake_of, release_brake
 from shared.flows.reconcile.brake import hold
 from tests.fakes import FakeClock
@@ -79,6 +82,59 @@ async def test_a_release_lets_go_no_further_flood(world: World) -> None:
     assert report.repairs == 0
     assert report.brake is not None
     assert report.brake.held == COUNT
+
+
+async def test_a_tenth_is_of_the_rows_of_now_also_between_the_first_load_and_the_next_full_pass(tmp_path: Path) -> None:
+    world = World(tmp_path / "reports")
+    world.cmms.page = 500
+    for number in range(1000):
+        world.cmms.put(f"A-{number:03}")
+    world.clock.advance(timedelta(hours=1))
+    first = await world.reconciler().run()
+    assert first.brake is not None
+    assert (first.kind, first.brake.held, first.brake.ledger_rows) == ("full", 1000, 0)
+    await release_brake(world.ledger, "operator")
+    world.clock.advance(timedelta(minutes=15))
+    assert (await world.reconciler().run()).repairs == 1000
+    await world.settle()
+
+    world.clock.advance(timedelta(minutes=15))
+    for number in range(60):
+        world.edit(f"A-{number:03}", msdyn_name="Otra")
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert (report.kind, report.repairs, report.brake) == ("incremental", 60, None), "60 of 1,000 are no flood"
+    await world.settle()
+
+    world.clock.advance(timedelta(minutes=15))
+    for number in range(120):
+        world.edit(f"A-{number:03}", msdyn_name="Y otra")
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run()
+    assert report.brake is not None
+    assert (report.kind, report.brake.held, report.brake.ledger_rows) == ("incremental", 120, 1000)
+    await world.aclose()
+
+
+async def test_a_ledger_that_cannot_be_counted_leaves_everything_as_it_was(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.agree(COUNT)
+    await world.reconciler().run()
+    for number in range(60):
+        world.cmms.put(f"A-{number:03}", nombre=f"Nueva {number}")
+    world.clock.advance(timedelta(minutes=15))
+
+    def away(*_: object) -> None:
+        raise Unavailable("The ledger cannot be used.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "bodies", away)
+        with pytest.raises(Unavailable):
+            await world.reconciler().run()
+    report = await world.reconciler().run()
+    assert report.brake is not None
+    assert (report.brake.held, report.brake.ledger_rows) == (60, COUNT)
 
 
 def _mistaken(right: Mapping) -> Mapping:

@@ -26,7 +26,7 @@ _KEYS: Final = TypeAdapter(list[str])
 class Marks(BaseModel):
     """Where the next run begins, by entity, and how the last runs ended.
 
-    `full` is when the last full pass began, `ledger_rows` what it counted.
+    `full` is when the last full pass began; `ledger_rows` is what it, or since then a brake, counted.
     """
 
     model_config = ConfigDict(frozen=True)

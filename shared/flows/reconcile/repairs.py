@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from shared.domain.mapping import EntityMapping
+from shared.flows.ports import Ledger
 from shared.flows.reconcile import brake as brakes
 from shared.flows.reconcile.memory import Marks, Memory
 from shared.flows.reconcile.passes import Found
@@ -16,7 +18,8 @@ SOURCE: Final = "/reconcile"
 class Repairs:
     """Repairs are resync messages. Nothing is remembered before they are enqueued."""
 
-    def __init__(self, router: Router, policy: Policy) -> None:
+    def __init__(self, ledger: Ledger, router: Router, policy: Policy) -> None:
+        self._ledger = ledger
         self._router = router
         self._policy = policy
 
@@ -25,7 +28,7 @@ class Repairs:
 
         Raises:
             RoutingFailed: The repairs could not be enqueued; nothing is remembered.
-            TransientError: It could not be remembered; the next run does all of it again.
+            TransientError: It could not be remembered, or the ledger not be counted; the next run does all of it again.
         """
         marks = memory.marks
         at = report.at
@@ -35,6 +38,10 @@ class Repairs:
         sent: dict[str, set[str]] = {one.entity.name: set() for one in found}
         if self._policy.mode == "repair":
             held = brakes.hold(brake, wanted, sum(rows.values()), at)
+            if held is not None and not all(one.full for one in found):
+                # What the last full pass counted may be of before a first load: nothing is held on that alone.
+                rows |= {one.entity.name: await self._count(one.entity) for one in found if not one.full}
+                held = brakes.hold(brake, wanted, sum(rows.values()), at)
             if held is None:
                 sent = await self._enqueue(found, report)
                 if brake is not None and brake.released_by and report.repairs:
@@ -59,6 +66,10 @@ class Repairs:
         )
         await memory.store(new, brake, pending)
         _name_actions(report, sent)
+
+    async def _count(self, entity: EntityMapping) -> int:
+        """The ledger's rows of now. That reads them all, which only a run that would hold its repairs does."""
+        return sum([len(page) async for page in self._ledger.bodies(entity.name)])
 
     async def _enqueue(self, found: Sequence[Found], report: Report) -> dict[str, set[str]]:
         sent: dict[str, set[str]] = {}

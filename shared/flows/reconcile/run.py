@@ -60,7 +60,7 @@ class Reconciler:
         self._cmms = cmms
         self._clock = clock
         self._policy = policy
-        self._repairs = Repairs(router, policy)
+        self._repairs = Repairs(ledger, router, policy)
         self._state = state
         self._shelf = Shelf(reports, retention) if reports is not None else None
         self._letters = letters
