@@ -67,19 +67,25 @@ class CmmsGateway:
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key."""
-        return {record.key: record for record in await self._ask(entity, "claves", keys)}
+        return {record.key: record for record in _all(entity, await self._ask(entity, "claves", keys))}
+
+    async def each_by_key(
+        self, entity: EntityMapping, keys: Collection[str]
+    ) -> Mapping[str, CmmsRecord | MappingError]:
+        """The same, but a record that cannot be read costs the others nothing."""
+        return dict(_each(entity, raw) for raw in await self._ask(entity, "claves", keys))
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records that exist, by the CMMS's own identity, whatever their keys are now."""
-        records = await self._ask(entity, "ids", ids)
+        records = _all(entity, await self._ask(entity, "ids", ids))
         return {record.id: record for record in records if record.id is not None and record.id in ids}
 
-    async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[CmmsRecord]:
+    async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[Any]:
         wanted = list(values)
-        found: list[CmmsRecord] = []
+        found: list[Any] = []
         for start in range(0, len(wanted), PAGE):
             body = json.dumps({name: wanted[start : start + PAGE]})
-            found += _records(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
+            found += _results(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
         return found
 
     async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
@@ -89,7 +95,7 @@ class CmmsGateway:
         while True:
             params = {"limite": str(PAGE)} | ({"cursor": cursor} if cursor else {})
             answer = await self._read("GET", f"{entity.cmms}/", params=params)
-            yield _records(entity, answer)
+            yield _all(entity, _results(entity, answer))
             cursor = answer.get("siguiente")
             if not cursor:
                 return
@@ -98,15 +104,20 @@ class CmmsGateway:
             seen.add(cursor)
 
     async def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
-        """Every existing record as a sketch, page by page, in the order of the keys."""
+        """Every existing record as a sketch, page by page, in the order of the keys.
+
+        A record without usable fields has no sketch: it is looked at closely, which tells what is wrong with it.
+        """
         sketcher = Sketcher(entity)
         async for results in self._lists(entity, {}):
             try:
                 records = [raw for raw in results if not raw.get("borrado")]
+                fields = [campos if isinstance(campos := raw.get("campos"), dict) else {} for raw in records]
                 keys = [_text(raw["clave"]) for raw in records]
-                yield list(zip(keys, sketcher.cmms([raw["campos"] for raw in records]), strict=True))
+                page = list(zip(keys, sketcher.cmms(fields), strict=True))
             except (KeyError, TypeError, AttributeError) as error:
                 raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
+            yield page
 
     async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
         """The keys of what was announced since an instant, tombstones included."""
@@ -163,7 +174,7 @@ class CmmsGateway:
             response = await self._service.send(
                 method, path, body=json.dumps({"campos": fields}), headers=headers, deadline=deadline
             )
-            return _record(entity, _json_of(response))
+            return _all(entity, [_json_of(response)])[0]
         except SyncError as error:
             return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
 
@@ -256,35 +267,84 @@ def _error_of(response: httpx.Response) -> tuple[str | None, str, str | None]:
     return str(code or "") or None, str(text or "")[:300], field if isinstance(field, str) else None
 
 
-def _records(entity: EntityMapping, answer: dict[str, Any]) -> list[CmmsRecord]:
+def _results(entity: EntityMapping, answer: dict[str, Any]) -> list[Any]:
     results = answer.get("resultados")
     if not isinstance(results, list):
         raise Unavailable(f"The CMMS's list of {entity.cmms} has no resultados: check CMMS_BASE_URL.")
-    return [_record(entity, record) for record in results]
+    return results
 
 
-def _record(entity: EntityMapping, raw: dict[str, Any]) -> CmmsRecord:
+def _all(entity: EntityMapping, results: Sequence[Any]) -> list[CmmsRecord]:
+    """The records of an answer, or none of them where one cannot be read."""
+    try:
+        return [_record(entity, raw) for raw in results]
+    except MappingError as error:
+        raise Unavailable(error.message) from error
+
+
+def _each(entity: EntityMapping, raw: Any) -> tuple[str, CmmsRecord | MappingError]:
+    """A record, or why it cannot be read, by its key. One that does not even name itself spoils the whole answer."""
+    try:
+        record = _record(entity, raw)
+    except MappingError as error:
+        if not (key := _key_of(raw)):
+            raise Unavailable(error.message) from error
+        return key, error
+    return record.key, record
+
+
+def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
+    """A record or tombstone as the API shows it. A field's own bad value is among its errors, and costs no other field.
+
+    Raises:
+        MappingError: The record is not of the API's form; names it, and what of it is wrong.
+    """
+    member = "clave"
     try:
         key = _text(raw["clave"])
+        member = "version"
         version = Version(parse_instant(raw["version"])) if raw.get("version") else None
         if raw.get("borrado"):
             return CmmsRecord(key, "", {}, version=version, deleted=True, **_names(raw))
-        values: dict[str, Value] = {}
-        errors: dict[str, BadValue] = {}
-        for name, value in raw["campos"].items():
-            rule = entity.fields.get(entity.names.get(name, ""))
-            if rule is None:
-                continue
-            try:
-                values[rule.name] = rule.from_cmms(value)
-            except MappingError as error:
-                errors[rule.name] = BadValue(error, digest(value))
+        member = "campos"
+        values, errors = _values(entity, raw["campos"])
+        member = "operaciones"
         taken = raw.get("operaciones")
         operations = frozenset(map(_text, taken)) if isinstance(taken, list) else None
+        member = "etag"
         etag = usable_etag(raw["etag"])
-        return CmmsRecord(key, etag, values, errors, version=version, operations=operations, **_names(raw))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form: {error}.") from error
+    except (KeyError, TypeError, ValueError) as error:
+        name = f"The record {key[:100]}" if (key := _key_of(raw)) else "A record without a usable key"
+        why = "is missing" if isinstance(error, KeyError) else str(error)
+        raise MappingError(
+            f"{name} of the CMMS's {entity.cmms} cannot be read, as its {member} is not of the API's form: {why}."
+            " Correct that in the CMMS.",
+            field=member,
+        ) from error
+    return CmmsRecord(key, etag, values, errors, version=version, operations=operations, **_names(raw))
+
+
+def _values(entity: EntityMapping, fields: Any) -> tuple[dict[str, Value], dict[str, BadValue]]:
+    """The values of mapped fields in their normal form, and what their rules refuse."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"is {shape(fields)}, not an object")
+    values: dict[str, Value] = {}
+    errors: dict[str, BadValue] = {}
+    for name, value in fields.items():
+        rule = entity.fields.get(entity.names.get(name, ""))
+        if rule is None:
+            continue
+        try:
+            values[rule.name] = rule.from_cmms(value)
+        except MappingError as error:
+            errors[rule.name] = BadValue(error, digest(value))
+    return values, errors
+
+
+def _key_of(raw: Any) -> str:
+    """The key of a record of any form, "" where it has none."""
+    key = raw.get("clave") if isinstance(raw, dict) else None
+    return key if isinstance(key, str) else ""
 
 
 def _names(raw: dict[str, Any]) -> dict[str, Any]:
@@ -298,5 +358,5 @@ def _names(raw: dict[str, Any]) -> dict[str, Any]:
 
 def _text(raw: object) -> str:
     if not isinstance(raw, str):
-        raise TypeError(f"clave is {shape(raw)}")
+        raise TypeError(f"is {shape(raw)}, not text")
     return raw

@@ -10,7 +10,7 @@ from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Values
 from shared.domain.sketch import Sketch
-from shared.errors import KeyNotUsable, LedgerUnreadable, SyncError
+from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError, SyncError
 
 
 class Clock(Protocol):
@@ -132,6 +132,14 @@ class Cmms(Protocol):
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records and tombstones, by key: a list read, so that a missing key is known to be absent."""
+
+    async def each_by_key(
+        self, entity: EntityMapping, keys: Collection[str]
+    ) -> Mapping[str, CmmsRecord | MappingError]:
+        """The same, but a record that is not of the API's form is answered for its own key alone.
+
+        `by_key` raises Unavailable for one of them. The error's `field` is the part of the record that is wrong.
+        """
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
         """The records that exist, by the identity that renames do not change; one that is missing was deleted."""

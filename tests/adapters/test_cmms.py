@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from shared.adapters.clock import SystemClock
 from shared.adapters.cmms import CmmsGateway
 from shared.domain.model import CmmsRecord
-from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, Unavailable
+from shared.errors import Conflict, MappingError, NotAuthorized, NotReady, RejectedByTarget, Unavailable
 from shared.flows.ports import CmmsWrite, Failed
 from tests.adapters.virtual import LoopClock
 from tests.adapters.worlds import ASSET, ORDER, only_failure
@@ -186,4 +186,65 @@ async def test_a_write_without_an_answer_in_time_is_unknown_and_none_is_sent_aft
     # Four at a time: the other two had their turn when the time was over.
     assert [only_failure(result).unknown for result in results] == [True] * 4 + [False] * 2
     assert len(sent) == 4
+    await gateway.aclose()
+
+
+def showing(*records: dict[str, Any]) -> httpx.MockTransport:
+    """A CMMS that answers every list with these records."""
+    return httpx.MockTransport(lambda _: httpx.Response(200, json={"resultados": list(records), "siguiente": None}))
+
+
+GOOD: dict[str, Any] = {"clave": "A", "etag": '"1"', "version": "2026-01-31T12:00:00Z", "campos": {"nombre": "Bomba"}}
+
+
+@pytest.mark.parametrize(
+    ("member", "wrong", "why"),
+    [
+        ("version", "2026-01-31T12:00:00", "without an offset from UTC"),
+        ("version", 5, "is a number"),
+        ("campos", "secreto", "is text of 7 characters, not an object"),
+        ("etag", "", "no usable etag"),
+        ("etag", "\u00f1", "no usable etag"),
+        ("operaciones", [5], "is a number, not text"),
+    ],
+)
+async def test_a_record_of_unusable_form_is_a_failure_of_its_own_key_that_says_what_is_wrong(
+    clock: LoopClock, member: str, wrong: object, why: str
+) -> None:
+    transport = showing(GOOD, {**GOOD, "clave": "B", member: wrong}, {**GOOD, "clave": "C"})
+    gateway = CmmsGateway("https://cmms.example", TOKEN, clock, transport)
+    found = await gateway.each_by_key(ASSET, ["A", "B", "C"])
+    assert {key for key, one in found.items() if isinstance(one, CmmsRecord)} == {"A", "C"}
+    error = found["B"]
+    assert isinstance(error, MappingError)
+    assert error.field == member
+    assert f"The record B of the CMMS's {ASSET.cmms} cannot be read, as its {member} " in error.message
+    assert why in error.message
+    with pytest.raises(Unavailable, match="The record B"):
+        await gateway.by_key(ASSET, ["A", "B", "C"])
+    await gateway.aclose()
+
+
+@pytest.mark.parametrize(
+    "raw", [{**GOOD, "clave": None}, {**GOOD, "clave": 5}, {**GOOD, "clave": ""} | {"etag": ""}, [], 7]
+)
+async def test_a_record_that_does_not_name_itself_spoils_the_whole_answer(clock: LoopClock, raw: Any) -> None:
+    """Which key it is of, and so which key is absent, cannot be told."""
+    gateway = CmmsGateway("https://cmms.example", TOKEN, clock, showing(GOOD, raw))
+    with pytest.raises(Unavailable, match="without a usable key"):
+        await gateway.each_by_key(ASSET, ["A", "B"])
+    await gateway.aclose()
+
+
+async def test_a_list_goes_on_past_a_record_without_usable_fields_which_is_then_looked_at_closely(
+    clock: LoopClock,
+) -> None:
+    full = {**GOOD, "campos": dict.fromkeys(ASSET.fields)}
+    unusable: list[Any] = [None, [], "x", {}]
+    spoilt = [{**full, "clave": f"B{n}", "campos": campos} for n, campos in enumerate(unusable)]
+    gateway = CmmsGateway("https://cmms.example", TOKEN, clock, showing(spoilt[0], full, *spoilt[1:]))
+    (page,) = [page async for page in gateway.sketches(ASSET)]
+    assert [(key, sketch is None) for key, sketch in page] == [
+        ("B0", True), ("A", False), ("B1", True), ("B2", True), ("B3", True),
+    ]  # fmt: skip
     await gateway.aclose()

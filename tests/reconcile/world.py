@@ -37,6 +37,8 @@ class Cmms:
         self._clock = clock
         self.records: list[dict[str, Any]] = []
         self.tombstones: dict[str, datetime] = {}
+        self.spoilt: dict[str, dict[str, Any]] = {}
+        """By key, what a record shows in place of its members; a member that is None is not shown."""
         self.page = 3
 
     def put(self, key: str, *, announced: bool = True, **values: str | None) -> None:
@@ -100,10 +102,11 @@ class Cmms:
         following = str(end) if end < len(ordered) else None
         return {"resultados": [self._shown(one) for one in ordered[start:end]], "siguiente": following}
 
-    @staticmethod
-    def _shown(one: dict[str, Any]) -> dict[str, Any]:
+    def _shown(self, one: dict[str, Any]) -> dict[str, Any]:
         etag = f'"{one["clave"]}-{one["revision"]}"'
-        return {"clave": one["clave"], "etag": etag, "version": one["at"].isoformat(), "campos": dict(one["campos"])}
+        shown = {"clave": one["clave"], "etag": etag, "version": one["at"].isoformat(), "campos": dict(one["campos"])}
+        shown |= self.spoilt.get(one["clave"], {})
+        return {name: value for name, value in shown.items() if value is not None}
 
     def _tombstone(self, key: str) -> dict[str, Any]:
         return {"clave": key, "borrado": True, "version": self.tombstones[key].isoformat()}

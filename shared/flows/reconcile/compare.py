@@ -11,20 +11,24 @@ from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import settle_intents
-from shared.errors import KeyNotUsable, LedgerUnreadable
+from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.rows import Rows, find_rows
 
 
 @dataclass
 class Comparison:
-    """What became of the keys asked for; those that agree are in none of the lists."""
+    """What became of the keys asked for; those that agree are in none of the lists.
+
+    `unreadable` are rows of the ledger, `unreadable_records` records of the CMMS, that are not of a known form.
+    """
 
     drift: dict[str, Drift] = field(default_factory=dict)
     unremembered: list[str] = field(default_factory=list)
     in_flight: list[str] = field(default_factory=list)
     unusable: list[str] = field(default_factory=list)
     unreadable: dict[str, LedgerUnreadable] = field(default_factory=dict)
+    unreadable_records: dict[str, MappingError] = field(default_factory=dict)
     newest_sync: datetime | None = None
 
 
@@ -49,12 +53,16 @@ class Comparer:
         if not entries:
             return result
         rows, records = await asyncio.gather(
-            find_rows(self._dynamics, entity, entries), self._cmms.by_key(entity, list(entries))
+            find_rows(self._dynamics, entity, entries), self._cmms.each_by_key(entity, list(entries))
         )
         borrowed = await self._borrowed(entity, entries, rows)
         now = self._clock.now()
         for key, entry in entries.items():
-            sides = Sides(records.get(key), rows.of(key), rows.bound(entry))
+            record = records.get(key)
+            if isinstance(record, MappingError):
+                result.unreadable_records[key] = record
+                continue
+            sides = Sides(record, rows.of(key), rows.bound(entry))
             row = sides.bound or next(iter(sides.rows), None)
             if entry.last_sync is not None and (result.newest_sync is None or entry.last_sync > result.newest_sync):
                 result.newest_sync = entry.last_sync

@@ -187,6 +187,10 @@ def _notes(report: Report) -> str:
             notes.append(f"{one.entity}: {one.unusable_keys:,} records have no usable key, and cannot be synchronised.")
         if one.unreadable_rows:
             notes.append(f"{one.entity}: {one.unreadable_rows:,} rows of the ledger cannot be read; the run went on.")
+        if one.unreadable_records:
+            notes.append(
+                f"{one.entity}: {one.unreadable_records:,} records of the CMMS cannot be read; the run went on."
+            )
         if one.unremembered:
             notes.append(f"{one.entity}: {one.unremembered:,} records agree, and were not yet in the ledger.")
     if left_out := report.drifted - len(report.findings):

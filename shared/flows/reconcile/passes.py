@@ -153,11 +153,13 @@ class Passes:
         one.report.in_flight += len(result.in_flight)
         one.report.unremembered += len(result.unremembered)
         one.report.unusable_keys += len(result.unusable)
-        # Looked at again by every run until somebody has mended the row.
-        one.in_flight.update(dict.fromkeys(result.unreadable))
+        # Looked at again by every run until somebody has mended them.
+        unreadable = {**result.unreadable, **result.unreadable_records}
+        one.in_flight.update(dict.fromkeys(unreadable))
         one.report.unreadable_rows += len(result.unreadable)
+        one.report.unreadable_records += len(result.unreadable_records)
         room = MOST_NAMED - len(one.report.notes)
-        one.report.notes += [error.message for error in result.unreadable.values()][: max(room, 0)]
+        one.report.notes += [error.message for error in unreadable.values()][: max(room, 0)]
         one.repairs.update(dict.fromkeys(result.unremembered))
         for key, drift in result.drift.items():
             self._drifted(one, key, drift)

@@ -13,7 +13,7 @@ MOST_FINDINGS: Final = 10_000
 """Findings that a report lists; its counts are always complete."""
 
 MOST_NAMED: Final = 20
-"""Unreadable rows of the ledger that an entity's notes name one by one; they are always counted."""
+"""Unreadable rows of the ledger and records of the CMMS that an entity's notes name; they are always counted."""
 
 type Kind = Literal["full", "incremental"]
 type Action = Literal["repair enqueued", "pending", "reported", "held by the brake"]
@@ -74,6 +74,7 @@ class EntityReport:
     unremembered: int = 0
     unusable_keys: int = 0
     unreadable_rows: int = 0
+    unreadable_records: int = 0
     notes: list[str] = field(default_factory=list)
     failed: str | None = None
 
