@@ -13,6 +13,7 @@ from shared.domain.model import CmmsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
 from shared.domain.recovery import LATEST_CREATE
 from shared.domain.renamed import moved_entries
+from shared.errors import KeyNotUsable
 from shared.flows.sync import Summary
 from shared.flows.sync.renames import ASIDE
 from tests.flows.sides import World
@@ -374,6 +375,22 @@ async def test_a_record_that_was_parked_for_want_of_its_key_is_made_once_a_row_g
         "Activo 2": "A",
     }
     assert keys(world)[row.id] == "B"
+
+
+async def test_a_memory_that_the_ledger_cannot_move_parks_its_own_record_only(world: World) -> None:
+    born(world, "A", "1")
+    await settle(world, "A")
+    rename(world, "A", "B")
+    born(world, "C", "3")
+
+    async def refused(*_: object) -> bool:
+        raise KeyNotUsable("The ledger cannot hold B.")
+
+    world.ledger.move = refused  # type: ignore[method-assign,assignment]
+    bodies = [Event(source="/t", type="sync.asset.dirty", data={"key": key}).to_json().encode() for key in "ABC"]
+    summary = await world.sync.handle("asset", bodies)
+    assert (summary.applied, summary.parked) == (1, 2)
+    assert {message.properties["reason"] for message in world.bus.queues[PARKED.name]} == {"key_not_usable"}
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

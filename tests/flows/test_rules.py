@@ -13,7 +13,7 @@ from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
-from shared.errors import KeyNotUsable, RejectedByTarget, Throttled, Unavailable
+from shared.errors import Conflict, KeyNotUsable, RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import DynamicsWrite, Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
@@ -183,6 +183,35 @@ async def test_a_good_field_arrives_in_one_attempt_however_many_fields_a_side_re
         world.dynamics.refuse = [RejectedByTarget("no", field=name) for name in refused]
         summary = await world.dirty("A")
         assert (world.row("A").values["nombre"], summary.fields_parked, summary.retried) == ("Nueva", len(refused), 0)
+
+
+async def test_no_round_is_begun_that_could_outlive_the_lock_of_its_messages(world: World) -> None:
+    await agreed(world)
+    write = world.dynamics.write
+
+    async def slow(*arguments: object) -> object:
+        world.clock.advance(timedelta(seconds=140))
+        world.dynamics.put("A", numero_de_serie=str(world.clock.now()))  # somebody is always first
+        return await write(*arguments)  # type: ignore[arg-type]
+
+    world.dynamics.write = slow  # type: ignore[method-assign,assignment]
+    world.cmms.put("A", nombre="Nueva")
+    before = world.clock.now()
+    summary = await world.dirty("A")
+    assert (summary.retried, world.clock.now() - before) == (1, timedelta(seconds=140))
+    assert '"attempt":1' in str(world.bus.queues[ASSETS.name][0].body)
+
+
+async def test_a_race_that_is_lost_for_good_is_parked_with_the_words_of_who_refused(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.refuse = [Conflict("the row changed meanwhile") for _ in range(100)]
+    await world.dirty("A")
+    while again := world.bus.queues.pop(ASSETS.name, []):
+        world.clock.advance(timedelta(minutes=15))
+        await world.sync.handle("asset", [str(again[0].body).encode()])
+    (parked,) = world.bus.queues[PARKED.name]
+    assert "the row changed meanwhile" in str(parked.properties)
 
 
 @pytest.mark.parametrize("field", ["valor_adquisicion", None])

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -28,7 +28,7 @@ from shared.errors import (
 from shared.flows.outcomes import Again, Done, Park
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Routed, Router
-from shared.flows.sync.execute import Executor
+from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.items import (
     Group,
     Item,
@@ -50,6 +50,8 @@ log = logging.getLogger(__name__)
 # Rounds within one batch for records that change under our hands; then the message waits its turn again. A record
 # gets as many as it has fields, too, and one more: a side refuses one at a time, and the good ones are to arrive.
 ROUNDS: Final = 6
+_ROUND: Final = INTENT_LIFE + timedelta(seconds=20)
+"""What a round may take: the longest bulk write, and its reads. None is begun that would outlive the queue's lock."""
 RELEASING: Final = 2
 """Attempts after which a row gives up the key of another record, whose row may be waiting for it."""
 
@@ -156,9 +158,12 @@ class Sync:
                 read = None
         pending = group_by_key(items)
         parked = 0
-        for _ in range(max(ROUNDS, len(entity.fields) + 1)):
+        latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
+        for number in range(max(ROUNDS, len(entity.fields) + 1)):
             if not pending:
                 return parked
+            if number and self._clock.monotonic() > latest:
+                break
             # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
             parked += await self._round(entity, pending, read or await self._ledger.read(entity.name, list(pending)))
             read = None
@@ -172,7 +177,7 @@ class Sync:
                     left[group.key] = group
             pending = left
         for group in pending.values():
-            group.finish(Again(Conflict(f"{group.key} kept changing while it was being written.")))
+            group.finish(Again(group.lost or Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:

@@ -244,6 +244,7 @@ def _conclude(job: Job) -> None:
             # Its intent holds the record until then: an earlier attempt would find nothing but that.
             failure.error.retry_after = max(failure.error.retry_after or timedelta(), INTENT_LIFE)
     transient = [f.error for f in failures if isinstance(f.error, TransientError)]
+    job.group.lost = next((error for error in transient if isinstance(error, Conflict)), job.group.lost)
     lasting = [error for error in transient if not isinstance(error, Conflict)]
     if lasting:
         job.group.finish(Again(max(lasting, key=lambda error: error.retry_after or timedelta())))

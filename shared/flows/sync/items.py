@@ -15,7 +15,7 @@ from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, Version
-from shared.errors import InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
+from shared.errors import Conflict, InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
 
 type Memories = Mapping[str, Stored | LedgerUnreadable]
@@ -53,7 +53,7 @@ class Item:
 class Group:
     """The messages of one record, and what earlier rounds of this batch learnt about it.
 
-    `parked` names what they parked, by field and digest.
+    `parked` names what they parked, by field and digest; `lost` is the last race that was lost for it.
     """
 
     key: str
@@ -61,6 +61,7 @@ class Group:
     refused: list[Blocked] = field(default_factory=list)
     parked: set[tuple[str, str]] = field(default_factory=set)
     applied: bool = False
+    lost: Conflict | None = None
 
     def finish(self, outcome: Outcome) -> None:
         """Give the outcome to every message that has none yet."""

@@ -16,7 +16,7 @@ from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import may_yet_be_made, only_announced
 from shared.domain.renamed import is_known, is_left, is_of, is_taken_over, moved_entries
-from shared.errors import Conflict, IntentHeld, LedgerUnreadable
+from shared.errors import Conflict, IntentHeld, KeyNotUsable, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
@@ -93,8 +93,8 @@ class Renames:
                 there = living.get(memory.entry.cmms_id or "")
                 found = _Found(there, strangers.get(key), rowless=not sides[key].rows and sides[key].bound is None)
                 gone = await self._follow(entity, group, memory, record, found)
-            except LedgerUnreadable as error:
-                # Where its memory may be cannot be told without that row.
+            except (LedgerUnreadable, KeyNotUsable) as error:
+                # Where its memory may be cannot be told without that row; or the ledger cannot keep it there.
                 group.finish(Park(error))
                 gone = True
             except IntentHeld as error:
