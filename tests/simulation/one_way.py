@@ -7,16 +7,18 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from local.dataverse.rows import Row
-from tests.simulation.checker import Evidence, held_back, lonely, losers, messages, whole_rightly
+from tests.simulation.checker import lonely, losers
 from tests.simulation.cmms_model import Fields
+from tests.simulation.evidence import Evidence
 from tests.simulation.history import Edit, knows
 from tests.simulation.observe import normal
+from tests.simulation.parking import held_back, messages, whole_records
 from tests.simulation.tables import COLUMNS, DEAD_STATE, DYNAMICS_WINS, FIELDS, KEYS, ONE_WAY, same
 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences."""
-    found = [*evidence.history.violations, *messages(evidence), *losers(evidence)]
+    found = [*evidence.history.violations, *messages(evidence), *whole_records(evidence), *losers(evidence)]
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         if everything_seen:
@@ -34,9 +36,8 @@ def _records(evidence: Evidence, entity: str) -> Iterator[str]:
             continue
         entry = evidence.entries.get((entity, key))
         if entry is not None and ("*" in entry.parked or KEYS[entity] in entry.parked):
-            if not whole_rightly(evidence, entity, record, rows[key], entry):
-                yield f"{entity} {key}: held back as a whole without cause: {entry.parked}"
-        elif len(rows[key]) != 1:
+            continue
+        if len(rows[key]) != 1:
             yield f"{entity} {key} #{pk}: {len(rows[key])} rows in Dynamics"
         else:
             yield from _fields(evidence, entity, pk, record, rows[key][0])

@@ -25,9 +25,10 @@ from shared.errors import SyncError
 from shared.flows.reconcile.report import Kind
 from shared.wiring import load_mapping
 from tests.simulation import one_way
-from tests.simulation.checker import Evidence, check, describe
+from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import CmmsModel
+from tests.simulation.evidence import Evidence
 from tests.simulation.history import History
 from tests.simulation.loop import run
 from tests.simulation.observe import Observer

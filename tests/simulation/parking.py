@@ -1,0 +1,105 @@
+"""What is parked must be parked for cause: a person who reads it finds in the stores what it says."""
+
+import json
+from collections.abc import Iterator
+
+from local.dataverse.rows import Row
+from shared.domain.ledger import Entry
+from tests.simulation.evidence import Evidence
+from tests.simulation.tables import KEY_COLUMNS, KEYS
+
+LONGEST_NAME = 100
+REASONS = frozenset({"mapping_error", "record_closed", "gone_from_dynamics", "key_not_usable", "not_yet_visible"})
+"""What may stand on a parked message here; every other reason is a fault of the product.
+
+`gone_from_cmms` is none of them: this CMMS shows a tombstone of everything that it deleted.
+"""
+
+
+def messages(evidence: Evidence) -> Iterator[str]:
+    """Faults of what was given up or parked."""
+    if evidence.dead_letters:
+        yield f"{evidence.dead_letters} messages were given up by the broker"
+    for parked in evidence.parked:
+        # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
+        nameless = (parked.get("reason"), parked.get("field")) == ("rejected_by_target", "nombre")
+        known = parked.get("reason") in REASONS or nameless
+        if not known or not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
+            yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
+
+
+def whole_records(evidence: Evidence) -> Iterator[str]:
+    """Faults of the records that are held back as a whole, or by their key, whether the CMMS has them or not."""
+    for (entity, key), entry in evidence.entries.items():
+        if (entity, key) in evidence.unannounced:
+            continue
+        for name in ("*", KEYS[entity]):
+            if name not in entry.parked:
+                continue
+            reason = entry.parked[name].reason
+            if not any((one.get("key"), one.get("reason")) == (key, reason) for one in evidence.parked):
+                yield f"{entity} {key}: held back as {reason}, but nothing was parked"
+            if not _whole_rightly(evidence, entity, name, entry):
+                yield f"{entity} {key}: {name} held back as {reason} without cause"
+
+
+def _whole_rightly(evidence: Evidence, entity: str, name: str, entry: Entry) -> bool:
+    """Whether what a person reads of it is so."""
+    found = evidence.cmms.find(entity, entry.key)
+    bound = next((row for _, row in evidence.rows(entity) if str(row.id) == entry.dynamics_id), None)
+    match entry.parked[name].reason:
+        case "gone_from_dynamics":
+            removed = {str(row_id) for row_id in evidence.observer.removed_rows}
+            return found is not None and bound is None and entry.dynamics_id in removed
+        case "key_not_usable":
+            return name == "*" and _key_is_taken(evidence, entity, entry, bound)
+        case "record_closed":
+            # A closed row refuses its key as any field; its record goes on with what the CMMS may still take.
+            key = KEY_COLUMNS[entity]
+            return name != "*" and bound is not None and is_closed(entity, bound) and bound.values[key] != entry.key
+        case "rejected_by_target":
+            given = found[1].get("nombre") if found is not None else ""
+            return entity == "asset" and bound is None and (given is None or len(given) > LONGEST_NAME)
+    return False
+
+
+def _key_is_taken(evidence: Evidence, entity: str, entry: Entry, bound: Row | None) -> bool:
+    """Whether Dynamics or the ledger has somebody else under this key."""
+    rows = list(evidence.rows(entity))
+    of_key = [row for key, row in rows if key == entry.key]
+    strange = [row for row in of_key if str(row.id) != entry.dynamics_id]
+    if len(of_key) > 1 or (bound is not None and strange):
+        return True
+    if evidence.cmms.find(entity, entry.key) is None and any(row.values["statecode"] == 0 for row in strange):
+        # The record is gone, and the row was never its own; but a record that never was must have been made of it.
+        return (entity, entry.key) in {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
+    alike = [row for key, row in rows if key != entry.key and _folded(key) == _folded(entry.key)]
+    if not of_key and any(str(row.id) != entry.dynamics_id for row in alike):
+        return True
+    others = {one.dynamics_id for (of, key), one in evidence.entries.items() if of == entity and key != entry.key}
+    return any(str(row.id) in others for row in of_key)
+
+
+def _folded(key: str) -> str:
+    return key.strip().casefold()
+
+
+def is_closed(entity: str, row: Row) -> bool:
+    """Whether Dynamics refuses edits of the row: an asset's never does."""
+    return entity == "order" and row.values["statecode"] != 0
+
+
+def held_back(evidence: Evidence, entity: str, name: str, entry: Entry, cmms: str | None, row: Row) -> Iterator[str]:
+    """Faults of a field that counts as parked."""
+    key, reason = entry.key, entry.parked[name].reason
+    if not any(one.get("key") == key and one.get("field") == name for one in evidence.parked):
+        yield f"{entity} {key} {name}: held back as {reason}, but nothing was parked"
+    if not _rightly(entity, name, reason, cmms, row):
+        yield f"{entity} {key} {name}: held back as {reason} without cause"
+
+
+def _rightly(entity: str, name: str, reason: str, cmms: str | None, row: Row) -> bool:
+    if reason == "mapping_error":
+        return name == "nombre" and cmms is not None and len(cmms) > LONGEST_NAME
+    # A closed order can still change its state.
+    return reason == "record_closed" and name != "estado" and is_closed(entity, row)
