@@ -10,6 +10,7 @@ from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
+from tests.simulation.records import losers, records
 from tests.simulation.tables import COLUMNS, DEAD_STATE, FIELDS, KEYS, ONE_WAY, same
 
 
@@ -19,6 +20,7 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     found.extend(messages(evidence))
     found.extend(whole_records(evidence))
     found.extend(losers(evidence))
+    found.extend(records(evidence))
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         found.extend(_lonely_rows(evidence, entity))
@@ -48,18 +50,6 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                     yield f"{entity} {entry.key} {name}: the sides agree on {held}, and the ledger remembers {base}"
                 if name in entry.parked:
                     yield f"{entity} {entry.key} {name}: the sides agree, and it still counts as parked"
-
-
-def losers(evidence: Evidence) -> Iterator[str]:
-    """Each loser must be on record, and with its own record: under one of the keys that this has had."""
-    recorded: dict[tuple[str, str, str | None], set[str]] = defaultdict(set)
-    for (entity, key), entry in evidence.entries.items():
-        for conflict in entry.conflicts:
-            recorded[entity, conflict.field, conflict.lost].add(key)
-    for owed in evidence.history.owed:
-        cell = owed.cell
-        if not recorded[cell.entity, cell.field, owed.lost] & evidence.history.family(cell):
-            yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
 
 
 def _records(evidence: Evidence, entity: str) -> Iterator[str]:

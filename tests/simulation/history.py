@@ -72,12 +72,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Owed:
-    """A loser that must be found in a conflict record at the end, by the value that the cell showed of it."""
+    """A loser that must be found in a conflict record at the end, by the value that the cell showed of it.
+
+    `origins` are the edits that may have given the value by which it was replaced; none of their authors saw it.
+    """
 
     edit: Edit
     cell: Cell
     lost: Held
     by: Held
+    origins: tuple[Edit, ...]
 
 
 class History:
@@ -157,7 +161,7 @@ class History:
                 pass
             elif cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell)):
                 # The CMMS alone says the field, or its record was made anew, and it says nothing.
-                self._owe(replaced, cell, value, at)
+                self._owe(replaced, cell, value, at, ())
             else:
                 self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
             cell.hold(value, None)
@@ -172,7 +176,7 @@ class History:
                 cell, replaced, origin
             )
             if not (descended or cell.by_policy or dead or empty or self._lives_on(cell, replaced, origins)):
-                self._owe(replaced, cell, value, at)
+                self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
 
@@ -219,9 +223,9 @@ class History:
         agreed = {edit for one in self._related(other, cell, keys) for edit in one.held}
         return replaced.value is None and agreed.isdisjoint({replaced, *replaced.ancestors()})
 
-    def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float) -> None:
+    def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float, origins: Iterable[Edit]) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
-        self.owed.append(Owed(replaced, cell, cell.value, by))
+        self.owed.append(Owed(replaced, cell, cell.value, by, tuple(origins)))
         if cell.value not in self._on_record(cell.entity, cell.field, self.family(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} was replaced by {by!r} before any record named it")
 
@@ -237,7 +241,20 @@ class History:
         other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
         keys = self.keys[cell.side, cell.entity, cell.record]
         found = {edit for one in self._related(other, cell, keys) for edit in one.held}
-        return sorted((edit for edit in found if _gives(edit, other, cell.field, value)), key=lambda edit: edit.number)
+        return sorted((edit for edit in found if gives(edit, other, cell.field, value)), key=lambda edit: edit.number)
+
+    def held(self, side: Side, entity: str, name: str, key: str) -> set[Edit]:
+        """The edits whose values a side held in this field of what had the key."""
+        return {edit for one in self._of_key(side, entity, name, key) for edit in one.held}
+
+    def died(self, side: Side, entity: str, name: str, key: str) -> bool:
+        """Whether a person deleted a record that had the key."""
+        return any(one in self._graves for one in self._of_key(side, entity, name, key))
+
+    def _of_key(self, side: Side, entity: str, name: str, key: str) -> Iterator[Cell]:
+        for (of, kind, record, field), one in self.cells.items():
+            if (of, kind, field) == (side, entity, name) and key in self._family(entity, record):
+                yield one
 
     def _related(self, side: Side, cell: Cell, keys: set[str]) -> Iterable[Cell]:
         for (of, entity, record, name), one in self.cells.items():
@@ -281,7 +298,7 @@ def _alike(one: Edit, other: Edit) -> bool:
     return same(one.cell.field, cmms.value, dynamics.value)
 
 
-def _gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
+def gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
     """Whether a side that held the edit's value may have given `value` to the other one."""
     if name not in CHOICES:
         return edit.value == value

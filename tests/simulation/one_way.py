@@ -7,18 +7,20 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator
 
 from local.dataverse.rows import Row
-from tests.simulation.checker import lonely, losers
+from tests.simulation.checker import lonely
 from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence
 from tests.simulation.history import Edit, knows
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
+from tests.simulation.records import losers, records
 from tests.simulation.tables import COLUMNS, DEAD_STATE, DYNAMICS_WINS, FIELDS, KEYS, ONE_WAY, same
 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences."""
-    found = [*evidence.history.violations, *messages(evidence), *whole_records(evidence), *losers(evidence)]
+    found = [*evidence.history.violations, *messages(evidence), *whole_records(evidence)]
+    found += [*losers(evidence), *records(evidence)]
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         if everything_seen:
