@@ -10,7 +10,7 @@ from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
-from tests.simulation.records import losers, records
+from tests.simulation.records import losers, records, taken_keys
 from tests.simulation.tables import COLUMNS, DEAD_STATE, FIELDS, KEYS, ONE_WAY, same
 
 
@@ -21,6 +21,7 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     found.extend(whole_records(evidence))
     found.extend(losers(evidence))
     found.extend(records(evidence))
+    found.extend(taken_keys(evidence))
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         found.extend(_lonely_rows(evidence, entity))

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.simulation.tables import CHOICES, INACTIVE, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
+from tests.simulation.tables import CHOICES, FIELDS, INACTIVE, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
 
 type Side = Literal["cmms", "dynamics"]
 type Held = str | None
@@ -135,8 +135,11 @@ class History:
         keys = self.keys[cell.side, cell.entity, cell.record]
         return any(one in self._graves for one in self._related("cmms", cell, keys))
 
-    def left_out(self, cell: Cell, value: Held) -> None:
+    def left_out(self, cell: Cell, value: Held, at: float) -> None:
         """Note a value that a row was made with because nobody gave another one."""
+        if cell.field == "fecha_creacion" and not self._only_told:
+            # The CMMS's orders always have one, and no later write could mend it.
+            self.violations.append(f"{at:.3f}: {cell}: the row was made without the CMMS's value")
         origins = self._origins(cell, value)
         cell.hold(value, origins[-1] if origins else None)
         cell.by_policy = True
@@ -272,6 +275,14 @@ class History:
             )
         )
 
+    def keys_alike(self, entity: str, key: str) -> set[str]:
+        """The key, with every other one of what had it."""
+        return {key}.union(*(keys for (_, of, _), keys in self.keys.items() if of == entity and key in keys))
+
+    def family_of(self, side: Side, entity: str, record: str) -> set[str]:
+        """The same of a whole record."""
+        return self.family(self.cell(side, entity, record, FIELDS[entity][0]))
+
     def _family(self, entity: str, record: str) -> set[str]:
         """The record's keys, with those of the CMMS records that share one: a rename reaches a row after its values."""
         both: tuple[Side, Side] = ("cmms", "dynamics")
@@ -303,9 +314,13 @@ def gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
     if name not in CHOICES:
         return edit.value == value
     # The edit may have been made on either side, and have been translated on its way.
-    if edit.cell.side != held_on and edit.value == value:
-        return True
-    cmms, dynamics = (edit.value, value) if held_on == "cmms" else (value, edit.value)
     if edit.cell.side != held_on:
-        return False
-    return same(name, cmms, dynamics)
+        return edit.value == value
+    return value == (_translated(edit) if edit.value is not None else None)
+
+
+def _translated(edit: Edit) -> Held:
+    """What the other side's value of a choice is: each direction has its own table."""
+    if edit.cell.side == "cmms":
+        return str(TO_STATUS[str(edit.value)])
+    return TO_ESTADO[int(str(edit.value))]

@@ -12,7 +12,7 @@ from uuid import UUID
 from local.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.history import Cell, Held, History
-from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, TABLES, UNIQUE
+from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, ONE_WAY, TABLES, UNIQUE
 from tests.simulation.trace import Trace
 
 ACTIVE = "1"
@@ -65,7 +65,10 @@ class Observer:
         self._deleted_at: dict[tuple[str, str], float] = {}
         self.renamed_keys: set[tuple[str, str]] = set()
         self.removed_rows: set[UUID] = set()
-        self._holders: dict[tuple[str, str], int] = {}
+        self.taken_keys: list[tuple[str, str, str]] = []
+        """(entity, row, key) of keys that a person gave a row, and the integration took from it."""
+        self._given_keys: dict[UUID, str] = {}
+        self.holders: dict[tuple[str, str], int] = {}
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
@@ -93,19 +96,25 @@ class Observer:
             and SENT.get() > self._deleted_at.get((step.entity, step.key), now)
         ):
             self._history.violations.append(f"{now:.3f}: {step.key} was deleted in the CMMS and came back by itself")
-        self._holders[step.entity, step.key] = step.pk
+        self.holders[step.entity, step.key] = step.pk
         self._history.keys["cmms", step.entity, str(step.pk)].add(step.key)
         for name in FIELDS[step.entity]:
             cell = self._history.cell("cmms", step.entity, str(step.pk), name)
             value = normal(name, step.after[name])
             before = None if step.before is None else normal(name, step.before[name])
             if step.by_integration:
-                self._history.written(cell, value, now)
+                self._told(cell, before, value, now, born=step.before is None)
             elif step.before is None:
                 if value is not None:
                     self._history.edited(cell, value, now)
             elif value != before:
                 self._history.edited(cell, value, now)
+
+    def _told(self, cell: Cell, before: Held, value: Held, now: float, *, born: bool) -> None:
+        """A record is born with all that Dynamics knows of it; later, one side alone may say some of its fields."""
+        self._history.written(cell, value, now)
+        if not born and value != before and cell.field in ONE_WAY:
+            self._history.violations.append(f"{now:.3f}: {cell}: the CMMS alone may say it, and was told {value!r}")
 
     def dynamics_changed(self, change: Change) -> None:
         """A row was created, changed or deleted."""
@@ -133,8 +142,18 @@ class Observer:
                 made = self.created_for.setdefault((entity, pk), [])
                 if change.row_id not in made or SENT.get() > self._deleted_at[entity, str(change.row_id)]:
                     made.append(change.row_id)
+        self._rekeyed(change, entity, str(key), by_integration=by_integration)
         for name in FIELDS[entity]:
             self._row_cell(change, entity, name, by_integration=by_integration, now=now, key=str(key))
+
+    def _rekeyed(self, change: Change, entity: str, key: str, *, by_integration: bool) -> None:
+        before = str(change.before.values[KEY_COLUMNS[entity]]) if change.before else key
+        if key == before:
+            return
+        if not by_integration:
+            self._given_keys[change.row_id] = key
+        elif self._given_keys.pop(change.row_id, None) == before:
+            self.taken_keys.append((entity, str(change.row_id), before))
 
     def _made_for(self, entity: str, key: str, change: Change) -> int | None:
         """The record that a row was made for: by its values, since a late create finds its key with somebody else."""
@@ -146,7 +165,7 @@ class Observer:
             if (side, of) == ("cmms", entity) and given.get(name) in {edit.value for edit in cell.held} - {None}
         ]
         votes: Counter[int | None] = Counter(int(cell.record) for cell in cells)
-        holder = self._holders.get((entity, key))
+        holder = self.holders.get((entity, key))
         # Values may have gone from one record to the next: then the key decides.
         return holder if not votes or votes[holder] == max(votes.values()) else votes.most_common(1)[0][0]
 
@@ -159,7 +178,7 @@ class Observer:
             if value != before:
                 self._history.edited(cell, value, now)
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:
-            self._history.left_out(cell, value)
+            self._history.left_out(cell, value, now)
         elif value != before:
             self._product_wrote(cell, value, now, key, born=change.before is None)
 

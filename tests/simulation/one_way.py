@@ -13,19 +13,27 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.history import Edit, knows
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
-from tests.simulation.records import losers, records
+from tests.simulation.records import losers, records, taken_keys
 from tests.simulation.tables import COLUMNS, DEAD_STATE, DYNAMICS_WINS, FIELDS, KEYS, ONE_WAY, same
 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences."""
     found = [*evidence.history.violations, *messages(evidence), *whole_records(evidence)]
-    found += [*losers(evidence), *records(evidence)]
+    found += [*losers(evidence), *records(evidence), *taken_keys(evidence), *_second_rows(evidence)]
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
         if everything_seen:
             found.extend(_lonely_rows(evidence, entity))
     return found
+
+
+def _second_rows(evidence: Evidence) -> Iterator[str]:
+    """Rows follow their records, but where another record came to the key before the rename was told."""
+    for (entity, pk), made in evidence.observer.created_for.items():
+        holders = [evidence.observer.holders.get((entity, key)) for key, row in evidence.rows(entity) if row.id in made]
+        if holders.count(pk) > 1:
+            yield f"{entity} #{pk}: the integration created {holders.count(pk)} rows for one record"
 
 
 def _records(evidence: Evidence, entity: str) -> Iterator[str]:

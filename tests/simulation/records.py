@@ -35,6 +35,18 @@ def losers(evidence: Evidence) -> Iterator[str]:
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, although {cell.side} wins"
 
 
+def taken_keys(evidence: Evidence) -> Iterator[str]:
+    """A key that a person gave a row is a value as any other: that it was taken back must be on record."""
+    recorded: dict[tuple[str, str | None], set[str]] = defaultdict(set)
+    for (entity, key), entry in evidence.entries.items():
+        for conflict in entry.conflicts:
+            if conflict.why == "key_changed":
+                recorded[entity, conflict.lost].add(key)
+    for entity, row, key in evidence.observer.taken_keys:
+        if not recorded[entity, key] & evidence.history.family_of("dynamics", entity, row):
+            yield f"{entity}: the row {row} was called {key} by a person, and no record says that this was undone"
+
+
 def _fits(conflict: ConflictRecord, owed: Owed) -> bool:
     """Whether the record names the other side as the winner, and its value, or what was given over that since."""
     if conflict.winner == owed.cell.side:
