@@ -35,6 +35,7 @@ class Evidence:
         self.dataverse = dataverse
         self.entries = entries
         self.parked = [dict(delivery.message.application_properties) for delivery in parked]
+        self.bodies = [delivery.message.body for delivery in parked]
         self.dead_letters = dead_letters
         self.unannounced = unannounced
 

@@ -1,14 +1,16 @@
 """What is parked must be parked for cause: a person who reads it finds in the stores what it says."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from local.dataverse.rows import Row
 from shared.domain.ledger import Entry
+from tests.simulation.cmms_model import QUEUES
 from tests.simulation.evidence import Evidence
 from tests.simulation.tables import KEY_COLUMNS, KEYS
 
 LONGEST_NAME = 100
+ATTEMPTS = 12
 REASONS = frozenset({"mapping_error", "record_closed", "gone_from_dynamics", "key_not_usable", "not_yet_visible"})
 """What may stand on a parked message here; every other reason is a fault of the product.
 
@@ -20,12 +22,47 @@ def messages(evidence: Evidence) -> Iterator[str]:
     """Faults of what was given up or parked."""
     if evidence.dead_letters:
         yield f"{evidence.dead_letters} messages were given up by the broker"
-    for parked in evidence.parked:
+    for parked, body in zip(evidence.parked, evidence.bodies, strict=True):
+        if not _is_original(parked, body):
+            yield f"{parked.get('key')}: parked without the message that a replay would send: {body[:200]!r}"
+        elif not _had_cause(evidence, parked):
+            yield f"{parked.get('key')}: a message was parked as {parked.get('reason')}, and nothing of it was ever so"
         # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
         nameless = (parked.get("reason"), parked.get("field")) == ("rejected_by_target", "nombre")
         known = parked.get("reason") in REASONS or nameless
         if not known or not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
+
+
+def _is_original(parked: Mapping[str, object], body: bytes) -> bool:
+    """Whether this is the message that the properties tell of, and names a record."""
+    try:
+        event = json.loads(body)
+    except ValueError:
+        return False
+    data = event.get("data", {})
+    return event.get("id") == parked.get("correlation_id") and bool(data.get("key") or data.get("record_id"))
+
+
+def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
+    """Whether what it says was so of its key at any time: since then people may have mended it."""
+    key, reason = str(parked.get("key")), parked.get("reason")
+    entity = next(entity for entity, queue in QUEUES.items() if queue == parked.get("source_queue"))
+    history = evidence.history
+    match reason:
+        case "gone_from_dynamics":
+            return bool(history.keys_alike(entity, key) & {of for kind, of in history.removed if kind == entity})
+        case "key_not_usable":
+            rows = [keys for (side, of, _), keys in history.keys.items() if (side, of) == ("dynamics", entity)]
+            of_key = [keys for keys in rows if _folded(key) in map(_folded, keys)]
+            gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
+            return len(of_key) > 1 or any(len(keys) > 1 for keys in of_key) or (entity, key) in gone
+        case "mapping_error" | "rejected_by_target":
+            given = history.held("cmms", entity, "nombre", key)
+            return any(edit.value is not None and len(edit.value) > LONGEST_NAME for edit in given)
+        case "record_closed":
+            return entity == "order" and parked.get("field") not in {None, "estado"}
+    return reason == "not_yet_visible" and parked.get("attempts") == ATTEMPTS
 
 
 def whole_records(evidence: Evidence) -> Iterator[str]:
