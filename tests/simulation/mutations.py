@@ -18,6 +18,7 @@ from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
 from shared.flows.sync.items import Group, Memories
 from shared.flows.sync.jobs import Job
+from tests.simulation.plan_mutations import PLAN_MUTATIONS
 from tests.simulation.worker import Parts
 
 
@@ -193,4 +194,5 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "conflicts recorded only at commit": lambda: Parts(sync=_with_executor(_ConflictsAtCommit)),
     "no changes in the incremental pass": _untracked,
     "content-derived message ids": lambda: Parts(receiver=ContentIds),
+    **PLAN_MUTATIONS,
 }
