@@ -15,7 +15,7 @@ KNOWN: dict[str, list[int]] = {
     "one base instead of two": [5],
     "conflicts recorded only at commit": [1],
     "no changes in the incremental pass": [263],
-    "content-derived message ids": [26],
+    "content-derived message ids": [23],
     "conflicts won by the wrong side": [1],
     "unknown rows held back": [1],
     "deletions held back": [7],
