@@ -105,16 +105,14 @@ def _key_is_taken(evidence: Evidence, entity: str, entry: Entry, bound: Row | No
     rows = list(evidence.rows(entity))
     of_key = [row for key, row in rows if key == entry.key]
     strange = [row for row in of_key if str(row.id) != entry.dynamics_id]
-    if len(of_key) > 1 or (bound is not None and strange):
+    others = {one.dynamics_id for (of, key), one in evidence.entries.items() if of == entity and key != entry.key}
+    if len(of_key) > 1 or (bound is not None and strange) or any(str(row.id) in others for row in of_key):
         return True
     if evidence.cmms.find(entity, entry.key) is None and any(row.values["statecode"] == 0 for row in strange):
         # The record is gone, and the row was never its own; but a record that never was must have been made of it.
         return (entity, entry.key) in {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
     alike = [row for key, row in rows if key != entry.key and _folded(key) == _folded(entry.key)]
-    if not of_key and any(str(row.id) != entry.dynamics_id for row in alike):
-        return True
-    others = {one.dynamics_id for (of, key), one in evidence.entries.items() if of == entity and key != entry.key}
-    return any(str(row.id) in others for row in of_key)
+    return not of_key and any(str(row.id) != entry.dynamics_id for row in alike)
 
 
 def _folded(key: str) -> str:
