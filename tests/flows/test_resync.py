@@ -1,13 +1,18 @@
 """An operator's resync: what its messages ask for, and what steers the engine."""
 
+from collections.abc import AsyncIterator
 from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 
 from shared.domain.events import Event, parse_event
+from shared.domain.ledger import Entry, Stored
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import DynamicsRecord
 from shared.domain.queues import ASSETS, PARKED
 from shared.flows.resync import Resync
+from shared.flows.sync.renames import ASIDE
 from tests.fakes import document_mapping
 from tests.flows.sides import World
 
@@ -47,6 +52,22 @@ async def test_a_plain_resync_creates_no_row_that_is_gone(world: World) -> None:
     await world.sync.handle("asset", [body])
     assert world.dynamics.rows == {}
     assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["gone_from_dynamics"]
+
+
+async def test_a_memory_that_was_put_aside_is_no_record_to_look_at(world: World) -> None:
+    class Rows:
+        async def pages(self, _: EntityMapping) -> AsyncIterator[list[DynamicsRecord]]:
+            yield list(world.dynamics.rows.values())
+
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty("A")
+    await world.ledger.write("asset", [Stored(entry=Entry(key=f"{ASIDE}1", dynamics_id="r"))])  # type: ignore[no-untyped-call]
+    unused = cast("Any", None)
+    resync = Resync(
+        ledger=world.ledger, dynamics=cast("Any", Rows()), cmms=None, router=world.router, queues=unused,
+        clock=world.clock, changed=unused,
+    )  # fmt: skip
+    assert await resync.all_keys(ASSET) == ["A"]
 
 
 @pytest.mark.parametrize("operation", ["create", "update", "delete", "resync"])
