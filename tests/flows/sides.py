@@ -14,7 +14,7 @@ from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.mapping import Mapping as Table
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value, Version
-from shared.errors import Conflict, SyncError
+from shared.errors import Conflict, MappingError, SyncError
 from shared.flows import ports
 from shared.flows.ports import CmmsWrite, DynamicsWrite, Failed
 from shared.flows.route import Router
@@ -94,6 +94,7 @@ class Cmms:
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
         self.records: dict[str, CmmsRecord] = {}
+        self.unusable: dict[str, MappingError] = {}
         self.writes: list[CmmsWrite] = []
         self._calls = calls
         self._clock = clock
@@ -112,6 +113,11 @@ class Cmms:
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
         self._calls.append("cmms read")
         return {key: self.records[key] for key in keys if key in self.records}
+
+    async def each_by_key(
+        self, entity: EntityMapping, keys: Collection[str]
+    ) -> Mapping[str, CmmsRecord | MappingError]:
+        return {**await self.by_key(entity, keys), **{key: self.unusable[key] for key in keys if key in self.unusable}}
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
         living = [record for record in self.records.values() if not record.deleted]

@@ -13,7 +13,7 @@ from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Value
 from shared.domain.queues import ASSETS, PARKED
-from shared.errors import Conflict, KeyNotUsable, RejectedByTarget, Throttled, Unavailable
+from shared.errors import Conflict, KeyNotUsable, MappingError, RejectedByTarget, Throttled, Unavailable
 from shared.flows.ports import DynamicsWrite, Failed
 from shared.flows.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
@@ -168,6 +168,18 @@ async def test_a_value_that_a_side_refuses_blocks_only_itself(world: World) -> N
     world.dynamics.refuse = [RejectedByTarget("out of range", field="valor_adquisicion")]
     summary = await world.dirty("A")
     assert (world.row("A").values["nombre"], summary.fields_parked) == ("Nueva", 1)
+
+
+async def test_a_record_that_the_cmms_shows_in_no_usable_form_is_parked_and_holds_no_other_back(world: World) -> None:
+    for key in ("A", "B", "C"):
+        world.cmms.put(key, nombre="Bomba")
+    world.cmms.unusable["B"] = MappingError("asset B: version has no offset", field="version")
+    bodies = [Event(source="/t", type="sync.asset.dirty", data={"key": key}).to_json().encode() for key in "ABC"]
+    summary = await world.sync.handle("asset", bodies)
+    assert (summary.applied, summary.parked) == (2, 1)
+    (parked,) = world.bus.queues[PARKED.name]
+    assert (parked.properties["reason"], parked.properties["key"]) == ("mapping_error", "B")
+    assert "version has no offset" in str(parked.properties["message"])
 
 
 async def test_a_good_field_arrives_in_one_attempt_however_many_fields_a_side_refuses() -> None:

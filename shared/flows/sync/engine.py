@@ -187,6 +187,7 @@ class Sync:
         if not ready:
             return 0
         sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
+        ready = {key: group for key, group in ready.items() if key in sides}
         us = await self._who_are_we(entries[key] for key in ready)
         for key in ready:
             entries[key] = self._settled(entity, entries[key], sides[key], us)

@@ -7,6 +7,8 @@ from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
+from shared.errors import MappingError
+from shared.flows.outcomes import Park
 from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.rows import find_rows
 from shared.flows.sync.items import Group
@@ -25,12 +27,18 @@ class Reader:
     async def sides(
         self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
     ) -> tuple[dict[str, Sides], dict[str, Entry]]:
-        """Both sides by key, and the entries with what the messages added to them."""
+        """Both sides by key, and the entries with what the messages added to them.
+
+        A record that the CMMS shows in no usable form is left out, and its messages are parked: they say what is wrong.
+        """
         keys = list(groups)
         rows, records = await asyncio.gather(find_rows(self._dynamics, entity, entries), self._records(entity, keys))
         sides: dict[str, Sides] = {}
         for key, group in groups.items():
             cmms, row = records.get(key), rows.bound(entries[key])
+            if isinstance(cmms, MappingError):
+                group.finish(Park(cmms))
+                continue
             if self._cmms is None:
                 entries[key], cmms = listen(entity, entries[key], group.open_items)
             sides[key] = Sides(cmms, rows.of(key), row)
@@ -51,5 +59,5 @@ class Reader:
         bound = await self._ledger.keys_of(entity.name, list(strangers.values()))
         return {key: Stranger(row_id, bound.get(row_id)) for key, row_id in strangers.items()}
 
-    async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Mapping[str, CmmsRecord]:
-        return await self._cmms.by_key(entity, keys) if self._cmms is not None else {}
+    async def _records(self, entity: EntityMapping, keys: Sequence[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        return await self._cmms.each_by_key(entity, keys) if self._cmms is not None else {}
