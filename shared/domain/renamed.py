@@ -2,16 +2,17 @@
 
 from collections.abc import Mapping
 
-from shared.domain.ledger import Entry, Said
+from shared.domain.ledger import Entry, ParkedField, Said
 from shared.domain.model import CmmsRecord
 from shared.domain.planned import RECORD
+from shared.errors import KeyNotUsable
 
 
 def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
     """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
-    # What is parked as a whole under the old key is about a row that has it still, not about the record that left.
-    whole = {field: parked for field, parked in old.parked.items() if field == RECORD}
-    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=whole, last_sync=old.last_sync)
+    # Some other row may have the old key still; all else that is parked is about the record, and found again with it.
+    taken = {RECORD: old.parked[RECORD]} if RECORD in old.parked and _is_taken(old.parked[RECORD]) else {}
+    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=taken, last_sync=old.last_sync)
     moved = old.model_copy(
         update={
             "key": new.key,
@@ -23,6 +24,10 @@ def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
         }
     )
     return left, moved
+
+
+def _is_taken(parked: ParkedField) -> bool:
+    return parked.reason == KeyNotUsable.reason
 
 
 def newest(old: Mapping[str, Said], new: Mapping[str, Said]) -> dict[str, Said]:
