@@ -53,10 +53,12 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
         case "gone_from_dynamics":
             return bool(history.keys_alike(entity, key) & {of for kind, of in history.removed if kind == entity})
         case "key_not_usable":
-            rows = [keys for (side, of, _), keys in history.keys.items() if (side, of) == ("dynamics", entity)]
-            of_key = [keys for keys in rows if _folded(key) in map(_folded, keys)]
+            alike = [(side, keys) for (side, of, _), keys in history.keys.items() if of == entity]
+            alike = [(side, keys) for side, keys in alike if _folded(key) in map(_folded, keys)]
+            rows = sum(side == "dynamics" for side, _ in alike)
             gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
-            return len(of_key) > 1 or any(len(keys) > 1 for keys in of_key) or (entity, key) in gone
+            # Two rows had the key, or one had it that came or went, or its record was another one before or since.
+            return rows > 1 or (rows == 1 and any(len(keys) > 1 for _, keys in alike)) or (entity, key) in gone
         case "mapping_error" | "rejected_by_target":
             given = history.held("cmms", entity, "nombre", key)
             return any(edit.value is not None and len(edit.value) > LONGEST_NAME for edit in given)
