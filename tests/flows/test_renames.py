@@ -10,7 +10,7 @@ import pytest
 from shared.domain.events import Event
 from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.model import CmmsRecord, Value
-from shared.domain.queues import ASSETS, PARKED
+from shared.domain.queues import ASSETS, ORDERS, PARKED
 from shared.domain.recovery import LATEST_CREATE
 from shared.domain.renamed import moved_entries
 from shared.errors import KeyNotUsable
@@ -391,6 +391,25 @@ async def test_a_memory_that_the_ledger_cannot_move_parks_its_own_record_only(wo
     summary = await world.sync.handle("asset", bodies)
     assert (summary.applied, summary.parked) == (1, 2)
     assert {message.properties["reason"] for message in world.bus.queues[PARKED.name]} == {"key_not_usable"}
+
+
+async def test_a_record_whose_key_another_s_closed_row_keeps_is_parked_once_and_for_that_alone(world: World) -> None:
+    world.cmms.put("O", estado="RECIBIDA", justificacion="x")
+    world.cmms.records["O"] = replace(world.cmms.records["O"], id="1")
+    await world.dirty("O", "order")
+    world.close_row("O")
+    rename(world, "O", "P")
+    world.clock.advance(timedelta(seconds=1))
+    world.cmms.records["O"] = replace(world.cmms.put("O", estado="BORRADOR", justificacion="y"), id="2", renamed_to="P")
+    for _ in range(2):
+        await world.dirty("O", "order")
+        await world.dirty("P", "order")
+        while again := world.bus.queues.pop(ORDERS.name, []):
+            world.clock.advance(timedelta(minutes=3))
+            await world.sync.handle("order", [str(one.body).encode() for one in again])
+    parked = [message.properties for message in world.bus.queues[PARKED.name]]
+    assert sorted((one["key"], one["reason"]) for one in parked) == [("O", "key_not_usable"), ("P", "record_closed")]
+    assert "is the row of P" in str(next(one["message"] for one in parked if one["key"] == "O"))
 
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)

@@ -11,8 +11,9 @@ from uuid import UUID, uuid4
 from shared.domain.ledger import Entry
 from shared.domain.made_again import made_again
 from shared.domain.mapping import EntityMapping, Mapping
+from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord
-from shared.domain.plan import Plan, Sides, decide
+from shared.domain.plan import RECORD, Plan, Sides, decide
 from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
 from shared.domain.update import plan_release
@@ -20,6 +21,7 @@ from shared.errors import (
     Conflict,
     IntentHeld,
     InvalidMessage,
+    KeyNotUsable,
     RoutingFailed,
     SyncError,
     TransientError,
@@ -202,6 +204,8 @@ class Sync:
             self._wait_for_sides(entity, group, sides[key], entries[key])
             if group.open_items and key in releasing:
                 jobs.append(Job(group, stored[key], plan_release(entries[key], releasing[key])))
+            elif group.open_items and _is_anothers(key, strangers.get(key), sides[key]):
+                jobs.append(Job(group, stored[key], _blocked(entries[key], strangers[key])))
             elif group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
                 jobs.append(Job(group, stored[key], plan))
         return await self._executor.run(entity, jobs)
@@ -271,6 +275,20 @@ class Sync:
             recreate=group.recreate,
             refused=group.refused,
         )
+
+
+def _is_anothers(key: str, stranger: Stranger | None, sides: Sides) -> bool:
+    """Whether all that Dynamics has for the key is a row of another record, which did not give the key back in time."""
+    living = sides.cmms is None or not sides.cmms.deleted
+    return stranger is not None and stranger.owner not in {None, key} and sides.bound is None and living
+
+
+def _blocked(entry: Entry, stranger: Stranger) -> Plan:
+    error = KeyNotUsable(
+        f"The Dynamics row {stranger.row_id} has the key {entry.key}, but is the row of {stranger.owner}: correct the"
+        " key of one of the two records."
+    )
+    return Plan(entry, blocked=(Blocked(RECORD, "dynamics", digest(error.message), error),))
 
 
 def _held(group: Group, entry: Entry, now: datetime) -> bool:
