@@ -11,9 +11,7 @@ from uuid import UUID, uuid4
 from shared.domain.ledger import Entry
 from shared.domain.made_again import made_again
 from shared.domain.mapping import EntityMapping, Mapping
-from shared.domain.merge import Blocked, digest
-from shared.domain.model import DynamicsRecord
-from shared.domain.plan import RECORD, Plan, Sides, decide
+from shared.domain.plan import Plan, Sides, decide
 from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
 from shared.domain.update import plan_release
@@ -21,7 +19,6 @@ from shared.errors import (
     Conflict,
     IntentHeld,
     InvalidMessage,
-    KeyNotUsable,
     RoutingFailed,
     SyncError,
     TransientError,
@@ -46,7 +43,8 @@ from shared.flows.sync.moves import Moves
 from shared.flows.sync.naming import name_keys
 from shared.flows.sync.observe import observed
 from shared.flows.sync.reading import Reader
-from shared.flows.sync.renames import PATIENCE, Renames, Stranger
+from shared.flows.sync.renames import Renames
+from shared.flows.sync.strangers import held_back, is_anothers, wait_for_rows
 
 log = logging.getLogger(__name__)
 # Rounds within one batch for records that change under our hands; then the message waits its turn again. A record
@@ -54,8 +52,6 @@ log = logging.getLogger(__name__)
 ROUNDS: Final = 6
 _ROUND: Final = INTENT_LIFE + timedelta(seconds=20)
 """What a round may take: the longest bulk write, and its reads. None is begun that would outlive the queue's lock."""
-RELEASING: Final = 2
-"""Attempts after which a row gives up the key of another record, whose row may be waiting for it."""
 
 
 @dataclass(frozen=True)
@@ -198,14 +194,14 @@ class Sync:
             known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
             moved = await self._renames.follow(entity, ready, known, sides, strangers)
             ready = {key: group for key, group in ready.items() if key not in moved}
-        releasing = self._wait_for_rows(ready, strangers, sides)
+        releasing = wait_for_rows(ready, strangers, sides)
         jobs: list[Job] = []
         for key, group in ready.items():
             self._wait_for_sides(entity, group, sides[key], entries[key])
             if group.open_items and key in releasing:
                 jobs.append(Job(group, stored[key], plan_release(entries[key], releasing[key])))
-            elif group.open_items and _is_anothers(key, strangers.get(key), sides[key]):
-                jobs.append(Job(group, stored[key], _blocked(entries[key], strangers[key])))
+            elif group.open_items and is_anothers(key, strangers.get(key), sides[key]):
+                jobs.append(Job(group, stored[key], held_back(entries[key], strangers[key])))
             elif group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
                 jobs.append(Job(group, stored[key], plan))
         return await self._executor.run(entity, jobs)
@@ -245,25 +241,6 @@ class Sync:
             ours = ours and entity.tells_creation and not made_again(entry, row)
         return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now(), ours=ours)
 
-    @staticmethod
-    def _wait_for_rows(
-        groups: dict[str, Group], strangers: dict[str, Stranger], sides: dict[str, Sides]
-    ) -> dict[str, DynamicsRecord]:
-        """Put off records whose key a row of another record still has, until that row gets its own key back.
-
-        Answers the rows that are to give up another record's key first, because the two may wait for each other.
-        """
-        releasing: dict[str, DynamicsRecord] = {}
-        for key, stranger in strangers.items():
-            group, row = groups.get(key), sides[key].bound
-            if group is None or stranger.owner in {None, key} or group.attempts >= PATIENCE:
-                continue
-            if row is not None and row.is_open and row.key not in {key, row.id} and group.attempts >= RELEASING:
-                releasing[key] = row
-            else:
-                group.finish(Again(Conflict(f"The row of {stranger.owner} has the key {key}, and is to give it back.")))
-        return releasing
-
     def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
         return decide(
             entity,
@@ -275,20 +252,6 @@ class Sync:
             recreate=group.recreate,
             refused=group.refused,
         )
-
-
-def _is_anothers(key: str, stranger: Stranger | None, sides: Sides) -> bool:
-    """Whether all that Dynamics has for the key is a row of another record, which did not give the key back in time."""
-    living = sides.cmms is None or not sides.cmms.deleted
-    return stranger is not None and stranger.owner not in {None, key} and sides.bound is None and living
-
-
-def _blocked(entry: Entry, stranger: Stranger) -> Plan:
-    error = KeyNotUsable(
-        f"The Dynamics row {stranger.row_id} has the key {entry.key}, but is the row of {stranger.owner}: correct the"
-        " key of one of the two records."
-    )
-    return Plan(entry, blocked=(Blocked(RECORD, "dynamics", digest(error.message), error),))
 
 
 def _held(group: Group, entry: Entry, now: datetime) -> bool:

@@ -16,7 +16,7 @@ from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Ledger
 from shared.flows.sync.items import Item, Memories
-from shared.flows.sync.renames import PATIENCE
+from shared.flows.sync.strangers import PATIENCE
 
 LONGEST_CHAIN: Final = 50
 """Renames in a row that a message follows; no order of messages makes more than there were renames."""

@@ -13,7 +13,7 @@ from shared.flows.ports import Cmms, Dynamics, Ledger
 from shared.flows.rows import find_rows
 from shared.flows.sync.items import Group
 from shared.flows.sync.oneway import listen
-from shared.flows.sync.renames import Stranger
+from shared.flows.sync.strangers import Stranger
 
 
 class Reader:

@@ -21,21 +21,12 @@ from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
 from shared.flows.sync.items import Group
+from shared.flows.sync.strangers import PATIENCE, Stranger
 
 SOURCE: Final = "/sync"
-PATIENCE: Final = 10
-"""Attempts, in about half an hour, after which what was not found is taken for deleted or never to be given back."""
 ASIDE: Final = " "
 """Before a record's identity: a ledger key for its memory while records exchange their keys."""
 _STEPS: Final = 5
-
-
-@dataclass(frozen=True)
-class Stranger:
-    """A row that has the key of a record whose row it is not; `owner` is the key of its own record, if it has one."""
-
-    row_id: str
-    owner: str | None
 
 
 @dataclass(frozen=True)
