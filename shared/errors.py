@@ -124,6 +124,11 @@ class KeyNotUsable(PermanentError):
 
     reason = "key_not_usable"
 
+    def __init__(self, message: str, *, field: str | None = None, row_id: str | None = None) -> None:
+        """`row_id`: the Dynamics row that has the key and should not."""
+        super().__init__(message, field=field)
+        self.row_id = row_id
+
 
 class RecordClosed(PermanentError):
     """The Dynamics row is in a state that refuses edits."""

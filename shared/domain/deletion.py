@@ -6,7 +6,8 @@ from shared.domain.ledger import Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord
-from shared.domain.planned import RECORD, Plan, SideWrite
+from shared.domain.planned import RECORD, Plan, SideWrite, unusable
+from shared.domain.renamed import is_aside
 from shared.errors import KeyNotUsable, RecordMissing
 
 
@@ -22,15 +23,19 @@ def plan_deletion(
             f"The CMMS deleted or renamed the record {entry.key}, and the row {row.id}, which was never its row, has"
             f" its {entity.key.column}. Create the record in the CMMS again, or give the row another key.",
             field=entity.key.name,
+            row_id=row.id,
         )
-        return Plan(remembered, cmms=cmms, row=row, blocked=(Blocked(RECORD, "dynamics", digest(row.id), unknown),))
+        return Plan(remembered, cmms=cmms, row=row, blocked=(unusable(unknown),))
     # A rename that the row has not followed yet: under the old key it would be in the way of that key's next record.
-    restore = row is not None and row.is_open and row.key != entry.key and row.key in {entry.renamed_from, row.id}
+    old = row is not None and row.is_open and row.key != entry.key and row.key in {entry.renamed_from, row.id}
+    # A memory that was put aside is under no key that a row could have.
+    restore = old and not is_aside(entry.key)
+    release = old and row is not None and is_aside(entry.key) and row.key != row.id
     inactive = None if entity.on_delete == "report" or row is None or is_inactive(entity, row) else entity.inactive
-    if row is None or (inactive is None and not restore):
+    if row is None or (inactive is None and not restore and not release):
         return Plan(remembered, cmms=cmms, row=row)
     state = (inactive.state, inactive.status) if inactive is not None else None
-    write = SideWrite(create=False, values={}, sources={}, state=state, restore_key=restore)
+    write = SideWrite(create=False, values={}, sources={}, state=state, restore_key=restore, release_key=release)
     return Plan(remembered, cmms=cmms, row=row, to_dynamics=write)
 
 

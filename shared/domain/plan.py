@@ -13,7 +13,7 @@ from shared.domain.ledger import Base, Entry
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord
-from shared.domain.planned import RECORD, Plan, Sides, SideWrite
+from shared.domain.planned import RECORD, Plan, Sides, SideWrite, unusable
 from shared.domain.update import plan_update
 from shared.errors import KeyNotUsable, RecordGone
 
@@ -46,6 +46,7 @@ def find_row(entity: EntityMapping, entry: Entry, sides: Sides) -> DynamicsRecor
             f"This record is bound to the row {sides.bound.id}, but another row, {row.id}, now has its {where}."
             " Correct the key of one of them.",
             field=entity.key.name,
+            row_id=row.id,
         )
     return row
 
@@ -76,7 +77,7 @@ def decide(
     try:
         row = find_row(entity, entry, sides)
     except KeyNotUsable as error:
-        return Plan(entry, blocked=(Blocked(RECORD, "dynamics", digest(error.message), error),))
+        return Plan(entry, blocked=(unusable(error),))
     fields = [block for block in refused if block.field != RECORD]
     plan = _decided(
         entity,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from shared.domain.ledger import Entry
 from shared.domain.merge import Blocked, Merged, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value
+from shared.errors import KeyNotUsable
 
 RECORD = "*"
 """The pseudo-field under which a whole record is parked."""
@@ -33,6 +34,11 @@ class SideWrite:
     def digest(self) -> str:
         """Recognise the same write again."""
         return digest((self.create, self.restore_key, self.release_key, self.state, sorted(self.values.items())))
+
+
+def unusable(error: KeyNotUsable) -> Blocked:
+    """A record held back by its key: once for each row that has it, whatever else is true of the two."""
+    return Blocked(RECORD, "dynamics", digest(error.row_id or error.message), error)
 
 
 @dataclass(frozen=True)

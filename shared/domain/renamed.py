@@ -1,18 +1,25 @@
 """Whose memory an entry of the ledger is, and what becomes of it when its record gets another key."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from shared.domain.ledger import Entry, ParkedField, Said
 from shared.domain.model import CmmsRecord
 from shared.domain.planned import RECORD
 from shared.errors import KeyNotUsable
 
+ASIDE: Final = " "
+"""Before a record's identity: a ledger key, which no record can have, for its memory while records exchange keys."""
+
+
+def is_aside(key: str) -> bool:
+    """Whether a ledger key is that of a memory that was put aside."""
+    return key.startswith(ASIDE)
+
 
 def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
     """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
-    # Some other row may have the old key still; all else that is parked is about the record, and found again with it.
-    taken = {RECORD: old.parked[RECORD]} if RECORD in old.parked and _is_taken(old.parked[RECORD]) else {}
-    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=taken, last_sync=old.last_sync)
+    left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=old.parked, last_sync=old.last_sync)
     moved = old.model_copy(
         update={
             "key": new.key,
@@ -23,7 +30,17 @@ def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
             "parked": {},
         }
     )
-    return left, moved
+    return without_record(left), moved
+
+
+def without_record(entry: Entry, *, key_is_free: bool = False) -> Entry:
+    """The same once the record has another key: all that is parked is about it, and found again with it.
+
+    But for what another row's having the key has parked: it may have it still, where the key is not known to be free.
+    """
+    kept = RECORD in entry.parked and _is_taken(entry.parked[RECORD]) and not key_is_free
+    taken = {RECORD: entry.parked[RECORD]} if kept else {}
+    return entry if taken == entry.parked else entry.model_copy(update={"parked": taken})
 
 
 def _is_taken(parked: ParkedField) -> bool:

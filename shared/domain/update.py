@@ -52,10 +52,8 @@ def plan_update(
         restore, waiting = False, waiting or opens
         if not opens:
             merged = replace(merged, blocked=(*merged.blocked, _closed_key(entity, entry, row)))
-    if restore and row.key not in {entry.renamed_from, row.id}:
-        conflicts.append(
-            ConflictRecord(field=entity.key.name, winner="cmms", won=entry.key, lost=row.key, why="key_changed", at=now)
-        )
+    if restore:
+        conflicts.extend(_taken_back(entity, entry, row, now))
     to_dynamics = _update(merged, "dynamics", row)
     if restore or reborn:
         to_dynamics = replace(
@@ -91,10 +89,19 @@ def _merged(
     return merge(entity, cmms, unsaid, bases, now)
 
 
-def plan_release(entry: Entry, row: DynamicsRecord) -> Plan:
+def plan_release(entity: EntityMapping, entry: Entry, row: DynamicsRecord, now: datetime) -> Plan:
     """Records that exchanged their keys wait for each other's rows: this one's gives up the key that is not its own."""
     write = SideWrite(create=False, values={}, sources={}, release_key=True, unfinished=True)
-    return Plan(entry, row=row, to_dynamics=write)
+    fresh = _fresh(entry, list(_taken_back(entity, entry, row, now)))
+    return Plan(entry.model_copy(update={"conflicts": entry.conflicts + fresh}), row=row, to_dynamics=write)
+
+
+def _taken_back(entity: EntityMapping, entry: Entry, row: DynamicsRecord, now: datetime) -> Iterator[ConflictRecord]:
+    """The record of a key that a person gave the row, and that it is not to keep."""
+    if row.key not in {entry.renamed_from, row.id}:
+        yield ConflictRecord(
+            field=entity.key.name, winner="cmms", won=entry.key, lost=row.key, why="key_changed", at=now
+        )
 
 
 def _opens(entity: EntityMapping, merged: Merged, *, reborn: bool) -> bool:
@@ -181,16 +188,10 @@ def _remember(
     *,
     reborn: bool,
 ) -> Entry:
-    latest = {conflict.field: conflict for conflict in entry.conflicts}
-    fresh = tuple(
-        conflict
-        for conflict in conflicts
-        if conflict.model_copy(update={"at": None}) != _timeless(latest.get(conflict.field))
-    )
     return entry.model_copy(
         update={
             "bases": {**entry.bases, **merged.bases},
-            "conflicts": entry.conflicts + fresh,
+            "conflicts": entry.conflicts + _fresh(entry, conflicts),
             "dynamics_id": row.id,
             # Until the values of the row made anew are replaced, it stays recognisable as that.
             "row_made": entry.row_made if made_again(entry, row) and merged.to("dynamics") else row.created,
@@ -200,6 +201,12 @@ def _remember(
             "moved_to": None,
         }
     )
+
+
+def _fresh(entry: Entry, conflicts: Sequence[ConflictRecord]) -> tuple[ConflictRecord, ...]:
+    """The conflicts without those that are the last on record of their field already."""
+    latest = {conflict.field: conflict for conflict in entry.conflicts}
+    return tuple(one for one in conflicts if one.model_copy(update={"at": None}) != _timeless(latest.get(one.field)))
 
 
 def _timeless(conflict: ConflictRecord | None) -> ConflictRecord | None:

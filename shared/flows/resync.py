@@ -14,7 +14,6 @@ from shared.errors import InvalidMessage, LedgerUnreadable
 from shared.flows.parked import Queues, Waiting
 from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
 from shared.flows.route import Router
-from shared.flows.sync.renames import ASIDE
 
 SOURCE: Final = "/ops"
 _CHUNK: Final = 50
@@ -69,10 +68,8 @@ class Resync:
         """
         keys: set[str] = set()
         async for entries in self._ledger.scan(entity.name):
-            # The message of a record whose row cannot be read tells what to do with it. A memory that was put aside is
-            # under a key that no record can have: its record is found under its own.
-            known = [one for one in entries if isinstance(one, LedgerUnreadable) or one.moved_to is None]
-            keys.update(one.key for one in known if not one.key.startswith(ASIDE))
+            # The message of a record whose row cannot be read tells what to do with it.
+            keys.update(one.key for one in entries if isinstance(one, LedgerUnreadable) or one.moved_to is None)
         async for rows in self._dynamics.pages(entity):
             keys.update(row.key for row in rows if row.key)
         if self._cmms is not None:

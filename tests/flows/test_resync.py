@@ -11,8 +11,8 @@ from shared.domain.ledger import Entry, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
 from shared.domain.queues import ASSETS, PARKED
+from shared.domain.renamed import ASIDE
 from shared.flows.resync import Resync
-from shared.flows.sync.renames import ASIDE
 from tests.fakes import document_mapping
 from tests.flows.sides import World
 
@@ -54,7 +54,7 @@ async def test_a_plain_resync_creates_no_row_that_is_gone(world: World) -> None:
     assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["gone_from_dynamics"]
 
 
-async def test_a_memory_that_was_put_aside_is_no_record_to_look_at(world: World) -> None:
+async def test_a_memory_that_was_put_aside_is_looked_at_as_well(world: World) -> None:
     class Rows:
         async def pages(self, _: EntityMapping) -> AsyncIterator[list[DynamicsRecord]]:
             yield list(world.dynamics.rows.values())
@@ -67,7 +67,7 @@ async def test_a_memory_that_was_put_aside_is_no_record_to_look_at(world: World)
         ledger=world.ledger, dynamics=cast("Any", Rows()), cmms=None, router=world.router, queues=unused,
         clock=world.clock, changed=unused,
     )  # fmt: skip
-    assert await resync.all_keys(ASSET) == ["A"]
+    assert await resync.all_keys(ASSET) == [f"{ASIDE}1", "A"]
 
 
 @pytest.mark.parametrize("operation", ["create", "update", "delete", "resync"])

@@ -18,7 +18,7 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences. `everything_seen` once the engine has looked at each record in peace."""
     found = list(evidence.history.violations)
     found.extend(messages(evidence))
-    found.extend(whole_records(evidence))
+    found.extend(whole_records(evidence, everything_seen=everything_seen))
     found.extend(losers(evidence))
     found.extend(records(evidence))
     found.extend(taken_keys(evidence))

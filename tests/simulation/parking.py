@@ -7,7 +7,7 @@ from local.dataverse.rows import Row
 from shared.domain.ledger import Entry
 from tests.simulation.cmms_model import QUEUES
 from tests.simulation.evidence import Evidence
-from tests.simulation.tables import KEY_COLUMNS, KEYS
+from tests.simulation.tables import DEAD_STATE, KEY_COLUMNS, KEYS
 
 LONGEST_NAME = 100
 ATTEMPTS = 12
@@ -67,7 +67,7 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     return reason == "not_yet_visible" and parked.get("attempts") == ATTEMPTS
 
 
-def whole_records(evidence: Evidence) -> Iterator[str]:
+def whole_records(evidence: Evidence, *, everything_seen: bool) -> Iterator[str]:
     """Faults of the records that are held back as a whole, or by their key, whether the CMMS has them or not."""
     for (entity, key), entry in evidence.entries.items():
         if (entity, key) in evidence.unannounced:
@@ -78,7 +78,8 @@ def whole_records(evidence: Evidence) -> Iterator[str]:
             reason = entry.parked[name].reason
             if not any((one.get("key"), one.get("reason")) == (key, reason) for one in evidence.parked):
                 yield f"{entity} {key}: held back as {reason}, but nothing was parked"
-            if not _whole_rightly(evidence, entity, name, entry):
+            mended = not everything_seen and _was_mended(evidence, entity, entry)
+            if not mended and not _whole_rightly(evidence, entity, name, entry):
                 yield f"{entity} {key}: {name} held back as {reason} without cause"
 
 
@@ -102,6 +103,24 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, entry: Entry) -> 
     return False
 
 
+def _was_mended(evidence: Evidence, entity: str, entry: Entry) -> bool:
+    """Whether a person did what the park of a lost record's key asks for: before a full pass nobody looks at it."""
+    if entry.parked["*"].reason != "key_not_usable" or evidence.cmms.find(entity, entry.key) is not None:
+        return False
+    rows = {str(row.id): row for _, row in evidence.rows(entity)}
+    history = evidence.history.keys
+    had = [
+        row for side, of, row in history if (side, of) == ("dynamics", entity) and entry.key in history[side, of, row]
+    ]
+    return any(
+        row not in rows
+        or str(rows[row].values[KEY_COLUMNS[entity]]) != entry.key
+        or rows[row].values["statecode"] == DEAD_STATE[entity]
+        for row in had
+        if row != entry.dynamics_id
+    )
+
+
 def _key_is_taken(evidence: Evidence, entity: str, entry: Entry, bound: Row | None) -> bool:
     """Whether Dynamics or the ledger has somebody else under this key."""
     rows = list(evidence.rows(entity))
@@ -110,7 +129,9 @@ def _key_is_taken(evidence: Evidence, entity: str, entry: Entry, bound: Row | No
     others = {one.dynamics_id for (of, key), one in evidence.entries.items() if of == entity and key != entry.key}
     if len(of_key) > 1 or (bound is not None and strange) or any(str(row.id) in others for row in of_key):
         return True
-    if evidence.cmms.find(entity, entry.key) is None and any(row.values["statecode"] == 0 for row in strange):
+    if evidence.cmms.find(entity, entry.key) is None and any(
+        row.values["statecode"] != DEAD_STATE[entity] for row in strange
+    ):
         # The record is gone, and the row was never its own; but a record that never was must have been made of it.
         return (entity, entry.key) in {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
     alike = [row for key, row in rows if key != entry.key and _folded(key) == _folded(entry.key)]

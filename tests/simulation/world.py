@@ -286,8 +286,7 @@ class World:
             keys = {str(record[KEYS[entity]]) for record in self.cmms.tables[entity].records.values()}
             keys |= {str(row.values[KEY_COLUMNS[entity]]) for row in self.dataverse.tables[table]}
             async for page in self.ledger.scan(entity):
-                # A key with a space before it is no record's: under such keys the ledger sets entries aside.
-                keys |= {one.key for one in page if one.key == one.key.strip()}
+                keys |= {one.key for one in page}
             await self.workers[0].resync(entity, sorted(keys))
 
     async def _sweep_until_quiet(self, kind: Kind | None) -> list[str]:

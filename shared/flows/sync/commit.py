@@ -1,6 +1,6 @@
 """Rule 6: what the ledger remembers once a round's writes have been answered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from shared.domain.convergence import remember
@@ -15,7 +15,7 @@ from shared.flows.sync.jobs import Job
 def committed(job: Job, now: datetime) -> Entry:
     """The entry after a round: both bases follow each confirmed write, what is unknown stays announced."""
     entry = job.stored.entry.model_copy(update={"last_sync": now})
-    failed = False
+    unsure: set[str] = set()
     results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
         ("dynamics", job.dynamics, job.plan.to_dynamics),
         ("cmms", job.cmms, job.plan.to_cmms),
@@ -24,22 +24,24 @@ def committed(job: Job, now: datetime) -> Entry:
         if result is None or write is None:
             continue
         if isinstance(result, Failed):
-            failed = True
+            # A key and a state are no fields: what was parked of them may be what failed.
+            unsure |= {RECORD, *write.sources, *(entry.parked if write.restore_key or write.state is not None else ())}
             if not result.unknown:
                 entry = _forget(entry, {intent.id for intent in job.intents if intent.side == side})
                 if side == "dynamics" and write.create:
                     entry = entry.model_copy(update={"dynamics_id": job.plan.entry.dynamics_id})
         else:
             entry = _confirmed(job, entry, side, result, write, now=now)
-    return with_parked(entry, job.plan.blocked, keep=failed)
+    return with_parked(entry, job.plan.blocked, unsure=unsure)
 
 
-def with_parked(entry: Entry, blocked: Sequence[Blocked], *, keep: bool = False) -> Entry:
-    """What is parked now; `keep` where this round does not tell what became of what was parked before."""
+def with_parked(entry: Entry, blocked: Sequence[Blocked], *, unsure: Collection[str] = ()) -> Entry:
+    """What is parked now; `unsure` are the fields of which this round does not tell what became of them."""
     found = {
         block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
     }
-    parked = {**entry.parked, **found} if keep or RECORD in found else found
+    kept = {name: one for name, one in entry.parked.items() if name in unsure or RECORD in found}
+    parked = {**kept, **found}
     return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
 
 

@@ -199,7 +199,7 @@ class Sync:
         for key, group in ready.items():
             self._wait_for_sides(entity, group, sides[key], entries[key])
             if group.open_items and key in releasing:
-                jobs.append(Job(group, stored[key], plan_release(entries[key], releasing[key])))
+                jobs.append(Job(group, stored[key], plan_release(entity, entries[key], releasing[key], now)))
             elif group.open_items and is_anothers(key, strangers.get(key), sides[key]):
                 jobs.append(Job(group, stored[key], held_back(entries[key], strangers[key])))
             elif group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:

@@ -14,6 +14,7 @@ from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord, Side
 from shared.domain.plan import RECORD, Plan, SideWrite
+from shared.domain.planned import unusable
 from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
@@ -89,7 +90,7 @@ class Executor:
                 job.stored = result
                 kept.append(job)
             elif isinstance(result, KeyNotUsable):
-                job.group.refused.append(Blocked(RECORD, "dynamics", digest(result.message), result))
+                job.group.refused.append(unusable(result))
         return kept
 
     async def _write_dynamics(self, entity: EntityMapping, jobs: Sequence[Job], deadline: float) -> None:

@@ -15,6 +15,7 @@ from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, Version
+from shared.domain.renamed import is_aside
 from shared.errors import Conflict, InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
 
@@ -53,7 +54,8 @@ class Item:
 class Group:
     """The messages of one record, and what earlier rounds of this batch learnt about it.
 
-    `parked` names what they parked, by field and digest; `lost` is the last race that was lost for it.
+    `parked` names what they parked, by field and digest; `lost` is the last race that was lost for it. `gone` means
+    that the CMMS has no record of this identity any more.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Group:
     parked: set[tuple[str, str]] = field(default_factory=set)
     applied: bool = False
     lost: Conflict | None = None
+    gone: bool = False
 
     def finish(self, outcome: Outcome) -> None:
         """Give the outcome to every message that has none yet."""
@@ -76,7 +79,7 @@ class Group:
 
     def follow(self, key: str) -> None:
         """The record has another key now: the messages go along."""
-        self.key = key
+        self.key, self.gone = key, False
         self.refused.clear()
         self.parked.clear()
         for item in self.open_items:
@@ -94,8 +97,8 @@ class Group:
 
     @property
     def announced_deleted(self) -> bool:
-        """Whether a message said that the CMMS deleted the record."""
-        return any(isinstance(item.payload, DeletedData) and not item.followed for item in self.open_items)
+        """Whether a message said that the CMMS deleted the record, or the CMMS by not knowing its identity."""
+        return self.gone or any(isinstance(item.payload, DeletedData) and not item.followed for item in self.open_items)
 
     @property
     def recreate(self) -> bool:
@@ -119,6 +122,8 @@ def read_item(entity: EntityMapping, body: bytes) -> Item:
 
 def _key(entity: EntityMapping, payload: Payload) -> str | None:
     if isinstance(payload, DirtyData):
+        if payload.operation == "resync" and payload.key is not None and is_aside(payload.key):
+            return payload.key  # which only the ledger has
         return entity.usable_key(payload.key) if payload.key is not None else None
     if isinstance(payload, DeletedData):
         return entity.usable_key(payload.key)

@@ -5,27 +5,34 @@ key that its record went to, a record the key that it came from, and an identity
 record that took over a key from the one that had it before.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Stored, readable
+from shared.domain.ledger import Entry, Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import may_yet_be_made, only_announced
-from shared.domain.renamed import is_known, is_left, is_of, is_taken_over, moved_entries
+from shared.domain.renamed import (
+    ASIDE,
+    is_aside,
+    is_known,
+    is_left,
+    is_of,
+    is_taken_over,
+    moved_entries,
+    without_record,
+)
 from shared.errors import Conflict, IntentHeld, KeyNotUsable, LedgerUnreadable
-from shared.flows.outcomes import Again, Park
+from shared.flows.outcomes import Again, Done, Park
 from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
 from shared.flows.sync.items import Group
 from shared.flows.sync.strangers import PATIENCE, Stranger
 
 SOURCE: Final = "/sync"
-ASIDE: Final = " "
-"""Before a record's identity: a ledger key for its memory while records exchange their keys."""
 _STEPS: Final = 5
 
 
@@ -70,14 +77,13 @@ class Renames:
         moved: set[str] = set()
         records = {key: record for key in groups if (record := sides[key].cmms) is not None}
         lost = {stored[key].entry.cmms_id for key, record in records.items() if is_left(stored[key].entry, record)}
-        waiting = {key: stored[key].entry.cmms_id for key in groups if key.startswith(ASIDE) and key not in records}
-        lost |= set(waiting.values())
+        aside = [key for key in groups if is_aside(key)]
+        lost |= {stored[key].entry.cmms_id for key in aside}
         ids = sorted(id_ for id_ in lost if id_ is not None)
         living = await self._cmms.by_id(entity, ids) if ids else {}
-        for key, id_ in waiting.items():
-            if (owner := living.get(id_ or "")) is not None:
-                groups[key].follow(owner.key)
-                moved.add(key)
+        moved.update(key for key in aside if self._called_back(groups[key], stored[key].entry, living))
+        in_the_way = {one.owner for one in strangers.values() if one.owner is not None and is_aside(one.owner)}
+        await self._router.resync(entity.name, sorted(in_the_way), reason="its row has another's key", source=SOURCE)
         for key, record in records.items():
             group, memory = groups[key], stored[key]
             try:
@@ -95,6 +101,18 @@ class Renames:
                 moved.add(key)
         return moved
 
+    @staticmethod
+    def _called_back(group: Group, entry: Entry, living: Mapping[str, CmmsRecord]) -> bool:
+        """Whether a memory that was put aside is its record's again, under that one's key; else the record is gone."""
+        owner = living.get(entry.cmms_id or "")
+        if owner is not None:
+            group.follow(owner.key)
+        elif is_known(entry):
+            group.gone = True
+        else:
+            group.finish(Done(applied=False))  # it has been called back since
+        return owner is not None or not is_known(entry)
+
     async def _follow(
         self,
         entity: EntityMapping,
@@ -109,7 +127,8 @@ class Renames:
             return True
         if record.deleted:
             renamed = any(isinstance(item.payload, RenamedData) for item in group.open_items)
-            if renamed or not is_known(memory.entry) or memory.entry.deleted_at is not None:
+            another = is_taken_over(memory.entry, record)
+            if renamed or another or not is_known(memory.entry) or memory.entry.deleted_at is not None:
                 await self._left_behind(entity, group, memory, record)
             return await self._leave(entity, group, memory, record.renamed_to, there=there, stranger=found.stranger)
         if not is_known(memory.entry):
@@ -140,6 +159,7 @@ class Renames:
         if stranger is not None and stranger.owner is None:
             return False  # a row that nobody knows kept the old key: a person decides
         if successor is not None and not is_known(old.entry):
+            await self._forget(entity, [old], key_is_free=stranger is None)
             group.follow(successor)
             return True
         if there is None and successor is not None and old.entry.cmms_id is None:
@@ -153,6 +173,15 @@ class Renames:
             group.follow(there.key)
         return True
 
+    async def _forget(self, entity: EntityMapping, left: Sequence[Stored], *, key_is_free: bool = False) -> None:
+        """What was parked of a record without a memory is found again under its new key.
+
+        One that lost a race for its row is left to whoever won it.
+        """
+        rest = [one.model_copy(update={"entry": without_record(one.entry, key_is_free=key_is_free)}) for one in left]
+        if changed := [new for old, new in zip(left, rest, strict=True) if new != old]:
+            await self._ledger.write(entity.name, changed)
+
     async def _fetch(self, entity: EntityMapping, group: Group, new: Stored, record: CmmsRecord) -> bool:
         """A record without a memory may have one under a key that it had before."""
         said = [item.payload.old_key for item in group.open_items if isinstance(item.payload, RenamedData)]
@@ -162,7 +191,9 @@ class Renames:
         former.extend([ASIDE + record.id] if record.id is not None else [])
         stored = {key: readable(one) for key, one in (await self._ledger.read(entity.name, former)).items()}
         known = [key for key in former if is_known(stored[key].entry)]
-        asked = [key for key in known if not key.startswith(ASIDE)]
+        mine = [stored[key] for key in former if key not in known and stored[key].entry.cmms_id in {None, record.id}]
+        await self._forget(entity, mine)
+        asked = [key for key in known if not is_aside(key)]
         before = await self._cmms.by_key(entity, asked) if asked else {}
         for key in known:
             if is_of(stored[key].entry, record, before.get(key)):
@@ -183,6 +214,8 @@ class Renames:
         if not (said or record.deleted or is_taken_over(memory.entry, record)):
             return
         former = [key for key in dict.fromkeys((*record.former_keys, *said)) if key != group.key]
+        if record.deleted and record.id is not None and memory.entry.cmms_id != record.id:
+            former.append(ASIDE + record.id)
         if not former:
             return
         left = [

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.ledger import Entry
-from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord
-from shared.domain.plan import RECORD, Plan, Sides
+from shared.domain.plan import Plan, Sides
+from shared.domain.planned import unusable
 from shared.errors import Conflict, KeyNotUsable
 from shared.flows.outcomes import Again
 from shared.flows.sync.items import Group
@@ -54,6 +54,7 @@ def held_back(entry: Entry, stranger: Stranger) -> Plan:
     """The plan of a record whose key a person has to give back."""
     error = KeyNotUsable(
         f"The Dynamics row {stranger.row_id} has the key {entry.key}, but is the row of {stranger.owner}: correct the"
-        " key of one of the two records."
+        " key of one of the two records.",
+        row_id=stranger.row_id,
     )
-    return Plan(entry, blocked=(Blocked(RECORD, "dynamics", digest(error.message), error),))
+    return Plan(entry, blocked=(unusable(error),))
