@@ -19,7 +19,11 @@ from tests.simulation.tables import COLUMNS, DEAD_STATE, DYNAMICS_WINS, FIELDS, 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences."""
-    found = [*evidence.history.violations, *messages(evidence), *whole_records(evidence)]
+    found = [
+        *evidence.history.violations,
+        *messages(evidence),
+        *whole_records(evidence, everything_seen=everything_seen),
+    ]
     found += [*losers(evidence), *records(evidence), *taken_keys(evidence), *_second_rows(evidence)]
     for entity in FIELDS:
         found.extend(_records(evidence, entity))
