@@ -78,7 +78,7 @@ def whole_records(evidence: Evidence, *, everything_seen: bool) -> Iterator[str]
             reason = entry.parked[name].reason
             if not any((one.get("key"), one.get("reason")) == (key, reason) for one in evidence.parked):
                 yield f"{entity} {key}: held back as {reason}, but nothing was parked"
-            mended = not everything_seen and _was_mended(evidence, entity, entry)
+            mended = not everything_seen and name == "*" and _was_mended(evidence, entity, entry)
             if not mended and not _whole_rightly(evidence, entity, name, entry):
                 yield f"{entity} {key}: {name} held back as {reason} without cause"
 
