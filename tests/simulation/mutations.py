@@ -167,14 +167,12 @@ class Deaf(Receiver):
         raise Unavailable("The queue cannot be reached.")
 
 
-def _unconditional() -> Parts:
-    def dynamics(real: Dynamics) -> Dynamics:
-        return DynamicsUnconditional(real)
+def _dynamics_unconditional(real: Dynamics) -> Dynamics:
+    return DynamicsUnconditional(real)
 
-    def cmms(real: Cmms) -> Cmms:
-        return CmmsUnconditional(real)
 
-    return Parts(dynamics=dynamics, cmms=cmms)
+def _cmms_unconditional(real: Cmms) -> Cmms:
+    return CmmsUnconditional(real)
 
 
 def _untracked() -> Parts:
@@ -195,7 +193,8 @@ def _one_base() -> Parts:
 
 
 MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
-    "no If-Match": _unconditional,
+    "no If-Match": lambda: Parts(dynamics=_dynamics_unconditional, cmms=_cmms_unconditional),
+    "no If-Match to the CMMS": lambda: Parts(cmms=_cmms_unconditional),
     "no intent": lambda: Parts(sync=_with_executor(_WithoutIntents)),
     "ledger read after the sides": lambda: Parts(sync=LedgerLast),
     "message values instead of reads": lambda: Parts(sync=MessageValues),

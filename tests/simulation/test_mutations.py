@@ -10,6 +10,7 @@ from tests.simulation.world import play
 # searched.
 KNOWN: dict[str, list[int]] = {
     "no If-Match": [13],
+    "no If-Match to the CMMS": [357],
     "no intent": [0],
     "ledger read after the sides": [116],
     "message values instead of reads": [0],
