@@ -143,8 +143,8 @@ class Router:
         if event is None:
             return None
         # Not the event's own time: a change may have waited in an outbox, or a replay in `parked`, for longer than any
-        # outage may last here.
-        first = event.firstenqueued or now
+        # outage may last here. Nor a moment that has not come yet, which another sender's clock may say.
+        first = min(event.firstenqueued or now, now)
         attempt, deferrals = event.attempt, event.deferrals
         if isinstance(error, MessageTransient):
             attempt += 1

@@ -422,6 +422,21 @@ async def test_routing_a_whole_side_s_failure_is_no_attempt_and_waits_as_asked(w
     assert '"attempt":0' in str(copy.body)
 
 
+@pytest.mark.parametrize("said", [timedelta(days=-1), timedelta(), timedelta(days=9000)])
+async def test_routing_a_side_that_fails_for_a_day_parks_whatever_clock_said_when_the_message_came(
+    world: World, said: timedelta
+) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    first = world.clock.now() + said
+    body = Event(source="/t", type="sync.asset.dirty", data={"key": "A"}, firstenqueued=first).to_json()
+    for _ in range(3):
+        world.dynamics.refuse = [Throttled("slow down")]
+        await world.sync.handle("asset", [body.encode()])
+        body = str(queue[-1].body) if (queue := world.bus.queues.get(ASSETS.name, [])) else body
+        world.clock.advance(timedelta(hours=12))
+    assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]][:1] == ["throttled"]
+
+
 async def test_routing_a_message_that_never_succeeds_is_parked_after_its_last_attempt(world: World) -> None:
     body = None
     for _ in range(ATTEMPTS):
