@@ -17,6 +17,11 @@ def is_aside(key: str) -> bool:
     return key.startswith(ASIDE)
 
 
+def identity(aside: str) -> str:
+    """Whose memory is under such a ledger key: the id that the CMMS knows it by."""
+    return aside.removeprefix(ASIDE)
+
+
 def moved_entries(old: Entry, new: Entry) -> tuple[Entry, Entry]:
     """What is left under the old key, and the memory under the new one; no conflict record is lost on the way."""
     left = Entry(key=old.key, moved_to=new.key, moves=old.moves, parked=old.parked, last_sync=old.last_sync)

@@ -23,9 +23,11 @@ def committed(job: Job, now: datetime) -> Entry:
     for side, result, write in results:
         if result is None or write is None:
             continue
+        if write.release_key or (isinstance(result, Failed) and side == "dynamics"):
+            # Where the row keeps its state and its key, what they held back is held back still.
+            unsure |= entry.parked.keys()
         if isinstance(result, Failed):
-            # A key and a state are no fields: what was parked of them may be what failed.
-            unsure |= {RECORD, *write.sources, *(entry.parked if write.restore_key or write.state is not None else ())}
+            unsure |= {RECORD, *write.sources}
             if not result.unknown:
                 entry = _forget(entry, {intent.id for intent in job.intents if intent.side == side})
                 if side == "dynamics" and write.create:

@@ -14,6 +14,7 @@ from shared.domain.mapping import EntityMapping, Mapping
 from shared.domain.plan import Plan, Sides, decide
 from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
+from shared.domain.renamed import is_aside
 from shared.domain.update import plan_release
 from shared.errors import (
     Conflict,
@@ -146,14 +147,7 @@ class Sync:
 
     async def _work(self, entity: EntityMapping, items: list[Item]) -> int:
         await name_keys(self._ledger, self._dynamics, entity, items)
-        read: Memories | None = None
-        if self._cmms is None:
-            moves = Moves(self._ledger, entity, self._clock)
-            read = await moves.follow(items)
-            said = tuple(items)
-            if await moves.rename(items):
-                await moves.follow(said)
-                read = None
+        read = await self._as_said(entity, items) if self._cmms is None else None
         pending = group_by_key(items)
         parked = 0
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
@@ -177,6 +171,19 @@ class Sync:
         for group in pending.values():
             group.finish(Again(group.lost or Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
+
+    async def _as_said(self, entity: EntityMapping, items: list[Item]) -> Memories | None:
+        """One-way mode: what the messages say of renames; answers what was read, where that still holds."""
+        for item in items:
+            if item.outcome is None and item.key is not None and is_aside(item.key):
+                item.outcome = Done(applied=False)  # only the CMMS's API could tell whose memory it is
+        moves = Moves(self._ledger, entity, self._clock)
+        read = await moves.follow(items)
+        said = tuple(items)
+        if not await moves.rename(items):
+            return read
+        await moves.follow(said)
+        return None
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
         stored = remembered(groups, read)

@@ -20,9 +20,9 @@ from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
 from shared.flows.route import Router
 from shared.flows.sync.commit import committed, with_parked
+from shared.flows.sync.items import SOURCE
 from shared.flows.sync.jobs import Job, replayed
 from shared.flows.sync.lost import lost_in_cmms, lost_in_dynamics
-from shared.flows.sync.renames import SOURCE
 
 log = logging.getLogger(__name__)
 

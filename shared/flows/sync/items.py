@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from shared.domain.events import (
     DeletedData,
@@ -18,6 +19,9 @@ from shared.domain.model import CmmsRecord, Version
 from shared.domain.renamed import is_aside
 from shared.errors import Conflict, InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
 from shared.flows.outcomes import Outcome, Park
+
+SOURCE: Final = "/sync"
+"""The source of the messages by which the engine has records looked at."""
 
 type Memories = Mapping[str, Stored | LedgerUnreadable]
 """What the ledger answered, by key."""
@@ -96,6 +100,11 @@ class Group:
         return max((item.event.attempt for item in self.open_items if item.event is not None), default=0)
 
     @property
+    def is_told(self) -> bool:
+        """Whether an open message is of this key itself, and was not tried before."""
+        return any(not item.followed and item.event is not None and not item.event.attempt for item in self.open_items)
+
+    @property
     def announced_deleted(self) -> bool:
         """Whether a message said that the CMMS deleted the record, or the CMMS by not knowing its identity."""
         return self.gone or any(isinstance(item.payload, DeletedData) and not item.followed for item in self.open_items)
@@ -122,7 +131,7 @@ def read_item(entity: EntityMapping, body: bytes) -> Item:
 
 def _key(entity: EntityMapping, payload: Payload) -> str | None:
     if isinstance(payload, DirtyData):
-        if payload.operation == "resync" and payload.key is not None and is_aside(payload.key):
+        if payload.operation in {"resync", "recreate"} and payload.key is not None and is_aside(payload.key):
             return payload.key  # which only the ledger has
         return entity.usable_key(payload.key) if payload.key is not None else None
     if isinstance(payload, DeletedData):

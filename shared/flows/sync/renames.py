@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from shared.domain.events import RenamedData
-from shared.domain.ledger import Entry, Stored, readable
+from shared.domain.ledger import Stored, readable
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import may_yet_be_made, only_announced
 from shared.domain.renamed import (
     ASIDE,
+    identity,
     is_aside,
     is_known,
     is_left,
@@ -26,13 +27,13 @@ from shared.domain.renamed import (
     without_record,
 )
 from shared.errors import Conflict, IntentHeld, KeyNotUsable, LedgerUnreadable
-from shared.flows.outcomes import Again, Done, Park
+from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Cmms, Ledger
 from shared.flows.route import Router
-from shared.flows.sync.items import Group
+from shared.flows.sync.aside import Aside
+from shared.flows.sync.items import SOURCE, Group
 from shared.flows.sync.strangers import PATIENCE, Stranger
 
-SOURCE: Final = "/sync"
 _STEPS: Final = 5
 
 
@@ -56,6 +57,7 @@ class Renames:
         self._cmms = cmms
         self._router = router
         self._clock = clock
+        self._aside = Aside(ledger, router)
 
     async def follow(
         self,
@@ -77,13 +79,11 @@ class Renames:
         moved: set[str] = set()
         records = {key: record for key in groups if (record := sides[key].cmms) is not None}
         lost = {stored[key].entry.cmms_id for key, record in records.items() if is_left(stored[key].entry, record)}
-        aside = [key for key in groups if is_aside(key)]
-        lost |= {stored[key].entry.cmms_id for key in aside}
+        lost |= {identity(key) for key in groups if is_aside(key)}
         ids = sorted(id_ for id_ in lost if id_ is not None)
         living = await self._cmms.by_id(entity, ids) if ids else {}
-        moved.update(key for key in aside if self._called_back(groups[key], stored[key].entry, living))
-        in_the_way = {one.owner for one in strangers.values() if one.owner is not None and is_aside(one.owner)}
-        await self._router.resync(entity.name, sorted(in_the_way), reason="its row has another's key", source=SOURCE)
+        moved |= await self._aside.follow(entity, groups, stored, living)
+        await self._aside.ask(entity, groups, strangers)
         for key, record in records.items():
             group, memory = groups[key], stored[key]
             try:
@@ -100,18 +100,6 @@ class Renames:
             if gone:
                 moved.add(key)
         return moved
-
-    @staticmethod
-    def _called_back(group: Group, entry: Entry, living: Mapping[str, CmmsRecord]) -> bool:
-        """Whether a memory that was put aside is its record's again, under that one's key; else the record is gone."""
-        owner = living.get(entry.cmms_id or "")
-        if owner is not None:
-            group.follow(owner.key)
-        elif is_known(entry):
-            group.gone = True
-        else:
-            group.finish(Done(applied=False))  # it has been called back since
-        return owner is not None or not is_known(entry)
 
     async def _follow(
         self,
@@ -192,11 +180,12 @@ class Renames:
         stored = {key: readable(one) for key, one in (await self._ledger.read(entity.name, former)).items()}
         known = [key for key in former if is_known(stored[key].entry)]
         mine = [stored[key] for key in former if key not in known and stored[key].entry.cmms_id in {None, record.id}]
-        await self._forget(entity, mine)
+        if record.id is not None:
+            await self._forget(entity, mine)
         asked = [key for key in known if not is_aside(key)]
         before = await self._cmms.by_key(entity, asked) if asked else {}
         for key in known:
-            if is_of(stored[key].entry, record, before.get(key)):
+            if is_aside(key) or is_of(stored[key].entry, record, before.get(key)):
                 if (wait := may_yet_be_made(new.entry, self._clock.now())) is not None:
                     late = f"A row of the record that had {group.key} before may yet be made."
                     group.finish(Again(IntentHeld(late, retry_after=wait)))
@@ -214,7 +203,7 @@ class Renames:
         if not (said or record.deleted or is_taken_over(memory.entry, record)):
             return
         former = [key for key in dict.fromkeys((*record.former_keys, *said)) if key != group.key]
-        if record.deleted and record.id is not None and memory.entry.cmms_id != record.id:
+        if record.id is not None and memory.entry.cmms_id != record.id:
             former.append(ASIDE + record.id)
         if not former:
             return
