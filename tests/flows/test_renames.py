@@ -376,55 +376,6 @@ async def test_a_record_that_was_parked_for_want_of_its_key_is_made_once_a_row_g
     assert keys(world)[row.id] == "B"
 
 
-async def put_aside(world: World) -> str:
-    """#1 came from A to B, whose #2 went to C: #1's memory waits aside until #2's has left B. Answers #1's row's id."""
-    born(world, "A", "1")
-    born(world, "B", "2")
-    await settle(world, "A", "B")
-    (row_id,) = (row.id for row in world.dynamics.rows.values() if row.key == "A")
-    rename(world, "B", "C")
-    rename(world, "A", "B")
-    taken_over(world, "A", "3")
-    await world.dirty("A")
-    assert (await world.entry(ASIDE + "1")).dynamics_id == row_id
-    return row_id
-
-
-@pytest.mark.parametrize("told", ["tombstone", "row", "key"])
-async def test_the_row_of_a_record_that_is_deleted_while_its_memory_is_aside_is_deactivated_and_gives_its_key_up(
-    world: World, told: str
-) -> None:
-    row_id = await put_aside(world)
-    world.bus.queues.pop(ASSETS.name, None)
-    tombstone = CmmsRecord("B", "", {}, version=world.cmms.records["B"].version, deleted=True, former_keys=("A",))
-    world.cmms.records["B"] = replace(tombstone, id="1")
-    match told:
-        case "tombstone":
-            await settle(world, "B")
-        case "row":
-            data = {"record_id": row_id, "operation": "update"}
-            event = Event(id=str(uuid4()), source="/dynamics", type="sync.asset.dirty", data=data)
-            await world.sync.handle("asset", [event.to_json().encode()])
-        case "key":
-            await settle(world, ASIDE + "1")
-    assert (world.dynamics.rows[row_id].key, world.dynamics.rows[row_id].state) == (row_id, 1)
-    await settle(world, "A", "B", "C")
-    assert {row.values["nombre"]: row.key for row in world.dynamics.rows.values() if row.state == 0} == {
-        "Activo 2": "C",
-        "Activo 3": "A",
-    }
-    assert PARKED.name not in world.bus.queues
-
-
-async def test_a_memory_that_was_put_aside_is_found_by_its_ledger_key_and_goes_to_its_record(world: World) -> None:
-    row_id = await put_aside(world)
-    world.bus.queues.pop(ASSETS.name, None)
-    await settle(world, "C", ASIDE + "1")
-    assert keys(world)[row_id] == "B"
-    await settle(world, ASIDE + "1")
-    assert PARKED.name not in world.bus.queues, "where nothing is aside any more, nothing is to be done"
-
-
 async def test_a_row_of_somebody_else_is_parked_once_for_the_key_that_it_has(world: World) -> None:
     born(world, "A", "1")
     await settle(world, "A")
