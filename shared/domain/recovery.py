@@ -31,7 +31,8 @@ def settle_intents(
     """Resolve the intents that can no longer land; the bases learn what did. Live intents must not be passed in.
 
     `ours`: the last to write the Dynamics row were we, and it was not made again since. As nobody's edit could have
-    come before such a write either, what the row holds is what Dynamics made of it.
+    come before such a write either, what the row holds is what Dynamics made of it, where it is known which write it
+    was.
     """
     if not entry.intents:
         return entry
@@ -57,7 +58,9 @@ def settle_intents(
             if not waiting and dynamics_id == intent.row_id:
                 dynamics_id = None
         elif record is not None and any(_is_target(one, record) for one in rivals):
-            _settle(_landed(rivals, record), record, bases, conflicts, now, kept=ours and record is dynamics)
+            likely = _landed(rivals, record)
+            told = all(one.values == likely[0].values for one in likely)
+            _settle(likely, record, bases, conflicts, now, kept=ours and told and record is dynamics)
         # Else a create whose key another CMMS record took, or an update of a row that is gone: neither can happen now.
     return entry.model_copy(
         update={

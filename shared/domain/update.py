@@ -188,6 +188,9 @@ def _remember(
     *,
     reborn: bool,
 ) -> Entry:
+    # A row that is still to be made active again stays marked until that is confirmed; so does one that a write of
+    # unknown outcome may yet make inactive.
+    marked = reborn or any(intent.side == "dynamics" for intent in entry.intents)
     return entry.model_copy(
         update={
             "bases": {**entry.bases, **merged.bases},
@@ -196,8 +199,7 @@ def _remember(
             # Until the values of the row made anew are replaced, it stays recognisable as that.
             "row_made": entry.row_made if made_again(entry, row) and merged.to("dynamics") else row.created,
             "cmms_id": cmms.id or entry.cmms_id,
-            # A row that is still to be made active again stays marked until that is confirmed.
-            "deleted_at": entry.deleted_at if reborn else None,
+            "deleted_at": entry.deleted_at if marked else None,
             "moved_to": None,
         }
     )

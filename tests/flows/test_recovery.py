@@ -50,6 +50,14 @@ def test_what_dynamics_made_of_a_value_is_no_edit_where_nobody_has_written_since
     assert (after.bases["nombre"], after.intents, after.conflicts) == (Base(cmms="new", dynamics="NEW"), (), ())
 
 
+def test_our_having_written_last_tells_nothing_of_a_write_that_a_rival_of_ours_may_have_come_before() -> None:
+    late = intent("1", values={}, sources={}, before={})
+    after = settle_intents(entry(late, intent("2")), None, row("e2", nombre="old"), NOW, ours=True)
+    assert (after.bases["nombre"], after.intents) == (Base(cmms="old", dynamics="old"), ())
+    again = settle_intents(entry(intent("1"), intent("2")), None, row("e2", nombre="NEW"), NOW, ours=True)
+    assert (again.bases["nombre"], again.intents) == (Base(cmms="new", dynamics="NEW"), ())
+
+
 def test_the_old_value_tells_that_it_did_not_and_what_a_repetition_replaces_is_on_record() -> None:
     after = settle_intents(entry(intent()), None, row("e2", nombre="old"), NOW)
     assert (after.bases["nombre"], after.intents) == (Base(cmms="old", dynamics="old"), ())

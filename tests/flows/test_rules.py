@@ -343,6 +343,29 @@ async def test_deletes_deactivate_and_leave_a_tombstone_and_only_a_newer_change_
     assert (world.row("A").state, world.row("A").values["nombre"]) == (0, "De nuevo")
 
 
+async def test_deletes_a_row_that_is_deactivated_late_is_made_active_for_the_record_that_came_back(
+    world: World,
+) -> None:
+    await agreed(world)
+    world.cmms.delete("A")
+    write = world.dynamics.write
+
+    async def late(_: EntityMapping, writes: Sequence[DynamicsWrite], __: float) -> list[Failed]:
+        return [Failed(Unavailable("no answer"), unknown=True) for _ in writes]
+
+    world.dynamics.write = late  # type: ignore[method-assign,assignment]
+    await world.dirty("A")
+    world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+    world.cmms.put("A", nombre="De nuevo", valor_libros="10")
+    await world.dirty("A")
+    row = world.row("A")
+    world.dynamics.rows[row.id] = replace(row, state=1, etag='W/"late"')
+    world.dynamics.write = write  # type: ignore[method-assign]
+    world.clock.advance(INTENT_LIFE + timedelta(seconds=1))
+    await world.dirty("A")
+    assert (world.row("A").state, world.row("A").values["nombre"]) == (0, "De nuevo")
+
+
 async def test_deletes_a_row_gone_from_dynamics_is_parked_and_not_recreated(world: World) -> None:
     await agreed(world)
     world.dynamics.rows.clear()
