@@ -105,7 +105,13 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, entry: Entry) -> 
 
 def _was_mended(evidence: Evidence, entity: str, entry: Entry) -> bool:
     """Whether a person did what the park of a lost record's key asks for: before a full pass nobody looks at it."""
-    if entry.parked["*"].reason != "key_not_usable" or evidence.cmms.find(entity, entry.key) is not None:
+    reason = entry.parked["*"].reason
+    if evidence.cmms.find(entity, entry.key) is not None:
+        return False
+    if reason == "gone_from_dynamics":
+        # Its record went to another key, and has another row there: the message tells of the new key only.
+        return (entity, entry.key) in evidence.observer.renamed_keys
+    if reason != "key_not_usable":
         return False
     rows = {str(row.id): row for _, row in evidence.rows(entity)}
     history = evidence.history.keys
