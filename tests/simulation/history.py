@@ -210,14 +210,15 @@ class History:
     def _emptied_before_they_met(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether this nothing, and what was before it, was never agreed: on first contact a value beats nothing.
 
-        A record made anew in the CMMS meets the row of the one before it; its field's first value is news.
+        A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
         """
+        given = [origin, *origin.ancestors()]
         if (
             cell.side == "dynamics"
             and replaced.value is None
             and self._made_anew(cell)
-            and (origin.cell.side, origin.previous) == ("cmms", None)
-            and origin.number > replaced.number
+            and origin.cell.side == "cmms"
+            and all(one.cell is origin.cell and one.number > replaced.number for one in given)
             and origin not in self._buried
         ):
             return True
