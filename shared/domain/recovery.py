@@ -1,8 +1,9 @@
 """What became of writes whose outcome nobody knows: a worker died, stalled, or never got its answer.
 
-While the side's etag is still the one that the write expects, the write may yet land, so its intent stays. Once the
-etag has moved the write can no longer land. A CMMS record names the writes that it took, which settles it. Of a
-Dynamics row, and where the CMMS does not tell, each field tells by its value what happened:
+While the side's etag is still the one that the write expects, the write may yet land, so its intent stays, for as long
+as a service may hold a request; after that it did not happen. Once the etag has moved the write can no longer land. A
+CMMS record names the writes that it took, which settles it. Of a Dynamics row, and where the CMMS does not tell, each
+field tells by its value what happened:
 
 - it holds what was intended: the write happened, and both bases follow;
 - it holds what it held before: the write did not happen, unless its other fields rather show that it did;
@@ -22,7 +23,7 @@ from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
 from shared.domain.renamed import is_taken_over
 
 LATEST_CREATE: Final = timedelta(minutes=15)
-"""How long after its intent's expiry a create may still land: no service holds a request longer."""
+"""How long after its intent's expiry a write may still land: no service holds a request longer."""
 
 
 def settle_intents(
@@ -47,7 +48,8 @@ def settle_intents(
             record = None
         unknown = intent.side == "cmms" and record is None and intent.expected_etag is not None
         if unknown or (record.etag if record else None) == intent.expected_etag:
-            kept.extend(rivals)  # it may yet land; or the record went to another key, where the outcome shows
+            # It may yet land, for a while; or the record went to another key, where the outcome shows.
+            kept.extend(one for one in rivals if record is None or now < one.expires_at + LATEST_CREATE)
         elif isinstance(record, CmmsRecord) and record.operations is not None:
             if landed := [one for one in rivals if one.id in record.operations]:
                 _settle(landed, record, bases, conflicts, now, surely=True)
@@ -76,6 +78,12 @@ def settle_intents(
 def only_announced(entry: Entry) -> bool:
     """Whether there is no row, but for one whose create has an unknown outcome."""
     return entry.pending_row is not None and entry.dynamics_id in {None, entry.pending_row}
+
+
+def may_yet_land(entry: Entry, now: datetime) -> timedelta | None:
+    """How long a write of unknown outcome may still land, if there is one."""
+    longest = max((intent.expires_at + LATEST_CREATE - now for intent in entry.intents), default=timedelta())
+    return longest if longest > timedelta() else None
 
 
 def may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:

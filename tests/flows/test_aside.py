@@ -159,3 +159,19 @@ async def test_an_order_to_make_rows_again_takes_a_memory_aside_as_any(world: Wo
     await world.router.resync("asset", [ASIDE + "1"], reason="lost", source="/ops", operation="recreate")
     await settle(world)
     assert PARKED.name not in world.bus.queues
+
+
+async def test_a_row_that_gave_its_key_up_for_good_is_no_record_of_its_own(world: World) -> None:
+    """Whoever asks for the key of every row asks for its id, which stands in."""
+    born(world, "A", "1")
+    born(world, "B", "2")
+    await settle(world, "A", "B")
+    for old, new in (("B", "T"), ("A", "B"), ("T", "A")):
+        rename(world, old, new)
+    await world.dirty("T")
+    world.cmms.delete("B")
+    await settle(world, "A", "B", "T")
+    (released,) = [row for row in world.dynamics.rows.values() if row.key == row.id]
+    assert released.state == 1
+    await settle(world, released.key)
+    assert PARKED.name not in world.bus.queues

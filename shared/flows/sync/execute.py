@@ -15,7 +15,8 @@ from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord, Side
 from shared.domain.plan import RECORD, Plan, SideWrite
 from shared.domain.planned import unusable
-from shared.errors import Conflict, KeyNotUsable, PermanentError, TransientError
+from shared.domain.recovery import may_yet_land
+from shared.errors import Conflict, IntentHeld, KeyNotUsable, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
 from shared.flows.route import Router
@@ -188,7 +189,7 @@ class Executor:
         for job in quiet:
             entry = with_parked(job.plan.entry, job.plan.blocked)
             if entry == job.stored.entry and not job.plan.blocked:
-                _conclude(job)
+                _conclude(job, now)
             else:
                 # What stays blocked is concluded from memory: that this still stands, only a compare-and-swap tells.
                 jobs.append(job)
@@ -197,7 +198,7 @@ class Executor:
             jobs.append(job)
             entries.append(committed(job, now))
         for job in await self._swap(entity, jobs, entries):
-            _conclude(job)
+            _conclude(job, now)
 
 
 def _announced(job: Job) -> Entry:
@@ -235,7 +236,7 @@ def _intents(plan: Plan, expires_at: datetime, new_id: Callable[[], UUID]) -> li
     return found
 
 
-def _conclude(job: Job) -> None:
+def _conclude(job: Job, now: datetime) -> None:
     """Give the record's messages their outcome, or leave them open for another round."""
     confirmed = [result for result in (job.dynamics, job.cmms) if result is not None and not isinstance(result, Failed)]
     failures = [result for result in (job.dynamics, job.cmms) if isinstance(result, Failed)]
@@ -251,5 +252,9 @@ def _conclude(job: Job) -> None:
         job.group.finish(Again(max(lasting, key=lambda error: error.retry_after or timedelta())))
     elif failures or (job.plan.to_dynamics is not None and job.plan.to_dynamics.unfinished):
         return
+    elif not job.plan.writes and (wait := may_yet_land(job.stored.entry, now)) is not None:
+        # It is known not to have landed only by a look at the untouched side after that.
+        late = f"A write to {job.group.key} has no known outcome, and may yet land."
+        job.group.finish(Again(IntentHeld(late, retry_after=wait)))
     else:
         job.group.finish(Done(applied=job.group.applied))

@@ -8,7 +8,7 @@ from shared.domain.model import DynamicsRecord
 from shared.domain.plan import Plan, Sides
 from shared.domain.planned import unusable
 from shared.errors import Conflict, KeyNotUsable
-from shared.flows.outcomes import Again
+from shared.flows.outcomes import Again, Done
 from shared.flows.sync.items import Group
 
 PATIENCE: Final = 10
@@ -35,7 +35,12 @@ def wait_for_rows(
     releasing: dict[str, DynamicsRecord] = {}
     for key, stranger in strangers.items():
         group, row = groups.get(key), sides[key].bound
-        if group is None or stranger.owner in {None, key} or group.attempts >= PATIENCE:
+        if group is None or stranger.owner in {None, key}:
+            continue
+        if stranger.row_id == key:
+            group.finish(Done(applied=False))  # it gave its key up, and its own id stands in: there is no such record
+            continue
+        if group.attempts >= PATIENCE:
             continue
         if row is not None and row.is_open and row.key not in {key, row.id} and group.attempts >= RELEASING:
             releasing[key] = row
