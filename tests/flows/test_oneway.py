@@ -1,7 +1,7 @@
 """One-way mode: whatever the order, doubling and batching of the messages, each field ends at its newest version."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -10,8 +10,10 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.model import Value
+from shared.domain.mapping import EntityMapping
+from shared.domain.model import DynamicsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
+from shared.errors import RejectedByTarget
 from tests.flows.sides import World
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -116,6 +118,66 @@ async def test_records_that_exchange_their_keys_keep_their_rows(world: World) ->
     await deliver(world, swap)
     assert active(world) == {"A": {"nombre": "dos"}, "B": {"nombre": "uno"}}
     assert {row.values["nombre"]: row.id for row in world.dynamics.rows.values()} == rows
+
+
+async def test_a_race_lost_to_the_rename_of_the_key_makes_no_row_under_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = world.dynamics.by_key
+
+    async def renamed_meanwhile(entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
+        monkeypatch.undo()
+        await world.sync.handle("asset", [renamed(2, "A", "B", nombre="uno")])
+        return await answer(entity, keys)
+
+    monkeypatch.setattr(world.dynamics, "by_key", renamed_meanwhile)
+    await deliver(world, [upserted(1, "A", nombre="uno", numero_de_serie="S"), upserted(1, "C", nombre="tres")])
+    assert active(world) == {"B": {"nombre": "uno", "numero_de_serie": "S"}, "C": {"nombre": "tres"}}
+
+
+async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_own_memory_is_yet_to_come(
+    world: World,
+) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno"), upserted(1, "B", nombre="dos")])
+    rows = {row.values["nombre"]: row.id for row in world.dynamics.rows.values()}
+    leaves, follows, comes = renamed(2, "A", "T"), renamed(3, "B", "A"), renamed(4, "T", "B", nombre="uno")
+    await deliver(world, [comes], [follows], [leaves])
+    assert active(world) == {"A": {"nombre": "dos"}, "B": {"nombre": "uno"}}
+    assert {row.values["nombre"]: row.id for row in world.dynamics.rows.values()} == rows
+
+
+async def test_a_record_that_came_back_takes_its_row_along_though_the_answer_to_that_was_lost(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")], [deleted(2, "A")], [upserted(3, "A", nombre="dos")])
+    found = (await world.ledger.read("asset", ["A"]))["A"]  # type: ignore[no-untyped-call]
+    unconfirmed = found.entry.model_copy(update={"deleted_at": MOMENT + timedelta(minutes=2)})
+    await world.ledger.write("asset", [found.model_copy(update={"entry": unconfirmed})])  # type: ignore[no-untyped-call]
+    await deliver(world, [renamed(4, "A", "B", nombre="dos")])
+    assert active(world) == {"B": {"nombre": "dos"}}
+    assert len(world.dynamics.rows) == 1
+
+
+async def test_what_makes_a_row_is_waited_for_where_a_message_that_does_not_say_it_comes_first(world: World) -> None:
+    world.dynamics.refuse.append(RejectedByTarget("nombre: Dynamics makes no row without it.", field="nombre"))
+    await deliver(world, [upserted(2, "A", valor_libros="2")], [upserted(1, "A", nombre="uno", valor_libros="1")])
+    assert active(world) == {"A": {"nombre": "uno", "valor_libros": "2"}}
+    assert PARKED.name not in world.bus.queues
+
+
+async def test_what_makes_a_row_and_is_never_said_is_parked_in_the_end(world: World) -> None:
+    nameless = RejectedByTarget("nombre: Dynamics makes no row without it.", field="nombre")
+    world.dynamics.refuse.extend([nameless] * 20)
+    await deliver(world, [upserted(2, "A", valor_libros="2")])
+    assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["rejected_by_target"]
+
+
+async def test_no_park_stays_under_a_key_without_a_row_whose_record_has_another_one(world: World) -> None:
+    world.dynamics.refuse.extend([RejectedByTarget("refused", field=None)] * 9)
+    await deliver(world, [upserted(1, "A", nombre="uno")])
+    world.dynamics.refuse.clear()
+    assert (await world.entry("A")).parked
+    await deliver(world, [upserted(3, "B", nombre="dos")], [renamed(2, "A", "B", nombre="uno")])
+    assert not (await world.entry("A")).parked
+    assert active(world) == {"B": {"nombre": "dos"}}
 
 
 class _Cmms:

@@ -25,13 +25,14 @@ type Held = str | None
 
 @dataclass(eq=False)
 class Edit:
-    """A person's edit. `previous` is the edit whose value it replaced."""
+    """A person's edit. `previous` is the edit whose value it replaced, `over` what the cell showed then."""
 
     number: int
     at: float
     cell: "Cell"
     value: Held
     previous: "Edit | None"
+    over: Held = None
 
     def ancestors(self) -> Iterator["Edit"]:
         """The edits that it has replaced, directly or not."""
@@ -111,7 +112,7 @@ class History:
     def edited(self, cell: Cell, value: Held, at: float) -> None:
         """Note a person's edit."""
         self._edits += 1
-        edit = Edit(self._edits, at, cell, value, cell.edit)
+        edit = Edit(self._edits, at, cell, value, cell.edit, cell.value)
         cell.hold(value, edit)
 
     def bury(self, cell: Cell) -> None:
@@ -251,9 +252,12 @@ class History:
         """The edits whose values a side held in this field of what had the key."""
         return {edit for one in self._of_key(side, entity, name, key) for edit in one.held}
 
-    def died(self, side: Side, entity: str, name: str, key: str) -> bool:
-        """Whether a person deleted a record that had the key."""
-        return any(one in self._graves for one in self._of_key(side, entity, name, key))
+    def is_taken_over(self, side: Side, entity: str, name: str, key: str) -> bool:
+        """Whether a record may have the row of another one that had the key: of a deleted one, or, where nothing but
+        messages tells who is who, of one whose rename was told later.
+        """
+        found = list(self._of_key(side, entity, name, key))
+        return any(one in self._graves for one in found) or (self._only_told and len(found) > 1)
 
     def _of_key(self, side: Side, entity: str, name: str, key: str) -> Iterator[Cell]:
         for (of, kind, record, field), one in self.cells.items():

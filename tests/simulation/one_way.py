@@ -33,9 +33,16 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
 
 
 def _second_rows(evidence: Evidence) -> Iterator[str]:
-    """Rows follow their records, but where another record came to the key before the rename was told."""
+    """Rows follow their records, but where a message of the new key, or of another record that came to the old one,
+    was there before the rename's: then the record has a new row, and the old one is the other record's, or left.
+    """
     for (entity, pk), made in evidence.observer.created_for.items():
-        holders = [evidence.observer.holders.get((entity, key)) for key, row in evidence.rows(entity) if row.id in made]
+        living = [
+            key
+            for key, row in evidence.rows(entity)
+            if row.id in made and row.values["statecode"] != DEAD_STATE[entity]
+        ]
+        holders = [evidence.observer.holders.get((entity, key)) for key in living]
         if holders.count(pk) > 1:
             yield f"{entity} #{pk}: the integration created {holders.count(pk)} rows for one record"
 
@@ -88,8 +95,9 @@ def _stays(name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[
         return True  # a value beats nothing
     if name in ONE_WAY:
         return False
-    # Or it came between a write and its unknown outcome, which is on record.
-    return knows(edit, said) or "late_write" in lost
+    # The row may have shown the same by itself; or the edit came between a write and its unknown outcome, on record.
+    shown = edit.number > said.number and same(name, said.value, edit.over)
+    return knows(edit, said) or shown or "late_write" in lost
 
 
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:

@@ -29,6 +29,8 @@ class Process:
         self._trace = trace
         self._tasks: set[asyncio.Task[Any]] = set()
         self.dead = asyncio.Event()
+        self.thaws_at = 0.0
+        """When it goes on, after a freeze; until then nobody knows what it is about to do."""
 
     def now(self) -> datetime:
         """This machine's idea of the time."""
@@ -70,7 +72,7 @@ class Process:
 
     async def _freeze(self, where: str) -> bool:
         loop = asyncio.get_running_loop()
-        end = loop.time() + self._rng.uniform(30.0, LONGEST_STALL)
+        self.thaws_at = end = loop.time() + self._rng.uniform(30.0, LONGEST_STALL)
         self._trace(self.name, f"freezes {where} for {end - loop.time():.0f} s")
         cancelled = False
         while (rest := end - loop.time()) > 0:

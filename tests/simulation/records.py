@@ -106,7 +106,7 @@ def _is_conflict(history: History, entity: str, key: str, one: ConflictRecord) -
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
     sides: tuple[tuple[Side, str | None], ...] = ((one.winner, one.won), (loser, one.lost))
     won, lost = (_giving(history, side, entity, key, one.field, value) for side, value in sides)
-    if ("cmms", None) in sides and history.died("cmms", entity, one.field, key):
+    if ("cmms", None) in sides and history.is_taken_over("cmms", entity, one.field, key):
         return True  # nobody gave the new record's nothing, and it is news all the same
     return any(a is not b and a not in b.ancestors() and b not in a.ancestors() for a in won for b in lost)
 

@@ -311,6 +311,10 @@ class World:
 
     async def _look_once_more(self) -> list[str]:
         """Look at everything. Two-way, reconciliation must have left nothing to write; one-way, it does the same."""
+        # What a frozen worker read long ago it may yet park, before the ledger tells it that it is late.
+        thaws = max(worker.process.thaws_at for worker in self.workers)
+        await asyncio.sleep(max(0.0, thaws - asyncio.get_running_loop().time()))
+        await self._rest()
         for _ in range(2 if self.one_way else 1):
             before, held, parked = self.observer.writes, await self._held(), len(await self.queues.parked())
             await self._look_at_everything()

@@ -35,6 +35,7 @@ from shared.flows.sync.items import (
     Memories,
     group_by_key,
     read_item,
+    regrouped,
     remembered,
     unseen,
     unseen_rows,
@@ -156,6 +157,10 @@ class Sync:
                 return parked
             if number and self._clock.monotonic() > latest:
                 break
+            if number and self._cmms is None:
+                # A race may have been lost to a rename that another worker heard of.
+                read = await Moves(self._ledger, entity, self._clock).follow(items)
+                pending = regrouped(pending)
             # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
             parked += await self._round(entity, pending, read or await self._ledger.read(entity.name, list(pending)))
             read = None

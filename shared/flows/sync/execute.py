@@ -16,7 +16,7 @@ from shared.domain.model import DynamicsRecord, Side
 from shared.domain.plan import RECORD, Plan, SideWrite
 from shared.domain.planned import unusable
 from shared.domain.recovery import may_yet_land
-from shared.errors import Conflict, IntentHeld, KeyNotUsable, PermanentError, TransientError
+from shared.errors import Conflict, IntentHeld, KeyNotUsable, NotYetVisible, PermanentError, TransientError
 from shared.flows.outcomes import Again, Done
 from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
 from shared.flows.route import Router
@@ -24,6 +24,7 @@ from shared.flows.sync.commit import committed, with_parked
 from shared.flows.sync.items import SOURCE
 from shared.flows.sync.jobs import Job, replayed
 from shared.flows.sync.lost import lost_in_cmms, lost_in_dynamics
+from shared.flows.sync.strangers import PATIENCE
 
 log = logging.getLogger(__name__)
 
@@ -129,14 +130,17 @@ class Executor:
         for (job, _), result in zip(mine, await self._cmms.write(entity, writes, deadline), strict=True):
             job.cmms = result
 
-    @staticmethod
-    def _refusals(entity: EntityMapping, job: Job) -> None:
+    def _refusals(self, entity: EntityMapping, job: Job) -> None:
         """A refused value blocks its own field: the next round writes the rest. A refused row blocks the record."""
         for side, result, write in (
             ("dynamics", job.dynamics, job.plan.to_dynamics),
             ("cmms", job.cmms, job.plan.to_cmms),
         ):
             if not isinstance(result, Failed) or not isinstance(result.error, PermanentError) or write is None:
+                continue
+            if self._cmms is None and _is_unsaid(entity, job, result.error.field) and job.group.attempts < PATIENCE:
+                wanted = f"Dynamics makes no row without {result.error.field}, and no message has said that yet."
+                job.dynamics = Failed(NotYetVisible(wanted))
                 continue
             source: Side = "cmms" if side == "dynamics" else "dynamics"
             name = result.error.field
@@ -199,6 +203,12 @@ class Executor:
             entries.append(committed(job, now))
         for job in await self._swap(entity, jobs, entries):
             _conclude(job, now)
+
+
+def _is_unsaid(entity: EntityMapping, job: Job, field: str | None) -> bool:
+    """One-way mode: whether no message has said the field; the one that does may have been overtaken."""
+    said = job.plan.cmms
+    return said is not None and field in entity.fields and field not in said.values and field not in said.errors
 
 
 def _announced(job: Job) -> Entry:

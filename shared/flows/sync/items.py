@@ -162,6 +162,20 @@ def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
     return groups
 
 
+def regrouped(groups: Mapping[str, Group]) -> dict[str, Group]:
+    """The same records, where some messages have followed theirs to another key."""
+    followed = [item for group in groups.values() for item in group.open_items if item.key != group.key]
+    for group in groups.values():
+        group.items = [item for item in group.items if item.outcome is not None or item.key == group.key]
+    found = {key: group for key, group in groups.items() if group.open_items}
+    for key, group in group_by_key(followed).items():
+        if key in found:
+            found[key].join(group)
+        else:
+            found[key] = group
+    return found
+
+
 def remembered(groups: Mapping[str, Group], found: Memories) -> dict[str, Stored]:
     """What the ledger remembers of each record; one whose row cannot be read is parked alone."""
     stored: dict[str, Stored] = {}

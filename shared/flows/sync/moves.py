@@ -11,7 +11,7 @@ from shared.domain.events import DeletedData, Event, RenamedData
 from shared.domain.ledger import Entry, Mark, Moved, Said, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
-from shared.domain.renamed import moved_entries, newest
+from shared.domain.renamed import moved_entries, newest, without_record
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
 from shared.flows.ports import Clock, Ledger
@@ -86,6 +86,10 @@ class Moves:
             item.outcome = Park(next(one for one in (old, new) if not isinstance(one, Stored)))
             return []
         told = any(move.version == version for move in old.entry.moves)
+        attempts = item.event.attempt if item.event is not None else 0
+        if not told and attempts < PATIENCE and _to_be_left(new.entry, version):
+            item.outcome = Again(Conflict(f"The record that had the key {new_key} before is yet to leave it."))
+            return []
         if not _was_there(old.entry, version):
             # Nothing but what another record has not said yet is kept under the old key; late messages may yet come.
             if not told:
@@ -105,12 +109,9 @@ class Moves:
             arrived = _arrived(moved, version).model_copy(update={"deleted_before": before})
             await self._swap(item, old, _left(left, new_key, version), new, arrived)
             return []
-        attempts = item.event.attempt if item.event is not None else 0
-        if attempts < PATIENCE and _to_be_left(new.entry, version):
-            item.outcome = Again(Conflict(f"The record that had the key {new_key} before is yet to leave it."))
-            return []
         # The new key's messages came first and made a row of their own: the old row is as good as deleted.
         left = _left(old.entry, new_key, version).model_copy(update={"said": {}})
+        left = left if left.dynamics_id else without_record(left)
         said = newest(old.entry.said, _since(new.entry, version))
         before = _deleted_before(old.entry, new.entry, version)
         arrived = _arrived(new.entry, version).model_copy(update={"said": said, "deleted_before": before})
@@ -130,16 +131,21 @@ class Moves:
 
 def _was_there(entry: Entry, version: Version) -> bool:
     """Whether the memory is that of the record that left the key at this version, and not of one that came later."""
-    if entry.deleted_at is not None or not (entry.dynamics_id or entry.said or entry.intents):
+    if _is_gone(entry) or not (entry.dynamics_id or entry.said or entry.intents):
         return False
     return not any(_later(mark, version) for mark in (entry.since, entry.deleted_before, *entry.said.values()))
+
+
+def _is_gone(entry: Entry) -> bool:
+    """Whether the record was deleted, and nothing was said since: what came before its deletion is unsaid."""
+    return entry.deleted_at is not None and not entry.said
 
 
 def _to_be_left(entry: Entry, version: Version) -> bool:
     """Whether another record has the key, as far as is known by now, that must have left it before this version."""
     if _later(entry.since, version):
         return True  # or rather: ours left it again, and its next rename is yet to come
-    return entry.deleted_at is None and bool(entry.said) and not any(_later(s, version) for s in entry.said.values())
+    return bool(entry.said) and all(said.version < version for said in entry.said.values())
 
 
 def _later(mark: Mark | None, version: Version) -> bool:
@@ -152,7 +158,7 @@ def _since(entry: Entry, version: Version) -> dict[str, Said]:
 
 def _parted(old: Entry, new: Entry, version: Version) -> tuple[Entry, Entry]:
     """What was said under the old key until the rename goes with the record, where another one has the key now."""
-    if _later(old.since, version) or old.deleted_at is not None:
+    if _later(old.since, version) or _is_gone(old):
         return old, new
     rest = _since(old, version)
     gone = {name: said for name, said in old.said.items() if name not in rest}
