@@ -136,6 +136,11 @@ class History:
         keys = self.keys[cell.side, cell.entity, cell.record]
         return any(one in self._graves for one in self._related("cmms", cell, keys))
 
+    def _went_to_another(self, cell: Cell) -> bool:
+        """Whether messages alone tell who is who, and several CMMS records have had a key of the row."""
+        keys = self.keys[cell.side, cell.entity, cell.record]
+        return self._only_told and len(list(self._related("cmms", cell, keys))) > 1
+
     def left_out(self, cell: Cell, value: Held, at: float) -> None:
         """Note a value that a row was made with because nobody gave another one."""
         if cell.field == "fecha_creacion" and not self._only_told:
@@ -217,7 +222,7 @@ class History:
         if (
             cell.side == "dynamics"
             and replaced.value is None
-            and self._made_anew(cell)
+            and (self._made_anew(cell) or self._went_to_another(cell))
             and origin.cell.side == "cmms"
             and all(one.cell is origin.cell and one.number > replaced.number for one in given)
             and origin not in self._buried

@@ -79,7 +79,9 @@ def whole_records(evidence: Evidence, *, everything_seen: bool) -> Iterator[str]
             if not any((one.get("key"), one.get("reason")) == (key, reason) for one in evidence.parked):
                 yield f"{entity} {key}: held back as {reason}, but nothing was parked"
             mended = not everything_seen and name == "*" and _was_mended(evidence, entity, entry)
-            if not mended and not _whole_rightly(evidence, entity, name, entry):
+            # What a record that is held back as a whole leaves undecided stays as it was.
+            undecided = name != "*" and "*" in entry.parked
+            if not (mended or undecided or _whole_rightly(evidence, entity, name, entry)):
                 yield f"{entity} {key}: {name} held back as {reason} without cause"
 
 
