@@ -10,10 +10,11 @@ from uuid import UUID
 
 import pytest
 
+from shared.domain.ledger import Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
-from shared.errors import RejectedByTarget
+from shared.errors import LedgerUnreadable, RejectedByTarget
 from tests.flows.sides import World
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -133,6 +134,23 @@ async def test_a_race_lost_to_the_rename_of_the_key_makes_no_row_under_it(
     monkeypatch.setattr(world.dynamics, "by_key", renamed_meanwhile)
     await deliver(world, [upserted(1, "A", nombre="uno", numero_de_serie="S"), upserted(1, "C", nombre="tres")])
     assert active(world) == {"B": {"nombre": "uno", "numero_de_serie": "S"}, "C": {"nombre": "tres"}}
+
+
+async def test_a_rename_to_a_key_that_its_record_has_left_meanwhile_goes_on_to_the_next_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")])
+    answer = world.ledger.read
+
+    async def left_meanwhile(entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
+        monkeypatch.undo()
+        found: Mapping[str, Stored | LedgerUnreadable] = await answer(entity, keys)  # type: ignore[no-untyped-call]
+        await world.sync.handle("asset", [renamed(3, "B", "C", nombre="uno")])
+        return found
+
+    monkeypatch.setattr(world.ledger, "read", left_meanwhile)
+    await deliver(world, [renamed(2, "A", "B", nombre="uno")])
+    assert active(world) == {"C": {"nombre": "uno"}}
 
 
 async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_own_memory_is_yet_to_come(

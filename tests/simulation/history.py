@@ -196,6 +196,10 @@ class History:
         in one-way mode where another record came to the key before the rename was told.
         """
         keys, held = self.family(cell), replaced.cell.edit
+        if self._only_told and replaced.cell.side == "dynamics":
+            # It was given on both sides.
+            said = [one for one in self._related("cmms", cell, keys) if one.value == replaced.value]
+            return replaced.value is not None and any(one not in {edit.cell for edit in origins} for one in said)
         return (
             replaced.cell.side == "cmms"
             and held is not None

@@ -82,6 +82,9 @@ class Moves:
         new_key = item.key or ""
         stored = await self._ledger.read(self._entity.name, [old_key, new_key])
         old, new = stored[old_key], stored[new_key]
+        if self._step(item, new):
+            # The record has left that key as well since it was looked up.
+            return await self._move(item, old_key, version) if item.key != old_key else []
         if not (isinstance(old, Stored) and isinstance(new, Stored)):
             item.outcome = Park(next(one for one in (old, new) if not isinstance(one, Stored)))
             return []
