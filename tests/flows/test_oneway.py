@@ -1,5 +1,6 @@
 """One-way mode: whatever the order, doubling and batching of the messages, each field ends at its newest version."""
 
+import asyncio
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -151,6 +152,24 @@ async def test_a_rename_to_a_key_that_its_record_has_left_meanwhile_goes_on_to_t
     monkeypatch.setattr(world.ledger, "read", left_meanwhile)
     await deliver(world, [renamed(2, "A", "B", nombre="uno")])
     assert active(world) == {"C": {"nombre": "uno"}}
+
+
+async def test_the_row_that_a_record_left_is_put_away_though_the_worker_that_was_to_do_it_died(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")], [upserted(3, "B", nombre="dos")])
+    left = renamed(2, "A", "B", nombre="uno")
+
+    async def die(*_: object) -> None:
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(world.dynamics, "write", die)
+    with pytest.raises(asyncio.CancelledError):
+        await world.sync.handle("asset", [left])
+    monkeypatch.undo()
+    world.clock.advance(timedelta(minutes=5))
+    await deliver(world, [left])
+    assert active(world) == {"B": {"nombre": "dos"}}
 
 
 async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_own_memory_is_yet_to_come(

@@ -47,7 +47,8 @@ class Edit:
 
 @dataclass(eq=False)
 class Cell:
-    """One field of one record. `edit` is where its present value comes from; None for one never given.
+    """One field of one record. `edit` is where its present value comes from; None for one never given. `given`
+    is what the integration gave it last.
 
     `by_policy` marks a value that the integration sets by itself: a row's first state, or that of a deleted record.
     """
@@ -60,6 +61,7 @@ class Cell:
     edit: Edit | None = None
     held: list[Edit] = dataclasses.field(default_factory=list)
     by_policy: bool = False
+    given: Held = None
 
     def hold(self, value: Held, edit: Edit | None) -> None:
         """Take a value, wherever it comes from."""
@@ -148,12 +150,13 @@ class History:
             self.violations.append(f"{at:.3f}: {cell}: the row was made without the CMMS's value")
         origins = self._origins(cell, value)
         cell.hold(value, origins[-1] if origins else None)
-        cell.by_policy = True
+        cell.by_policy, cell.given = True, value
 
     def written(self, cell: Cell, value: Held, at: float, *, policy: bool = False) -> None:
         """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""
         if value == cell.value:
             return
+        before, cell.given = cell.given, value
         origins = self._origins(cell, value)
         if value is None and cell.side == "dynamics" and self._made_anew(cell):
             # Nobody gave the new record's nothing: that the record before it was emptied once tells nothing of it.
@@ -184,10 +187,19 @@ class History:
             empty = self._emptied_with_a_row(cell, replaced, origin) or self._emptied_before_they_met(
                 cell, replaced, origin
             )
-            if not (descended or cell.by_policy or dead or empty or self._lives_on(cell, replaced, origins)):
+            untold = self._only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
+            if not (descended or cell.by_policy or dead or empty or untold or self._lives_on(cell, replaced, origins)):
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
+
+    def _is_no_news(self, replaced: Edit, before: Held, origin: Edit) -> bool:
+        """Whether the edit is no difference to what was agreed, where the CMMS can be told nothing in between.
+
+        It put back what the integration had written; or it emptied what a message on its way was to empty as well.
+        """
+        emptied = any(one.value is None and one.cell.side == "cmms" for one in origin.ancestors())
+        return replaced.value == before or (replaced.value is None and emptied)
 
     def _lives_on(self, cell: Cell, replaced: Edit, origins: list[Edit]) -> bool:
         """Whether the row went to another record, and its own still holds the value, or what was given over it.
@@ -223,10 +235,12 @@ class History:
         A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
         """
         given = [origin, *origin.ancestors()]
+        if cell.side == "dynamics" and replaced.value is None and self._went_to_another(cell):
+            return True
         if (
             cell.side == "dynamics"
             and replaced.value is None
-            and (self._made_anew(cell) or self._went_to_another(cell))
+            and self._made_anew(cell)
             and origin.cell.side == "cmms"
             and all(one.cell is origin.cell and one.number > replaced.number for one in given)
             and origin not in self._buried

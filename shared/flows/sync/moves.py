@@ -98,7 +98,9 @@ class Moves:
             if not told:
                 rest, arrived = _parted(old.entry, new.entry, version)
                 await self._swap(item, old, _left(rest, new_key, version), new, _arrived(arrived, version))
-            return []
+            # Whoever was to put the old row into the state of deleted records may have died over it.
+            unfinished = told and _is_gone(old.entry) and old.entry.intents
+            return [_deleted(self._entity, item, old_key, version)] if unfinished else []
         now = self._clock.now()
         intents = [intent for intent in (*old.entry.intents, *new.entry.intents) if intent.expires_at > now]
         if intents:
