@@ -172,6 +172,26 @@ async def test_the_row_that_a_record_left_is_put_away_though_the_worker_that_was
     assert active(world) == {"B": {"nombre": "dos"}}
 
 
+async def test_a_record_that_moves_on_once_its_rename_was_heard_of_leaves_no_row_behind(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")])
+    answer = world.ledger.read
+
+    async def moves_on(entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
+        found: Mapping[str, Stored | LedgerUnreadable] = await answer(entity, keys)  # type: ignore[no-untyped-call]
+        memory = found.get("B")
+        if isinstance(memory, Stored) and memory.entry.dynamics_id is not None:
+            monkeypatch.undo()
+            await world.sync.handle("asset", [renamed(3, "B", "C", nombre="uno")])
+        return found
+
+    monkeypatch.setattr(world.ledger, "read", moves_on)
+    await deliver(world, [renamed(2, "A", "B", nombre="uno")])
+    assert active(world) == {"C": {"nombre": "uno"}}
+    assert len(world.dynamics.rows) == 1
+
+
 async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_own_memory_is_yet_to_come(
     world: World,
 ) -> None:

@@ -210,13 +210,20 @@ class History:
         keys, held = self.family(cell), replaced.cell.edit
         if self._only_told and replaced.cell.side == "dynamics":
             # It was given on both sides.
-            said = [one for one in self._related("cmms", cell, keys) if one.value == replaced.value]
+            said = [
+                one
+                for one in self._related("cmms", cell, keys)
+                if one.edit is not None and any(e.value == replaced.value for e in (one.edit, *one.edit.ancestors()))
+            ]
             return replaced.value is not None and any(one not in {edit.cell for edit in origins} for one in said)
         return (
             replaced.cell.side == "cmms"
             and held is not None
             and (held is replaced or replaced in held.ancestors())
-            and all(origin.cell.record != replaced.cell.record for origin in origins)
+            # One-way, the same choice may have been the former record's once.
+            and (any if self._only_told and origins and cell.field in CHOICES else all)(
+                origin.cell.record != replaced.cell.record for origin in origins
+            )
             and (self._only_told or any((cell.entity, key) in self.removed for key in keys))
         )
 

@@ -177,18 +177,22 @@ class Sync:
             group.finish(Again(group.lost or Conflict(f"{group.key} kept changing while it was being written.")))
         return parked
 
-    async def _as_said(self, entity: EntityMapping, items: list[Item]) -> Memories | None:
-        """One-way mode: what the messages say of renames; answers what was read, where that still holds."""
+    async def _as_said(self, entity: EntityMapping, items: list[Item]) -> Memories:
+        """One-way mode: what the messages say of renames; answers the memories by which they were followed.
+
+        The round must go by the same ones: what it writes then fails where a rename came in between.
+        """
         for item in items:
             if item.outcome is None and item.key is not None and is_aside(item.key):
                 item.outcome = Done(applied=False)  # only the CMMS's API could tell whose memory it is
         moves = Moves(self._ledger, entity, self._clock)
         read = await moves.follow(items)
         said = tuple(items)
-        if not await moves.rename(items):
-            return read
-        await moves.follow(said)
-        return None
+        if await moves.rename(items):
+            read = await moves.follow(said)
+            if unread := sorted({item.key for item in items[len(said) :] if item.key} - read.keys()):
+                read = {**read, **await self._ledger.read(entity.name, unread)}
+        return read
 
     async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
         stored = remembered(groups, read)
