@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.ledger import Stored
+from shared.domain.ledger import ParkedField, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
@@ -190,6 +190,16 @@ async def test_a_record_that_moves_on_once_its_rename_was_heard_of_leaves_no_row
     await deliver(world, [renamed(2, "A", "B", nombre="uno")])
     assert active(world) == {"C": {"nombre": "uno"}}
     assert len(world.dynamics.rows) == 1
+
+
+async def test_a_park_under_a_key_that_was_left_is_looked_at_there(world: World) -> None:
+    await deliver(world, [upserted(1, "A", nombre="uno")], [renamed(2, "A", "B", nombre="uno")])
+    found = (await world.ledger.read("asset", ["A"]))["A"]  # type: ignore[no-untyped-call]
+    taken = {"*": ParkedField(side="dynamics", digest="", reason="key_not_usable")}
+    parked = found.model_copy(update={"entry": found.entry.model_copy(update={"parked": taken})})
+    await world.ledger.write("asset", [parked])  # type: ignore[no-untyped-call]
+    await world.dirty("A")
+    assert not (await world.entry("A")).parked
 
 
 async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_own_memory_is_yet_to_come(

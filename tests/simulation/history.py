@@ -138,7 +138,7 @@ class History:
         keys = self.keys[cell.side, cell.entity, cell.record]
         return any(one in self._graves for one in self._related("cmms", cell, keys))
 
-    def _went_to_another(self, cell: Cell) -> bool:
+    def went_to_another(self, cell: Cell) -> bool:
         """Whether messages alone tell who is who, and several CMMS records have had a key of the row."""
         keys = self.keys[cell.side, cell.entity, cell.record]
         return self._only_told and len(list(self._related("cmms", cell, keys))) > 1
@@ -242,7 +242,7 @@ class History:
         A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
         """
         given = [origin, *origin.ancestors()]
-        if cell.side == "dynamics" and replaced.value is None and self._went_to_another(cell):
+        if cell.side == "dynamics" and replaced.value is None and self.went_to_another(cell):
             return True
         if (
             cell.side == "dynamics"

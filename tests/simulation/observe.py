@@ -187,6 +187,7 @@ class Observer:
         # By now it may have been made anew, or another record have its former key, which the row still has.
         keys = {key, *self._history.family(cell)}
         gone = self._cmms.find(cell.entity, key) is None or any((cell.entity, one) in self.deleted_keys for one in keys)
+        gone = gone or self._history.went_to_another(cell)
         policy = cell.field == "estado" and ((value == INACTIVE and gone) or (value == ACTIVE and born))
         self._history.written(cell, value, now, policy=policy)
 

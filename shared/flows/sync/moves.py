@@ -11,6 +11,7 @@ from shared.domain.events import DeletedData, Event, RenamedData
 from shared.domain.ledger import Entry, Mark, Moved, Said, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import Version
+from shared.domain.planned import RECORD
 from shared.domain.renamed import moved_entries, newest, without_record
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
 from shared.flows.outcomes import Again, Park
@@ -51,8 +52,8 @@ class Moves:
             return False
         entry, version = found.entry, item.version
         if version is None:
-            if entry.moved_to is None:
-                return False
+            if entry.moved_to is None or RECORD in entry.parked:
+                return False  # what is parked under this key is about whatever had it since
             item.key = entry.moved_to
             return True
         # A deletion under the version of a rename is ours: see `_deleted`.
