@@ -37,6 +37,7 @@ from shared.flows.sync.items import (
     read_item,
     regrouped,
     remembered,
+    still_open,
     unseen,
     unseen_rows,
 )
@@ -164,15 +165,7 @@ class Sync:
             # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
             parked += await self._round(entity, pending, read or await self._ledger.read(entity.name, list(pending)))
             read = None
-            left: dict[str, Group] = {}
-            for group in pending.values():
-                if not group.open_items:
-                    continue
-                if group.key in left:
-                    left[group.key].join(group)
-                else:
-                    left[group.key] = group
-            pending = left
+            pending = still_open(pending.values())
         for group in pending.values():
             group.finish(Again(group.lost or Conflict(f"{group.key} kept changing while it was being written.")))
         return parked

@@ -162,18 +162,25 @@ def group_by_key(items: Iterable[Item]) -> dict[str, Group]:
     return groups
 
 
+def still_open(groups: Iterable[Group]) -> dict[str, Group]:
+    """The groups that have open messages, by their keys; those that came to the same key are one."""
+    found: dict[str, Group] = {}
+    for group in groups:
+        if not group.open_items:
+            continue
+        if group.key in found:
+            found[group.key].join(group)
+        else:
+            found[group.key] = group
+    return found
+
+
 def regrouped(groups: Mapping[str, Group]) -> dict[str, Group]:
     """The same records, where some messages have followed theirs to another key."""
     followed = [item for group in groups.values() for item in group.open_items if item.key != group.key]
     for group in groups.values():
         group.items = [item for item in group.items if item.outcome is not None or item.key == group.key]
-    found = {key: group for key, group in groups.items() if group.open_items}
-    for key, group in group_by_key(followed).items():
-        if key in found:
-            found[key].join(group)
-        else:
-            found[key] = group
-    return found
+    return still_open([*groups.values(), *group_by_key(followed).values()])
 
 
 def remembered(groups: Mapping[str, Group], found: Memories) -> dict[str, Stored]:
