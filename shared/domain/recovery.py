@@ -13,7 +13,7 @@ field tells by its value what happened:
 Of several writes that expected the same etag at most one has happened.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Final
@@ -82,14 +82,16 @@ def only_announced(entry: Entry) -> bool:
 
 def may_yet_land(entry: Entry, now: datetime) -> timedelta | None:
     """How long a write of unknown outcome may still land, if there is one."""
-    longest = max((intent.expires_at + LATEST_CREATE - now for intent in entry.intents), default=timedelta())
-    return longest if longest > timedelta() else None
+    return _longest(entry.intents, now)
 
 
 def may_yet_be_made(entry: Entry, now: datetime) -> timedelta | None:
     """How long a create of unknown outcome may still land, if there is one."""
-    ends = [intent.expires_at + LATEST_CREATE - now for intent in entry.intents if intent.row_id is not None]
-    longest = max(ends, default=timedelta())
+    return _longest((intent for intent in entry.intents if intent.row_id is not None), now)
+
+
+def _longest(intents: Iterable[Intent], now: datetime) -> timedelta | None:
+    longest = max((intent.expires_at + LATEST_CREATE - now for intent in intents), default=timedelta())
     return longest if longest > timedelta() else None
 
 

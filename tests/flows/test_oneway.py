@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from random import Random
@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from shared.domain.ledger import ParkedField, Stored
+from shared.domain.ledger import Entry, ParkedField, Stored
 from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord, Value
 from shared.domain.queues import ASSETS, PARKED
@@ -56,6 +56,30 @@ async def deliver(world: World, *batches: list[bytes]) -> None:
         world.clock.advance(timedelta(seconds=5))
         again = world.bus.queues.pop(ASSETS.name, [])
         waiting.extend([str(one.body).encode()] for one in again)
+
+
+async def remember(world: World, key: str, **update: object) -> None:
+    """Let the ledger remember something else of a record."""
+    found = (await world.ledger.read("asset", [key]))[key]  # type: ignore[no-untyped-call]
+    changed = found.model_copy(update={"entry": found.entry.model_copy(update=update)})
+    await world.ledger.write("asset", [changed])  # type: ignore[no-untyped-call]
+
+
+def after_reading(
+    world: World, monkeypatch: pytest.MonkeyPatch, key: str, when: Callable[[Entry], bool], body: bytes
+) -> None:
+    """Have another worker handle a message once the ledger was read, and showed the key's memory to be like that."""
+    answer = world.ledger.read
+
+    async def read(entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
+        found: Mapping[str, Stored | LedgerUnreadable] = await answer(entity, keys)  # type: ignore[no-untyped-call]
+        memory = found.get(key)
+        if isinstance(memory, Stored) and when(memory.entry):
+            monkeypatch.undo()
+            await world.sync.handle("asset", [body])
+        return found
+
+    monkeypatch.setattr(world.ledger, "read", read)
 
 
 def active(world: World) -> dict[str, dict[str, Value]]:
@@ -141,15 +165,7 @@ async def test_a_rename_to_a_key_that_its_record_has_left_meanwhile_goes_on_to_t
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await deliver(world, [upserted(1, "A", nombre="uno")])
-    answer = world.ledger.read
-
-    async def left_meanwhile(entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
-        monkeypatch.undo()
-        found: Mapping[str, Stored | LedgerUnreadable] = await answer(entity, keys)  # type: ignore[no-untyped-call]
-        await world.sync.handle("asset", [renamed(3, "B", "C", nombre="uno")])
-        return found
-
-    monkeypatch.setattr(world.ledger, "read", left_meanwhile)
+    after_reading(world, monkeypatch, "B", lambda memory: memory == Entry(key="B"), renamed(3, "B", "C", nombre="uno"))
     await deliver(world, [renamed(2, "A", "B", nombre="uno")])
     assert active(world) == {"C": {"nombre": "uno"}}
 
@@ -176,17 +192,7 @@ async def test_a_record_that_moves_on_once_its_rename_was_heard_of_leaves_no_row
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await deliver(world, [upserted(1, "A", nombre="uno")])
-    answer = world.ledger.read
-
-    async def moves_on(entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
-        found: Mapping[str, Stored | LedgerUnreadable] = await answer(entity, keys)  # type: ignore[no-untyped-call]
-        memory = found.get("B")
-        if isinstance(memory, Stored) and memory.entry.dynamics_id is not None:
-            monkeypatch.undo()
-            await world.sync.handle("asset", [renamed(3, "B", "C", nombre="uno")])
-        return found
-
-    monkeypatch.setattr(world.ledger, "read", moves_on)
+    after_reading(world, monkeypatch, "B", lambda memory: bool(memory.dynamics_id), renamed(3, "B", "C", nombre="uno"))
     await deliver(world, [renamed(2, "A", "B", nombre="uno")])
     assert active(world) == {"C": {"nombre": "uno"}}
     assert len(world.dynamics.rows) == 1
@@ -194,10 +200,7 @@ async def test_a_record_that_moves_on_once_its_rename_was_heard_of_leaves_no_row
 
 async def test_a_park_under_a_key_that_was_left_is_looked_at_there(world: World) -> None:
     await deliver(world, [upserted(1, "A", nombre="uno")], [renamed(2, "A", "B", nombre="uno")])
-    found = (await world.ledger.read("asset", ["A"]))["A"]  # type: ignore[no-untyped-call]
-    taken = {"*": ParkedField(side="dynamics", digest="", reason="key_not_usable")}
-    parked = found.model_copy(update={"entry": found.entry.model_copy(update={"parked": taken})})
-    await world.ledger.write("asset", [parked])  # type: ignore[no-untyped-call]
+    await remember(world, "A", parked={"*": ParkedField(side="dynamics", digest="", reason="key_not_usable")})
     await world.dirty("A")
     assert not (await world.entry("A")).parked
 
@@ -215,9 +218,7 @@ async def test_a_record_waits_for_the_one_before_it_to_leave_the_key_though_its_
 
 async def test_a_record_that_came_back_takes_its_row_along_though_the_answer_to_that_was_lost(world: World) -> None:
     await deliver(world, [upserted(1, "A", nombre="uno")], [deleted(2, "A")], [upserted(3, "A", nombre="dos")])
-    found = (await world.ledger.read("asset", ["A"]))["A"]  # type: ignore[no-untyped-call]
-    unconfirmed = found.entry.model_copy(update={"deleted_at": MOMENT + timedelta(minutes=2)})
-    await world.ledger.write("asset", [found.model_copy(update={"entry": unconfirmed})])  # type: ignore[no-untyped-call]
+    await remember(world, "A", deleted_at=MOMENT + timedelta(minutes=2))
     await deliver(world, [renamed(4, "A", "B", nombre="dos")])
     assert active(world) == {"B": {"nombre": "dos"}}
     assert len(world.dynamics.rows) == 1

@@ -209,22 +209,27 @@ class History:
         """
         keys, held = self.family(cell), replaced.cell.edit
         if self._only_told and replaced.cell.side == "dynamics":
-            # It was given on both sides.
-            said = [
-                one
-                for one in self._related("cmms", cell, keys)
-                if one.edit is not None and any(e.value == replaced.value for e in (one.edit, *one.edit.ancestors()))
-            ]
-            return replaced.value is not None and any(one not in {edit.cell for edit in origins} for one in said)
+            return self._was_given_on_both(cell, replaced, origins)
+        others = [origin.cell.record != replaced.cell.record for origin in origins]
+        # One-way, the same choice may have been the former record's once.
+        ambiguous = self._only_told and cell.field in CHOICES
         return (
             replaced.cell.side == "cmms"
             and held is not None
             and (held is replaced or replaced in held.ancestors())
-            # One-way, the same choice may have been the former record's once.
-            and (any if self._only_told and origins and cell.field in CHOICES else all)(
-                origin.cell.record != replaced.cell.record for origin in origins
-            )
+            and (all(others) or (ambiguous and any(others)))
             and (self._only_told or any((cell.entity, key) in self.removed for key in keys))
+        )
+
+    def _was_given_on_both(self, cell: Cell, replaced: Edit, origins: list[Edit]) -> bool:
+        """Whether a CMMS record that does not give the new value holds the replaced one, or what was given over it."""
+        if replaced.value is None:
+            return False
+        givers = {origin.cell for origin in origins}
+        return any(
+            one.edit is not None and any(edit.value == replaced.value for edit in (one.edit, *one.edit.ancestors()))
+            for one in self._related("cmms", cell, self.family(cell))
+            if one not in givers
         )
 
     def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
@@ -241,9 +246,9 @@ class History:
 
         A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
         """
-        given = [origin, *origin.ancestors()]
         if cell.side == "dynamics" and replaced.value is None and self.went_to_another(cell):
             return True
+        given = [origin, *origin.ancestors()]
         if (
             cell.side == "dynamics"
             and replaced.value is None
