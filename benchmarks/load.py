@@ -8,7 +8,7 @@ from typing import Any, Final
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from azure.servicebus.exceptions import MessageSizeExceededError
 
-from shared.domain.events import CONTENT_TYPE, Event
+from shared.domain.messages.events import CONTENT_TYPE, Event
 
 TABLE: Final = "msdyn_customerasset"
 QUEUE: Final = "assets"

@@ -81,7 +81,7 @@ class Bench:
         """One worker, from its cold start to its end."""
         process = self._process(
             "functions",
-            ["local.host", "--app", str(ROOT), "--port", str(self._ports.host)],
+            ["local.emulators.functions_host", "--app", str(ROOT), "--port", str(self._ports.host)],
             ready=r"^ready\b",
             environment=self._functions(),
         )

@@ -7,8 +7,8 @@ from typing import Any, Final
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from shared.domain.events import DATA, Event
-from shared.domain.queues import OF_ENTITY
+from shared.domain.messages.events import DATA, Event
+from shared.domain.messages.queues import OF_ENTITY
 from shared.settings import Settings, setting_name
 
 DOCS: Final = Path(__file__).parent
@@ -17,7 +17,8 @@ SETTINGS_HEAD: Final = """\
 
 Read once per worker from the environment: application settings in Azure, `local.settings.json` (copied from
 `local.settings.json.example`) on one machine, where Azure Functions Core Tools and
-`.venv/bin/python -m local.host --app . --settings local.settings.json` read it. `make up` needs none: it makes its own.
+`.venv/bin/python -m local.emulators.functions_host --app . --settings local.settings.json` read it. `make up` needs
+none: it makes its own.
 An empty setting counts as unset. In Azure a secret is a Key Vault reference; one that Azure could not resolve is
 refused. This file is written by `.venv/bin/python -m docs.generate`.
 

@@ -1,4 +1,4 @@
-"""Dynamics calls here. Authenticated by this function itself: see shared/domain/webhook.py."""
+"""Dynamics calls here. Authenticated by this function itself: see shared/domain/messages/webhook.py."""
 
 import json
 import logging
@@ -7,7 +7,7 @@ from typing import Final
 
 import azure.functions as func
 
-from shared.domain.webhook import Ignored, authentic
+from shared.domain.messages.webhook import Ignored, authentic
 from shared.errors import InvalidMessage, SyncError
 from shared.wiring import wiring
 

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
-from shared.domain.events import CONTENT_TYPE, Event
-from shared.domain.queues import OF_ENTITY
+from shared.domain.messages.events import CONTENT_TYPE, Event
+from shared.domain.messages.queues import OF_ENTITY
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _Port = Annotated[int, typer.Option(help="the local broker's port")]

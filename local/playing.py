@@ -15,8 +15,8 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.stack import Stack
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.events import CONTENT_TYPE
 from shared.domain.ledger import Entry, readable
+from shared.domain.messages.events import CONTENT_TYPE
 
 PATIENCE: Final = 20.0
 # By this header a Dynamics user writes without the asynchronous steps: what a lost webhook looks like.

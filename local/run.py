@@ -13,9 +13,9 @@ from typing import Final
 from uuid import uuid4
 
 from local.alive import alive
-from local.identity.tokens import mint_token
+from local.emulators.identity.tokens import mint_token
 from local.ports import Ports
-from shared.domain import queues
+from shared.domain.messages import queues
 from shared.settings import Settings, setting_name
 
 ROOT: Final = Path(__file__).resolve().parent.parent

@@ -70,7 +70,7 @@ class Stack(Run):
         self._run(
             "servicebus",
             [
-                "local.servicebus",
+                "local.emulators.servicebus",
                 *("--port", str(ports.servicebus)),
                 *("--admin-port", str(ports.servicebus_admin)),
                 *("--config", str(self.queues_config())),
@@ -79,19 +79,19 @@ class Stack(Run):
         )
         self._run(
             "identity",
-            ["local.identity", "--port", str(ports.identity), "--config", str(self.identity_config())],
+            ["local.emulators.identity", "--port", str(ports.identity), "--config", str(self.identity_config())],
             common,
         )
         self._run(
             "dataverse",
-            ["local.dataverse", "--port", str(ports.dataverse), "--config", str(self.dataverse_config())],
+            ["local.emulators.dataverse", "--port", str(ports.dataverse), "--config", str(self.dataverse_config())],
             common,
         )
         cmms = self.cmms_environment()
         self._run("cmms", ["local.cmms", "--port", str(ports.cmms)], cmms)
         self._run(
             "functions",
-            ["local.host", "--app", str(ROOT), "--port", str(ports.host)],
+            ["local.emulators.functions_host", "--app", str(ROOT), "--port", str(ports.host)],
             self.functions_environment(),
             ready=r"^ready\b",
             echo=self._echo,

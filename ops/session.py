@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from ops.settings import apply, read_file, read_stack
+from shared.adapters.dataverse.admin.metadata import DataversePlatform
 from shared.adapters.dataverse.client import DataverseClient
-from shared.adapters.dataverse.metadata import DataversePlatform
-from shared.adapters.queues import ServiceBusQueues
-from shared.domain.mapping import EntityMapping
+from shared.adapters.service_bus.receiver import ServiceBusQueues
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import ConfigurationError, RoutingFailed, SyncError, TransientError
 from shared.wiring import Wiring
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from shared.domain.mapping import Mapping, parse_mapping
-from shared.domain.queues import OF_ENTITY
+from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.schema.mapping import Mapping, parse_mapping
 from shared.errors import ConfigurationError
 from shared.settings import BusSettings, Settings, load_bus_settings, load_settings
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
 
     from shared.adapters.ledger import AzureTableLedger, SqliteLedger
-    from shared.flows.ports import Bus, Clock, Cmms, Dynamics, Reports, State
+    from shared.flows.ports.engine import Bus, Clock, Cmms, Dynamics, Reports, State
     from shared.flows.receive import Receiver
     from shared.flows.reconcile import Reconciler
-    from shared.flows.route import Router
+    from shared.flows.routing.route import Router
     from shared.flows.sync import Sync
 
 # Adapters and flows are imported where they are built: what an invocation does not use, a cold start does not load.
@@ -94,7 +94,7 @@ class Wiring:
     @cached_property
     def bus(self) -> Bus:
         """The queues."""
-        from shared.adapters.bus import ServiceBus
+        from shared.adapters.service_bus.sender import ServiceBus
 
         return ServiceBus(self.bus_settings, self.bus_credential)
 
@@ -111,7 +111,7 @@ class Wiring:
     @cached_property
     def cmms(self) -> Cmms | None:
         """The CMMS side, or None in one-way mode."""
-        from shared.adapters.cmms import CmmsGateway
+        from shared.adapters.cmms.client import CmmsGateway
 
         if not self.settings.cmms_base_url:
             return None
@@ -131,7 +131,7 @@ class Wiring:
     @cached_property
     def router(self) -> Router:
         """Retry and park."""
-        from shared.flows.route import Router
+        from shared.flows.routing.route import Router
 
         return Router(self.bus, self.clock, Random())  # noqa: S311  # jitter, not a secret
 
@@ -152,7 +152,7 @@ class Wiring:
         try:
             sync = self.sync
         except ConfigurationError as error:
-            from shared.flows.postpone import postpone
+            from shared.flows.routing.postpone import postpone
 
             await postpone(self.router, OF_ENTITY[entity].name, bodies, error)
         else:
@@ -168,9 +168,9 @@ class Wiring:
     @cached_property
     def reconciler(self) -> Reconciler:
         """The timer's use case."""
-        from shared.adapters.deadletters import ServiceBusDeadLetters
+        from shared.adapters.service_bus.dead_letters import ServiceBusDeadLetters
         from shared.flows.reconcile import Policy, Reconciler
-        from shared.flows.reconcile.letters import Letters
+        from shared.flows.reconcile.dead_letters import Letters
 
         settings = self.settings
         letters = ServiceBusDeadLetters(settings, self.bus_credential)

@@ -9,9 +9,9 @@ from typing import Any, override
 from uuid import UUID
 
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.mapping import Mapping
+from shared.domain.schema.mapping import Mapping
 from shared.errors import SyncError
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from shared.settings import DOCUMENT_MAPPING, Settings
 from shared.wiring import Wiring, load_mapping
 

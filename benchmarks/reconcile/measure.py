@@ -27,13 +27,13 @@ import httpx
 
 from benchmarks.reconcile.world import drifted, id_of, is_in_ledger, key_of, values_of
 from shared.adapters.clock import SystemClock
-from shared.adapters.cmms import CmmsGateway
+from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from shared.flows.reconcile import Policy, Reconciler, Report
-from shared.flows.route import Router
+from shared.flows.routing.route import Router
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
 

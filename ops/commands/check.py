@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, Verbose
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
-from shared.flows.check import Checker, Finding, Level
-from shared.flows.check.data import preflight
-from shared.flows.check.live import SLOW, Expected, Identity, World
+from shared.flows.operate.check import Checker, Finding, Level
+from shared.flows.operate.check.data import preflight
+from shared.flows.operate.check.live import SLOW, Expected, Identity, World
 
 _MARKS = {Level.OK: "[green]ok     [/]", Level.WARNING: "[yellow]warning[/]", Level.ERROR: "[red]error  [/]"}
 

@@ -54,7 +54,7 @@ def drift(
 
     async def main(session: Session) -> int:
         from shared.flows.reconcile import Policy, Reconciler
-        from shared.flows.reconcile.page import as_json
+        from shared.flows.reconcile.report_html import as_json
 
         wiring = session.wiring
         if release_brake_by is not None:
@@ -106,7 +106,7 @@ async def _release(session: Session, who: str) -> int:
 
 
 def _write_page(session: Session, report: Report, file: Path | None, *, open_page: bool) -> None:
-    from shared.flows.reconcile.page import as_html
+    from shared.flows.reconcile.report_html import as_html
 
     if file is None:
         file = Path(tempfile.mkdtemp(prefix="drift-")) / "drift.html"

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
-from shared.flows.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
+from shared.flows.operate.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
 
 app = typer.Typer(
     help="Look at parked messages, send them again, or discard them.", no_args_is_help=True, rich_markup_mode="markdown"

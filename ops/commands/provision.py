@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
-from shared.flows.provision import Change, Provisioner
-from shared.flows.webhooks import Webhook
+from shared.flows.operate.provision import Change, Provisioner
+from shared.flows.operate.webhook_steps import Webhook
 
 _MARKS = {
     "create": "[green]  + create[/]",

@@ -8,10 +8,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable
-from shared.flows.parked import parse_age
-from shared.flows.resync import Followed, Resync
+from shared.flows.operate.parked import parse_age
+from shared.flows.operate.resync import Followed, Resync
 
 
 def resync(

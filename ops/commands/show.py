@@ -10,7 +10,7 @@ from ops.commands.parked import document
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.domain.ledger import Base
 from shared.errors import KeyNotUsable
-from shared.flows.show import Story, tell
+from shared.flows.operate.show import Story, tell
 
 _STYLES: Final = {
     "agree": "green",

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from shared.domain.deletion import is_inactive
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
 from shared.domain.planned import Plan, SideWrite
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import PermanentError
 
 

@@ -3,11 +3,11 @@
 from datetime import datetime
 
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.planned import RECORD, Plan, SideWrite, unusable
 from shared.domain.renamed import is_aside
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, RecordMissing
 
 

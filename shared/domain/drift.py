@@ -6,12 +6,12 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
-from shared.domain.fields import FieldMapping
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import Value
 from shared.domain.plan import Plan, Sides, SideWrite, decide
+from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, RecordGone
 
 WHOLE: Final = "*"

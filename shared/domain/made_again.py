@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.ledger import Base, Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Merged, merge, record_replaced
 from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 
 # No field's normal form: against it every value of the CMMS is a change.
 _OTHER: Final = "\0"

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
 
-from shared.domain.fields import FieldMapping
 from shared.domain.ledger import Base, ConflictRecord, ParkedField, Why
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
+from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import PermanentError, RecordClosed
 
 

@@ -10,10 +10,10 @@ from datetime import datetime
 from shared.domain.creation import create_in_cmms, create_in_dynamics
 from shared.domain.deletion import plan_deletion, plan_missing
 from shared.domain.ledger import Base, Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.planned import RECORD, Plan, Sides, SideWrite, unusable
+from shared.domain.schema.mapping import EntityMapping
 from shared.domain.update import plan_update
 from shared.errors import KeyNotUsable, RecordGone
 

@@ -14,9 +14,9 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any, Final, override
 
-from shared.domain.fields import FieldMapping
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import Value
+from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
 
 type Sketch = int | None

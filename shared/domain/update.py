@@ -8,10 +8,10 @@ from shared.domain.convergence import loops
 from shared.domain.deletion import is_inactive
 from shared.domain.ledger import ConflictRecord, Entry, ParkedField
 from shared.domain.made_again import made_again, merge_made_again
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, Merged, Write, digest, merge, record_replaced
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side
 from shared.domain.planned import Plan, SideWrite
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, RecordClosed
 
 

@@ -7,12 +7,12 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from shared import telemetry
-from shared.domain.events import Event
-from shared.domain.mapping import Mapping
-from shared.domain.queues import OF_ENTITY
-from shared.domain.webhook import Ignored, Notification, parse_notification
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.messages.webhook import Ignored, Notification, parse_notification
+from shared.domain.schema.mapping import Mapping
 from shared.errors import InvalidMessage
-from shared.flows.ports import Bus, Clock, Outgoing
+from shared.flows.ports.engine import Bus, Clock, Outgoing
 
 log = logging.getLogger(__name__)
 

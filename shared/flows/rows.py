@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
-from shared.flows.ports import Dynamics
+from shared.domain.schema.mapping import EntityMapping
+from shared.flows.ports.engine import Dynamics
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,11 @@ import asyncio
 import httpx
 import pytest
 
-from local.dataverse import Effect
-from local.dataverse.schema import KeyStatus
+from local.emulators.dataverse import Effect
+from local.emulators.dataverse.schema import KeyStatus
 from shared.adapters.dataverse import DataverseGateway
 from shared.errors import NotAuthorized, NotReady, Unavailable
-from shared.flows.ports import DynamicsWrite, Failed
+from shared.flows.ports.engine import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure, update
 
 

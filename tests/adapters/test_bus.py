@@ -8,10 +8,10 @@ import pytest
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
 
-from local.servicebus import Broker, QueueSettings
-from shared.adapters.bus import ServiceBus
+from local.emulators.servicebus import Broker, QueueSettings
+from shared.adapters.service_bus.sender import ServiceBus
 from shared.errors import InvalidMessage, Unavailable
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from tests.fakes import make_settings
 
 pytestmark = pytest.mark.real_time

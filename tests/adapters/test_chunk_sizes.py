@@ -2,9 +2,9 @@
 
 import pytest
 
-from local.dataverse import Effect
+from local.emulators.dataverse import Effect
 from shared.adapters.dataverse.chunks import FIRST_CHUNK, SMALLEST_CHUNK, ChunkSize
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.worlds import ASSET, World, creates, update
 
 

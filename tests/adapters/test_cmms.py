@@ -12,14 +12,14 @@ from django.apps import apps
 from django.core.asgi import get_asgi_application
 from starlette.types import ASGIApp
 
+from local.emulators.identity.tests.serving import serving
 from shared.adapters.clock import SystemClock
-from shared.adapters.cmms import CmmsGateway
+from shared.adapters.cmms.client import CmmsGateway
 from shared.domain.model import CmmsRecord
 from shared.errors import Conflict, MappingError, NotAuthorized, NotReady, RejectedByTarget, Unavailable
-from shared.flows.ports import CmmsWrite, Failed
+from shared.flows.ports.engine import CmmsWrite, Failed
 from tests.adapters.virtual import LoopClock
 from tests.adapters.worlds import ASSET, ORDER, only_failure
-from tests.local.identity.serving import serving
 
 pytestmark = [pytest.mark.real_time, pytest.mark.django_db(transaction=True)]
 
@@ -110,7 +110,7 @@ async def test_a_record_is_found_by_its_id_under_whatever_key_it_has_now(cmms: C
 
 
 async def test_every_record_is_read_once_page_by_page(cmms: CmmsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.adapters.cmms.PAGE", 4)
+    monkeypatch.setattr("shared.adapters.cmms.client.PAGE", 4)
     orders = model("Requisicion")
     rows = [orders(numero_requisicion=f"R-{number}") for number in range(10)]
     await sync_to_async(orders.objects.bulk_create)(rows)

@@ -6,10 +6,10 @@ from typing import Any
 import httpx
 import pytest
 
-from local.dataverse import Effect
-from local.dataverse.errors import DataverseError, Refusal
+from local.emulators.dataverse import Effect
+from local.emulators.dataverse.errors import DataverseError, Refusal
 from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports import DynamicsWrite, Failed
+from shared.flows.ports.engine import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure
 
 

@@ -8,10 +8,11 @@ import pytest
 from azure.core.credentials_async import AsyncTokenCredential
 from azure.identity.aio import ClientSecretCredential, DefaultAzureCredential, ManagedIdentityCredential
 
-from local.dataverse import Dataverse, SystemUser
-from local.dataverse import create_app as create_dataverse
-from local.identity import create_app as create_identity
-from local.identity.config import Application, IdentityConfig, ManagedIdentity
+from local.emulators.dataverse import Dataverse, SystemUser
+from local.emulators.dataverse import create_app as create_dataverse
+from local.emulators.identity import create_app as create_identity
+from local.emulators.identity.config import Application, IdentityConfig, ManagedIdentity
+from local.emulators.identity.tests.serving import serving
 from shared.adapters.clock import SystemClock
 from shared.adapters.credentials import BearerToken, make_credential, platform_credential
 from shared.adapters.dataverse import DataverseGateway
@@ -19,7 +20,6 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.errors import ConfigurationError, NotAuthorized
 from shared.settings import Settings
 from tests.adapters.worlds import RESOURCE, SIGNING_KEY
-from tests.local.identity.serving import serving
 
 pytestmark = pytest.mark.real_time
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.adapters.cmms import CmmsGateway
+from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.errors import (
@@ -22,7 +22,7 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.flows.ports import CmmsWrite, DynamicsWrite, Failed
+from shared.flows.ports.engine import CmmsWrite, DynamicsWrite, Failed
 from tests.adapters.virtual import LoopClock
 from tests.adapters.worlds import ASSET, ROOT, StaticToken
 

@@ -8,10 +8,10 @@ from email.utils import format_datetime
 import httpx
 import pytest
 
-from local.dataverse import Effect
-from shared.adapters.gate import FAILURES_TO_OPEN, FIRST_WIDTH, WIDEST, Gate
+from local.emulators.dataverse import Effect
+from shared.adapters.http.gate import FAILURES_TO_OPEN, FIRST_WIDTH, WIDEST, Gate
 from shared.errors import SyncError, Throttled, Unavailable
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.virtual import START, LoopClock
 from tests.adapters.worlds import ASSET, World, creates
 

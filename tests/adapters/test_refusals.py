@@ -5,11 +5,11 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from local.dataverse import Effect
-from local.dataverse.schema import AlternateKey, KeyStatus
+from local.emulators.dataverse import Effect
+from local.emulators.dataverse.schema import AlternateKey, KeyStatus
 from shared.adapters.dataverse.answers import refusal
 from shared.errors import Conflict, PermanentError, RecordClosed, RejectedByTarget, SyncError
-from shared.flows.ports import DynamicsWrite, Failed
+from shared.flows.ports.engine import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, ROOT, World, create, creates, only_failure, update
 
 ROW_ID = "11111111-1111-1111-1111-111111111111"

@@ -5,9 +5,9 @@ from functools import partial
 import httpx
 import pytest
 
-from local.dataverse import Effect
+from local.emulators.dataverse import Effect
 from shared.errors import Conflict, RecordClosed, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports import DynamicsWrite, Failed
+from shared.flows.ports.engine import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure, update
 
 

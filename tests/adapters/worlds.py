@@ -8,15 +8,15 @@ from uuid import UUID
 
 import httpx
 
-from local.dataverse import Dataverse, Fault, InProcessTransport, SystemUser, create_app
-from local.dataverse.schema import KeyStatus
-from local.dataverse.wire.statistics import Statistics
-from local.identity import mint_token
+from local.emulators.dataverse import Dataverse, Fault, InProcessTransport, SystemUser, create_app
+from local.emulators.dataverse.schema import KeyStatus
+from local.emulators.dataverse.wire.statistics import Statistics
+from local.emulators.identity import mint_token
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
-from shared.flows.ports import DynamicsWrite, Failed
+from shared.domain.schema.mapping import EntityMapping
+from shared.flows.ports.engine import DynamicsWrite, Failed
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
 from tests.adapters.virtual import LoopClock

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from docs.generate import DOCS, pages, schemas, settings_page
-from shared.domain.events import DATA, Event
+from shared.domain.messages.events import DATA, Event
 from shared.errors import ConfigurationError
 from shared.settings import Settings, load_settings, setting_name
 from tests.fakes import EVENTS

@@ -134,5 +134,5 @@ def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert set(imports("shared.domain.shape", source)) == {
-        *("os.path", "shared.errors", "shared.domain.model", "shared.domain.plan", "shared.flows.route"),
+        *("os.path", "shared.errors", "shared.domain.model", "shared.domain.plan", "shared.flows.routing.route"),
     }

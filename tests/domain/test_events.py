@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.domain.events import (
+from shared.domain.jsontext import loads
+from shared.domain.messages.events import (
     DATA,
     DeletedData,
     DirtyData,
@@ -20,7 +21,6 @@ from shared.domain.events import (
     UpsertedData,
     parse_event,
 )
-from shared.domain.jsontext import loads
 from shared.domain.model import Version
 from shared.errors import InvalidMessage
 from tests.fakes import captured, captured_as, document_mapping

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.domain.fields import FieldMapping
+from shared.domain.schema.fields import FieldMapping
 from shared.errors import MappingError
 from tests.fakes import document_mapping
 

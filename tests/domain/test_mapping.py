@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.mapping import parse_mapping
+from shared.domain.schema.mapping import parse_mapping
 from shared.errors import ConfigurationError, KeyNotUsable
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain import jsontext, values
+from shared.domain import jsontext
+from shared.domain.schema import values
 
 NORMAL = [values.text, values.decimal, values.day, values.instant]
 MONEY = st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**15), max_value=10**15, places=4)

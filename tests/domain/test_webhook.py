@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.domain.webhook import Ignored, Notification, authentic, parse_notification
+from shared.domain.messages.webhook import Ignored, Notification, authentic, parse_notification
 from shared.errors import InvalidMessage
 from tests.fakes import ORGANIZATION, captured, captured_as, document_mapping
 

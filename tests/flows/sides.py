@@ -9,15 +9,15 @@ from typing import cast
 from uuid import UUID, uuid4
 
 from shared.adapters.ledger.sqlite import SqliteLedger
-from shared.domain.events import Event
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
-from shared.domain.mapping import Mapping as Table
+from shared.domain.messages.events import Event
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value, Version
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.mapping import Mapping as Table
 from shared.errors import Conflict, MappingError, SyncError
-from shared.flows import ports
-from shared.flows.ports import CmmsWrite, DynamicsWrite, Failed
-from shared.flows.route import Router
+from shared.flows.ports import engine as ports
+from shared.flows.ports.engine import CmmsWrite, DynamicsWrite, Failed
+from shared.flows.routing.route import Router
 from shared.flows.sync import Summary, Sync
 from tests.fakes import FakeBus, FakeClock, document_mapping
 

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from uuid import uuid4
 
-from shared.domain.events import Event
-from shared.domain.queues import ASSETS, PARKED
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import ASSETS, PARKED
 from tests.flows.sides import World
 
 

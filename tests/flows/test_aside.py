@@ -7,9 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from shared.domain.events import Event
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import ASSETS, PARKED
 from shared.domain.model import CmmsRecord
-from shared.domain.queues import ASSETS, PARKED
 from shared.domain.renamed import ASIDE
 from shared.flows.sync import Sync
 from tests.flows.sides import World

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from shared.domain.convergence import RETURNS
-from shared.domain.queues import PARKED
+from shared.domain.messages.queues import PARKED
 from tests.flows.sides import World
 
 

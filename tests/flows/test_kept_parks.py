@@ -4,10 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
+from shared.domain.messages.queues import ORDERS, PARKED
 from shared.domain.model import BadValue
-from shared.domain.queues import ORDERS, PARKED
 from shared.errors import MappingError, RejectedByTarget, Unavailable
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from tests.flows.sides import World
 from tests.flows.test_renames import born, rename, settle
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
-from shared.domain.queues import PARKED
+from shared.domain.messages.queues import PARKED
 from shared.errors import Unavailable
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.flows.sides import World
 

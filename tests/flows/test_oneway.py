@@ -12,9 +12,9 @@ from uuid import UUID
 import pytest
 
 from shared.domain.ledger import Entry, ParkedField, Stored
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.queues import ASSETS, PARKED
 from shared.domain.model import DynamicsRecord, Value
-from shared.domain.queues import ASSETS, PARKED
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, RejectedByTarget
 from tests.flows.sides import World
 

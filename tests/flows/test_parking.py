@@ -7,16 +7,16 @@ from typing import Any
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
-from local.servicebus import Broker, QueueSettings
-from shared.adapters.bus import ServiceBus
-from shared.domain.events import Event, parse_event
-from shared.domain.history import read_history
-from shared.domain.queues import ASSETS, PARKED
+from local.emulators.servicebus import Broker, QueueSettings
+from shared.adapters.service_bus.sender import ServiceBus
+from shared.domain.messages.events import Event, parse_event
+from shared.domain.messages.history import read_history
+from shared.domain.messages.queues import ASSETS, PARKED
 from shared.errors import InvalidMessage, NotYetVisible, RoutingFailed, SyncError, Unavailable
-from shared.flows.outcomes import Again, Outcome, Park
-from shared.flows.parking import LONGEST_HISTORY, LONGEST_TEXT
-from shared.flows.ports import Outgoing
-from shared.flows.route import KEPT, Routed
+from shared.flows.ports.engine import Outgoing
+from shared.flows.routing.outcomes import Again, Outcome, Park
+from shared.flows.routing.parking import LONGEST_HISTORY, LONGEST_TEXT
+from shared.flows.routing.route import KEPT, Routed
 from tests.fakes import make_settings
 from tests.flows.sides import World
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from shared.domain.queues import ASSETS
+from shared.domain.messages.queues import ASSETS
 from shared.domain.recovery import LATEST_CREATE
 from shared.errors import Unavailable
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.flows.sides import World
 from tests.flows.test_renames import born

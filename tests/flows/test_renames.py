@@ -7,10 +7,10 @@ from uuid import uuid4
 
 import pytest
 
-from shared.domain.events import Event
 from shared.domain.ledger import Entry, Intent, Stored
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import ASSETS, ORDERS, PARKED
 from shared.domain.model import CmmsRecord, Value
-from shared.domain.queues import ASSETS, ORDERS, PARKED
 from shared.domain.recovery import LATEST_CREATE
 from shared.domain.renamed import ASIDE, moved_entries
 from shared.errors import KeyNotUsable, RejectedByTarget

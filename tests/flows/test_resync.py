@@ -6,13 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from shared.domain.events import Event, parse_event
 from shared.domain.ledger import Entry, Stored
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.events import Event, parse_event
+from shared.domain.messages.queues import ASSETS, PARKED
 from shared.domain.model import DynamicsRecord
-from shared.domain.queues import ASSETS, PARKED
 from shared.domain.renamed import ASIDE
-from shared.flows.resync import Resync
+from shared.domain.schema.mapping import EntityMapping
+from shared.flows.operate.resync import Resync
 from tests.fakes import document_mapping
 from tests.flows.sides import World
 

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from shared.domain.events import Event, parse_event
 from shared.domain.ledger import Stored
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.events import Event, parse_event
+from shared.domain.messages.queues import ASSETS, PARKED
 from shared.domain.model import Value
-from shared.domain.queues import ASSETS, PARKED
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, KeyNotUsable, MappingError, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports import DynamicsWrite, Failed
-from shared.flows.route import ATTEMPTS
+from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.flows.routing.route import ATTEMPTS
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.fakes import document_mapping
 from tests.flows.sides import World

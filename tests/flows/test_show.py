@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import cast
 
-from shared.flows import ports
-from shared.flows.show import Story, tell
+from shared.flows.operate.show import Story, tell
+from shared.flows.ports import engine as ports
 from tests.fakes import document_mapping
 from tests.flows.sides import World
 from tests.ops.test_check import QuietQueues

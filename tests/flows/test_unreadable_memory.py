@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from shared.domain.events import Event
-from shared.domain.queues import PARKED
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import PARKED
 from shared.flows.sync import Summary
 from tests.flows.sides import World
 from tests.flows.test_renames import born, keys, rename, renamed

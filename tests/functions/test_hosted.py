@@ -11,14 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from local.emulators.functions_host.tests.brokered import RunningBroker, running_broker
+from local.emulators.functions_host.tests.running import ROOT, RunningHost, running, until
+from local.emulators.servicebus import QueueSettings
 from local.ports import Ports
 from local.processes import Process
-from local.servicebus import QueueSettings
-from shared.domain import queues
+from shared.domain.messages import queues
 from tests.fakes import ORGANIZATION, PREVIOUS_SECRET, SECRET, captured, captured_as
 from tests.functions.calling import KEY_HEADER, keyed, sign, signed
-from tests.local.host.brokered import RunningBroker, running_broker
-from tests.local.host.running import ROOT, RunningHost, running, until
 
 DOCUMENT = captured("document_asset_updated")
 NATIVE = captured("native_update")
@@ -45,7 +45,7 @@ def identity(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     config.write_text(json.dumps(known), encoding="utf-8")
     process = Process(
         "identity",
-        ["local.identity", "--port", str(port), "--config", str(config), "--exit-with-stdin"],
+        ["local.emulators.identity", "--port", str(port), "--config", str(config), "--exit-with-stdin"],
         environment=os.environ,
         log=folder / "identity.log",
         ready=r"\bready\b",

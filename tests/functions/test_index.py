@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from shared.domain import queues
+from shared.domain.messages import queues
 
 ROOT = Path(__file__).parents[2]
 INDEX = """

@@ -4,11 +4,11 @@ from pathlib import Path
 
 from azure.servicebus import ServiceBusMessage
 
-from local.servicebus import QueueSettings
-from shared.domain import queues
+from local.emulators.functions_host.tests.brokered import running_broker
+from local.emulators.functions_host.tests.running import ROOT, running, until
+from local.emulators.servicebus import QueueSettings
+from shared.domain.messages import queues
 from tests.fakes import captured
-from tests.local.host.brokered import running_broker
-from tests.local.host.running import ROOT, running, until
 
 
 def test_messages_of_a_misconfigured_app_are_neither_dead_lettered_nor_parked(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from functions import webhook as webhook_module
-from shared.domain.events import parse_event
+from shared.domain.messages.events import parse_event
 from shared.errors import ConfigurationError, Throttled, Unavailable
 from tests.fakes import ORGANIZATION, PREVIOUS_SECRET, SECRET, FakeWiring, captured, captured_as
 from tests.functions.calling import KEY_HEADER, call, content, keyed, outcome, sign, signed

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from shared.domain.queues import ALL
+from shared.domain.messages.queues import ALL
 from tests.infra.bicep import CMMS, OPERATORS, Resource, of_type, one
 
 ROLES: Final = {
@@ -124,7 +124,7 @@ def granted(resources: list[Resource], listed: set[tuple[str, str, str]]) -> Ite
 
 
 def queues_of_the_code(resources: list[Resource]) -> Iterator[str]:
-    """The queues are those of shared/domain/queues.py."""
+    """The queues are those of shared/domain/messages/queues.py."""
     found = {
         q["name"].split("/")[-1]: q["properties"] for q in of_type(resources, "Microsoft.ServiceBus/namespaces/queues")
     }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, Intent, ParkedField, Said, Stored, readable
-from shared.flows.ports import Ledger
+from shared.flows.ports.engine import Ledger
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
 

@@ -9,7 +9,7 @@ import pytest
 
 from shared.domain.ledger import Entry, Stored, readable
 from shared.errors import KeyNotUsable, LedgerUnreadable
-from shared.flows.ports import Ledger
+from shared.flows.ports.engine import Ledger
 from tests.ledger.store import Store, changed, conflict, fresh, full_entry, read
 
 # ruff: noqa: S311  # chance, not secrets

@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from shared.domain.ledger import Entry
-from shared.flows.ports import Ledger, State
+from shared.flows.ports.engine import Ledger, State
 from tests.ledger.store import Store, fresh
 
 

@@ -11,14 +11,14 @@ from uuid import UUID
 import httpx
 import pytest
 
-from local.dataverse import Dataverse, InProcessTransport, SystemUser, WebhookSender, create_app
-from local.dataverse.tables import customer_asset, sales_order
-from local.identity import mint_token
+from local.emulators.dataverse import Dataverse, InProcessTransport, SystemUser, WebhookSender, create_app
+from local.emulators.dataverse.tables import customer_asset, sales_order
+from local.emulators.identity import mint_token
 from shared.adapters.clock import SystemClock
+from shared.adapters.dataverse.admin.metadata import DataversePlatform
 from shared.adapters.dataverse.client import DataverseClient
-from shared.adapters.dataverse.metadata import DataversePlatform
-from shared.flows.provision import Change, Provisioner
-from shared.flows.webhooks import Webhook
+from shared.flows.operate.provision import Change, Provisioner
+from shared.flows.operate.webhook_steps import Webhook
 from tests.fakes import document_mapping
 
 KEY = "a-signing-key-of-at-least-32-characters"

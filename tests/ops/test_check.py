@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest
 
-from local.dataverse.schema import Column, ColumnType, KeyStatus, Option, Write
+from local.emulators.dataverse.schema import Column, ColumnType, KeyStatus, Option, Write
 from shared.adapters.ledger import SqliteLedger
 from shared.errors import NotAuthorized, Unavailable
-from shared.flows.check import Checker, Finding, Level
-from shared.flows.check.live import Expected, Identity, World
-from shared.flows.parked import Probe, Taken, Waiting
+from shared.flows.operate.check import Checker, Finding, Level
+from shared.flows.operate.check.live import Expected, Identity, World
+from shared.flows.operate.parked import Probe, Taken, Waiting
 from tests.fakes import document_mapping
 from tests.ops.conftest import APPLICATION, HEADER, ORGANIZATION, SECRET, URL, Organization
 

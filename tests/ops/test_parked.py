@@ -13,14 +13,14 @@ import pytest
 from azure.servicebus import ServiceBusMessage
 from azure.servicebus.aio import ServiceBusClient
 
-from local.servicebus import Broker, QueueSettings
-from shared.adapters.bus import ServiceBus
+from local.emulators.servicebus import Broker, QueueSettings
 from shared.adapters.clock import SystemClock
-from shared.adapters.queues import ServiceBusQueues
-from shared.domain.events import CONTENT_TYPE, Event, parse_event
+from shared.adapters.service_bus.receiver import ServiceBusQueues
+from shared.adapters.service_bus.sender import ServiceBus
+from shared.domain.messages.events import CONTENT_TYPE, Event, parse_event
 from shared.errors import InvalidMessage, Unavailable
-from shared.flows.parked import Filter, ParkedMessages, Waiting, again, parse_age
-from shared.flows.ports import Outgoing
+from shared.flows.operate.parked import Filter, ParkedMessages, Waiting, again, parse_age
+from shared.flows.ports.engine import Outgoing
 from tests.fakes import make_settings
 
 

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from local.dataverse.schema import Column, ColumnType, KeyStatus
+from local.emulators.dataverse.schema import Column, ColumnType, KeyStatus
 from shared.errors import RejectedByTarget, Unavailable
 from tests.ops.conftest import SECRET, URL, Organization, carry_out, verbs
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from local.identity import mint_token
+from local.emulators.identity import mint_token
 from tests.azurite import azurite
 
 KEY = "a-signing-key-of-at-least-32-characters"

@@ -22,13 +22,13 @@ import httpcore  # noqa: F401  # httpx imports it only with its first connection
 import httpx
 
 from shared.adapters.clock import SystemClock
-from shared.adapters.cmms import CmmsGateway
+from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from shared.flows.reconcile import Policy, Reconciler, staging
-from shared.flows.route import Router
+from shared.flows.routing.route import Router
 from tests.fakes import document_mapping
 
 MOST_REPAIRS = 5

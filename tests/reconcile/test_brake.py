@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from shared.domain.mapping import EntityMapping, Mapping
+from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.errors import Unavailable
 from shared.flows.reconcile import brake_of, release_brake
 from shared.flows.reconcile.brake import hold

@@ -9,8 +9,8 @@ import pytest
 
 from shared.domain.drift import DriftClass
 from shared.errors import NotAuthorized, RoutingFailed, SyncError, Unavailable
-from shared.flows.ports import Forward
-from shared.flows.reconcile.letters import Letters
+from shared.flows.ports.engine import Forward
+from shared.flows.reconcile.dead_letters import Letters
 from tests.reconcile.world import World
 
 SETS = {"asset": "msdyn_customerassets", "order": "salesorders"}

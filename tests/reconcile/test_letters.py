@@ -8,14 +8,14 @@ from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
-from local.servicebus import Broker, QueueSettings
-from shared.adapters.bus import ServiceBus
+from local.emulators.servicebus import Broker, QueueSettings
 from shared.adapters.clock import SystemClock
-from shared.adapters.deadletters import ServiceBusDeadLetters
+from shared.adapters.service_bus.dead_letters import ServiceBusDeadLetters
+from shared.adapters.service_bus.sender import ServiceBus
 from shared.errors import Unavailable
-from shared.flows.parking import LONGEST_TEXT
-from shared.flows.ports import DeadLetter, Forward, Outgoing
-from shared.flows.reconcile.letters import Letters
+from shared.flows.ports.engine import DeadLetter, Forward, Outgoing
+from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.routing.parking import LONGEST_TEXT
 from tests.fakes import FakeBus, make_settings
 
 QUEUES = ("assets", "orders", "parked")

@@ -9,8 +9,8 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from shared.flows.reconcile.page import as_html
 from shared.flows.reconcile.report import Report
+from shared.flows.reconcile.report_html import as_html
 from tests.reconcile.browser import chromium
 from tests.reconcile.reports import ARABIC, HOSTILE, LONG, braked, full, incomplete, quiet
 

@@ -11,8 +11,8 @@ import pytest
 
 from shared.adapters.reports import BlobReports, FolderReports
 from shared.errors import NotAuthorized, Unavailable
-from shared.flows.ports import Reports
-from shared.flows.reconcile.shelf import HTML, JSON, Shelf
+from shared.flows.ports.engine import Reports
+from shared.flows.reconcile.report_store import HTML, JSON, Shelf
 from tests.reconcile.blobs import Blobs, Identity, blobs
 from tests.reconcile.reports import AT, full
 

@@ -8,8 +8,8 @@ import pytest
 
 from shared.adapters.reports import FolderReports
 from shared.errors import Unavailable
-from shared.flows.reconcile.page import as_html, as_json
-from shared.flows.reconcile.shelf import Shelf
+from shared.flows.reconcile.report_html import as_html, as_json
+from shared.flows.reconcile.report_store import Shelf
 from tests.reconcile.reports import HOSTILE, full
 from tests.reconcile.world import World
 

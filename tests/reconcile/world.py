@@ -10,17 +10,17 @@ from uuid import UUID
 
 import httpx
 
-from local.dataverse import Dataverse, InProcessTransport, SystemUser, create_app
-from local.dataverse.changes import Caller
-from local.identity import mint_token
-from shared.adapters.cmms import CmmsGateway
+from local.emulators.dataverse import Dataverse, InProcessTransport, SystemUser, create_app
+from local.emulators.dataverse.changes import Caller
+from local.emulators.identity import mint_token
+from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
 from shared.adapters.reports import FolderReports
 from shared.flows.reconcile import Policy, Reconciler
-from shared.flows.reconcile.letters import Letters
-from shared.flows.route import Router
+from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
 from tests.adapters.worlds import StaticToken
 from tests.fakes import FakeBus, FakeClock, document_mapping

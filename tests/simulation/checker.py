@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from local.dataverse.rows import Row
+from local.emulators.dataverse.rows import Row
 from shared.domain.ledger import ConflictRecord, Entry
 from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence

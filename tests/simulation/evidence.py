@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from local.dataverse import Dataverse
-from local.dataverse.rows import Row
-from local.servicebus.memory import Delivery
+from local.emulators.dataverse import Dataverse
+from local.emulators.dataverse.rows import Row
+from local.emulators.servicebus.memory import Delivery
 from shared.domain.ledger import Entry
 from tests.simulation.cmms_model import CmmsModel
 from tests.simulation.history import History

@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.domain.events import Event, UpsertedData
 from shared.domain.ledger import Base, ConflictRecord, Entry, Stored, readable
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.events import Event, UpsertedData
+from shared.domain.messages.webhook import Ignored
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
-from shared.domain.webhook import Ignored
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Unavailable
-from shared.flows.ports import Cmms, CmmsWrite, Dynamics, DynamicsChanges, DynamicsWrite, Failed, Ledger
+from shared.flows.ports.engine import Cmms, CmmsWrite, Dynamics, DynamicsChanges, DynamicsWrite, Failed, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor

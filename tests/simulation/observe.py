@@ -9,7 +9,7 @@ from decimal import Decimal
 from math import inf
 from uuid import UUID
 
-from local.dataverse.changes import Change, Message
+from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.history import Cell, Held, History
 from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, ONE_WAY, TABLES, UNIQUE

@@ -6,7 +6,7 @@ The messages are all that tells of the CMMS: partial ones, late, doubled, in any
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 
-from local.dataverse.rows import Row
+from local.emulators.dataverse.rows import Row
 from tests.simulation.checker import lonely
 from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from local.dataverse.rows import Row
+from local.emulators.dataverse.rows import Row
 from shared.domain.ledger import Entry
 from tests.simulation.cmms_model import QUEUES
 from tests.simulation.evidence import Evidence

@@ -9,10 +9,10 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from local.dataverse import Dataverse, SystemUser
-from local.dataverse.changes import Caller
-from local.dataverse.errors import DataverseError
-from local.dataverse.rows import Row, TableRows
+from local.emulators.dataverse import Dataverse, SystemUser
+from local.emulators.dataverse.changes import Caller
+from local.emulators.dataverse.errors import DataverseError
+from local.emulators.dataverse.rows import Row, TableRows
 from tests.simulation.cmms_model import CmmsModel
 from tests.simulation.tables import (
     CHOICES,

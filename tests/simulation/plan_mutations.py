@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from shared.domain.deletion import is_inactive, plan_missing
 from shared.domain.ledger import ConflictRecord, Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.plan import RECORD, Plan, Sides
 from shared.domain.planned import SideWrite
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, PermanentError, RecordClosed
 from shared.flows.sync import Sync
 from shared.flows.sync.items import Group

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from uuid import uuid4
 
-from local.servicebus.memory import BusMessage, Delivery, MemoryBus, Mischief, Settlement
-from local.servicebus.settings import QueueSettings
-from shared.domain.queues import ALL, PARKED
-from shared.flows.ports import Outgoing
+from local.emulators.servicebus.memory import BusMessage, Delivery, MemoryBus, Mischief, Settlement
+from local.emulators.servicebus.settings import QueueSettings
+from shared.domain.messages.queues import ALL, PARKED
+from shared.flows.ports.engine import Outgoing
 from tests.simulation.process import START, world_time
 from tests.simulation.weather import Weather
 

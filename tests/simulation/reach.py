@@ -7,7 +7,7 @@ from random import Random
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.ledger import Entry, Stored
 from shared.errors import KeyNotUsable, LedgerUnreadable, Unavailable
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
 from tests.simulation.weather import Weather

@@ -3,7 +3,7 @@
 import asyncio
 from random import Random
 
-from shared.flows.ports import Outgoing
+from shared.flows.ports.engine import Outgoing
 from tests.simulation.cmms_model import CmmsModel
 from tests.simulation.queues import Queues
 from tests.simulation.weather import Weather

@@ -9,20 +9,20 @@ from uuid import UUID
 
 import httpx
 
-from local.servicebus.errors import LockLostError
-from local.servicebus.memory import Settlement
-from shared.adapters.cmms import CmmsGateway
+from local.emulators.servicebus.errors import LockLostError
+from local.emulators.servicebus.memory import Settlement
+from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.mapping import Mapping
-from shared.domain.queues import OF_ENTITY
+from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.schema.mapping import Mapping
 from shared.errors import RoutingFailed
-from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Kind, Report
-from shared.flows.route import Router
+from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues

@@ -14,13 +14,13 @@ from uuid import UUID
 import httpx
 
 import shared
-from local.dataverse import Dataverse, SystemUser, create_app
-from local.dataverse.changes import Change
-from local.dataverse.execution_context import render_context
-from local.identity import mint_token
+from local.emulators.dataverse import Dataverse, SystemUser, create_app
+from local.emulators.dataverse.changes import Change
+from local.emulators.dataverse.execution_context import render_context
+from local.emulators.identity import mint_token
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.ledger import Stored, readable
-from shared.domain.mapping import Mapping
+from shared.domain.schema.mapping import Mapping
 from shared.errors import SyncError
 from shared.flows.reconcile.report import Kind
 from shared.wiring import load_mapping

@@ -10,10 +10,10 @@ from typing import Any, Final
 import httpx
 
 from shared.adapters.dataverse.wire import to_record
-from shared.adapters.service import passing, retry_after
+from shared.adapters.http.client import passing, retry_after
 from shared.domain import jsontext
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import (
     Conflict,
     NotAuthorized,
@@ -25,7 +25,7 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.flows.ports import DynamicsWrite
+from shared.flows.ports.engine import DynamicsWrite
 
 # 412 means "changed since", and also "already exists": what exists may be the record itself, made by another worker, or
 # a value that some other unique key or rule of the customer's allows only once. Only the first is a lost race.

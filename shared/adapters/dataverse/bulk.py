@@ -30,10 +30,10 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.multipart import Part, decode, encode
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.wire import dumps, to_columns
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Throttled, Unavailable
-from shared.flows.ports import Clock, DynamicsWrite, Failed
+from shared.flows.ports.engine import Clock, DynamicsWrite, Failed
 
 BULK_TIMEOUT: Final = 120.0
 """Seconds: Dataverse ends a request after two minutes."""

@@ -5,10 +5,10 @@ from typing import Final, override
 import httpx
 
 from shared.adapters.dataverse.answers import failure
-from shared.adapters.gate import Gate
-from shared.adapters.service import HttpService
+from shared.adapters.http.client import HttpService
+from shared.adapters.http.gate import Gate
 from shared.errors import SyncError
-from shared.flows.ports import Clock
+from shared.flows.ports.engine import Clock
 
 _HEADERS: Final = {
     "Accept": "application/json",

@@ -13,10 +13,10 @@ from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.query import fold, in_filters
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports import Clock, DynamicsChanges, DynamicsSketches, DynamicsWrite, Failed
+from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsSketches, DynamicsWrite, Failed
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,9 @@ from typing import Final
 
 from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import NotReady, Unavailable
-from shared.flows.ports import Clock
+from shared.flows.ports.engine import Clock
 
 RECHECK: Final = timedelta(minutes=1)
 

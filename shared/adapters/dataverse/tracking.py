@@ -12,12 +12,12 @@ from typing import Any, Final
 import httpx
 
 from shared.adapters.dataverse.client import DataverseClient
-from shared.adapters.patience import on_its_way, patiently
+from shared.adapters.http.retry import on_its_way, patiently
 from shared.domain import jsontext
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.domain.sketch import Number, Sketcher
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
-from shared.flows.ports import DynamicsChanges, DynamicsSketches
+from shared.flows.ports.engine import DynamicsChanges, DynamicsSketches
 
 PAGE: Final = 5000
 _TRACKED: Final = {"Prefer": f"odata.track-changes,odata.maxpagesize={PAGE}"}

@@ -5,14 +5,14 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from shared.adapters.service import usable_etag
+from shared.adapters.http.client import usable_etag
 from shared.domain import jsontext
-from shared.domain.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
-from shared.domain.values import parse_instant
+from shared.domain.schema.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
+from shared.domain.schema.values import parse_instant
 from shared.errors import MappingError
-from shared.flows.ports import DynamicsWrite
+from shared.flows.ports.engine import DynamicsWrite
 
 
 def dumps(value: object) -> str:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Final
 
-from shared.flows.reconcile.memory import BrakeState
+from shared.flows.reconcile.checkpoint import BrakeState
 
 FEWEST: Final = 50
 PORTION: Final = 0.1

@@ -3,8 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Final
 
-from shared.domain.mapping import EntityMapping
-from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.domain.schema.mapping import EntityMapping
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.reconcile.report import EntityReport
 
 OVERLAP: Final = timedelta(minutes=10)

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 
 from shared.domain.drift import WHOLE, Difference, Drift, DriftClass, assess
 from shared.domain.ledger import Entry, Stored
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import settle_intents
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
-from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.rows import Rows, find_rows
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.drift import WHOLE, Difference, Drift, DriftClass
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DeltaRefused, SyncError
-from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.changes import Changes
+from shared.flows.reconcile.checkpoint import Memory
 from shared.flows.reconcile.compare import Comparer
-from shared.flows.reconcile.memory import Memory
 from shared.flows.reconcile.report import MOST_FINDINGS, MOST_NAMED, Action, EntityReport, Finding, Kind, Report
 from shared.flows.reconcile.sweep import CHUNK, Sweep
 

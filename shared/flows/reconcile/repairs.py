@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from shared.domain.mapping import EntityMapping
-from shared.flows.ports import Ledger
+from shared.domain.schema.mapping import EntityMapping
+from shared.flows.ports.engine import Ledger
 from shared.flows.reconcile import brake as brakes
-from shared.flows.reconcile.memory import Marks, Memory
+from shared.flows.reconcile.checkpoint import Marks, Memory
 from shared.flows.reconcile.passes import Found
 from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.report import Action, Brake, Finding, PastRun, Report
-from shared.flows.route import Router
+from shared.flows.routing.route import Router
 
 SOURCE: Final = "/reconcile"
 

@@ -13,20 +13,20 @@ from datetime import timedelta
 from typing import Final
 from uuid import uuid4
 
-from shared.domain.mapping import EntityMapping
-from shared.domain.mapping import Mapping as FieldTable
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.mapping import Mapping as FieldTable
 from shared.errors import SyncError
-from shared.flows.ports import Clock, Cmms, Dynamics, Ledger, Reports, State
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger, Reports, State
+from shared.flows.reconcile.checkpoint import Memory
 from shared.flows.reconcile.compare import Comparer
-from shared.flows.reconcile.letters import Letters
-from shared.flows.reconcile.memory import Memory
+from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.reconcile.metrics import tell
 from shared.flows.reconcile.passes import Passes, Sources
 from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.repairs import Repairs
 from shared.flows.reconcile.report import EntityReport, Kind, Report
-from shared.flows.reconcile.shelf import Shelf
-from shared.flows.reconcile.telling import tell
-from shared.flows.route import Router
+from shared.flows.reconcile.report_store import Shelf
+from shared.flows.routing.route import Router
 
 log = logging.getLogger(__name__)
 

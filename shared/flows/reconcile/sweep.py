@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.domain.sketch import Sketcher
-from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.staging import AGREED, DELETED, OPEN, LedgerRow, Staging
 

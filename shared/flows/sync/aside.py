@@ -3,13 +3,13 @@
 from collections.abc import Mapping
 
 from shared.domain.ledger import Entry, Stored
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.renamed import identity, is_aside, is_known
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable
-from shared.flows.outcomes import Done
-from shared.flows.ports import Ledger
-from shared.flows.route import Router
+from shared.flows.ports.engine import Ledger
+from shared.flows.routing.outcomes import Done
+from shared.flows.routing.route import Router
 from shared.flows.sync.items import SOURCE, Group
 from shared.flows.sync.strangers import Stranger
 

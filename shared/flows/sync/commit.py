@@ -8,7 +8,7 @@ from shared.domain.ledger import Base, Entry, ParkedField
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side
 from shared.domain.plan import RECORD, SideWrite
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from shared.flows.sync.jobs import Job
 
 

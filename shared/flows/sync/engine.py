@@ -10,11 +10,11 @@ from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
 from shared.domain.made_again import made_again
-from shared.domain.mapping import EntityMapping, Mapping
+from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.plan import Plan, Sides, decide
-from shared.domain.queues import OF_ENTITY
 from shared.domain.recovery import settle_intents
 from shared.domain.renamed import is_aside
+from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.update import plan_release
 from shared.errors import (
     Conflict,
@@ -25,9 +25,9 @@ from shared.errors import (
     TransientError,
     Unexpected,
 )
-from shared.flows.outcomes import Again, Done, Park
-from shared.flows.ports import Clock, Cmms, Dynamics, Ledger
-from shared.flows.route import Routed, Router
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
+from shared.flows.routing.outcomes import Again, Done, Park
+from shared.flows.routing.route import Routed, Router
 from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.items import (
     Group,

@@ -10,16 +10,16 @@ from uuid import UUID
 from shared import telemetry
 from shared.domain.ledger import Entry, Intent, Stored
 from shared.domain.made_again import made_again
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import Blocked, digest
 from shared.domain.model import DynamicsRecord, Side
 from shared.domain.plan import RECORD, Plan, SideWrite
 from shared.domain.planned import unusable
 from shared.domain.recovery import may_yet_land
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, IntentHeld, KeyNotUsable, NotYetVisible, PermanentError, TransientError
-from shared.flows.outcomes import Again, Done
-from shared.flows.ports import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
-from shared.flows.route import Router
+from shared.flows.ports.engine import Clock, Cmms, CmmsWrite, Dynamics, DynamicsWrite, Failed, Ledger
+from shared.flows.routing.outcomes import Again, Done
+from shared.flows.routing.route import Router
 from shared.flows.sync.commit import committed, with_parked
 from shared.flows.sync.items import SOURCE
 from shared.flows.sync.jobs import Job, replayed

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.domain.events import (
+from shared.domain.ledger import Stored
+from shared.domain.merge import Blocked
+from shared.domain.messages.events import (
     DeletedData,
     DirtyData,
     Event,
@@ -12,13 +14,11 @@ from shared.domain.events import (
     UpsertedData,
     parse_event,
 )
-from shared.domain.ledger import Stored
-from shared.domain.mapping import EntityMapping
-from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, Version
 from shared.domain.renamed import is_aside
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, InvalidMessage, KeyNotUsable, LedgerUnreadable, NotYetVisible, PermanentError
-from shared.flows.outcomes import Outcome, Park
+from shared.flows.routing.outcomes import Outcome, Park
 
 SOURCE: Final = "/sync"
 """The source of the messages by which the engine has records looked at."""

@@ -6,7 +6,7 @@ from shared.domain.ledger import Intent, Stored
 from shared.domain.merge import Blocked
 from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.plan import Plan
-from shared.flows.ports import Failed
+from shared.flows.ports.engine import Failed
 from shared.flows.sync.items import Group, Item
 
 

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from shared.domain.ledger import Intent
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError
-from shared.flows.ports import Cmms, Dynamics, Failed
+from shared.flows.ports.engine import Cmms, Dynamics, Failed
 from shared.flows.sync.jobs import Job
 
 

@@ -7,15 +7,15 @@ and one that came to a key has none that are older than its coming.
 from collections.abc import Sequence
 from typing import Final
 
-from shared.domain.events import DeletedData, Event, RenamedData
 from shared.domain.ledger import Entry, Mark, Moved, Said, Stored
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.events import DeletedData, Event, RenamedData
 from shared.domain.model import Version
 from shared.domain.planned import RECORD
 from shared.domain.renamed import moved_entries, newest, without_record
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, IntentHeld, LedgerUnreadable
-from shared.flows.outcomes import Again, Park
-from shared.flows.ports import Clock, Ledger
+from shared.flows.ports.engine import Clock, Ledger
+from shared.flows.routing.outcomes import Again, Park
 from shared.flows.sync.items import Item, Memories
 from shared.flows.sync.strangers import PATIENCE
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from shared.domain.mapping import EntityMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError
-from shared.flows.outcomes import Again, Done, Park
-from shared.flows.ports import Dynamics, Ledger
+from shared.flows.ports.engine import Dynamics, Ledger
+from shared.flows.routing.outcomes import Again, Done, Park
 from shared.flows.sync.items import Item, unreadable_row, unusable_row_key
 
 

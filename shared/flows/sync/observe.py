@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from shared import telemetry
-from shared.domain.queues import OF_ENTITY
-from shared.flows.outcomes import Again, Done, Outcome, Park
-from shared.flows.ports import Clock
+from shared.domain.messages.queues import OF_ENTITY
+from shared.flows.ports.engine import Clock
+from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.sync.items import Item
 
 

@@ -6,14 +6,14 @@ change nothing that is newer.
 
 from collections.abc import Sequence
 
-from shared.domain.events import DeletedData, UpsertedData
-from shared.domain.fields import FieldMapping
 from shared.domain.ledger import Entry, Mark, Said
-from shared.domain.mapping import EntityMapping
 from shared.domain.merge import digest
+from shared.domain.messages.events import DeletedData, UpsertedData
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, MappingError
-from shared.flows.outcomes import Park
+from shared.flows.routing.outcomes import Park
 from shared.flows.sync.items import Item
 
 

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Mapping, Sequence
 
 from shared.domain.ledger import Entry
-from shared.domain.mapping import EntityMapping
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
-from shared.flows.outcomes import Park
-from shared.flows.ports import Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
+from shared.flows.routing.outcomes import Park
 from shared.flows.rows import find_rows
 from shared.flows.sync.items import Group
 from shared.flows.sync.oneway import listen

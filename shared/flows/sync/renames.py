@@ -9,9 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.domain.events import RenamedData
 from shared.domain.ledger import Stored, readable
-from shared.domain.mapping import EntityMapping
+from shared.domain.messages.events import RenamedData
 from shared.domain.model import CmmsRecord
 from shared.domain.plan import Sides
 from shared.domain.recovery import may_yet_be_made, only_announced
@@ -26,10 +25,11 @@ from shared.domain.renamed import (
     moved_entries,
     without_record,
 )
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, IntentHeld, KeyNotUsable, LedgerUnreadable
-from shared.flows.outcomes import Again, Park
-from shared.flows.ports import Clock, Cmms, Ledger
-from shared.flows.route import Router
+from shared.flows.ports.engine import Clock, Cmms, Ledger
+from shared.flows.routing.outcomes import Again, Park
+from shared.flows.routing.route import Router
 from shared.flows.sync.aside import Aside
 from shared.flows.sync.items import SOURCE, Group
 from shared.flows.sync.strangers import PATIENCE, Stranger

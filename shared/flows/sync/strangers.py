@@ -8,7 +8,7 @@ from shared.domain.model import DynamicsRecord
 from shared.domain.plan import Plan, Sides
 from shared.domain.planned import unusable
 from shared.errors import Conflict, KeyNotUsable
-from shared.flows.outcomes import Again, Done
+from shared.flows.routing.outcomes import Again, Done
 from shared.flows.sync.items import Group
 
 PATIENCE: Final = 10

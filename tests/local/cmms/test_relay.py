@@ -13,7 +13,7 @@ from typing import Any
 from azure.servicebus import ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
 
-from local.servicebus import Broker, QueueSettings
+from local.emulators.servicebus import Broker, QueueSettings
 
 CMMS = Path(__file__).resolve().parents[3] / "cmms"
 PREPARE = """

@@ -1,0 +1,285 @@
+"""The state of one emulated environment: its tables' rows and the rules of writing them.
+
+Everything here is synchronous: nothing can interleave between two awaits of a handler, so every operation,
+and every `transaction()` block, is atomic.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from local.emulators.dataverse.changes import Caller, Change, Message
+from local.emulators.dataverse.costs import Costs
+from local.emulators.dataverse.environment import Organization, random_ids, wall_clock
+from local.emulators.dataverse.errors import Refusal
+from local.emulators.dataverse.faults import Faults
+from local.emulators.dataverse.limits import Limits, ServiceProtection
+from local.emulators.dataverse.payload import PayloadReader
+from local.emulators.dataverse.platform import (
+    BULK_MESSAGES,
+    EVENT_MESSAGES,
+    FILTERS,
+    MESSAGES,
+    USERS,
+    platform_id,
+    platform_tables,
+)
+from local.emulators.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, frozen
+from local.emulators.dataverse.schema import Table
+from local.emulators.dataverse.states import first_state, next_state
+from local.emulators.dataverse.tables import standard_tables
+from local.emulators.dataverse.users import OVERRIDE_CREATED, SystemUser
+from local.emulators.dataverse.values import Value
+
+
+class Dataverse:
+    """One environment in memory. Subscribers are called with each committed change, in commit order.
+
+    `key_index_seconds` is how long a new alternate key stays Pending. `costs`, `protection.limits`, `dop_hint` (the
+    degree of parallelism that answers recommend) and `faults` may be changed at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        organization: Organization | None = None,
+        tables: Iterable[Table] | None = None,
+        users: Iterable[SystemUser] = (),
+        clock: Callable[[], datetime] = wall_clock,
+        ids: Callable[[], UUID] = random_ids,
+        case_sensitive: bool = False,
+        costs: Costs | None = None,
+        limits: Limits | None = None,
+        dop_hint: int | None = 8,
+        key_index_seconds: float = 0.5,
+    ) -> None:
+        self.organization = organization or Organization()
+        self.clock = clock
+        self.new_id = ids
+        self.fold = fold_exactly if case_sensitive else fold_like_sql
+        self.tables: dict[str, TableRows] = {}
+        self.key_index_seconds = key_index_seconds
+        for table in platform_tables():
+            self.add_table(table)
+        for message in (*EVENT_MESSAGES, *BULK_MESSAGES):
+            self._set_up(MESSAGES, platform_id(MESSAGES, message), name=message)
+        for table in standard_tables() if tables is None else tables:
+            self.add_table(table)
+            for message in (*EVENT_MESSAGES, *(BULK_MESSAGES if table.bulk_messages else ())):
+                self._set_up(
+                    FILTERS,
+                    platform_id(FILTERS, message, table.name),
+                    name=f"{message} of {table.name}",
+                    primaryobjecttypecode=table.name,
+                    sdkmessageid=platform_id(MESSAGES, message),
+                    iscustomprocessingstepallowed=True,
+                )
+        self.users: dict[str, SystemUser] = {}
+        for user in users:
+            self.put_user(user)
+        self.log: list[Change] = []
+        self.costs = costs or Costs()
+        self.protection = ServiceProtection(limits)
+        self.dop_hint = dop_hint
+        self.faults = Faults()
+        self.subscribers: list[Callable[[Change], None]] = []
+        self._version = 1_000_000
+        self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
+        self._uncommitted: list[Change] = []
+
+    def add_table(self, table: Table) -> TableRows:
+        """Add an empty table."""
+        rows = self.tables[table.name] = TableRows(table, self.fold)
+        return rows
+
+    def put_user(self, user: SystemUser) -> None:
+        """Add a user, or replace the one with the same application id."""
+        self.users[user.application_id] = user
+        self._set_up(
+            USERS,
+            user.id,
+            fullname=user.name,
+            applicationid=_application_id(user.application_id),
+            isdisabled=user.disabled,
+        )
+
+    def remove_user(self, application_id: str) -> None:
+        """Remove a user that exists."""
+        self.tables[USERS].remove(self.users.pop(application_id).id)
+
+    def _set_up(self, table: str, row_id: UUID, **values: Value) -> None:
+        rows = self.tables[table]
+        complete = dict.fromkeys(rows.table.columns) | values | {rows.table.primary_id: row_id}
+        rows.put(Row(row_id, 1, frozen(complete)))
+
+    def set_named(self, set_name: str) -> TableRows:
+        """Find a table by entity set name; DataverseError UNKNOWN_SEGMENT if there is none."""
+        for rows in self.tables.values():
+            if rows.table.set_name == set_name:
+                return rows
+        raise Refusal.UNKNOWN_SEGMENT(segment=set_name)
+
+    def create(self, rows: TableRows, body: Mapping[str, Any], caller: Caller, *, row_id: UUID | None = None) -> Row:
+        """Insert a row; `body` is the parsed JSON object, `row_id` the id of an upsert by id."""
+        self._demand(caller, "Create", rows.table)
+        table = rows.table
+        given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
+        if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
+            raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{OVERRIDE_CREATED}")
+        chosen = row_id or given.get(table.primary_id)
+        new_id = chosen if isinstance(chosen, UUID) else self.new_id()
+        if rows.get(new_id) is not None:
+            raise Refusal.DUPLICATE(table=table.name)
+        now = self.clock().replace(microsecond=0)
+        values: dict[str, Value] = dict.fromkeys(table.columns) | given
+        values |= {
+            table.primary_id: new_id,
+            "createdon": given.get("overriddencreatedon") or now,
+            "modifiedon": now,
+            "createdby": caller.user.id,
+            "modifiedby": caller.user.id,
+            "ownerid": given.get("ownerid") or caller.user.id,
+        }
+        values |= first_state(table, given, new_id)
+        PayloadReader.check_required(table, values)
+        return self._store(
+            rows,
+            message=Message.CREATE,
+            before=None,
+            row_id=new_id,
+            values=values,
+            columns=frozenset(given),
+            caller=caller,
+        )
+
+    def update(self, rows: TableRows, row_id: UUID, body: Mapping[str, Any], caller: Caller) -> Row:
+        """Change a row. A change to the same values is a change too: a new version and a new `modifiedon`."""
+        self._demand(caller, "Write", rows.table)
+        table = rows.table
+        before = self.retrieve(rows, row_id, caller, privilege=None)
+        given = PayloadReader(table, Message.UPDATE, numbers_as_text=caller.numbers_as_text).read(body)
+        values = dict(before.values) | given
+        values |= next_state(table, before, given)
+        values |= {"modifiedon": self.clock().replace(microsecond=0), "modifiedby": caller.user.id}
+        PayloadReader.check_required(table, values)
+        return self._store(
+            rows,
+            message=Message.UPDATE,
+            before=before,
+            row_id=row_id,
+            values=values,
+            columns=frozenset(given),
+            caller=caller,
+        )
+
+    def delete(self, rows: TableRows, row_id: UUID, caller: Caller) -> None:
+        """Delete a row."""
+        self._demand(caller, "Delete", rows.table)
+        before = self.retrieve(rows, row_id, caller, privilege=None)
+        rows.remove(row_id)
+        self._record(rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller)
+
+    def retrieve(self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read") -> Row:
+        """Find a row by id; DataverseError NOT_FOUND if there is none."""
+        if privilege:
+            self._demand(caller, privilege, rows.table)
+        row = rows.get(row_id)
+        if row is None:
+            raise Refusal.NOT_FOUND(table=rows.table.name, id=row_id)
+        return row
+
+    def may_read(self, rows: TableRows, caller: Caller) -> None:
+        """Refuse a user who may not read the table."""
+        self._demand(caller, "Read", rows.table)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Make a block all or nothing: an exception undoes its changes and events. Blocks do not nest."""
+        if self._transaction is not None:
+            raise RuntimeError("A transaction is already open: transactions do not nest.")
+        undo: list[tuple[TableRows, UUID, Row | None]] = []
+        self._transaction = undo
+        try:
+            yield
+        except BaseException:
+            for rows, row_id, row in reversed(undo):
+                rows.restore(row_id, row)
+            self._uncommitted.clear()
+            raise
+        else:
+            changes, self._uncommitted = self._uncommitted, []
+            for change in changes:
+                self._publish(change)
+        finally:
+            self._transaction = None
+
+    def _store(
+        self,
+        rows: TableRows,
+        *,
+        message: Message,
+        before: Row | None,
+        row_id: UUID,
+        values: dict[str, Value],
+        columns: frozenset[str],
+        caller: Caller,
+    ) -> Row:
+        values["versionnumber"] = self._version + 1
+        row = Row(row_id, self._version + 1, frozen(values))
+        rows.put(row)
+        self._version += 1
+        self._record(rows, message=message, before=before, after=row, columns=columns, caller=caller)
+        return row
+
+    def _record(
+        self,
+        rows: TableRows,
+        *,
+        message: Message,
+        before: Row | None,
+        after: Row | None,
+        columns: frozenset[str],
+        caller: Caller,
+    ) -> None:
+        if after is None:
+            self._version += 1
+        row = after or before
+        if row is None:
+            raise RuntimeError("A change needs a row before or after it.")
+        change = Change(
+            self._version,
+            message,
+            rows.table.name,
+            row.id,
+            before,
+            after,
+            columns,
+            caller,
+            self.clock(),
+            operation_id=self.new_id(),
+        )
+        if self._transaction is None:
+            self._publish(change)
+        else:
+            self._transaction.append((rows, row.id, before))
+            self._uncommitted.append(change)
+
+    def _publish(self, change: Change) -> None:
+        self.log.append(change)
+        for subscriber in self.subscribers:
+            subscriber(change)
+
+    @staticmethod
+    def _demand(caller: Caller, privilege: str, table: Table) -> None:
+        if f"{privilege}:{table.name}" in caller.user.denied:
+            raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{privilege}{table.name}")
+
+
+def _application_id(text: str) -> UUID:
+    """An application id is a GUID; a name that a test gives instead becomes one."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return platform_id(USERS, text)

@@ -1,0 +1,175 @@
+"""The operations of a queue's `$management` node.
+
+Source: https://learn.microsoft.com/azure/service-bus-messaging/service-bus-amqp-request-response
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from local.emulators.servicebus.amqp.message import Message, encode_response
+from local.emulators.servicebus.amqp.values import Array, CodecError, Int, Symbol, Timestamp
+from local.emulators.servicebus.content import encoded_for_receiver, submission_of
+from local.emulators.servicebus.entity import Outlet
+from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, QueueError, QueueFullError
+from local.emulators.servicebus.queue import Queue
+
+_ARGUMENT_ERROR = "com.microsoft:argument-error"
+_MAX_PEEKED = 1000
+_PEEK_LOCK = 1  # receiver-settle-mode; 0 is receive and delete
+_PREFIX = "com.microsoft:"
+_STATUS: dict[type[QueueError], int] = {LockLostError: 410, MessageNotFoundError: 404, QueueFullError: 403}
+
+
+@dataclass(frozen=True)
+class Response:
+    """What a request is answered with."""
+
+    status: int = 200
+    description: str = "OK"
+    condition: str | None = None
+    value: dict[str, Any] = field(default_factory=dict)
+
+    def encoded(self, correlation_id: object) -> bytes:
+        """The reply to the request with that message id."""
+        properties: dict[str, Any] = {"statusCode": Int(self.status), "statusDescription": self.description}
+        if self.condition is not None:
+            properties["errorCondition"] = Symbol(self.condition)
+        return encode_response(correlation_id, properties, self.value)
+
+
+class _BadArgumentError(ValueError):
+    pass
+
+
+def respond(outlet: Outlet, request: Message) -> Response:
+    """Carry a request out. Whatever is wrong with it becomes a response with a status and a condition."""
+    operation = request.application_properties.get("operation")
+    name = operation.removeprefix(_PREFIX) if isinstance(operation, str) else ""
+    run = _OPERATIONS.get(name)
+    if run is None:
+        return Response(501, f"The operation {name[:100]!r} is not supported by this broker.", "amqp:not-implemented")
+    try:
+        return run(outlet.queue, _arguments(request))
+    except QueueError as error:
+        return Response(_STATUS.get(type(error), 400), str(error), error.condition)
+    except (_BadArgumentError, CodecError) as error:
+        return Response(400, f"{name}: {error}", _ARGUMENT_ERROR)
+
+
+def _renew_lock(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    ends = [queue.renew(token) for token in _tokens(arguments)]
+    return Response(value={"expirations": Array(Timestamp.of(end) for end in ends)})
+
+
+def _peek(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    start, limit = _number(arguments, "from-sequence-number"), _number(arguments, "message-count")
+    peeked: list[dict[str, Any]] = []
+    size = 0
+    for entry in queue.peek(start, max(0, min(limit, _MAX_PEEKED))):
+        encoded = encoded_for_receiver(entry)
+        size += len(encoded)
+        if peeked and size > queue.settings.max_message_bytes:
+            break
+        peeked.append({"message": encoded})
+    if not peeked:
+        return Response(204, "There is no message from that number on.", MessageNotFoundError.condition)
+    return Response(value={"messages": peeked})
+
+
+def _schedule(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    items = arguments.get("messages")
+    if not isinstance(items, list) or not items:
+        raise _BadArgumentError("'messages' must be a list of at least one message.")
+    submissions = []
+    for item in items:
+        encoded = item.get("message") if isinstance(item, dict) else None
+        if not isinstance(encoded, bytes):
+            raise _BadArgumentError("Each of 'messages' must carry the encoded 'message'.")
+        if len(encoded) > queue.settings.max_message_bytes:
+            description = f"A message is larger than {queue.settings.max_message_bytes} bytes."
+            return Response(403, description, "amqp:link:message-size-exceeded")
+        submissions.append(submission_of(encoded))
+    return Response(value={"sequence-numbers": Array(queue.send(*submissions))})
+
+
+def _cancel(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    queue.cancel_scheduled(_numbers(arguments, "sequence-numbers"))
+    return Response()
+
+
+def _receive(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    delete = _number(arguments, "receiver-settle-mode") != _PEEK_LOCK
+    entries = queue.receive_deferred(_numbers(arguments, "sequence-numbers"), delete=delete)
+    messages: list[dict[str, Any]] = []
+    for entry in entries:
+        token = {} if entry.lock_token is None else {"lock-token": entry.lock_token}
+        messages.append(token | {"message": encoded_for_receiver(entry)})
+    return Response(value={"messages": messages})
+
+
+def _update_disposition(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    status, reason = arguments.get("disposition-status"), _text(arguments, "deadletter-reason")
+    description = _text(arguments, "deadletter-description")
+    settle: dict[object, Callable[[UUID], None]] = {
+        "completed": queue.complete,
+        "abandoned": queue.abandon,
+        "defered": queue.defer,
+        "suspended": lambda token: queue.dead_letter(token, reason, description),
+    }
+    if status not in settle:
+        raise _BadArgumentError(f"'disposition-status' must be one of {', '.join(map(str, settle))}.")
+    for token in _tokens(arguments):
+        entry = queue.locked(token)
+        entry.content = entry.content.with_application_properties(_changes(arguments))
+        settle[status](token)
+    return Response()
+
+
+_OPERATIONS: dict[str, Callable[[Queue[Message], dict[Any, Any]], Response]] = {
+    "renew-lock": _renew_lock,
+    "peek-message": _peek,
+    "schedule-message": _schedule,
+    "cancel-scheduled-message": _cancel,
+    "receive-by-sequence-number": _receive,
+    "update-disposition": _update_disposition,
+}
+
+
+def _arguments(request: Message) -> dict[Any, Any]:
+    arguments = request.value()
+    if not isinstance(arguments, dict):
+        raise _BadArgumentError("The request's body must be a map.")
+    return arguments
+
+
+def _number(arguments: dict[Any, Any], name: str) -> int:
+    value = arguments.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _BadArgumentError(f"{name!r} must be a whole number.")
+    return int(value)
+
+
+def _numbers(arguments: dict[Any, Any], name: str) -> list[int]:
+    values = arguments.get(name)
+    if not isinstance(values, list) or not all(isinstance(each, int) for each in values):
+        raise _BadArgumentError(f"{name!r} must be an array of whole numbers.")
+    return [int(each) for each in values]
+
+
+def _tokens(arguments: dict[Any, Any]) -> list[UUID]:
+    values = arguments.get("lock-tokens")
+    if not isinstance(values, list) or not all(isinstance(each, UUID) for each in values):
+        raise _BadArgumentError("'lock-tokens' must be an array of UUIDs.")
+    return values
+
+
+def _text(arguments: dict[Any, Any], name: str) -> str | None:
+    value = arguments.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _changes(arguments: dict[Any, Any]) -> dict[str, Any]:
+    changes = arguments.get("properties-to-modify")
+    return {str(key): value for key, value in changes.items()} if isinstance(changes, dict) else {}

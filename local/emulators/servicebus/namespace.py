@@ -1,0 +1,74 @@
+"""What the connections of one broker share: its queues, by address, and its faults."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from local.emulators.servicebus.amqp.message import Message
+from local.emulators.servicebus.entity import Entity, Outlet
+from local.emulators.servicebus.faults import Faults
+from local.emulators.servicebus.queue import Queue
+from local.emulators.servicebus.settings import QueueSettings
+
+CBS = "$cbs"
+_MANAGEMENT = "$management"
+_DEAD_LETTERS = "$deadletterqueue"
+
+
+class Node(NamedTuple):
+    """What an address names: a queue's outlet, the management node beside it, or (no outlet) `$cbs`."""
+
+    name: str
+    outlet: Outlet | None = None
+    management: bool = False
+
+
+class Namespace:
+    """The queues of a broker."""
+
+    def __init__(self, queues: Iterable[QueueSettings], clock: Callable[[], datetime], faults: Faults) -> None:
+        self.entities: dict[str, Entity] = {}
+        self.faults = faults
+        for settings in queues:
+            key = settings.name.strip("/").casefold()
+            if key in self.entities:
+                raise ValueError(f"Queue {settings.name!r} is configured twice. Remove one of the two.")
+            queue: Queue[Message] = Queue(settings, clock)
+            self.entities[key] = Entity(queue, clock)
+
+    def entity(self, name: str) -> Entity:
+        """The queue of that name, in any case.
+
+        Raises:
+            LookupError: there is none.
+        """
+        entity = self.entities.get(name.strip("/").casefold())
+        if entity is None:
+            known = ", ".join(sorted(self.entities)) or "none"
+            # The JavaScript SDK tells a missing queue from other failures by the first half of this sentence.
+            raise LookupError(f"The messaging entity {name!r} could not be found; the queues are: {known}.")
+        return entity
+
+    def node(self, address: str) -> Node:
+        """What `address` names: a path such as `queue/$DeadLetterQueue/$management`, or a URL with one.
+
+        Raises:
+            LookupError: nothing.
+        """
+        try:
+            path = urlsplit(address).path if "://" in address else address
+        except ValueError as error:
+            raise LookupError(f"The address {address[:200]!r} is not a URL.") from error
+        parts = unquote(path).strip("/").casefold().split("/")
+        name = "/".join(parts)
+        if name == CBS:
+            return Node(CBS)
+        management = parts[-1] == _MANAGEMENT
+        if management:
+            parts.pop()
+        dead = bool(parts) and parts[-1] == _DEAD_LETTERS
+        if dead:
+            parts.pop()
+        entity = self.entity("/".join(parts))
+        return Node(name, entity.dead_letters if dead else entity.main, management)

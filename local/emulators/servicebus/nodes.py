@@ -1,0 +1,78 @@
+"""What stands behind the links on which a client sends: a queue, its management node, the `$cbs` node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from local.emulators.servicebus.amqp.message import Message, encode_response
+from local.emulators.servicebus.amqp.outcomes import ACCEPTED, rejected
+from local.emulators.servicebus.amqp.values import CodecError, Described, Int
+from local.emulators.servicebus.content import submissions_of
+from local.emulators.servicebus.errors import QueueError
+from local.emulators.servicebus.faults import Faults
+from local.emulators.servicebus.links import OnMessage, refused
+from local.emulators.servicebus.management import respond
+from local.emulators.servicebus.namespace import CBS
+
+if TYPE_CHECKING:
+    from local.emulators.servicebus.connection import Connection
+    from local.emulators.servicebus.entity import Outlet
+
+_MESSAGE_ID = 0
+_REPLY_TO = 4
+
+
+def accept_sends(outlet: Outlet, faults: Faults) -> OnMessage:
+    """Enqueue what arrives, a batch as a whole or not at all."""
+
+    def on_message(message_format: int, payload: bytes) -> Described:
+        refusal = faults.next_refusal()
+        if refusal is not None:
+            return rejected(refusal.condition, refusal.description)
+        try:
+            outlet.queue.send(*submissions_of(message_format, payload))
+        except CodecError as error:
+            return rejected("amqp:decode-error", str(error))
+        except QueueError as error:
+            return refused(error)
+        outlet.touch()
+        return ACCEPTED
+
+    return on_message
+
+
+def cbs_requests(connection: Connection) -> OnMessage:
+    """Take any token: this broker serves one machine and has nothing to protect."""
+
+    def on_message(_message_format: int, payload: bytes) -> Described:
+        try:
+            request = Message.parse(payload)
+            correlation_id, reply_to = request.property_at(_MESSAGE_ID), request.property_at(_REPLY_TO)
+        except CodecError as error:
+            return rejected("amqp:decode-error", str(error))
+        known = request.application_properties.get("operation") == "put-token"
+        status = {
+            "status-code": Int(202 if known else 400),
+            "status-description": "Accepted" if known else "The only operation is put-token.",
+        }
+        connection.reply(CBS, reply_to, encode_response(correlation_id, status, None))
+        return ACCEPTED
+
+    return on_message
+
+
+def management_requests(connection: Connection, node: str, outlet: Outlet) -> OnMessage:
+    """Answer the requests to a queue's `$management`."""
+
+    def on_message(_message_format: int, payload: bytes) -> Described:
+        try:
+            request = Message.parse(payload)
+            response = respond(outlet, request)
+            correlation_id, reply_to = request.property_at(_MESSAGE_ID), request.property_at(_REPLY_TO)
+        except CodecError as error:
+            return rejected("amqp:decode-error", str(error))
+        outlet.touch()
+        connection.reply(node, reply_to, response.encoded(correlation_id))
+        return ACCEPTED
+
+    return on_message

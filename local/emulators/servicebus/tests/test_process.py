@@ -1,0 +1,119 @@
+"""The broker as a process: what it prints, what its admin endpoint says, how it ends."""
+
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from azure.servicebus import ServiceBusMessage
+from azure.servicebus.aio import ServiceBusClient
+
+from local.emulators.servicebus import Broker, QueueSettings
+from local.emulators.servicebus.__main__ import read_queues
+
+
+@asynccontextmanager
+async def started(*arguments: str) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "local.emulators.servicebus", *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def ready(process: Process) -> list[str]:
+    assert process.stdout is not None
+    line = await asyncio.wait_for(process.stdout.readline(), 60)
+    return line.decode().split()
+
+
+async def test_the_process_serves_tells_its_counts_and_ends_with_its_parents_pipe(tmp_path: Path) -> None:
+    config = tmp_path / "queues.json"
+    config.write_text(json.dumps([{"name": "orders", "duplicate_window": 600}]))
+    arguments = ("--port", "0", "--queue", "assets", "--config", str(config), "--admin-port", "0", "--exit-with-stdin")
+    async with started(*arguments) as process:
+        word, connection_string, admin = await ready(process)
+        assert word == "ready"
+        async with (
+            ServiceBusClient.from_connection_string(connection_string) as client,
+            client.get_queue_sender("orders") as sender,
+            httpx.AsyncClient(base_url=admin) as http,
+        ):
+            await sender.send_messages([ServiceBusMessage("x", message_id="same") for _ in range(2)])
+            response = await http.get("/counts")
+            nothing = {"active": 0, "scheduled": 0, "deferred": 0, "dead_lettered": 0, "locked": 0}
+            assert response.json() == {"orders": nothing | {"active": 1}, "assets": nothing}
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert process.stderr is not None
+        assert await process.stderr.read() == b""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_process_with_success(number: signal.Signals) -> None:
+    async with started("--port", "0", "--queue", "assets") as process:
+        await ready(process)
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+
+
+async def test_a_taken_port_is_named_and_ends_the_process_with_2() -> None:
+    async with Broker([QueueSettings("q")]) as broker, started("--port", str(broker.port), "--queue", "q") as process:
+        _, errors = await asyncio.wait_for(process.communicate(), 60)
+        assert process.returncode == 2
+        assert f"{broker.port}" in errors.decode()
+        assert "Traceback" not in errors.decode()
+
+
+def test_settings_are_read_in_seconds(tmp_path: Path) -> None:
+    config = tmp_path / "queues.json"
+    config.write_text('[{"name": "a", "lock_duration": 30, "max_delivery_count": 3, "time_to_live": 3600.5}]')
+    assert read_queues(config, ["b"]) == [
+        QueueSettings("a", timedelta(seconds=30), 3, time_to_live=timedelta(seconds=3600.5)),
+        QueueSettings("b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "not a list of queues"),
+        ('[{"lock_duration": 5}]', "name"),
+        ('[{"name": "a", "lock_duration": "soon"}]', "lock_duration"),
+        ('[{"name": "a", "lock_duration": 0}]', "longer than zero"),
+        ("[]", "no queue to serve"),
+    ],
+)
+def test_a_bad_configuration_says_what_is_wrong_and_where(tmp_path: Path, text: str, words: str) -> None:
+    config = tmp_path / "queues.json"
+    config.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        read_queues(config, [])
+
+
+def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"absent\.json cannot be read"):
+        read_queues(tmp_path / "absent.json", [])
+
+
+def test_a_queue_configured_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="'Assets' is configured twice"):
+        Broker([QueueSettings("assets"), QueueSettings("Assets")])
+
+
+async def test_counts_of_an_unknown_queue_name_the_known_ones() -> None:
+    async with Broker([QueueSettings("assets")]) as broker:
+        with pytest.raises(LookupError, match="assets"):
+            broker.counts("asset")

@@ -1,4 +1,0 @@
-"""A stand-in for the Azure Functions host: runs a `function_app.py` on the real Python worker runtime.
-
-Only the command line is public: `python -m local.host --help`.
-"""

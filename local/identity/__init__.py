@@ -1,7 +1,0 @@
-"""Emulated managed identity and Entra token endpoint; the Dataverse emulator accepts their tokens."""
-
-from local.identity.app import create_app
-from local.identity.config import Application, IdentityConfig, ManagedIdentity
-from local.identity.tokens import mint_token
-
-__all__ = ["Application", "IdentityConfig", "ManagedIdentity", "create_app", "mint_token"]

@@ -1,0 +1,362 @@
+"""The CMMS's integration API (the Django app in `cmms/`): records by key, page by page, written under their ETag."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final, override
+from urllib.parse import quote
+
+import httpx
+import orjson
+
+from shared.adapters.http.client import HttpService, passing, retry_after, usable_etag
+from shared.adapters.http.gate import Gate
+from shared.adapters.http.retry import on_its_way, patiently
+from shared.domain import jsontext
+from shared.domain.merge import digest
+from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.values import parse_instant, shape
+from shared.domain.sketch import Sketch, Sketcher
+from shared.errors import (
+    Conflict,
+    MappingError,
+    NotAuthorized,
+    NotReady,
+    PermanentError,
+    RejectedByTarget,
+    SyncError,
+    Throttled,
+    Unavailable,
+)
+from shared.flows.ports.engine import Clock, CmmsWrite, Failed
+
+PAGE: Final = 500
+LONGEST_PAGE: Final = 5000
+"""Asked for when everything is read; the CMMS's PAGE_LIMIT decides."""
+PARALLEL: Final = 4
+"""Requests at a time: the CMMS is one Django application, and people work with it."""
+
+
+class CmmsGateway:
+    """The CMMS side for the flows."""
+
+    def __init__(
+        self, base_url: str, token: str, clock: Clock, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        """`transport` replaces the network in tests."""
+        self._service = _CmmsService(
+            "The CMMS",
+            f"{base_url}/integracion",
+            Gate(clock, "The CMMS", width=PARALLEL),
+            clock,
+            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
+            transport=transport,
+        )
+
+    @property
+    def requests(self) -> int:
+        """The requests sent so far."""
+        return self._service.requests
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._service.aclose()
+
+    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
+        """The records and tombstones, by key."""
+        return {record.key: record for record in _all(entity, await self._ask(entity, "claves", keys))}
+
+    async def each_by_key(
+        self, entity: EntityMapping, keys: Collection[str]
+    ) -> Mapping[str, CmmsRecord | MappingError]:
+        """The same, but a record that cannot be read costs the others nothing."""
+        return dict(_each(entity, raw) for raw in await self._ask(entity, "claves", keys))
+
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
+        """The records that exist, by the CMMS's own identity, whatever their keys are now."""
+        records = _all(entity, await self._ask(entity, "ids", ids))
+        return {record.id: record for record in records if record.id is not None and record.id in ids}
+
+    async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[Any]:
+        wanted = list(values)
+        found: list[Any] = []
+        for start in range(0, len(wanted), PAGE):
+            body = json.dumps({name: wanted[start : start + PAGE]})
+            found += _results(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
+        return found
+
+    async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
+        """Every existing record, page by page, in the order of the keys."""
+        cursor: str | None = None
+        seen: set[str] = set()
+        while True:
+            params = {"limite": str(PAGE)} | ({"cursor": cursor} if cursor else {})
+            answer = await self._read("GET", f"{entity.cmms}/", params=params)
+            yield _all(entity, _results(entity, answer))
+            cursor = answer.get("siguiente")
+            if not cursor:
+                return
+            if not isinstance(cursor, str) or cursor in seen:
+                raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at no cursor, or in a circle.")
+            seen.add(cursor)
+
+    async def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
+        """Every existing record as a sketch, page by page, in the order of the keys.
+
+        A record without usable fields has no sketch: it is looked at closely, which tells what is wrong with it.
+        """
+        sketcher = Sketcher(entity)
+        async for results in self._lists(entity, {}):
+            try:
+                records = [raw for raw in results if not raw.get("borrado")]
+                fields = [campos if isinstance(campos := raw.get("campos"), dict) else {} for raw in records]
+                keys = [_text(raw["clave"]) for raw in records]
+                page = list(zip(keys, sketcher.cmms(fields), strict=True))
+            except (KeyError, TypeError, AttributeError) as error:
+                raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
+            yield page
+
+    async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
+        """The keys of what was announced since an instant, tombstones included."""
+        async for results in self._lists(entity, {"modificado_desde": since.isoformat()}):
+            try:
+                yield [str(raw["clave"]) for raw in results]
+            except (KeyError, TypeError) as error:
+                raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
+
+    async def _lists(self, entity: EntityMapping, params: Mapping[str, str]) -> AsyncIterator[list[Any]]:
+        """A list's pages, each next one asked for before this one is worked on."""
+        following: asyncio.Future[dict[str, Any]] | None = asyncio.ensure_future(self._list(entity, params))
+        try:
+            while following is not None:
+                answer = await following
+                cursor, results = answer.get("siguiente"), answer.get("resultados")
+                if not isinstance(results, list) or not isinstance(cursor, str | None):
+                    raise Unavailable(f"The CMMS's list of {entity.cmms} has an unknown form: check CMMS_BASE_URL.")
+                following = None
+                if cursor:
+                    following = asyncio.ensure_future(self._list(entity, {**params, "cursor": cursor}))
+                    await on_its_way()
+                yield results
+        finally:
+            if following is not None:
+                following.cancel()
+
+    async def _list(self, entity: EntityMapping, params: Mapping[str, str]) -> dict[str, Any]:
+        query = {"limite": str(LONGEST_PAGE), **params}
+
+        async def ask() -> dict[str, Any]:
+            return await self._read("GET", f"{entity.cmms}/", params=query, parse=_numbers)
+
+        return await patiently(ask)
+
+    async def write(
+        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
+    ) -> Sequence[CmmsRecord | Failed]:
+        """Create and update, each record under its own condition."""
+        return await asyncio.gather(*(self._write(entity, write, deadline) for write in writes))
+
+    async def _write(self, entity: EntityMapping, write: CmmsWrite, deadline: float) -> CmmsRecord | Failed:
+        fields: dict[str, Value] = dict(write.values)
+        method, path, headers = "POST", f"{entity.cmms}/", {}
+        if write.etag is None:
+            fields = {entity.key.name: write.key, **fields}
+        else:
+            # A key of dots would be taken for a step through folders.
+            segment = quote(write.key, safe="").replace(".", "%2E")
+            method, path, headers = "PATCH", f"{entity.cmms}/{segment}/", {"If-Match": write.etag}
+        if write.operation is not None:
+            headers["Operation-Id"] = write.operation
+        try:
+            response = await self._service.send(
+                method, path, body=json.dumps({"campos": fields}), headers=headers, deadline=deadline
+            )
+            return _all(entity, [_json_of(response)])[0]
+        except SyncError as error:
+            return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
+
+    async def _read(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: str | None = None,
+        parse: Callable[[bytes], Any] = jsontext.parse,
+    ) -> dict[str, Any]:
+        """Send a request that reads. What is refused has no record to blame: it is a fault of the set-up."""
+        try:
+            return _json_of(await self._service.send(method, path, params=params, body=body), parse)
+        except (PermanentError, Conflict) as error:
+            raise NotReady(
+                f"{error.message} Check CMMS_BASE_URL and the mapping's cmms names.",
+                status=error.status,
+                code=error.code,
+            ) from error
+
+
+class _CmmsService(HttpService):
+    @override
+    def meaning(self, response: httpx.Response) -> SyncError:
+        status = response.status_code
+        request = response.request
+        where = f"{request.method} {request.url.path}"
+        code, text, field = _error_of(response)
+        detail = f": {text}" if text else ""
+        wait = retry_after(response, self.clock.now())
+        match status:
+            case HTTPStatus.TOO_MANY_REQUESTS:
+                return Throttled(f"The CMMS asked us to slow down{detail}.", retry_after=wait, status=status, code=code)
+            case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN:
+                return NotAuthorized(
+                    f"The CMMS refused our token for {where}. Check CMMS_TOKEN.", status=status, code=code
+                )
+            case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
+                return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
+            case _ if passing(status):
+                # A redirect is one of them: another address answers, so CMMS_BASE_URL is not the API's.
+                return Unavailable(
+                    f"The CMMS answered {status} to {where}{detail}.", retry_after=wait, status=status, code=code
+                )
+            case HTTPStatus.NOT_FOUND if request.method == "PATCH":
+                # Absence counts only from a list read: the record is read again.
+                return Conflict(
+                    f"{where}: not found; the record may have been deleted meanwhile.", status=status, code=code
+                )
+            case HTTPStatus.NOT_FOUND | HTTPStatus.METHOD_NOT_ALLOWED | HTTPStatus.GONE:
+                return NotReady(
+                    f"The CMMS knows no {where}{detail}. Check CMMS_BASE_URL and the mapping's cmms names.",
+                    status=status,
+                    code=code,
+                )
+        return RejectedByTarget(f"The CMMS refused {where}{detail}", field=field, status=status, code=code)
+
+
+def _numbers(text: bytes) -> Any:
+    """A list's JSON. A number with a point becomes a float, which no field takes for exact: it is looked at closely."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        return jsontext.parse(text)
+
+
+def _json_of(response: httpx.Response, parse: Callable[[bytes], Any] = jsontext.parse) -> dict[str, Any]:
+    try:
+        answer = parse(response.content)
+    except ValueError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise Unavailable(
+            f"The CMMS answered {response.status_code} to {response.request.method} {response.request.url.path} with"
+            " something that is not a JSON object: check CMMS_BASE_URL.",
+            status=response.status_code,
+        )
+    return answer
+
+
+def _error_of(response: httpx.Response) -> tuple[str | None, str, str | None]:
+    """The code, the text and the field of an error; nothing where the body is not the API's."""
+    try:
+        error = jsontext.parse(response.content)["error"]
+        code, text, field = error.get("codigo"), error.get("mensaje"), error.get("campo")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None, "", None
+    return str(code or "") or None, str(text or "")[:300], field if isinstance(field, str) else None
+
+
+def _results(entity: EntityMapping, answer: dict[str, Any]) -> list[Any]:
+    results = answer.get("resultados")
+    if not isinstance(results, list):
+        raise Unavailable(f"The CMMS's list of {entity.cmms} has no resultados: check CMMS_BASE_URL.")
+    return results
+
+
+def _all(entity: EntityMapping, results: Sequence[Any]) -> list[CmmsRecord]:
+    """The records of an answer, or none of them where one cannot be read."""
+    try:
+        return [_record(entity, raw) for raw in results]
+    except MappingError as error:
+        raise Unavailable(error.message) from error
+
+
+def _each(entity: EntityMapping, raw: Any) -> tuple[str, CmmsRecord | MappingError]:
+    """A record, or why it cannot be read, by its key. One that does not even name itself spoils the whole answer."""
+    try:
+        record = _record(entity, raw)
+    except MappingError as error:
+        if not (key := _key_of(raw)):
+            raise Unavailable(error.message) from error
+        return key, error
+    return record.key, record
+
+
+def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
+    """A record or tombstone as the API shows it. A field's own bad value is among its errors, and costs no other field.
+
+    Raises:
+        MappingError: The record is not of the API's form; names it, and what of it is wrong.
+    """
+    member = "clave"
+    try:
+        key = _text(raw["clave"])
+        member = "version"
+        version = Version(parse_instant(raw["version"])) if raw.get("version") else None
+        if raw.get("borrado"):
+            return CmmsRecord(key, "", {}, version=version, deleted=True, **_names(raw))
+        member = "campos"
+        values, errors = _values(entity, raw["campos"])
+        member = "operaciones"
+        taken = raw.get("operaciones")
+        operations = frozenset(map(_text, taken)) if isinstance(taken, list) else None
+        member = "etag"
+        etag = usable_etag(raw["etag"])
+    except (KeyError, TypeError, ValueError) as error:
+        name = f"The record {key[:100]}" if (key := _key_of(raw)) else "A record without a usable key"
+        why = "is missing" if isinstance(error, KeyError) else str(error)
+        raise MappingError(
+            f"{name} of the CMMS's {entity.cmms} cannot be read, as its {member} is not of the API's form: {why}."
+            " Correct that in the CMMS.",
+            field=member,
+        ) from error
+    return CmmsRecord(key, etag, values, errors, version=version, operations=operations, **_names(raw))
+
+
+def _values(entity: EntityMapping, fields: Any) -> tuple[dict[str, Value], dict[str, BadValue]]:
+    """The values of mapped fields in their normal form, and what their rules refuse."""
+    if not isinstance(fields, dict):
+        raise TypeError(f"is {shape(fields)}, not an object")
+    values: dict[str, Value] = {}
+    errors: dict[str, BadValue] = {}
+    for name, value in fields.items():
+        rule = entity.fields.get(entity.names.get(name, ""))
+        if rule is None:
+            continue
+        try:
+            values[rule.name] = rule.from_cmms(value)
+        except MappingError as error:
+            errors[rule.name] = BadValue(error, digest(value))
+    return values, errors
+
+
+def _key_of(raw: Any) -> str:
+    """The key of a record of any form, "" where it has none."""
+    key = raw.get("clave") if isinstance(raw, dict) else None
+    return key if isinstance(key, str) else ""
+
+
+def _names(raw: dict[str, Any]) -> dict[str, Any]:
+    """What tells a renamed record again, so far as the CMMS says it."""
+    said = {"id": raw.get("id"), "renamed_to": raw.get("renombrado_a")}
+    texts = {name: value for name, value in said.items() if isinstance(value, str) and value}
+    former = raw.get("claves_anteriores")
+    keys = [key for key in former if isinstance(key, str) and key] if isinstance(former, list) else []
+    return {**texts, "former_keys": tuple(keys)}
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str):
+        raise TypeError(f"is {shape(raw)}, not text")
+    return raw

@@ -1,0 +1,144 @@
+"""Service Bus, by the azure-servicebus SDK: senders are opened once and kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+from shared.adapters.service_bus.client import make_client, mapped
+from shared.errors import SyncError, TooLarge, Unavailable
+from shared.flows.ports.engine import Outgoing
+from shared.settings import BusSettings
+
+if TYPE_CHECKING:
+    from azure.core.credentials_async import AsyncTokenCredential
+    from azure.servicebus import ServiceBusMessage
+    from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
+
+SEND_TIMEOUT: Final = 30.0
+"""Seconds for all of a send, the SDK's own retry included: a webhook's caller waits for at most 60."""
+
+# A property that explains is shortened to this many characters when its message would otherwise be too large.
+_SHORT: Final = 100
+
+
+class ServiceBus:
+    """Sends to queues. A sender that failed is thrown away, so that the next call opens a new one."""
+
+    def __init__(self, settings: BusSettings, credential: AsyncTokenCredential | None) -> None:
+        """The connection string of the local stack where it is set, else the namespace under the credential."""
+        self._settings = settings
+        self._credential = credential
+        self._client: ServiceBusClient | None = None
+        self._senders: dict[str, ServiceBusSender] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._failures: Counter[str] = Counter()
+
+    async def aclose(self) -> None:
+        """Close the senders and the connection."""
+        for queue in list(self._senders):
+            await self._discard(queue)
+        if self._client is not None:
+            await self._client.close()
+
+    async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+        """Send in as few batches as the queue's size limit allows; scheduled messages by the same way.
+
+        Raises:
+            Unavailable: Not all were accepted.
+            NotAuthorized: Our identity may not send to the queue.
+            TooLarge: One is larger than the queue takes, even with its properties shortened; all others
+                were sent. Trying again cannot help.
+        """
+        failures = self._failures[queue]
+        async with self._locks.setdefault(queue, asyncio.Lock()):
+            if self._failures[queue] != failures:
+                # Else a hundred callers would each wait for the same outage, one after the other.
+                raise Unavailable(f"The queue {queue} has just failed another sender.", sent=False)
+            try:
+                with mapped(queue):
+                    async with asyncio.timeout(SEND_TIMEOUT):
+                        too_large = await self._send(queue, messages)
+            except SyncError:
+                self._failures[queue] += 1
+                await self._discard(queue)
+                raise
+        if too_large:
+            names = ", ".join(message.subject or "without a subject" for message in too_large[:5])
+            raise TooLarge(
+                f"{len(too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
+                " shorten the values of the record at its source.",
+                refused=too_large,
+            )
+
+    async def _send(self, queue: str, messages: Sequence[Outgoing]) -> list[Outgoing]:
+        """Send what fits into a batch of its own or with others; answers what does not."""
+        from azure.servicebus.exceptions import MessageSizeExceededError  # noqa: PLC0415
+
+        sender = await self._sender(queue)
+        batch = await sender.create_message_batch()
+        too_large: list[Outgoing] = []
+        for message in messages:
+            for attempt in (message, message, _shortened(message)):
+                try:
+                    batch.add_message(_to_sdk(attempt))
+                    break
+                except MessageSizeExceededError:
+                    if len(batch):
+                        await sender.send_messages(batch)
+                        batch = await sender.create_message_batch()
+            else:
+                too_large.append(message)
+        if len(batch):
+            await sender.send_messages(batch)
+        return too_large
+
+    async def _sender(self, queue: str) -> ServiceBusSender:
+        if queue not in self._senders:
+            if self._client is None:
+                self._client = make_client(self._settings, self._credential)
+            self._senders[queue] = self._client.get_queue_sender(queue)
+        return self._senders[queue]
+
+    async def _discard(self, queue: str) -> None:
+        sender = self._senders.pop(queue, None)
+        if sender is not None:
+            await sender.close()
+
+
+def _shortened(message: Outgoing) -> Outgoing:
+    """Without what only informs: the body and the reason count."""
+    return replace(
+        message,
+        properties={
+            name: value[:_SHORT] if isinstance(value, str) else value
+            for name, value in message.properties.items()
+            if name != "history"
+        },
+    )
+
+
+def _clean(text: str) -> str:
+    """Text that AMQP can carry: what comes from outside may hold half a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _to_sdk(message: Outgoing) -> ServiceBusMessage:
+    from azure.servicebus import ServiceBusMessage  # noqa: PLC0415
+
+    return ServiceBusMessage(
+        message.body,
+        message_id=message.message_id or str(uuid4()),
+        content_type=message.content_type,
+        subject=_clean(message.subject) if message.subject is not None else None,
+        application_properties=_properties(message),
+        scheduled_enqueue_time_utc=message.scheduled_at,
+    )
+
+
+def _properties(message: Outgoing) -> dict[str | bytes, int | float | bytes | bool | str | UUID]:
+    return {name: _clean(value) if isinstance(value, str) else value for name, value in message.properties.items()}

@@ -1,0 +1,257 @@
+"""The messages on the queues: CloudEvents 1.0 in JSON.
+
+| type | from | data |
+|---|---|---|
+| `energy.<entity>.upserted` | the CMMS | `UpsertedData` |
+| `energy.<entity>.deleted` | the CMMS | `DeletedData` |
+| `energy.<entity>.renamed` | the CMMS | `RenamedData` |
+| `sync.<entity>.dirty` | webhook, reconcile, operator | `DirtyData` |
+
+What routing needs (attempts, first enqueue time, history) travels in extension attributes of the body, because the
+Functions host can misplace a batch's metadata. No attribute has the name of a piece of Service Bus metadata, which
+the host would overwrite with it; `subject` is the one exception, so nothing reads the message's own subject.
+"""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID, uuid4
+
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+
+from shared.domain import jsontext
+from shared.domain.model import Version
+from shared.domain.schema import values
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import InvalidMessage
+
+CONTENT_TYPE: Final = "application/cloudevents+json"
+_TYPE: Final = re.compile(r"(?:energy\.(\w+)\.(upserted|deleted|renamed)|sync\.(\w+)\.(dirty))\Z")
+
+type Kind = Literal["upserted", "deleted", "renamed", "dirty"]
+type Operation = Literal["create", "update", "delete", "resync", "recreate"]
+# Strict: written out as a whole number, `1e999999999` takes minutes and all memory.
+Whole = Annotated[int, Field(strict=True, ge=0)]
+type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+
+
+def _instant(raw: object) -> object:
+    # Text only: a bare number could be seconds or milliseconds.
+    return raw if raw is None or isinstance(raw, datetime) else values.parse_instant(raw)
+
+
+type Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+
+
+class _Data(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class _Versioned(_Data):
+    version: Instant | None = Field(
+        default=None, description="the record's version: the instant of this change, rising for each record"
+    )
+    sequence: Whole = Field(default=0, le=2**63 - 1, description="the outbox's sequence; tells equal versions apart")
+    origin: Literal["person", "integration"] = Field(
+        default="person", description="who made the change, for people who read the message; steers nothing"
+    )
+
+    def as_version(self, time: datetime | None) -> Version | None:
+        """The version, by the event's own time where the data has none."""
+        at = self.version or time
+        return Version(at.astimezone(UTC), self.sequence) if at else None
+
+
+class UpsertedData(_Versioned):
+    """A CMMS record was created or changed. A field that is absent is not said; null is cleared."""
+
+    key: Text | None = Field(default=None, description="the business key; may stand among the fields instead")
+    fields: dict[str, Any] = Field(
+        default_factory=dict,
+        description="values by the document's or the CMMS's own names: decimals as text, dates as YYYY-MM-DD",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _flat(cls, data: object) -> object:
+        """Accept fields that stand beside the key instead of under `fields`."""
+        if not isinstance(data, dict) or "fields" in data:
+            return data
+        own = cls.model_fields.keys() - {"fields"}
+        return {
+            **{name: value for name, value in data.items() if name in own},
+            "fields": {name: value for name, value in data.items() if name not in own},
+        }
+
+
+class DeletedData(_Versioned):
+    """A CMMS record was deleted."""
+
+    key: Text
+
+
+class RenamedData(UpsertedData):
+    """A CMMS record got another key; `key` is the new one."""
+
+    key: Text
+    old_key: Text
+
+
+class DirtyData(_Data):
+    """A record may differ: look at it. Names it by id, key or both."""
+
+    record_id: UUID | None = Field(default=None, description="the Dynamics row's id")
+    key: Text | None = Field(default=None, description="the business key")
+    operation: Operation = Field(
+        default="resync",
+        description="what was announced; resync: only look; recreate: an operator's order to create the row again if it"
+        " is gone from Dynamics",
+    )
+    reason: str = Field(default="", max_length=1024, description="why, for people")
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.record_id is None and self.key is None:
+            raise ValueError("names no record: record_id or key is needed")
+        return self
+
+
+DATA: Final[dict[str, type[_Data]]] = {
+    "upserted": UpsertedData,
+    "deleted": DeletedData,
+    "renamed": RenamedData,
+    "dirty": DirtyData,
+}
+
+
+REQUIRED: Final = ("specversion", "id")
+"""What a received message must say itself although the model has a default for those that we make."""
+
+
+class Event(BaseModel):
+    """A CloudEvent. Unknown extension attributes are kept, so that retry copies carry them on."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="allow", json_schema_extra={"required": [*REQUIRED, "source", "type", "data"]}
+    )
+
+    specversion: Literal["1.0"] = "1.0"
+    id: Text = Field(default_factory=lambda: str(uuid4()))
+    source: Text
+    type: Text
+    subject: str | None = None
+    time: Instant | None = None
+    datacontenttype: str = "application/json"
+    traceparent: str | None = Field(default=None, description="W3C trace context")
+    attempt: Whole = Field(default=0, le=10_000, description="failed attempts of this message so far")
+    deferrals: Whole = Field(default=0, le=1_000_000, description="waits for a whole target so far")
+    firstenqueued: Instant | None = Field(default=None, description="when the first copy was sent")
+    history: str | None = Field(
+        default=None, max_length=50_000, description="JSON list of earlier failures, oldest first"
+    )
+    data: dict[str, Any]
+
+    @property
+    def entity(self) -> str:
+        """The entity in the type, such as `asset`."""
+        found = _TYPE.match(self.type)
+        return (found[1] or found[3]) if found else ""
+
+    @property
+    def kind(self) -> Kind | None:
+        """What happened, by the type; None for a type that is not of the contract."""
+        found = _TYPE.match(self.type)
+        return (found[2] or found[4]) if found else None  # type: ignore[return-value]
+
+    def payload(self, entity: EntityMapping) -> UpsertedData | DeletedData | RenamedData | DirtyData:
+        """Validate the data by the type.
+
+        Raises:
+            InvalidMessage: Names the member at fault; never shows its value.
+        """
+        kind = self.kind
+        if kind is None or self.entity != entity.name:
+            raise InvalidMessage(
+                f"The message's type {self.type[:80]!r} is not one that this queue takes: send energy.{entity.name}."
+                f"upserted, .deleted or .renamed, or sync.{entity.name}.dirty."
+            )
+        try:
+            data = DATA[kind].model_validate(self.data)
+        except ValidationError as error:
+            raise InvalidMessage(_problems("The message's data", error)) from None
+        if isinstance(data, UpsertedData):
+            _one_value_each(entity, data.fields)
+        return data  # type: ignore[return-value]
+
+    def to_json(self) -> str:
+        """The structured form that goes onto a queue. Absent attributes are left out."""
+        own = {name: getattr(self, name) for name in type(self).model_fields}
+        attributes = own | (self.model_extra or {})
+        # Not by pydantic, which would turn the data's decimals into text.
+        return jsontext.dumps(
+            {
+                name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+                for name, value in attributes.items()
+                if value is not None
+            }
+        )
+
+
+def parse_event(body: str | bytes) -> Event:
+    """Read a message's body.
+
+    Raises:
+        InvalidMessage: Not UTF-8, not JSON, or not a CloudEvent; says which.
+    """
+    raw = parse_json(body, "The message")
+    if not isinstance(raw, dict):
+        raise InvalidMessage("The message is JSON but not an object: send a CloudEvent in its JSON form.")
+    if missing := [name for name in REQUIRED if raw.get(name) is None]:
+        raise InvalidMessage(f"The message is no CloudEvent: {' and '.join(missing)} must be said.")
+    try:
+        return Event.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidMessage(_problems("The message", error)) from None
+
+
+def parse_json(body: str | bytes, what: str) -> Any:
+    """Read JSON with decimals kept exact; `what` begins the sentence that refuses it.
+
+    Raises:
+        InvalidMessage: See `jsontext.loads`.
+    """
+    try:
+        return jsontext.loads(body)
+    except jsontext.JsonError as error:
+        raise InvalidMessage(f"{what} {error}.") from None
+
+
+def _one_value_each(entity: EntityMapping, fields: dict[str, Any]) -> None:
+    first: dict[str, str] = {}
+    for name, value in fields.items():
+        field = entity.names.get(name)
+        if field is None:
+            continue
+        other = first.setdefault(field, name)
+        if fields[other] != value:
+            raise InvalidMessage(
+                f"The message's data says two values of one field: {other} and {name} are both names of {field}. Send"
+                " one of them."
+            )
+
+
+def _problems(what: str, error: ValidationError) -> str:
+    found = [
+        f"{'.'.join(str(part)[:60] for part in e['loc']) or 'it'}: {e['msg'].removeprefix('Value error, ')}"
+        for e in error.errors(include_input=False, include_url=False)
+    ]
+    return f"{what} is not of the contract: {'; '.join(found[:5])}."

@@ -1,0 +1,168 @@
+"""One row of the customer's field table: its rule, and the translations that follow from it."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from shared.domain.model import Side, Value
+from shared.domain.schema import values
+from shared.errors import MappingError
+
+type FieldType = Literal["string", "decimal", "date", "datetime", "choice"]
+
+_NORMALISE = {
+    "string": values.text,
+    "decimal": values.decimal,
+    "date": values.day,
+    "datetime": values.instant,
+    "choice": values.text,
+}
+
+
+class Frozen(BaseModel):
+    """A part of the mapping file: immutable, and strict about unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Option(Frozen):
+    """One choice in Dynamics: the option's number and, for a state, the state that it belongs to."""
+
+    state: int | None = None
+    status: int
+
+
+class FieldMapping(Frozen):
+    """One row of the field table."""
+
+    name: str = Field(default="", description="the CMMS's name; the table's key in TOML")
+    aliases: tuple[str, ...] = ()
+    column: str
+    write_column: str | None = None
+    state_column: str | None = None
+    type: FieldType
+    direction: Literal["both", "to_dynamics", "to_cmms"] = "both"
+    on_conflict: Side = "cmms"
+    length: Annotated[int, Field(gt=0)] | None = None
+    scale: Annotated[int, Field(ge=0, le=10)] | None = None
+    create_only: bool = False
+    to_dynamics_choices: dict[str, Option] = {}
+    to_cmms_choices: dict[int, str] = {}
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.type == "choice") != bool(self.to_dynamics_choices):
+            raise ValueError("a choice, and only a choice, needs to_dynamics_choices")
+        if self.type == "choice" and not self.to_cmms_choices:
+            raise ValueError("a choice needs to_cmms_choices")
+        if self.length is not None and self.type != "string":
+            raise ValueError("length is for strings")
+        if self.scale is not None and self.type != "decimal":
+            raise ValueError("scale is for decimals")
+        if unknown := sorted(set(self.to_cmms_choices.values()) - self.to_dynamics_choices.keys()):
+            raise ValueError(f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have")
+        if lost := sorted(
+            {option.status for option in self.to_dynamics_choices.values()} - self.to_cmms_choices.keys()
+        ):
+            raise ValueError(f"to_cmms_choices lacks {', '.join(map(str, lost))}, which to_dynamics_choices writes")
+        if any((option.state is None) != (self.state_column is None) for option in self.to_dynamics_choices.values()):
+            raise ValueError("state_column and each option's state belong together")
+        return self
+
+    @property
+    def source(self) -> Side | None:
+        """The side that alone may say this field, or None where both may."""
+        return {"both": None, "to_dynamics": "cmms", "to_cmms": "dynamics"}[self.direction]
+
+    def read_columns(self) -> tuple[str, ...]:
+        """The Dynamics columns that hold the field."""
+        return (self.column, self.state_column) if self.state_column else (self.column,)
+
+    def columns(self) -> tuple[str, ...]:
+        """Every Dynamics column that is the field's alone."""
+        return (*self.read_columns(), self.write_column) if self.write_column else self.read_columns()
+
+    def from_cmms(self, raw: object) -> Value:
+        """Normalise a CMMS value.
+
+        Raises:
+            MappingError: The value's shape is wrong, or a choice is not in the table.
+        """
+        value = self._normalise(raw, "Energy CMMS")
+        if self.type == "choice" and value is not None and value not in self.to_dynamics_choices:
+            raise self._error("Energy CMMS", f"is not one of {', '.join(self.to_dynamics_choices)}")
+        return value
+
+    def from_dynamics(self, row: dict[str, object]) -> Value:
+        """Normalise the field from a row's columns.
+
+        Raises:
+            MappingError: The value's shape is wrong, or an option is not in the table.
+        """
+        raw = row.get(self.column)
+        if self.type != "choice":
+            return self._normalise(raw, "Dynamics")
+        if raw is None:
+            return None
+        if not isinstance(raw, int) or isinstance(raw, bool):
+            raise self._error("Dynamics", f"is {values.shape(raw)}, not an option's number")
+        if raw not in self.to_cmms_choices:
+            raise self._error("Dynamics", f"is the option {raw}, which the mapping does not know")
+        return str(raw)
+
+    def to_dynamics(self, value: Value) -> Value:
+        """Translate a CMMS value into what Dynamics should hold.
+
+        Raises:
+            MappingError: Too long, too many decimals, or a choice that cannot be cleared.
+        """
+        if self.type == "choice":
+            if value is None:
+                raise self._error("Energy CMMS", "has no value, and a state cannot be cleared")
+            return str(self.to_dynamics_choices[value].status)
+        self._fits(value, "Energy CMMS")
+        return value
+
+    def to_cmms(self, value: Value) -> Value:
+        """Translate a Dynamics value into what the CMMS should hold.
+
+        Raises:
+            MappingError: Too many decimals.
+        """
+        if self.type == "choice":
+            return None if value is None else self.to_cmms_choices[int(value)]
+        self._fits(value, "Dynamics")
+        return value
+
+    def agree(self, cmms: Value, dynamics: Value) -> bool:
+        """Whether the two sides say the same. Many-to-one choices agree in either direction of the table."""
+        if self.type != "choice" or cmms is None or dynamics is None:
+            return cmms == dynamics
+        return str(self.to_dynamics_choices[cmms].status) == dynamics or self.to_cmms_choices[int(dynamics)] == cmms
+
+    def state_of(self, dynamics: Value) -> int | None:
+        """The state that an option, in the Dynamics normal form, belongs to."""
+        for option in self.to_dynamics_choices.values():
+            if str(option.status) == dynamics:
+                return option.state
+        return None
+
+    def _fits(self, value: Value, side: str) -> None:
+        if value is None:
+            return
+        if self.length is not None and len(value) > self.length:
+            raise self._error(side, f"has {len(value)} characters, and {self.column} takes {self.length}")
+        if self.scale is not None and len(value.partition(".")[2]) > self.scale:
+            raise self._error(side, f"has more than the {self.scale} decimals that the mapping allows")
+
+    def _normalise(self, raw: object, side: str) -> Value:
+        try:
+            return _NORMALISE[self.type](raw)
+        except ValueError as error:
+            raise self._error(side, str(error)) from None
+
+    def _error(self, side: str, problem: str) -> MappingError:
+        return MappingError(
+            f"{self.name}: the value in {side} {problem}. Correct it there, or change the field's rule.",
+            field=self.name,
+        )

@@ -1,0 +1,178 @@
+"""The customer's field table, made executable: read once from TOML, validated, then pure."""
+
+import tomllib
+from functools import cached_property
+from typing import Annotated, Final, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.model import Side
+from shared.domain.schema import values
+from shared.domain.schema.fields import FieldMapping, Frozen, Option
+from shared.errors import ConfigurationError, KeyNotUsable
+
+MODIFIED: Final = "modifiedon"
+"""The column of every table that says when a row was last touched."""
+CREATED: Final = "createdon"
+"""And the one that says when it was made."""
+MODIFIED_BY: Final = "_modifiedby_value"
+"""Who touched it last."""
+
+
+class KeyMapping(Frozen):
+    """The business key: the same text on both sides."""
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    column: str
+    length: Annotated[int, Field(gt=0)]
+
+
+class EntityMapping(Frozen):
+    """One entity: where it lives on each side, its policies and its fields."""
+
+    name: str = ""
+    table: str
+    set: str
+    id: str
+    cmms: str
+    key: KeyMapping
+    alternate_key: str
+    create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
+    on_delete: Literal["deactivate", "report"] = "deactivate"
+    inactive: Option | None = None
+    active: Option | None = None
+    open_states: frozenset[int] | None = None
+    constants: dict[str, str | int | bool] = Field(default_factory=dict)
+    fields: dict[str, FieldMapping]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_fields(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("fields"), dict):
+            named = {
+                name: {**field, "name": name} if isinstance(field, dict) else field
+                for name, field in data["fields"].items()
+            }
+            return {**data, "fields": named}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.on_delete == "deactivate" and self.inactive is None:
+            raise ValueError("on_delete = 'deactivate' needs inactive = { state = ..., status = ... }")
+        taken: dict[str, str] = {}
+        for name, names in [
+            (self.key.name, self.key.aliases),
+            *((f.name, f.aliases) for f in self.fields.values()),
+        ]:
+            for alias in (name, *names):
+                if alias in taken:
+                    raise ValueError(f"the name {alias} is used by {taken[alias]} and by {name}")
+                taken[alias] = name
+        owners = {self.id: "id", self.key.column: self.key.name}
+        for field in self.fields.values():
+            for column in field.columns():
+                if column in owners:
+                    raise ValueError(f"the column {column} is used by {owners[column]} and by {field.name}")
+                owners[column] = field.name
+        return self
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """Every accepted CMMS name, aliases included, to the field's own name; the key's as well."""
+        found = {alias: f.name for f in self.fields.values() for alias in (f.name, *f.aliases)}
+        return found | dict.fromkeys((self.key.name, *self.key.aliases), self.key.name)
+
+    @cached_property
+    def select(self) -> tuple[str, ...]:
+        """The Dynamics columns to read of a row that may be written, each once."""
+        return tuple(dict.fromkeys((*self.mapped_columns, MODIFIED, MODIFIED_BY, CREATED)))
+
+    @cached_property
+    def mapped_columns(self) -> tuple[str, ...]:
+        """The Dynamics columns that tell whether a row differs, each once."""
+        wanted = [self.id, self.key.column]
+        for field in self.fields.values():
+            wanted.extend(field.read_columns())
+        if self.open_states is not None or self.inactive is not None:
+            wanted.append("statecode")
+        return tuple(dict.fromkeys(wanted))
+
+    @cached_property
+    def tells_creation(self) -> bool:
+        """Whether Dynamics itself says when a row was made, so that one that was made again is known."""
+        return all(CREATED not in field.columns() for field in self.fields.values())
+
+    def usable_key(self, raw: object) -> str:
+        """Check a business key.
+
+        Raises:
+            KeyNotUsable: Not text, empty, too long, with spaces around it, or with control characters.
+        """
+        where = f"{self.key.name} ({self.name})"
+        if not isinstance(raw, str) or not raw:
+            raise KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.key.name)
+        if len(raw) > self.key.length:
+            raise KeyNotUsable(
+                f"{where} has {len(raw)} characters, and the mapping allows {self.key.length}.",
+                field=self.key.name,
+            )
+        # Databases compare keys without regard to spaces at their end: two records could look like one.
+        if raw != raw.strip() or not raw.isprintable():
+            raise KeyNotUsable(
+                f"{where} has spaces around it or unprintable characters: correct it at its source.",
+                field=self.key.name,
+            )
+        return raw
+
+
+class Mapping(Frozen):
+    """The whole file: entities by their name in message types (`asset`, `order`)."""
+
+    version: Literal[1]
+    entities: dict[str, EntityMapping]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_entities(cls, data: object) -> object:
+        if isinstance(data, dict) and isinstance(data.get("entities"), dict):
+            named = {
+                name: {**entity, "name": name} if isinstance(entity, dict) else entity
+                for name, entity in data["entities"].items()
+            }
+            return {**data, "entities": named}
+        return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.entities or not self.entities.keys() <= OF_ENTITY.keys():
+            raise ValueError(f"entities must be some of {', '.join(OF_ENTITY)}: each has a queue of its own")
+        tables = [entity.table for entity in self.entities.values()]
+        if len(set(tables)) != len(tables):
+            raise ValueError("two entities have the same table: a webhook could not tell which one it is about")
+        return self
+
+    def of_table(self, table: str) -> EntityMapping | None:
+        """The entity that a Dataverse table holds, if the mapping has one."""
+        return next((entity for entity in self.entities.values() if entity.table == table), None)
+
+
+def parse_mapping(text: str, source: str) -> Mapping:
+    """Read a mapping from TOML; `source` is what messages call it, such as the file's path.
+
+    Raises:
+        ConfigurationError: Names the source, and the entity and field at fault.
+    """
+    try:
+        return Mapping.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"The mapping {source} is not TOML: {error}. Correct it there.") from None
+    except ValidationError as error:
+        lines = [
+            f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
+        problems = "\n".join(lines)
+        raise ConfigurationError(f"The mapping {source} cannot be used:\n{problems}") from None

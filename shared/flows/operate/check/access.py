@@ -1,0 +1,93 @@
+"""Webhook registration and privileges against what is needed. Pure, no I/O."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from shared.domain.fingerprint import is_of
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.required import ENDPOINT, MESSAGES
+from shared.flows.operate.check.findings import Finding, error, ok, warning
+from shared.flows.operate.webhook_steps import HTTP_HEADER, carried, step_problems, wanted_step
+from shared.flows.ports.platform import Endpoint, Step, TableInfo, User
+
+_AREA = "webhook"
+_CREATED = "overriddencreatedon"
+_OVERRIDE = "prvOverrideCreatedOnCreatedBy"
+"""The privilege to fill that column: learn.microsoft.com, "Create message privileges" (gg328108)."""
+
+
+def compare_endpoint(
+    endpoint: Endpoint | None, url: str | None, header: str, secrets: Sequence[str]
+) -> Iterator[Finding]:
+    """The endpoint's address and secret; `secrets` are the live ones, the current one first."""
+    if endpoint is None:
+        message = "is not registered: changes in Dynamics are found by reconciliation only"
+        yield error(_AREA, ENDPOINT, message, "run provision")
+        return
+    if url is not None and endpoint.url != url:
+        yield error(_AREA, ENDPOINT, f"calls {endpoint.url}, not {url}", "run provision")
+    if endpoint.auth_type != HTTP_HEADER:
+        yield warning(_AREA, ENDPOINT, "does not authenticate by a header", "run provision to change it")
+    elif endpoint.fingerprint is None:
+        message = "was not registered by provision: whether it carries the current secret cannot be known"
+        yield warning(_AREA, ENDPOINT, message, "run provision, or look for 403 in the functions' log")
+    elif is_of(endpoint.fingerprint, carried(header, secrets[0])):
+        yield ok(_AREA, ENDPOINT, f"calls {endpoint.url} with the current secret")
+    elif any(is_of(endpoint.fingerprint, carried(header, secret)) for secret in secrets[1:]):
+        message = "carries the secret before the last rotation"
+        yield warning(_AREA, ENDPOINT, message, "run provision; then remove DYNAMICS_365_WEBHOOK_SECRET_PREVIOUS")
+    else:
+        message = f"carries another secret than the functions expect in {header}: its calls are refused (403)"
+        yield error(_AREA, ENDPOINT, message, "run provision with the functions' DYNAMICS_365_WEBHOOK_SECRET")
+
+
+def compare_steps(entity: EntityMapping, steps: Sequence[Step]) -> Iterator[Finding]:
+    """The three steps of one table."""
+    for message in MESSAGES:
+        subject = f"step {message} of {entity.table}"
+        mine = [step for step in steps if (step.table, step.message) == (entity.table, message)]
+        if not mine:
+            yield error(_AREA, subject, "is not registered: such changes wait for reconciliation", "run provision")
+            continue
+        if len(mine) > 1:
+            yield warning(
+                _AREA, subject, f"is registered {len(mine)} times: each change calls as often", "run provision"
+            )
+        step, wanted = mine[0], wanted_step(entity, message)
+        problems = step_problems(step, wanted)
+        if not step.asynchronous:
+            text = "is synchronous: it runs inside the transaction, so that the old row is read, and users wait for it"
+            yield error(_AREA, subject, text, "run provision to make it asynchronous")
+        elif not step.enabled:
+            yield error(_AREA, subject, "is disabled", "run provision to enable it")
+        elif step.columns and not wanted.columns <= step.columns:
+            missing = ", ".join(sorted(wanted.columns - step.columns))
+            yield error(_AREA, subject, f"does not watch {missing}: edits there wait", "run provision")
+        elif problems:
+            yield warning(_AREA, subject, f"is not current: {'; '.join(problems)}", "run provision")
+        else:
+            yield ok(_AREA, subject, "asynchronous and current")
+
+
+def compare_privileges(
+    entity: EntityMapping, table: TableInfo, user: User, held: Mapping[str, str]
+) -> Iterator[Finding]:
+    """What the application user needs on one table; `held` maps lower-case privilege names to depths."""
+    kinds = ["Read", "Write", *(["Create"] if "dynamics" in entity.create_in else [])]
+    missing = []
+    if "Create" in kinds and any(rule.write_column == _CREATED for rule in entity.fields.values()):
+        missing += [] if _OVERRIDE.lower() in held else [_OVERRIDE]
+    for kind in kinds:
+        name = table.privileges.get(kind)
+        if name is None:
+            continue
+        depth = held.get(name.lower())
+        if depth is None:
+            missing.append(name)
+        elif depth != "Global":
+            message = f"{user.name} holds {name} at depth {depth}: rows of other owners or units stay out of reach"
+            yield warning("privileges", entity.table, message, "give it organization depth in its security role")
+    if missing:
+        action = "add them to its security role, at organization depth"
+        yield error("privileges", entity.table, f"{user.name} lacks {', '.join(missing)}", action)
+    else:
+        yield ok("privileges", entity.table, f"{user.name} may {', '.join(kinds).lower()}")

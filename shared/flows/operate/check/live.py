@@ -1,0 +1,236 @@
+"""The whole check, line by line as it goes: reach, sign-in, definitions, registration, privileges."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from shared.domain.messages.queues import ALL, PARKED
+from shared.domain.schema.mapping import EntityMapping, Mapping
+from shared.domain.schema.required import ENDPOINT, mapped_columns
+from shared.errors import NotAuthorized, SyncError, Throttled, Unavailable
+from shared.flows.operate.check.access import compare_endpoint, compare_privileges, compare_steps
+from shared.flows.operate.check.findings import Finding, error, ok, warning
+from shared.flows.operate.check.tables import compare_table
+from shared.flows.operate.parked import Queues
+from shared.flows.ports.engine import Cmms, Ledger
+from shared.flows.ports.platform import Platform, TableInfo, User
+
+SLOW: Final = 2.0
+"""Seconds from which an answer is worth a warning."""
+
+_UNLIKELY_KEY: Final = "ops-check"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a token is for: never the token. `name` is a person's or the identity's client id."""
+
+    name: str
+    tenant: str
+    audience: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the settings say: `application` is the functions' client id; `secrets` are the live ones, current first.
+
+    `url` is the webhook's address and `organization` its id, if known; `mapping_file` and `cmms_url` are for people.
+    """
+
+    resource_url: str
+    organization: UUID | None
+    application: str
+    header: str
+    secrets: tuple[str, ...]
+    url: str | None
+    mapping_file: str
+    cmms_url: str
+
+
+@dataclass(frozen=True)
+class World:
+    """What is checked. `sign_in` gets a token; `now` tells the time."""
+
+    expected: Expected
+    mapping: Mapping
+    platform: Platform
+    queues: Queues
+    ledger: Ledger
+    cmms: Cmms | None
+    sign_in: Callable[[], Awaitable[Identity]]
+    now: Callable[[], datetime]
+
+
+class Checker:
+    """Looks at everything; what cannot be reached is a finding, and the rest goes on."""
+
+    def __init__(self, world: World, *, slow: float = SLOW) -> None:
+        self._world = world
+        self._slow = slow
+        self.unreachable = False
+
+    @property
+    def _where(self) -> dict[str, str]:
+        """The settings that decide who is asked, by area."""
+        return {
+            "sign-in": "is AZURE_CLIENT_ID right, or elsewhere than in Azure, did 'az login' sign you in? ",
+            "dynamics": "is DYNAMICS_365_RESOURCE_URL right, and does it answer? ",
+            "service bus": "is ServiceBusConnection__fullyQualifiedNamespace right, and does it answer? ",
+            "storage": "is SYNC_LEDGER right, and does it answer? ",
+            "cmms": f"is CMMS_BASE_URL right ({self._world.expected.cmms_url}), is CMMS_TOKEN, and does it answer? ",
+        }
+
+    async def run(self) -> AsyncIterator[Finding]:
+        """Every finding, as it is known."""
+        world = self._world
+        names = ", ".join(world.mapping.entities)
+        yield ok("settings", "settings", "complete")
+        yield ok("settings", "mapping", f"{world.expected.mapping_file}: {names}")
+        if world.cmms is None:
+            yield ok("settings", "mode", "one-way: messages carry the values, nothing is written to the CMMS")
+        async for finding in self._dynamics():
+            yield finding
+        for finding in await asyncio.gather(*(self._queue(queue.name) for queue in ALL)):
+            yield finding
+        yield await self._timed("storage", "ledger", "SYNC_LEDGER", self._read_ledger)
+        for entity in world.mapping.entities.values():
+            if world.cmms is not None:
+                yield await self._cmms(world.cmms, entity)
+
+    async def _dynamics(self) -> AsyncIterator[Finding]:
+        world = self._world
+        audience = world.expected.resource_url
+        try:
+            identity = await world.sign_in()
+        except SyncError as problem:
+            yield self._failed("sign-in", audience, problem)
+            return
+        shown = f"{identity.name}, tenant {identity.tenant}"
+        yield ok("sign-in", "identity", shown)
+        started = time.monotonic()
+        try:
+            who = await world.platform.who_am_i()
+        except NotAuthorized as problem:
+            action = (
+                f"the token is for {identity.audience}: DYNAMICS_365_RESOURCE_URL must be the organization's own"
+                " address, and the identity an enabled application user there"
+            )
+            yield error("dynamics", audience, problem.message, action)
+            return
+        except SyncError as problem:
+            yield self._failed("dynamics", audience, problem)
+            return
+        yield self._latency("dynamics", audience, time.monotonic() - started, f"organization {who.organization}")
+        expected = world.expected.organization
+        if expected is not None and expected != who.organization:
+            message = f"DYNAMICS_365_ORGANIZATION_ID is {expected}: every webhook of this organization is refused"
+            yield error("dynamics", "organization", message, f"set it to {who.organization}, or remove it")
+        try:
+            async for finding in self._definitions():
+                yield finding
+        except SyncError as problem:
+            yield self._failed("dynamics", "metadata", problem)
+
+    async def _definitions(self) -> AsyncIterator[Finding]:
+        world = self._world
+        tables: list[tuple[EntityMapping, TableInfo]] = []
+        for entity in world.mapping.entities.values():
+            table = await world.platform.table(entity.table, mapped_columns(entity))
+            for finding in compare_table(entity, table):
+                yield finding
+            if table is not None:
+                tables.append((entity, table))
+        endpoint = await world.platform.endpoint(ENDPOINT)
+        expected = world.expected
+        for finding in compare_endpoint(endpoint, expected.url, expected.header, expected.secrets):
+            yield finding
+        if endpoint is not None:
+            steps = await world.platform.steps(endpoint.id)
+            for entity, _ in tables:
+                for finding in compare_steps(entity, steps):
+                    yield finding
+        async for finding in self._privileges(tables):
+            yield finding
+
+    async def _privileges(self, tables: list[tuple[EntityMapping, TableInfo]]) -> AsyncIterator[Finding]:
+        user, problem = await self._application_user()
+        if problem is not None:
+            yield problem
+        if user is None:
+            return
+        try:
+            held = await self._world.platform.privileges(user.id)
+        except NotAuthorized as refusal:
+            action = "sign in as an administrator to have them checked"
+            yield warning("privileges", user.name, f"its privileges cannot be read: {refusal.message}", action)
+            return
+        for entity, table in tables:
+            for finding in compare_privileges(entity, table, user, held):
+                yield finding
+
+    async def _application_user(self) -> tuple[User | None, Finding | None]:
+        platform, application = self._world.platform, self._world.expected.application
+        if not application:
+            user = await platform.user(user_id=(await platform.who_am_i()).user)
+            message = "AZURE_CLIENT_ID is not set: the user that is signed in here was checked instead"
+            return user, warning("privileges", "application user", message, "set it to the functions' identity")
+        user = await platform.user(application_id=application)
+        if user is None:
+            message = f"no application user has the client id {application}"
+            action = "add it in the Power Platform admin center, with a security role"
+            return None, error("privileges", "application user", message, action)
+        if user.disabled:
+            return user, error("privileges", "application user", f"{user.name} is disabled", "enable it")
+        return user, ok("privileges", "application user", f"{user.name} ({application})")
+
+    async def _queue(self, name: str) -> Finding:
+        try:
+            probe = await self._world.queues.probe(name)
+        except SyncError as problem:
+            return self._failed("service bus", name, problem)
+        if probe.oldest is None:
+            return self._latency("service bus", name, probe.seconds, "empty")
+        age = self._world.now() - probe.oldest
+        waiting = f"the oldest message has waited {_age(age.total_seconds())}"
+        if name == PARKED.name:
+            return warning("service bus", name, f"holds messages; {waiting}", "'parked list' shows them")
+        return self._latency("service bus", name, probe.seconds, waiting)
+
+    async def _read_ledger(self) -> None:
+        await self._world.ledger.read("asset", [_UNLIKELY_KEY])
+
+    async def _cmms(self, cmms: Cmms, entity: EntityMapping) -> Finding:
+        async def read() -> None:
+            await cmms.by_key(entity, [_UNLIKELY_KEY])
+
+        return await self._timed("cmms", entity.cmms, self._world.expected.cmms_url, read)
+
+    async def _timed(self, area: str, subject: str, what: str, read: Callable[[], Awaitable[None]]) -> Finding:
+        started = time.monotonic()
+        try:
+            await read()
+        except SyncError as problem:
+            return self._failed(area, subject, problem)
+        return self._latency(area, subject, time.monotonic() - started, what)
+
+    def _failed(self, area: str, subject: str, problem: SyncError) -> Finding:
+        self.unreachable |= isinstance(problem, (Throttled, Unavailable))
+        where = self._where.get(area, "")
+        return error(area, subject, problem.message, f"{where}correct it, then check again")
+
+    def _latency(self, area: str, subject: str, seconds: float, message: str) -> Finding:
+        text = f"{message}, in {seconds * 1000:.0f} ms"
+        if seconds > self._slow:
+            return warning(area, subject, text, "look at the network between here and there")
+        return ok(area, subject, text)
+
+
+def _age(seconds: float) -> str:
+    for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 0):.0f} s"

@@ -1,0 +1,36 @@
+"""What becomes of messages that arrive while the worker is misconfigured: they wait on their queue."""
+
+import logging
+from collections.abc import Sequence
+
+from shared.domain.messages.events import parse_event
+from shared.errors import ConfigurationError, InvalidMessage, Misconfigured
+from shared.flows.routing.outcomes import Again, Park
+from shared.flows.routing.route import Routed, Router
+
+log = logging.getLogger(__name__)
+
+
+async def postpone(router: Router, queue: str, bodies: Sequence[bytes], error: ConfigurationError) -> None:
+    """Put a batch back for later, without counting it as an attempt; after 24 hours it is parked.
+
+    Were the function to fail instead, the broker would deliver the batch ten times within a second or two and then give
+    every message up.
+
+    Raises:
+        RoutingFailed: Not all could be sent; nothing may be acknowledged.
+    """
+    log.error(
+        "Misconfigured: no message of %s can be processed. %d are put back and tried again by themselves once this is"
+        " corrected: %s",
+        queue, len(bodies), error.message,
+    )  # fmt: skip
+    await router.route(queue, [_routed(body, error) for body in bodies])
+
+
+def _routed(body: bytes, error: ConfigurationError) -> Routed:
+    try:
+        event = parse_event(body)
+    except InvalidMessage as invalid:
+        return Routed(body, None, None, Park(invalid))
+    return Routed(body, event, event.subject, Again(Misconfigured(error.message)))

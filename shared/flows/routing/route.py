@@ -1,0 +1,258 @@
+"""Where a message goes next: done, back onto its queue later, or set aside for a person.
+
+A message's own failures are tried again after 5 s, doubling to 15 minutes, with jitter, and parked after 12
+attempts. Failures of a whole side do not count as attempts, are never tried before the side asked for, and are
+parked only after 24 hours. A parked message is the original body, byte for byte, so that replaying it is sending it
+again; why it was parked stands in its application properties, which the Azure portal shows beside it. Only a message
+that does not even fit there with nothing but its reason is parked as its beginning: it must not hold back its batch.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from random import Random
+from typing import Final
+
+from shared import telemetry
+from shared.domain.merge import Blocked
+from shared.domain.messages.events import CONTENT_TYPE, DirtyData, Event, Operation
+from shared.domain.messages.history import read_history
+from shared.domain.messages.queues import OF_ENTITY, PARKED
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.flows.ports.engine import Bus, Clock, Outgoing
+from shared.flows.routing.outcomes import Again, Outcome, Park
+from shared.flows.routing.parking import bounded, bounded_history, park, send_what_fits
+
+log = logging.getLogger(__name__)
+
+FIRST_DELAY: Final = timedelta(seconds=5)
+LONGEST_DELAY: Final = timedelta(minutes=15)
+ATTEMPTS: Final = 12
+LONGEST_OUTAGE: Final = timedelta(hours=24)
+KEPT: Final = 128 * 1024
+"""Bytes of a message that are parked where all of it is too large: they fit beside any properties."""
+
+
+@dataclass(frozen=True)
+class Routed:
+    """A message with its outcome. `event` is None where the body is not a CloudEvent."""
+
+    body: bytes
+    event: Event | None
+    key: str | None
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many messages were sent again and parked."""
+
+    retried: int
+    parked: int
+
+
+class Router:
+    """Writes outcomes to the bus. `rng` gives the jitter."""
+
+    def __init__(self, bus: Bus, clock: Clock, rng: Random) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._rng = rng
+
+    async def route(self, queue: str, messages: Sequence[Routed]) -> Counts:
+        """Send the retry and parked copies of a batch.
+
+        Raises:
+            RoutingFailed: Not all could be sent; nothing of the batch may be acknowledged.
+        """
+        now = self._clock.now()
+        again: list[tuple[Routed, TransientError, Outgoing]] = []
+        parked: list[Outgoing] = []
+        ends: Counter[tuple[str, str]] = Counter()
+        for message in messages:
+            outcome = message.outcome
+            if isinstance(outcome, Again):
+                copy = self._retry(message, outcome.error, now)
+                if copy is not None:
+                    again.append((message, outcome.error, copy))
+                    ends["retried", outcome.error.reason] += 1
+                    continue
+                outcome = Park(outcome.error)
+            if isinstance(outcome, Park):
+                parked.append(self._parked(queue, message, outcome.error, now))
+                ends["parked", outcome.error.reason] += 1
+                log.warning(
+                    "Parked %s from %s: %s: %s",
+                    message.key or "a message", queue, outcome.error.reason, outcome.error.message,
+                )  # fmt: skip
+        await self._park(parked)
+        large = await self._send_again(queue, again)
+        for _, cause in large:
+            ends["retried", cause.reason] -= 1
+            ends["parked", cause.reason] += 1
+        await self._park([self._parked(queue, original, cause, now) for original, cause in large])
+        for (end, reason), amount in ends.items():
+            telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
+        totals = {wanted: sum(n for (end, _), n in ends.items() if end == wanted) for wanted in ("retried", "parked")}
+        return Counts(**totals)
+
+    async def park_fields(
+        self, entity: EntityMapping, key: str, body: bytes, event: Event | None, blocked: Sequence[Blocked]
+    ) -> None:
+        """Park one copy of a message for each blocked field, while the record proceeds without them.
+
+        Raises:
+            RoutingFailed: Not all could be sent.
+        """
+        now = self._clock.now()
+        queue = OF_ENTITY[entity.name].name
+        message = Routed(body, event, key, Park(blocked[0].error))
+        await self._park([self._parked(queue, message, block.error, now) for block in blocked])
+        for block in blocked:
+            telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
+            log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
+
+    async def resync(
+        self, entity: str, keys: Sequence[str], *, reason: str, source: str, operation: Operation = "resync"
+    ) -> None:
+        """Enqueue a dirty message for each key, under fresh ids. `reason` is for people; `operation` steers.
+
+        Raises:
+            RoutingFailed: Not all could be sent.
+        """
+        now, cause = self._clock.now(), telemetry.traceparent()
+        messages = []
+        for key in keys:
+            data = DirtyData(key=key, operation=operation, reason=reason).model_dump(mode="json", exclude_none=True)
+            event = Event(
+                source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data, traceparent=cause
+            )
+            messages.append(Outgoing(event.to_json(), message_id=event.id, subject=key))
+        queue = OF_ENTITY[entity].name
+        if messages:
+            with _routing(queue, len(messages)):
+                await self._bus.send(queue, messages)
+
+    def _retry(self, message: Routed, error: TransientError, now: datetime) -> Outgoing | None:
+        """The copy to try again later, or None when it has been tried enough."""
+        event = message.event
+        if event is None:
+            return None
+        # Not the event's own time: a change may have waited in an outbox, or a replay in `parked`, for longer than any
+        # outage may last here. Nor a moment that has not come yet, which another sender's clock may say.
+        first = min(event.firstenqueued or now, now)
+        attempt, deferrals = event.attempt, event.deferrals
+        if isinstance(error, MessageTransient):
+            attempt += 1
+            if attempt >= ATTEMPTS:
+                return None
+            delay = self._backoff(attempt)
+        else:
+            deferrals += 1
+            if now - first >= LONGEST_OUTAGE:
+                return None
+            delay = self._backoff(deferrals)
+        delay = max(delay, error.retry_after or timedelta())
+        copy = event.model_copy(
+            update={
+                "attempt": attempt,
+                "deferrals": deferrals,
+                "firstenqueued": first,
+            }
+        )
+        log.info(
+            "%s of %s is tried again in %.0f s (attempt %d, waits %d): %s: %s",
+            event.type, message.key or event.subject or "?", delay.total_seconds(), attempt, deferrals,
+            error.reason, error.message,
+        )  # fmt: skip
+        subject = bounded(event.subject) if event.subject is not None else None
+        return Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay)
+
+    def _backoff(self, count: int) -> timedelta:
+        delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
+        return delay * self._rng.uniform(0.8, 1.2)
+
+    def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime) -> Outgoing:
+        event = message.event
+        attempts = (event.attempt if event else 0) + 1
+        cause = error.__cause__ or error.__context__
+        history = read_history(event.history if event else None)
+        history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
+        properties: dict[str, str | int] = {
+            "reason": error.reason,
+            "message": bounded(error.message[:2048]),
+            "exception": type(cause or error).__name__,
+            "attempts": attempts,
+            "parked_at": now.isoformat(),
+            "source_queue": queue,
+            "history": bounded_history(history),
+        }
+        optional = {
+            "field": error.field,
+            "key": message.key,
+            "status": error.status,
+            "code": error.code,
+            "request_id": error.request_id,
+            "correlation_id": event.id if event else None,
+            "first_enqueued": (event.firstenqueued or event.time or now).isoformat() if event else None,
+        }
+        properties |= {
+            name: bounded(value) if isinstance(value, str) else value
+            for name, value in optional.items()
+            if value is not None
+        }
+        return Outgoing(
+            message.body,
+            content_type=CONTENT_TYPE if event else "application/octet-stream",
+            subject=bounded(message.key) if message.key is not None else None,
+            properties=properties,
+        )
+
+    async def _send_again(
+        self, queue: str, copies: Sequence[tuple[Routed, TransientError, Outgoing]]
+    ) -> list[tuple[Routed, TransientError]]:
+        """Send retry copies; answers the messages whose copy is larger than the queue takes."""
+        with _routing(queue, len(copies)):
+            large = await send_what_fits(self._bus, queue, [copy for _, _, copy in copies])
+        return [copies[place][:2] for place in large]
+
+    async def _park(self, messages: Sequence[Outgoing]) -> None:
+        """Send parked copies; one that is too large with nothing but its reason as its beginning."""
+        with _routing(PARKED.name, len(messages)):
+            for place in await park(self._bus, messages):
+                stub = _stub(messages[place])
+                log.error("Parked only the beginning of a message: %s", stub.properties["message"])
+                await self._bus.send(PARKED.name, [stub])
+
+
+@contextmanager
+def _routing(queue: str, count: int) -> Iterator[None]:
+    """Raise what keeps messages from being sent as RoutingFailed."""
+    try:
+        yield
+    except SyncError as error:
+        raise RoutingFailed(
+            f"{count} messages could not be sent to the queue {queue}: {error.message}"
+            " The batch is given back to the broker.",
+            status=error.status,
+        ) from error
+
+
+def _stub(message: Outgoing) -> Outgoing:
+    """What is parked of a message that is too large: its beginning, and all that is known of it in its properties."""
+    body = message.body if isinstance(message.body, bytes) else message.body.encode()
+    why = (
+        f"Only the first {KEPT} of this message's {len(body)} bytes were kept, because all of it is larger than"
+        f" {PARKED.name} takes: it cannot be replayed. Shorten the record at its source, resync it, and discard this."
+        f" It was to be parked for: {message.properties['message']}"
+    )
+    return replace(
+        message,
+        body=body[:KEPT],
+        content_type="application/octet-stream",
+        properties={**message.properties, "message": bounded(why)},
+    )
