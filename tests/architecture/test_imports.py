@@ -130,7 +130,7 @@ def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
     source = tmp_path / "shape.py"
     source.write_text(
         "import os.path\nfrom shared import errors\nfrom shared.domain.model import Value\nfrom . import plan\n"
-        "def later():\n    from ..flows import route\n",
+        "def later():\n    from ..flows.routing import route\n",
         encoding="utf-8",
     )
     assert set(imports("shared.domain.shape", source)) == {
