@@ -81,6 +81,85 @@ def test_an_absent_field_is_not_said_and_null_is_said() -> None:
     assert upserted(key="1", fields={"nombre": None}).fields == {"nombre": None}
 
 
+@pytest.mark.parametrize("kind", ["upserted", "deleted", "renamed"])
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [("17", "17"), (17, "17"), (0, "0"), (-1, "-1"), (2**64, str(2**64)), ("Á/ 1", "Á/ 1"), (None, None)],
+)
+def test_the_cmms_says_its_own_id_as_text_or_as_a_whole_number(kind: str, said: object, read: str | None) -> None:
+    data = {"id": said, "key": "1", "nombre": "Bomba"} | ({"old_key": "0"} if kind == "renamed" else {})
+    payload = parse_event(captured_as("cmms_asset_upserted", type=f"energy.asset.{kind}", data=data)).payload(ASSET)
+    assert isinstance(payload, (UpsertedData, DeletedData))
+    assert payload.id == read
+    if isinstance(payload, UpsertedData):
+        assert payload.fields == {"nombre": "Bomba"}
+
+
+@pytest.mark.parametrize("member", ["id", "cmms_id"])
+@pytest.mark.parametrize("wrong", [True, "", "x" * 1025, 10**1025, [], {}])
+def test_what_is_neither_text_nor_a_whole_number_is_no_id(member: str, wrong: object) -> None:
+    kind = "sync.asset.dirty" if member == "cmms_id" else "energy.asset.upserted"
+    with pytest.raises(InvalidMessage, match=f"{member}:"):
+        parse_event(captured_as("cmms_asset_upserted", type=kind, data={member: wrong, "key": "1"})).payload(ASSET)
+
+
+@pytest.mark.parametrize("number", ["17.0", "1.7e1", "1e300999999"])
+def test_a_number_that_could_be_written_in_several_ways_is_no_id(number: str) -> None:
+    body = captured_as("cmms_asset_upserted", data={"key": "1", "id": 98765}).replace(b"98765", number.encode())
+    with pytest.raises(InvalidMessage, match="id:"):
+        parse_event(body).payload(ASSET)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        {"key": "1"},
+        {"cmms_id": 17},
+        {"record_id": "1d2c3b4a-5f6e-4d7c-8b9a-0e1f2a3b4c5d"},
+        {"cmms_id": "a", "key": "1"},
+    ],
+)
+def test_a_dirty_message_names_its_record_by_any_of_its_names(names: dict[str, object]) -> None:
+    payload = parse_event(captured_as("cmms_asset_upserted", type="sync.asset.dirty", data=names)).payload(ASSET)
+    assert isinstance(payload, DirtyData)
+    assert payload.model_dump(mode="json", exclude_none=True).items() >= {k: str(v) for k, v in names.items()}.items()
+
+
+@pytest.mark.parametrize("name", sorted(set(Event.model_fields) - {"specversion", "id", "source", "type", "data"}))
+def test_an_attribute_that_is_null_is_one_that_is_not_set(name: str) -> None:
+    said = json.loads(captured("cmms_asset_upserted"))
+    without = {member: value for member, value in said.items() if member != name}
+    assert parse_event(json.dumps(said | {name: None})) == parse_event(json.dumps(without))
+
+
+@pytest.mark.parametrize("name", ["specversion", "id", "source", "type", "data"])
+def test_an_attribute_that_is_needed_may_not_be_null(name: str) -> None:
+    with pytest.raises(InvalidMessage, match=name):
+        parse_event(json.dumps(json.loads(captured("cmms_asset_upserted")) | {name: None}))
+
+
+def test_an_extension_that_is_null_is_not_carried_on() -> None:
+    body = json.dumps(json.loads(captured("cmms_asset_upserted")) | {"tenant": None, "region": ""})
+    assert "tenant" not in loads(parse_event(body).to_json())
+    assert loads(parse_event(body).to_json())["region"] == ""
+
+
+@pytest.mark.parametrize("nothing", ["version", "sequence", "origin", "id", "fields"])
+def test_a_member_of_the_data_that_is_null_is_not_said_and_a_field_that_is_null_is_cleared(nothing: str) -> None:
+    flat = upserted(**{"key": "1", nothing: None}, serie=None)
+    assert flat == upserted(key="1", serie=None)
+    assert flat.fields == {"serie": None}
+
+
+@pytest.mark.parametrize("body", [captured("cmms_asset_upserted"), captured("cmms_asset_upserted").decode()])
+def test_a_byte_order_mark_before_a_message_is_skipped(body: str | bytes) -> None:
+    mark = "\N{BYTE ORDER MARK}"
+    marked = mark + body if isinstance(body, str) else mark.encode() + body
+    assert parse_event(marked) == parse_event(body)
+    with pytest.raises(InvalidMessage, match="not JSON"):
+        parse_event(mark + (marked if isinstance(marked, str) else marked.decode()))
+
+
 def test_a_flat_rename_is_read_like_a_nested_one() -> None:
     nested = parse_event(captured("cmms_asset_renamed")).payload(ASSET)
     flat = captured_as("cmms_asset_renamed", data={"key": "0002", "old_key": "0001", "nombre": "Bomba"})

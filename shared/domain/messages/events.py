@@ -52,11 +52,30 @@ def _instant(raw: object) -> object:
 type Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 
 
+def _identity(raw: object) -> object:
+    # A whole number is one text; 17.0 and 1.7e1 are several, and which of them the CMMS means is not ours to say.
+    return str(raw) if isinstance(raw, int) and not isinstance(raw, bool) else raw
+
+
+type RecordId = Annotated[Text, BeforeValidator(_identity, json_schema_input_type=Text | int)]
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _unset(cls, data: object) -> object:
+        """Drop members that are null: they count as absent. Null clears only the record's fields, one level down."""
+        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+
 
 class _Versioned(_Data):
+    id: RecordId | None = Field(
+        default=None,
+        description="the CMMS's own id of the record, which never changes and is never given to another; a whole number"
+        " counts as its text",
+    )
     version: Instant | None = Field(
         default=None, description="the record's version: the instant of this change, rising for each record"
     )
@@ -84,12 +103,12 @@ class UpsertedData(_Versioned):
     @classmethod
     def _flat(cls, data: object) -> object:
         """Accept fields that stand beside the key instead of under `fields`."""
-        if not isinstance(data, dict) or "fields" in data:
+        if not isinstance(data, dict) or data.get("fields") is not None:
             return data
         own = cls.model_fields.keys() - {"fields"}
         return {
             **{name: value for name, value in data.items() if name in own},
-            "fields": {name: value for name, value in data.items() if name not in own},
+            "fields": {name: value for name, value in data.items() if name not in cls.model_fields},
         }
 
 
@@ -107,9 +126,10 @@ class RenamedData(UpsertedData):
 
 
 class DirtyData(_Data):
-    """A record may differ: look at it. Names it by id, key or both."""
+    """A record may differ: look at it. Names the record by one or more of its three names."""
 
     record_id: UUID | None = Field(default=None, description="the Dynamics row's id")
+    cmms_id: RecordId | None = Field(default=None, description="the CMMS's own id of the record")
     key: Text | None = Field(default=None, description="the business key")
     operation: Operation = Field(
         default="resync",
@@ -120,8 +140,8 @@ class DirtyData(_Data):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if self.record_id is None and self.key is None:
-            raise ValueError("names no record: record_id or key is needed")
+        if self.record_id is None and self.cmms_id is None and self.key is None:
+            raise ValueError("names no record: record_id, cmms_id or key is needed")
         return self
 
 
@@ -215,10 +235,13 @@ def parse_event(body: str | bytes) -> Event:
     raw = parse_json(body, "The message")
     if not isinstance(raw, dict):
         raise InvalidMessage("The message is JSON but not an object: send a CloudEvent in its JSON form.")
-    if missing := [name for name in REQUIRED if raw.get(name) is None]:
+    # An attribute that is null is one that is not set, says the JSON format of CloudEvents in its section 2.2:
+    # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
+    attributes = {name: value for name, value in raw.items() if value is not None}
+    if missing := [name for name in REQUIRED if name not in attributes]:
         raise InvalidMessage(f"The message is no CloudEvent: {' and '.join(missing)} must be said.")
     try:
-        return Event.model_validate(raw)
+        return Event.model_validate(attributes)
     except ValidationError as error:
         raise InvalidMessage(_problems("The message", error)) from None
 
