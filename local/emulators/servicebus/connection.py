@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_MECHANISM = Symbol("ANONYMOUS")
+_ANONYMOUS, _PLAIN = Symbol("ANONYMOUS"), Symbol("PLAIN")
 _MAX_FRAME = 65_536
 _MIN_FRAME = 512  # the smallest that AMQP permits
 _CHANNEL_MAX = 255
@@ -268,7 +268,7 @@ class Connection(asyncio.Protocol):
         elif header == SASL_HEADER and self._phase is _Phase.HEADER:
             self._phase = _Phase.SASL
             self._write(SASL_HEADER)
-            self._write(to_frame(SaslMechanisms(Array([_MECHANISM])), kind=SASL_TYPE))
+            self._write(to_frame(SaslMechanisms(Array([_ANONYMOUS, _PLAIN])), kind=SASL_TYPE))
         else:
             # The protocol's way to refuse a version is to name the supported one and to hang up.
             self._write(AMQP_HEADER)
@@ -279,10 +279,10 @@ class Connection(asyncio.Protocol):
         init = frame.performative
         if not isinstance(init, SaslInit) or frame.kind != SASL_TYPE:
             raise ConnectionFailure("amqp:not-allowed", "A SASL init was expected.")
-        anonymous = init.mechanism == _MECHANISM
-        self._write(to_frame(SaslOutcome(UByte(0 if anonymous else 1)), kind=SASL_TYPE))
+        welcome = init.mechanism == _ANONYMOUS or (init.mechanism == _PLAIN and _names_a_policy(init.initial_response))
+        self._write(to_frame(SaslOutcome(UByte(0 if welcome else 1)), kind=SASL_TYPE))
         self._phase = _Phase.AMQP_HEADER
-        if not anonymous:
+        if not welcome:
             self.close()
 
     def _on_frame(self, frame: Frame) -> None:
@@ -349,6 +349,17 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         self._flush_soon = None
+        was_full = len(self._output) >= _OUTPUT_LIMIT
         if self._output and not self._transport.is_closing():
             self._transport.write(bytes(self._output))
         self._output.clear()
+        if was_full and not self._paused:
+            # The socket took everything at once: no resume_writing will follow to wake the links that wait for room.
+            for session in list(self._sessions.values()):
+                session.wake()
+
+
+def _names_a_policy(response: bytes | None) -> bool:
+    """Whether a PLAIN response holds a name and a key; any will do, as any token does at `$cbs`."""
+    parts = (response or b"").split(b"\x00")
+    return len(parts) == len(("authorization", "name", "key")) and all(parts[1:])

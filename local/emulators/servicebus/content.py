@@ -7,11 +7,15 @@ from uuid import uuid4
 from local.emulators.servicebus.amqp.message import Message
 from local.emulators.servicebus.amqp.values import CodecError, Int, Symbol, Timestamp
 from local.emulators.servicebus.entry import Entry, Submission
+from local.emulators.servicebus.limits import check_message
 
 BATCH_FORMAT = 0x80013700
 """The message format of several encoded messages, one in each data section."""
 
 _MESSAGE_ID = 0
+_GROUP_ID = 10
+_PARTITION_KEY = Symbol("x-opt-partition-key")
+_LOCK_TOKEN = Symbol("x-opt-lock-token")
 _SEQUENCE_NUMBER = Symbol("x-opt-sequence-number")
 _ENQUEUED_TIME = Symbol("x-opt-enqueued-time")
 _LOCKED_UNTIL = Symbol("x-opt-locked-until")
@@ -24,6 +28,7 @@ def submissions_of(message_format: int, payload: bytes) -> list[Submission[Messa
 
     Raises:
         CodecError: the payload or a message of the batch is malformed.
+        QueueError: a message exceeds a limit of the service.
     """
     if message_format == BATCH_FORMAT:
         return [submission_of(part) for part in Message.parse(payload).data_sections()]
@@ -33,7 +38,9 @@ def submissions_of(message_format: int, payload: bytes) -> list[Submission[Messa
 def submission_of(encoded: bytes) -> Submission[Message]:
     """One encoded message with what the queue must know of it; raises as `submissions_of`."""
     message = Message.parse(encoded)
-    message_id = message.property_at(_MESSAGE_ID)
+    message_id, session_id = message.property_at(_MESSAGE_ID), message.property_at(_GROUP_ID)
+    partition_key = message.annotations.get(_PARTITION_KEY)
+    check_message(message, {"message id": message_id, "session id": session_id, "partition key": partition_key})
     ttl = message.time_to_live
     due = message.annotations.get(_SCHEDULED_TIME)
     try:
@@ -49,11 +56,16 @@ def submission_of(encoded: bytes) -> Submission[Message]:
         time_to_live=timedelta(milliseconds=ttl) if ttl is not None else None,
         scheduled_for=scheduled_for,
         size=len(encoded),
+        session_id=session_id if isinstance(session_id, str) else None,
     )
 
 
-def encoded_for_receiver(entry: Entry[Message]) -> bytes:
-    """The message as a receiver gets it, with the broker's annotations and any dead-letter reason."""
+def encoded_for_receiver(entry: Entry[Message], *, peeked: bool = False) -> bytes:
+    """The message as a receiver gets it, with the broker's annotations and any dead-letter reason.
+
+    Who only peeks does not learn the lock token of the receiver that has the message.
+    """
+    delivery_annotations = {_LOCK_TOKEN: entry.lock_token} if entry.lock_token is not None and not peeked else {}
     annotations: dict[Any, Any] = {
         _SEQUENCE_NUMBER: entry.sequence_number,
         _ENQUEUED_TIME: Timestamp.of(entry.enqueued_at),
@@ -72,4 +84,4 @@ def encoded_for_receiver(entry: Entry[Message]) -> bytes:
     ttl = message.time_to_live
     if entry.expires_at is not None:
         ttl = min((entry.expires_at - entry.enqueued_at) // timedelta(milliseconds=1), 0xFFFF_FFFF)
-    return message.delivered(entry.delivery_count, annotations, ttl)
+    return message.delivered(entry.delivery_count, delivery_annotations, annotations, ttl)

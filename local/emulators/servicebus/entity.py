@@ -9,6 +9,7 @@ from typing import Protocol
 from local.emulators.servicebus.amqp.message import Message
 from local.emulators.servicebus.entry import Entry
 from local.emulators.servicebus.queue import Queue
+from local.emulators.servicebus.sessions import SessionLock
 
 _ROUND = 16  # messages per receiver and round, so that receivers share what is waiting
 
@@ -17,6 +18,12 @@ class Consumer(Protocol):
     """A link on which messages leave."""
 
     deletes: bool
+    hold: SessionLock | None
+    """The session whose messages it takes; None on a queue without sessions."""
+
+    def prepare(self) -> None:
+        """Learn that the queue is about to hand out: take a session that has become free, notice a lost one."""
+        ...
 
     def capacity(self) -> int:
         """How many messages it can take now."""
@@ -41,12 +48,16 @@ class Outlet:
 
     def pump(self) -> None:
         """Hand out what is waiting, as far as the consumers' capacity goes."""
+        for consumer in list(self.consumers):
+            consumer.prepare()
         busy = True
         while busy:
             busy = False
             for consumer in list(self.consumers):
                 room = min(consumer.capacity(), _ROUND)
-                entries = self.queue.receive(room, delete=consumer.deletes) if room > 0 else []
+                entries = []
+                if room > 0:
+                    entries = self.queue.receive(room, delete=consumer.deletes, session=consumer.hold)
                 for entry in entries:
                     consumer.deliver(entry)
                 busy = busy or bool(entries)
@@ -56,7 +67,10 @@ class Outlet:
 
 
 class Entity:
-    """One queue with its dead-letter queue, both in service."""
+    """One queue with its dead-letter queues, all in service.
+
+    `transfer` holds the dead letters of forwarding, which this broker does not do: it is there, and empty.
+    """
 
     def __init__(self, queue: Queue[Message], clock: Callable[[], datetime]) -> None:
         if queue.dead_letters is None:
@@ -64,6 +78,7 @@ class Entity:
         self.queue = queue
         self.main = Outlet(queue, self.touch)
         self.dead_letters = Outlet(queue.dead_letters, self.touch)
+        self.transfer = Outlet(Queue(queue.settings, clock, is_dead_letter_queue=True), self.touch)
         self._clock = clock
         self._pump_soon: asyncio.Handle | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -84,6 +99,7 @@ class Entity:
         self._pump_soon = None
         self.main.pump()
         self.dead_letters.pump()
+        self.transfer.pump()
         due = self.queue.next_due()
         if due is None:
             return

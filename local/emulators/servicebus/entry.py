@@ -23,6 +23,7 @@ class Submission[T]:
     time_to_live: timedelta | None = None
     scheduled_for: datetime | None = None
     size: int = 0
+    session_id: str | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ from uuid import UUID
 from local.emulators.servicebus.amqp.outcomes import Outcome, OutcomeKind, rejected
 from local.emulators.servicebus.amqp.performatives import Attach, Flow, Transfer
 from local.emulators.servicebus.amqp.values import Described
-from local.emulators.servicebus.content import encoded_for_receiver
+from local.emulators.servicebus.content import BATCH_FORMAT, encoded_for_receiver
 from local.emulators.servicebus.errors import LockLostError, QueueError
 from local.emulators.servicebus.failures import ConnectionFailure, LinkFailure
 
@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from local.emulators.servicebus.entity import Outlet
     from local.emulators.servicebus.entry import Entry
     from local.emulators.servicebus.session import Session
+    from local.emulators.servicebus.sessions import SessionLock
 
 CREDIT = 1000
 _TOO_LARGE = "amqp:link:message-size-exceeded"
 _PATIENCE = 16  # times its limit a message may grow before the link is ended instead of the message rejected
-# The Python SDK counts a batch some 56 bytes smaller than what it then sends: a batch that it calls full must pass.
+# The Python SDK counts a batch some 56 bytes smaller than what it then sends: a batch that it calls full must pass. A
+# single message has no such allowance.
 _MISCOUNTED = 256
 _MAX_WAITING_REPLIES = 64
 _MODULUS = 1 << 32
@@ -74,11 +76,7 @@ class IncomingLink:
         self._collect(payload)
         if transfer.more and not transfer.aborted:
             return
-        first, oversize, message = (
-            self._first,
-            self._size > self._max_message_bytes + _MISCOUNTED,
-            b"".join(self._parts),
-        )
+        first, oversize, message = self._first, self._size > self._limit, b"".join(self._parts)
         settled = first.settled or transfer.settled or first.delivery_id is None
         if oversize and settled and not transfer.aborted:
             raise LinkFailure(_TOO_LARGE, self._too_large())
@@ -97,9 +95,14 @@ class IncomingLink:
         if self._credit <= CREDIT // 2:
             self.grant()
 
+    @property
+    def _limit(self) -> int:
+        batch = self._first is not None and self._first.message_format == BATCH_FORMAT
+        return self._max_message_bytes + (_MISCOUNTED if batch else 0)
+
     def _collect(self, payload: bytes) -> None:
         self._size += len(payload)
-        if self._size <= self._max_message_bytes + _MISCOUNTED:
+        if self._size <= self._limit:
             self._session.connection.hold(len(payload))
             self._held += len(payload)
             self._parts.append(payload)
@@ -189,6 +192,8 @@ class ReplyLink(OutgoingLink):
 class QueueLink(OutgoingLink):
     """Delivers a queue's messages: locked, or removed at once if the receiver asked for settled ones."""
 
+    hold: SessionLock | None = None
+
     def __init__(self, session: Session, attach: Attach, outlet: Outlet, *, deletes: bool) -> None:
         super().__init__(session, attach)
         self.outlet = outlet
@@ -199,6 +204,9 @@ class QueueLink(OutgoingLink):
     def close(self) -> None:
         """Take no more messages. Locks that are held run on until they expire."""
         self.outlet.consumers.remove(self)
+
+    def prepare(self) -> None:
+        """A queue without sessions needs nothing before it hands out."""
 
     def capacity(self) -> int:
         """How many messages the client and the connection can take now."""

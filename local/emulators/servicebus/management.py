@@ -12,14 +12,30 @@ from local.emulators.servicebus.amqp.message import Message, encode_response
 from local.emulators.servicebus.amqp.values import Array, CodecError, Int, Symbol, Timestamp
 from local.emulators.servicebus.content import encoded_for_receiver, submission_of
 from local.emulators.servicebus.entity import Outlet
-from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, QueueError, QueueFullError
+from local.emulators.servicebus.errors import (
+    HeaderTooLargeError,
+    LockLostError,
+    MessageNotFoundError,
+    PropertyTooLargeError,
+    QueueError,
+    QueueFullError,
+    SessionLockLostError,
+)
 from local.emulators.servicebus.queue import Queue
 
 _ARGUMENT_ERROR = "com.microsoft:argument-error"
 _MAX_PEEKED = 1000
 _PEEK_LOCK = 1  # receiver-settle-mode; 0 is receive and delete
 _PREFIX = "com.microsoft:"
-_STATUS: dict[type[QueueError], int] = {LockLostError: 410, MessageNotFoundError: 404, QueueFullError: 403}
+_STATUS: dict[type[QueueError], int] = {
+    LockLostError: 410,
+    SessionLockLostError: 410,
+    MessageNotFoundError: 404,
+    QueueFullError: 403,
+    HeaderTooLargeError: 403,
+    PropertyTooLargeError: 500,
+}
+_END_OF_TIME = 253_402_300_800_000 - 1000  # milliseconds; clients round .NET's DateTime.MaxValue differently
 
 
 @dataclass(frozen=True)
@@ -67,8 +83,8 @@ def _peek(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     start, limit = _number(arguments, "from-sequence-number"), _number(arguments, "message-count")
     peeked: list[dict[str, Any]] = []
     size = 0
-    for entry in queue.peek(start, max(0, min(limit, _MAX_PEEKED))):
-        encoded = encoded_for_receiver(entry)
+    for entry in queue.peek(start, max(0, min(limit, _MAX_PEEKED)), session_id=_text(arguments, "session-id")):
+        encoded = encoded_for_receiver(entry, peeked=True)
         size += len(encoded)
         if peeked and size > queue.settings.max_message_bytes:
             break
@@ -101,7 +117,8 @@ def _cancel(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
 
 def _receive(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     delete = _number(arguments, "receiver-settle-mode") != _PEEK_LOCK
-    entries = queue.receive_deferred(_numbers(arguments, "sequence-numbers"), delete=delete)
+    numbers, session_id = _numbers(arguments, "sequence-numbers"), _text(arguments, "session-id")
+    entries = queue.receive_deferred(numbers, delete=delete, session_id=session_id)
     messages: list[dict[str, Any]] = []
     for entry in entries:
         token = {} if entry.lock_token is None else {"lock-token": entry.lock_token}
@@ -127,6 +144,34 @@ def _update_disposition(queue: Queue[Message], arguments: dict[Any, Any]) -> Res
     return Response()
 
 
+def _renew_session_lock(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    return Response(value={"expiration": Timestamp.of(queue.renew_session(_session_id(arguments)))})
+
+
+def _get_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    return Response(value={"session-state": queue.session_state(_session_id(arguments))})
+
+
+def _set_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    state = arguments.get("session-state")
+    if state is not None and not isinstance(state, bytes):
+        raise _BadArgumentError("'session-state' must be binary or null.")
+    if state is not None and len(state) > queue.settings.max_message_bytes:
+        raise _BadArgumentError(f"'session-state' is larger than {queue.settings.max_message_bytes} bytes.")
+    queue.set_session_state(_session_id(arguments), state)
+    return Response()
+
+
+def _get_message_sessions(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+    after, skip, top = (_number(arguments, name) for name in ("last-updated-time", "skip", "top"))
+    # The last instant of .NET's calendar asks for all sessions instead of the recently updated ones.
+    every = queue.session_ids() if after >= _END_OF_TIME else queue.session_ids(Timestamp(after).instant())
+    page = every[max(skip, 0) : max(skip, 0) + max(top, 0)]
+    if not page:
+        return Response(204, "There are no sessions.", "com.microsoft:session-not-found")
+    return Response(value={"skip": Int(skip + len(page)), "sessions-ids": Array(page)})
+
+
 _OPERATIONS: dict[str, Callable[[Queue[Message], dict[Any, Any]], Response]] = {
     "renew-lock": _renew_lock,
     "peek-message": _peek,
@@ -134,6 +179,10 @@ _OPERATIONS: dict[str, Callable[[Queue[Message], dict[Any, Any]], Response]] = {
     "cancel-scheduled-message": _cancel,
     "receive-by-sequence-number": _receive,
     "update-disposition": _update_disposition,
+    "renew-session-lock": _renew_session_lock,
+    "get-session-state": _get_session_state,
+    "set-session-state": _set_session_state,
+    "get-message-sessions": _get_message_sessions,
 }
 
 
@@ -168,6 +217,13 @@ def _tokens(arguments: dict[Any, Any]) -> list[UUID]:
 def _text(arguments: dict[Any, Any], name: str) -> str | None:
     value = arguments.get(name)
     return value if isinstance(value, str) else None
+
+
+def _session_id(arguments: dict[Any, Any]) -> str:
+    session_id = _text(arguments, "session-id")
+    if session_id is None:
+        raise _BadArgumentError("'session-id' must be text.")
+    return session_id
 
 
 def _changes(arguments: dict[Any, Any]) -> dict[str, Any]:

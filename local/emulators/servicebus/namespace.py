@@ -14,6 +14,8 @@ from local.emulators.servicebus.settings import QueueSettings
 CBS = "$cbs"
 _MANAGEMENT = "$management"
 _DEAD_LETTERS = "$deadletterqueue"
+_TRANSFER = "$transfer"
+_SUB_QUEUES = {_DEAD_LETTERS, _TRANSFER}
 
 
 class Node(NamedTuple):
@@ -67,8 +69,10 @@ class Namespace:
         management = parts[-1] == _MANAGEMENT
         if management:
             parts.pop()
-        dead = bool(parts) and parts[-1] == _DEAD_LETTERS
-        if dead:
-            parts.pop()
-        entity = self.entity("/".join(parts))
-        return Node(name, entity.dead_letters if dead else entity.main, management)
+        sub_queue = [part for part in parts if part in _SUB_QUEUES]
+        entity = self.entity("/".join(parts[: len(parts) - len(sub_queue)]))
+        outlets = {(): entity.main, (_DEAD_LETTERS,): entity.dead_letters, (_TRANSFER, _DEAD_LETTERS): entity.transfer}
+        outlet = outlets.get(tuple(sub_queue))
+        if outlet is None:
+            raise LookupError(f"The messaging entity {address[:200]!r} could not be found.")
+        return Node(name, outlet, management)

@@ -8,11 +8,15 @@ Rules: https://learn.microsoft.com/azure/service-bus-messaging/message-transfers
 import heapq
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from local.emulators.servicebus.due import DueKeys
+from local.emulators.servicebus.duplicates import RecentIds
 from local.emulators.servicebus.entry import Counts, Entry, State, Submission
 from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, NotAllowedError, QueueFullError
+from local.emulators.servicebus.ready import Ready
+from local.emulators.servicebus.sessions import SessionLock, Sessions
 from local.emulators.servicebus.settings import QueueSettings
 
 
@@ -34,16 +38,19 @@ class Queue[T]:
         self.dead_letters: Queue[T] | None = None
         if not is_dead_letter_queue:
             self.dead_letters = Queue(settings, clock, tokens, is_dead_letter_queue=True)
+        # A dead-letter queue has no sessions, whatever its queue has.
+        with_sessions = settings.requires_session and not is_dead_letter_queue
+        self._sessions = Sessions(settings.lock_duration) if with_sessions else None
         self._clock = clock
         self._tokens = tokens
         self._entries: dict[int, Entry[T]] = {}
-        self._available: list[int] = []  # a heap; may name messages that have gone
+        self._ready = Ready(self._entries)
         self._deferred: set[int] = set()  # without the locked ones
         self._locks: dict[UUID, Entry[T]] = {}
         self._lock_ends: DueKeys[int] = DueKeys()
         self._scheduled: DueKeys[int] = DueKeys()
         self._expiries: DueKeys[int] = DueKeys()
-        self._recent_ids: dict[str, tuple[datetime, int]] = {}  # oldest first
+        self._recent_ids = RecentIds(settings.duplicate_window)
         self._last_number = 0
         self._bytes = 0
 
@@ -56,11 +63,16 @@ class Queue[T]:
 
         Raises:
             QueueFullError: there is no room for all of them below `max_queue_bytes`.
-            NotAllowedError: this is a dead-letter queue.
+            NotAllowedError: this is a dead-letter queue, or a message lacks the session id that the queue requires.
         """
         now = self.advance()
         if self.dead_letters is None:
             raise NotAllowedError("A dead-letter queue takes no messages from senders.")
+        if self._sessions is not None and any(each.session_id is None for each in submissions):
+            raise NotAllowedError(
+                f"The SessionId was not set on a message, and the queue {self.settings.name!r} requires sessions. "
+                "Set it on every message."
+            )
         if self._bytes + sum(each.size for each in submissions) > self.settings.max_queue_bytes:
             raise QueueFullError(
                 f"The queue {self.settings.name!r} is full: it holds {self._bytes} bytes, its limit is "
@@ -83,26 +95,40 @@ class Queue[T]:
 
     # Receiving
 
-    def receive(self, limit: int = 1, *, delete: bool = False) -> list[Entry[T]]:
-        """Take up to `limit` messages, lowest sequence number first: locked, or removed if `delete`."""
-        now = self.advance()
-        taken: list[Entry[T]] = []
-        while self._available and len(taken) < limit:
-            entry = self._entries.get(heapq.heappop(self._available))
-            if entry is not None:
-                self._take(entry, now, delete=delete)
-                taken.append(entry)
-        return taken
+    def receive(self, limit: int = 1, *, delete: bool = False, session: SessionLock | None = None) -> list[Entry[T]]:
+        """Take up to `limit` messages, lowest sequence number first: locked, or removed if `delete`.
 
-    def receive_deferred(self, sequence_numbers: list[int], *, delete: bool = False) -> list[Entry[T]]:
-        """Take deferred messages by number, all or none.
-
-        Raises:
-            MessageNotFoundError: one of them is not deferred, or is locked.
+        With `session` they are those of the session, as long as its lock is held; a queue that requires sessions
+        gives out nothing without one.
         """
         now = self.advance()
+        taken: list[Entry[T]] = []
+        if session is not None and not self.holds(session):
+            return taken
+        line = session.session_id if session is not None else None
+        while len(taken) < limit and (number := self._ready.take(line)) is not None:
+            entry = self._entries[number]
+            self._take(entry, now, delete=delete)
+            taken.append(entry)
+        return taken
+
+    def receive_deferred(
+        self, sequence_numbers: list[int], *, delete: bool = False, session_id: str | None = None
+    ) -> list[Entry[T]]:
+        """Take deferred messages by number, all or none; one whose time to live has passed expires now.
+
+        Raises:
+            MessageNotFoundError: one of them is not deferred, is locked, has expired, or is of another session.
+            SessionLockLostError: the queue requires sessions, and nobody holds this one.
+        """
+        now = self.advance()
+        if self._sessions is not None:
+            self._sessions.held(session_id or "")
         for number in sequence_numbers:
-            if number not in self._deferred:
+            entry = self._entries.get(number)
+            if entry is not None and number in self._deferred and _is_expired(entry, now):
+                self._expire(entry)
+            if number not in self._deferred or self._line(self._entries[number]) not in {None, session_id}:
                 raise MessageNotFoundError(number, "deferred and unlocked")
         entries = [self._entries[number] for number in dict.fromkeys(sequence_numbers)]
         for entry in entries:
@@ -110,11 +136,72 @@ class Queue[T]:
             self._take(entry, now, delete=delete)
         return entries
 
-    def peek(self, from_sequence_number: int = 0, limit: int = 1) -> list[Entry[T]]:
+    def peek(self, from_sequence_number: int = 0, limit: int = 1, *, session_id: str | None = None) -> list[Entry[T]]:
         """Look at messages in any state, by ascending number. The entries are live: only read them."""
         self.advance()
-        numbers = heapq.nsmallest(limit, (number for number in self._entries if number >= from_sequence_number))
-        return [self._entries[number] for number in numbers]
+        wanted = (
+            number
+            for number, entry in self._entries.items()
+            if number >= from_sequence_number and session_id in {None, entry.submission.session_id}
+        )
+        return [self._entries[number] for number in heapq.nsmallest(limit, wanted)]
+
+    # Sessions; each raises NotAllowedError on a queue without them
+
+    def accept_session(self, session_id: str | None = None) -> SessionLock | None:
+        """Lock a session: the named one, or without a name the next one that is free and has a message to receive.
+
+        Returns:
+            The lock; None if no name was given and there is no such session now.
+
+        Raises:
+            SessionCannotBeLockedError: another receiver holds the named session.
+        """
+        now, sessions = self.advance(), self._with_sessions()
+        if session_id is None:
+            free = (each for each in self._ready.session_ids() if not sessions.is_locked(each))
+            session_id = next(free, None)
+        return sessions.lock(session_id, now) if session_id is not None else None
+
+    def holds(self, session: SessionLock) -> bool:
+        """Whether the lock of the session is still held."""
+        self.advance()
+        return self._with_sessions().holds(session)
+
+    def release_session(self, session: SessionLock) -> None:
+        """Give a session back, with its locked messages as if they had not been delivered."""
+        now, sessions = self.advance(), self._with_sessions()
+        if sessions.holds(session):
+            for entry in self._unlocked(sessions.unlock(session.session_id)):
+                self._give_back(entry, now)
+
+    def renew_session(self, session_id: str) -> datetime:
+        """Lock the session for another `lock_duration` from now; return the new end.
+
+        Raises:
+            SessionLockLostError: nobody holds it.
+        """
+        now = self.advance()
+        return self._with_sessions().renew(session_id, now)
+
+    def session_state(self, session_id: str) -> bytes | None:
+        """The state of a session that is held; raises as `renew_session`."""
+        self.advance()
+        return self._with_sessions().state(session_id)
+
+    def set_session_state(self, session_id: str, state: bytes | None) -> None:
+        """Replace the state of a session that is held, or clear it with None; raises as `renew_session`."""
+        now = self.advance()
+        self._with_sessions().set_state(session_id, state, now)
+
+    def session_ids(self, state_set_after: datetime | None = None) -> list[str]:
+        """The sessions with active messages or a state; or those whose state was set after an instant."""
+        self.advance()
+        sessions = self._with_sessions()
+        if state_set_after is not None:
+            return sorted(sessions.with_state(state_set_after))
+        active = {self._line(entry) for entry in self._entries.values() if entry.state is State.ACTIVE}
+        return sorted({each for each in active if each is not None}.union(sessions.with_state()))
 
     # Settling; each raises LockLostError unless the token's lock is still held
 
@@ -153,6 +240,8 @@ class Queue[T]:
         """Lock the message for another `lock_duration` from now; return the new end."""
         now = self.advance()
         entry = self._held(token)
+        if self._sessions is not None:
+            raise NotAllowedError("The lock of a message in a session cannot be renewed. Renew the session's lock.")
         entry.locked_until = now + self.settings.lock_duration
         self._lock_ends.add(entry.sequence_number, entry.locked_until)
         return entry.locked_until
@@ -174,6 +263,9 @@ class Queue[T]:
                     del self._locks[entry.lock_token]
                 entry.lock_token = entry.locked_until = None
                 self._fail(entry, due)
+            elif self._sessions is not None and due == self._sessions.first_end():
+                for entry in self._unlocked(self._sessions.pop_ended()):
+                    self._fail(entry, due)
             elif due == self._scheduled.first():
                 entry = self._entries.pop(self._scheduled.pop())
                 # A scheduled message is appended as if sent at that instant, which gives it a new number.
@@ -184,7 +276,8 @@ class Queue[T]:
                 self._activate(entry, due)
             else:
                 entry = self._entries[self._expiries.pop()]
-                if entry.lock_token is None:  # a locked one expires when its lock ends
+                # A locked one expires when its lock ends, a deferred one when somebody tries to receive it.
+                if entry.lock_token is None and entry.state is not State.DEFERRED:
                     self._expire(entry)
         return now
 
@@ -206,7 +299,7 @@ class Queue[T]:
         )
 
     def _enqueue(self, submission: Submission[T], now: datetime) -> int:
-        known = self._recent(submission.message_id, now)
+        known = self._recent_ids.number_of(submission.message_id, now)
         if known is not None:
             return known
         later = submission.scheduled_for
@@ -217,38 +310,40 @@ class Queue[T]:
             self._scheduled.add(entry.sequence_number, later)
         else:
             self._activate(entry, now)
-        if submission.message_id is not None and self.settings.duplicate_window is not None:
-            self._recent_ids[submission.message_id] = (now, entry.sequence_number)
+        self._recent_ids.add(submission.message_id, entry.sequence_number, now)
         return entry.sequence_number
 
     def take_over(self, entry: Entry[T]) -> None:
         """Make a message of the main queue one of this dead-letter queue; it keeps its sequence number."""
         self._insert(entry)
-        heapq.heappush(self._available, entry.sequence_number)
+        self._put_in_line(entry)
 
     def __len__(self) -> int:
         """How many messages there are, in any state, without those of the dead-letter queue."""
         return len(self._entries)
 
     def _first_due(self) -> datetime | None:
-        dues = (self._lock_ends.first(), self._scheduled.first(), self._expiries.first())
+        session_end = self._sessions.first_end() if self._sessions is not None else None
+        dues = (self._lock_ends.first(), session_end, self._scheduled.first(), self._expiries.first())
         return min((due for due in dues if due is not None), default=None)
 
     def _next_number(self) -> int:
         self._last_number += 1
         return self._last_number
 
-    def _recent(self, message_id: str | None, now: datetime) -> int | None:
-        window = self.settings.duplicate_window
-        if window is None or message_id is None:
-            return None
-        while self._recent_ids:
-            oldest = next(iter(self._recent_ids))
-            if self._recent_ids[oldest][0] + window > now:
-                break
-            del self._recent_ids[oldest]
-        known = self._recent_ids.get(message_id)
-        return known[1] if known else None
+    def _with_sessions(self) -> Sessions:
+        if self._sessions is None:
+            raise NotAllowedError(
+                f"The queue {self.settings.name!r} has no sessions. Receive without a session, or configure it with "
+                "requires_session."
+            )
+        return self._sessions
+
+    def _line(self, entry: Entry[T]) -> str | None:
+        return entry.submission.session_id if self._sessions is not None else None
+
+    def _put_in_line(self, entry: Entry[T]) -> None:
+        self._ready.add(entry.sequence_number, self._line(entry))
 
     def _insert(self, entry: Entry[T]) -> None:
         self._entries[entry.sequence_number] = entry
@@ -271,16 +366,23 @@ class Queue[T]:
                 entry.expires_at = None  # beyond the calendar is never
             else:
                 self._expiries.add(entry.sequence_number, entry.expires_at)
-        heapq.heappush(self._available, entry.sequence_number)
+        self._put_in_line(entry)
 
     def _take(self, entry: Entry[T], now: datetime, *, delete: bool) -> None:
         if delete:
             self._remove(entry)
             return
         entry.lock_token = self._tokens()
-        entry.locked_until = now + self.settings.lock_duration
         self._locks[entry.lock_token] = entry
-        self._lock_ends.add(entry.sequence_number, entry.locked_until)
+        line = self._line(entry)
+        if self._sessions is not None and line is not None:
+            # The message is locked for as long as its session is.
+            session = self._sessions.held(line)
+            session.tokens.add(entry.lock_token)
+            entry.locked_until = session.locked_until
+        else:
+            entry.locked_until = now + self.settings.lock_duration
+            self._lock_ends.add(entry.sequence_number, entry.locked_until)
 
     def _held(self, token: UUID) -> Entry[T]:
         entry = self._locks.get(token)
@@ -293,8 +395,18 @@ class Queue[T]:
         entry = self._held(token)
         del self._locks[token]
         self._lock_ends.discard(entry.sequence_number)
+        line = self._line(entry)
+        if self._sessions is not None and line is not None:
+            self._sessions.held(line).tokens.discard(token)
         entry.lock_token = entry.locked_until = None
         return entry
+
+    def _unlocked(self, session: SessionLock) -> list[Entry[T]]:
+        """The messages that were locked under a session's lock, unlocked."""
+        entries = [self._locks.pop(token) for token in session.tokens]
+        for entry in entries:
+            entry.lock_token = entry.locked_until = None
+        return entries
 
     def _fail(self, entry: Entry[T], now: datetime) -> None:
         entry.delivery_count += 1
@@ -306,12 +418,12 @@ class Queue[T]:
             self._give_back(entry, now)
 
     def _give_back(self, entry: Entry[T], now: datetime) -> None:
-        if entry.expires_at is not None and entry.expires_at <= now:
-            self._expire(entry)
-        elif entry.state is State.DEFERRED:
+        if entry.state is State.DEFERRED:
             self._deferred.add(entry.sequence_number)
+        elif _is_expired(entry, now):
+            self._expire(entry)
         else:
-            heapq.heappush(self._available, entry.sequence_number)
+            self._put_in_line(entry)
 
     def _expire(self, entry: Entry[T]) -> None:
         if self.settings.dead_letter_on_expiration:
@@ -328,3 +440,7 @@ class Queue[T]:
         entry.expires_at = None  # nothing expires in a dead-letter queue
         entry.dead_letter_reason, entry.dead_letter_description = reason, description
         grave.take_over(entry)
+
+
+def _is_expired(entry: Entry[Any], now: datetime) -> bool:
+    return entry.expires_at is not None and entry.expires_at <= now

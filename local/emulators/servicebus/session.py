@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple, assert_never
+from typing import TYPE_CHECKING, Any, NamedTuple, assert_never
 from uuid import UUID
 
-from local.emulators.servicebus.amqp.outcomes import OutcomeKind, address_of, error, filters_of, read_outcome
+from local.emulators.servicebus.amqp.outcomes import OutcomeKind, address_of, error, read_outcome
 from local.emulators.servicebus.amqp.performatives import Attach, Begin, Detach, Disposition, End, Flow, Transfer
 from local.emulators.servicebus.amqp.values import CodecError, Described, Symbol, UInt, ULong, UShort
 from local.emulators.servicebus.errors import LockLostError
 from local.emulators.servicebus.failures import LinkFailure, SessionFailure
 from local.emulators.servicebus.links import IncomingLink, OutgoingLink, QueueLink, ReplyLink, lock_lost, refused
 from local.emulators.servicebus.nodes import accept_sends, cbs_requests, management_requests
+from local.emulators.servicebus.session_link import SessionLink, asks_for_session
 
 if TYPE_CHECKING:
     from local.emulators.servicebus.amqp.performatives import Performative
@@ -26,7 +27,6 @@ _MODULUS = 1 << 32
 _SETTLED = 1  # sender-settle-mode
 _REQUEST_BYTES = 1_048_576
 _TRANSFER_OVERHEAD = 128  # more than a transfer's frame header and fields take
-_SESSION_FILTER = "com.microsoft:session-filter"
 _BATCH_SIZE = Symbol("com.microsoft:max-message-batch-size")
 
 
@@ -147,17 +147,40 @@ class Session:
             self._refuse(attach, failure)
 
     def _attach_receiver(self, attach: Attach, node: Node) -> None:
-        if any(str(key) == _SESSION_FILTER for key in filters_of(attach.source)):
-            raise LinkFailure("amqp:not-allowed", f"The queue {node.name!r} has no sessions.")
-        reply = attach._replace(role=False, initial_delivery_count=UInt(0), unsettled=None, properties=None)
-        link: OutgoingLink
         if node.outlet is None or node.management:
-            link = ReplyLink(self, attach, node.name, address_of(attach.target))
+            link: OutgoingLink = ReplyLink(self, attach, node.name, address_of(attach.target))
+            self._outgoing[attach.handle] = link
+            self._send(_reply_to_receiver(attach))
+            return
+        deletes, settings = attach.snd_settle_mode == _SETTLED, node.outlet.queue.settings
+        if asks_for_session(attach):
+            # Attached before it is known which session it gets: credit may come meanwhile.
+            self._outgoing[attach.handle] = SessionLink(self, attach, node.outlet, deletes=deletes)
+            return
+        if settings.requires_session and node.outlet.queue.dead_letters is not None:
+            raise LinkFailure(
+                "amqp:not-allowed",
+                f"The queue {node.name!r} requires sessions: a receiver without a session cannot be created.",
+            )
+        self._outgoing[attach.handle] = QueueLink(self, attach, node.outlet, deletes=deletes)
+        self._send(_reply_to_receiver(attach)._replace(max_message_size=ULong(settings.max_message_bytes)))
+
+    def confirm(self, link: SessionLink, source: Described | None, properties: dict[Any, Any]) -> None:
+        """Answer the attach of a receiver that has got its session."""
+        limit = ULong(link.outlet.queue.settings.max_message_bytes)
+        reply = _reply_to_receiver(link.attach)
+        self._send(reply._replace(source=source, properties=properties, max_message_size=limit))
+        link.wake()
+
+    def drop(self, link: SessionLink, failure: LinkFailure) -> None:
+        """End a receiver of a session: there is no session for it, or it has lost the one that it had."""
+        del self._outgoing[link.handle]
+        link.close()
+        self._forget(link)
+        if link.hold is None:
+            self._refuse(link.attach, failure)
         else:
-            link = QueueLink(self, attach, node.outlet, deletes=attach.snd_settle_mode == _SETTLED)
-            reply = reply._replace(max_message_size=ULong(node.outlet.queue.settings.max_message_bytes))
-        self._outgoing[attach.handle] = link
-        self._send(reply)
+            self._detach(link.handle, failure)
 
     def _attach_sender(self, attach: Attach, node: Node) -> None:
         reply = attach._replace(role=True, initial_delivery_count=None, unsettled=None, properties=None)
@@ -177,17 +200,7 @@ class Session:
         link.grant()
 
     def _refuse(self, attach: Attach, failure: LinkFailure) -> None:
-        # Null termini tell the client that the detach with the reason follows.
-        self._send(
-            attach._replace(
-                role=not attach.role,
-                source=None,
-                target=None,
-                unsettled=None,
-                initial_delivery_count=None if not attach.role else UInt(0),
-                properties=None,
-            )
-        )
+        self._send(_without_termini(attach))
         self._detach(attach.handle, failure)
 
     def _on_flow(self, flow: Flow) -> None:
@@ -245,8 +258,10 @@ class Session:
             incoming.drop_partial()
         outgoing = self._outgoing.pop(handle, None)
         if isinstance(outgoing, QueueLink):
+            if isinstance(outgoing, SessionLink) and outgoing.hold is None:
+                self._send(_without_termini(outgoing.attach))  # it has not been answered yet
             outgoing.close()
-            self._unsettled = {key: each for key, each in self._unsettled.items() if each.link is not outgoing}
+            self._forget(outgoing)
         if incoming is not None or outgoing is not None:
             self._send(Detach(handle, closed=detach.closed))
 
@@ -280,6 +295,9 @@ class Session:
             self.send_disposition(role=False, first=disposition.first, last=disposition.last, state=lock_lost())
         if found and not self.blocked:
             self.wake()
+
+    def _forget(self, link: QueueLink) -> None:
+        self._unsettled = {key: each for key, each in self._unsettled.items() if each.link is not link}
 
     def _forget_lost_locks(self) -> None:
         for key, (link, token) in list(self._unsettled.items()):
@@ -342,3 +360,19 @@ class Session:
     def _send(self, performative: Performative, payload: bytes = b"") -> None:
         if self.open or isinstance(performative, End):
             self.connection.send(performative, self._channel, payload)
+
+
+def _reply_to_receiver(attach: Attach) -> Attach:
+    return attach._replace(role=False, initial_delivery_count=UInt(0), unsettled=None, properties=None)
+
+
+def _without_termini(attach: Attach) -> Attach:
+    """The answer to an attach that is refused: null termini tell the client that the detach with the reason follows."""
+    return attach._replace(
+        role=not attach.role,
+        source=None,
+        target=None,
+        unsettled=None,
+        initial_delivery_count=None if not attach.role else UInt(0),
+        properties=None,
+    )

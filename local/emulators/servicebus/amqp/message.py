@@ -43,6 +43,7 @@ _NAMES = {
 }
 _SMALL_DESCRIPTOR = b"\x00\x53"
 _REPEATABLE = {_DATA, _SEQUENCE}
+_BODY = {_DATA, _SEQUENCE, _VALUE}
 _HEADER_FIELDS = 5
 _PREFIXES = {code: b"\x00" + encode(ULong(code)) for code in _SECTIONS}
 _TTL = 2
@@ -51,44 +52,48 @@ _DELIVERY_COUNT = 4
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message in its sections; `encoded_properties` and `body` (with any footer) as they were encoded."""
+    """A message in its sections; `encoded_properties`, `body` and `footer` as they were encoded."""
 
     header: list[Any] = field(default_factory=list)
+    delivery_annotations: dict[Any, Any] = field(default_factory=dict)
     annotations: dict[Any, Any] = field(default_factory=dict)
     properties: list[Any] = field(default_factory=list)
     application_properties: dict[Any, Any] = field(default_factory=dict)
     encoded_properties: bytes = b""
     body: bytes = b""
+    footer: bytes = b""
 
     @classmethod
     def parse(cls, data: bytes) -> Self:
-        """Read an encoded message.
+        """Read an encoded message, whose sections may come in any order.
+
+        The standard orders the sections, but clients do not: the Python SDK writes delivery annotations behind the
+        body, rhea a footer before it, and the service takes both.
 
         Raises:
-            CodecError: it is not one: an unknown section, one out of order, or malformed content.
+            CodecError: the data is not a message: an unknown section, one that comes twice, or malformed content.
         """
         found: dict[int, Any] = {}
-        encoded_properties, body_start = b"", len(data)
-        position, previous = 0, 0
+        encoded: dict[int, bytes] = {}
+        body = []
+        position = 0
         while position < len(data):
             start = position
             code, value, position = _section(data, position)
-            if code < previous or (code == previous and code not in _REPEATABLE):
-                raise CodecError(f"The message section 0x{code:02x} is out of order.")
-            previous = code
-            if code == _PROPERTIES:
-                encoded_properties = data[start:position]
-            if code >= _DATA:
-                body_start = min(body_start, start)
-            else:
-                found[code] = value
+            if code in found and code not in _REPEATABLE:
+                raise CodecError(f"The message section 0x{code:02x} comes twice.")
+            found[code], encoded[code] = value, data[start:position]
+            if code in _BODY:
+                body.append(encoded[code])
         return cls(
             header=found.get(_HEADER, []),
+            delivery_annotations=found.get(_DELIVERY_ANNOTATIONS, {}),
             annotations=found.get(_MESSAGE_ANNOTATIONS, {}),
             properties=found.get(_PROPERTIES, []),
             application_properties=found.get(_APPLICATION_PROPERTIES, {}),
-            encoded_properties=encoded_properties,
-            body=data[body_start:],
+            encoded_properties=encoded.get(_PROPERTIES, b""),
+            body=b"".join(body),
+            footer=encoded.get(_FOOTER, b""),
         )
 
     @property
@@ -118,27 +123,27 @@ class Message:
         parts, position = [], 0
         while position < len(self.body):
             code, value, position = _section(self.body, position)
-            if code == _FOOTER:
-                break
             if code != _DATA:
                 raise CodecError("The message's body does not consist of data sections.")
             parts.append(value)
         return parts
 
-    def delivered(self, delivery_count: int, annotations: dict[Any, Any], ttl: int | None) -> bytes:
-        """The encoding for a receiver: the broker's delivery count, annotations and time to live on top."""
+    def delivered(
+        self, delivery_count: int, delivery_annotations: dict[Any, Any], annotations: dict[Any, Any], ttl: int | None
+    ) -> bytes:
+        """The encoding for a receiver, in the standard's order, with the broker's values on top of the sender's."""
         header = [*self.header, *[None] * (_HEADER_FIELDS - len(self.header))]
         header[_TTL] = UInt(ttl) if ttl is not None else None
         header[_DELIVERY_COUNT] = UInt(delivery_count)
         return b"".join(
             (
                 _PREFIXES[_HEADER] + encode(header),
-                _PREFIXES[_MESSAGE_ANNOTATIONS] + encode(self.annotations | annotations),
+                _map_section(_DELIVERY_ANNOTATIONS, self.delivery_annotations | delivery_annotations),
+                _map_section(_MESSAGE_ANNOTATIONS, self.annotations | annotations),
                 self.encoded_properties,
-                _PREFIXES[_APPLICATION_PROPERTIES] + encode(self.application_properties)
-                if self.application_properties
-                else b"",
+                _map_section(_APPLICATION_PROPERTIES, self.application_properties),
                 self.body,
+                self.footer,
             )
         )
 
@@ -164,6 +169,10 @@ def encode_response(correlation_id: object, application_properties: dict[str, An
         + _PREFIXES[_VALUE]
         + encode(value)
     )
+
+
+def _map_section(code: int, values: dict[Any, Any]) -> bytes:
+    return _PREFIXES[code] + encode(values) if values else b""
 
 
 def _section(data: bytes, position: int) -> tuple[int, Any, int]:

@@ -33,6 +33,7 @@ from local.emulators.servicebus.amqp.values import (
     UShort,
 )
 from local.emulators.servicebus.content import submissions_of
+from local.emulators.servicebus.errors import HeaderTooLargeError, IdTooLongError, PropertyTooLargeError, QueueError
 
 
 def decode_whole(data: bytes) -> Any:
@@ -269,29 +270,71 @@ SECTIONS = {
     "properties": Described(ULong(0x73), ["id", None, "to"]),
     "application properties": Described(ULong(0x74), {"a": Int(1)}),
     "body": Described(ULong(0x75), b"data"),
+    "footer": Described(ULong(0x78), {Symbol("checksum"): 3}),
 }
 
 
-def test_a_message_keeps_what_it_carried_and_gains_what_the_broker_says() -> None:
-    encoded = b"".join(encode(section) for section in SECTIONS.values())
-    message = Message.parse(encoded)
+SECTION_NAMES = list(SECTIONS)
+
+
+@given(st.permutations(SECTION_NAMES))
+def test_a_message_keeps_what_it_carried_in_any_order_and_gains_what_the_broker_says(order: list[str]) -> None:
+    message = Message.parse(b"".join(encode(SECTIONS[name]) for name in order))
     assert (message.time_to_live, message.property_at(0), message.property_at(9)) == (5000, "id", None)
-    delivered = Message.parse(message.delivered(1, {Symbol("x-opt-sequence-number"): 42}, 100))
+    token = UUID(int=7)
+    encoded = message.delivered(1, {Symbol("x-opt-lock-token"): token}, {Symbol("x-opt-sequence-number"): 42}, 100)
+    delivered = Message.parse(encoded)
     assert delivered.header == [None, None, UInt(100), None, UInt(1)]
+    assert delivered.delivery_annotations == {"hop": 1, "x-opt-lock-token": token}
     assert delivered.annotations == {"x-opt-partition-key": "p", "x-opt-sequence-number": 42}
     assert delivered.application_properties == {"a": 1}
     assert delivered.encoded_properties == encode(SECTIONS["properties"])
     assert delivered.data_sections() == [b"data"]
+    assert delivered.footer == encode(SECTIONS["footer"])
+    # Receivers get the standard's order, whatever the sender's was.
+    assert [encoded.index(b"\x00\x53" + bytes([code])) for code in range(0x70, 0x76)] == sorted(
+        encoded.index(b"\x00\x53" + bytes([code])) for code in range(0x70, 0x76)
+    )
 
 
-def test_a_message_with_sections_out_of_order_is_refused() -> None:
-    with pytest.raises(CodecError):
-        Message.parse(encode(SECTIONS["body"]) + encode(SECTIONS["header"]))
+@pytest.mark.parametrize("name", ["header", "annotations", "properties", "application properties", "footer"])
+def test_a_message_with_a_section_twice_is_refused(name: str) -> None:
+    with pytest.raises(CodecError, match="comes twice"):
+        Message.parse(encode(SECTIONS[name]) + encode(SECTIONS["body"]) + encode(SECTIONS[name]))
 
 
 def test_a_message_without_an_id_is_given_one_of_its_own_that_is_no_key_for_duplicates() -> None:
     submissions = [submissions_of(0, encode(SECTIONS["body"]))[0] for _ in range(2)]
     assert [each.message_id for each in submissions] == [None, None]
-    ids = {Message.parse(each.content.delivered(0, {}, None)).property_at(0) for each in submissions}
+    ids = {Message.parse(each.content.delivered(0, {}, {}, None)).property_at(0) for each in submissions}
     assert len(ids) == 2
     assert None not in ids
+
+
+def sized(*, message_id: str = "id", session_id: str = "s", **properties: str) -> bytes:
+    fields = [message_id, *[None] * 9, session_id]
+    return encode(Described(ULong(0x73), fields)) + encode(Described(ULong(0x74), dict(properties)))
+
+
+AT_THE_LIMIT = "x" * 32_768
+
+
+@pytest.mark.parametrize(
+    ("encoded", "refusal"),
+    [
+        pytest.param(sized(a=AT_THE_LIMIT), None, id="a property of 32 KiB"),
+        pytest.param(sized(a=AT_THE_LIMIT + "x"), PropertyTooLargeError, id="a property above 32 KiB"),
+        pytest.param(sized(a="ñ" * 16_385), PropertyTooLargeError, id="bytes count and not characters"),
+        pytest.param(sized(a="x" * 32_000, b="x" * 32_000), None, id="properties below 64 KiB together"),
+        pytest.param(sized(a=AT_THE_LIMIT, b=AT_THE_LIMIT), HeaderTooLargeError, id="properties above 64 KiB together"),
+        pytest.param(sized(message_id="x" * 128), None, id="a message id of 128 characters"),
+        pytest.param(sized(message_id="x" * 129), IdTooLongError, id="a message id of 129 characters"),
+        pytest.param(sized(session_id="x" * 129), IdTooLongError, id="a session id of 129 characters"),
+    ],
+)
+def test_the_services_limits_on_properties_hold(encoded: bytes, refusal: type[QueueError] | None) -> None:
+    if refusal is None:
+        assert len(submissions_of(0, encoded)) == 1
+    else:
+        with pytest.raises(refusal):
+            submissions_of(0, encoded)

@@ -24,7 +24,7 @@ from local.emulators.servicebus.amqp.performatives import (
     SaslOutcome,
     Transfer,
 )
-from local.emulators.servicebus.amqp.values import Described, Int, Symbol, UInt, ULong, UShort
+from local.emulators.servicebus.amqp.values import Described, Int, Symbol, UByte, UInt, ULong, UShort
 from local.emulators.servicebus.tests.raw import BODY, RawClient, attach, condition_of, connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -98,13 +98,28 @@ async def test_a_client_may_begin_without_sasl(broker: Broker) -> None:
         await client.expect(Open)
 
 
-async def test_another_sasl_mechanism_is_refused(broker: Broker) -> None:
+@pytest.mark.parametrize(
+    ("mechanism", "response", "welcome"),
+    [
+        ("ANONYMOUS", None, True),
+        ("PLAIN", b"\x00RootManageSharedAccessKey\x00key", True),
+        ("PLAIN", b"someone\x00policy\x00key", True),
+        ("PLAIN", b"\x00policy\x00", False),
+        ("PLAIN", b"policy", False),
+        ("PLAIN", None, False),
+        ("GSSAPI", None, False),
+    ],
+)
+async def test_clients_log_in_anonymously_or_with_a_policy_and_its_key(
+    broker: Broker, mechanism: str, response: bytes | None, welcome: bool
+) -> None:
     async with connected(broker, handshake=False) as client:
-        client.writer.write(SASL_HEADER + to_frame(SaslInit(Symbol("GSSAPI")), kind=SASL_TYPE))
+        client.writer.write(SASL_HEADER + to_frame(SaslInit(Symbol(mechanism), response), kind=SASL_TYPE))
         assert await client.header() == SASL_HEADER
-        assert (await client.expect(SaslOutcome)).code == 1
-        with pytest.raises(EOFError):
-            await client.frame()
+        assert (await client.expect(SaslOutcome)).code == (0 if welcome else 1)
+        if not welcome:
+            with pytest.raises(EOFError):
+                await client.frame()
 
 
 @pytest.mark.parametrize("part", [b"AMQP", SASL_HEADER, SASL_HEADER + b"\x00\x00\x00\x20\x02\x01"])
@@ -331,9 +346,26 @@ async def test_a_connection_that_never_says_anything_is_ended(monkeypatch: pytes
             await client.frame()
 
 
+async def test_deliveries_go_on_for_a_receiver_that_only_reads() -> None:
+    # More than one turn's output, whose rest no frame of the client asks for.
+    count = 200
+    async with Broker([QueueSettings("q")]) as broker, connected(broker) as sender, connected(broker) as client:
+        await sender.begin()
+        await sender.attach_sender("q")
+        for number in range(count):
+            sender.transfer(number, encode(Described(ULong(0x75), b"x" * 20_000)))
+            await sender.expect(Disposition)
+        await client.begin()
+        client.send(attach("q", 0, role=True)._replace(snd_settle_mode=UByte(1)))
+        client.send(Flow(UInt(0), UInt(1_000_000), UInt(0), UInt(1), UInt(0), UInt(0), UInt(1000)))
+        for _ in range(count):
+            assert (await client.expect(Transfer)).settled
+        assert broker.counts("q").active == 0
+
+
 async def test_the_broker_stops_at_once_with_clients_connected() -> None:
     async with asyncio.timeout(30):
-        async with Broker([QueueSettings("q", lock_duration=timedelta(hours=1))]) as broker:
+        async with Broker([QueueSettings("q", lock_duration=timedelta(minutes=5))]) as broker:
             client = RawClient(*await asyncio.open_connection(broker.host, broker.port))
             await client.handshake()
         with pytest.raises((EOFError, ConnectionError)):

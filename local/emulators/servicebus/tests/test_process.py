@@ -93,6 +93,8 @@ def test_settings_are_read_in_seconds(tmp_path: Path) -> None:
         ('[{"lock_duration": 5}]', "name"),
         ('[{"name": "a", "lock_duration": "soon"}]', "lock_duration"),
         ('[{"name": "a", "lock_duration": 0}]', "longer than zero"),
+        ('[{"name": "a", "lock_duraton": 5}]', "lock_duraton"),
+        ('[{"name": "a", "lock_duration": 600}]', "at most 5 minutes"),
         ("[]", "no queue to serve"),
     ],
 )

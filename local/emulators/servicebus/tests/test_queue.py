@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule
 from local.emulators.servicebus.entry import Counts, Entry, State, Submission
 from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, NotAllowedError, QueueFullError
 from local.emulators.servicebus.queue import Queue
+from local.emulators.servicebus.sessions import SessionLock
 from local.emulators.servicebus.settings import QueueSettings
 
 SECOND = timedelta(seconds=1)
@@ -111,12 +112,24 @@ def test_a_locked_message_expires_only_when_its_lock_ends(clock: Clock) -> None:
     assert queue.counts() == Counts(active=0, scheduled=0, deferred=0, dead_lettered=1, locked=0)
 
 
-def test_a_deferred_message_expires_too(clock: Clock) -> None:
+def test_a_deferred_message_expires_only_when_somebody_tries_to_receive_it(clock: Clock) -> None:
     queue: Queue[str] = Queue(QueueSettings("q"), clock)
-    queue.send(Submission("m", time_to_live=SECOND))
+    (number,) = queue.send(Submission("m", time_to_live=SECOND))
     queue.defer(token(queue.receive()[0]))
     clock.move(1)
+    assert queue.counts() == Counts(active=0, scheduled=0, deferred=1, dead_lettered=0, locked=0)
+    with pytest.raises(MessageNotFoundError):
+        queue.receive_deferred([number])
     assert queue.counts() == Counts(active=0, scheduled=0, deferred=0, dead_lettered=1, locked=0)
+
+
+def test_a_message_deferred_after_its_life_has_ended_waits_as_well(clock: Clock) -> None:
+    queue: Queue[str] = Queue(QueueSettings("q"), clock)
+    queue.send(Submission("m", time_to_live=SECOND))
+    (entry,) = queue.receive()
+    clock.move(5)
+    queue.defer(token(entry))
+    assert queue.counts() == Counts(active=0, scheduled=0, deferred=1, dead_lettered=0, locked=0)
 
 
 def test_nothing_expires_in_a_dead_letter_queue_and_its_locks_end(clock: Clock) -> None:
@@ -174,6 +187,7 @@ def test_what_was_settled_leaves_no_trace_behind(clock: Clock) -> None:
         ({"name": ""}, "name"),
         ({"name": "a/$management"}, "name"),
         ({"name": "q", "lock_duration": timedelta()}, "lock_duration"),
+        ({"name": "q", "lock_duration": 301 * SECOND}, "at most 5 minutes"),
         ({"name": "q", "max_delivery_count": 0}, "max_delivery_count"),
         ({"name": "q", "duplicate_window": timedelta()}, "duplicate_window"),
         ({"name": "q", "time_to_live": -SECOND}, "time_to_live"),
@@ -189,11 +203,18 @@ class NothingIsLost(RuleBasedStateMachine):
     """Whatever is done in whatever order, each message is in exactly one place until it is completed."""
 
     held = StateBundle("held")
+    with_sessions = False
 
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        settings = QueueSettings("q", lock_duration=10 * SECOND, max_delivery_count=3, duplicate_window=60 * SECOND)
+        settings = QueueSettings(
+            "q",
+            lock_duration=10 * SECOND,
+            max_delivery_count=3,
+            duplicate_window=60 * SECOND,
+            requires_session=self.with_sessions,
+        )
         self.queue: Queue[int] = Queue(settings, self.clock)
         assert self.queue.dead_letters is not None
         self.graves = self.queue.dead_letters
@@ -215,6 +236,7 @@ class NothingIsLost(RuleBasedStateMachine):
                 message_id=None if key is None else str(key),
                 time_to_live=None if life is None else life * SECOND,
                 scheduled_for=self.clock.now + delay * SECOND,
+                session_id=str(content % 3),
             )
         )
         if len(self.queue) + len(self.graves) > before:
@@ -222,11 +244,14 @@ class NothingIsLost(RuleBasedStateMachine):
 
     @rule(target=held, dead=st.booleans())
     def receive(self, dead: bool) -> tuple[bool, UUID, int] | None:
-        entries = (self.graves if dead else self.queue).receive()
+        entries = self.graves.receive() if dead else self.from_queue()
         if not entries:
             return None
         (entry,) = entries
         return dead, token(entry), entry.content  # type: ignore[arg-type]
+
+    def from_queue(self) -> list[Entry[int]]:
+        return self.queue.receive()
 
     @rule(lock=consumes(held), how=st.sampled_from(["complete", "abandon", "release", "defer", "dead_letter"]))
     def settle(self, lock: tuple[bool, UUID, int] | None, how: str) -> None:
@@ -246,7 +271,7 @@ class NothingIsLost(RuleBasedStateMachine):
             dead, key, _ = lock
             try:
                 assert (self.graves if dead else self.queue).renew(key) == self.clock.now + 10 * SECOND
-            except LockLostError:
+            except (LockLostError, NotAllowedError):
                 return
 
     @rule(seconds=st.integers(1, 50))
@@ -264,7 +289,7 @@ class NothingIsLost(RuleBasedStateMachine):
         counts = self.queue.counts()
         assert counts.active + counts.scheduled + counts.deferred + counts.locked == len(self.queue)
         assert min(counts.active, counts.scheduled, counts.deferred, counts.locked) >= 0
-        assert counts.active == len([n for n in set(self.queue._available) if n in self.queue._entries])
+        assert counts.active == len(self.queue._ready)
 
     @invariant()
     def what_is_due_lies_ahead(self) -> None:
@@ -272,5 +297,37 @@ class NothingIsLost(RuleBasedStateMachine):
         assert due is None or due > self.clock.now
 
 
+class NothingIsLostInSessions(NothingIsLost):
+    """The same on a queue with sessions, whose receivers come and go."""
+
+    with_sessions = True
+    hold: SessionLock | None = None
+
+    def from_queue(self) -> list[Entry[int]]:
+        if self.hold is None or not self.queue.holds(self.hold):
+            self.hold = self.queue.accept_session()
+        entries = self.queue.receive(session=self.hold)
+        assert self.hold is None or {entry.submission.session_id for entry in entries} <= {self.hold.session_id}
+        return entries
+
+    @rule()
+    def release_session(self) -> None:
+        if self.hold is not None:
+            self.queue.release_session(self.hold)
+
+    @rule()
+    def renew_session(self) -> None:
+        if self.hold is not None and self.queue.holds(self.hold):
+            assert self.queue.renew_session(self.hold.session_id) == self.clock.now + 10 * SECOND
+
+    @invariant()
+    def only_who_holds_a_session_holds_its_messages(self) -> None:
+        counts = self.queue.counts()
+        held = self.hold is not None and self.queue.holds(self.hold)
+        assert counts.locked == (len(self.hold.tokens) if self.hold is not None and held else 0)
+
+
 TestNothingIsLost = NothingIsLost.TestCase
+TestNothingIsLostInSessions = NothingIsLostInSessions.TestCase
+TestNothingIsLostInSessions.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)
 TestNothingIsLost.settings = hypothesis_settings(max_examples=60, stateful_step_count=40, deadline=None)

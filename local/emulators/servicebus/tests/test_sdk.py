@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -14,8 +15,10 @@ from azure.servicebus import (
     ServiceBusMessage,
     ServiceBusMessageState,
     ServiceBusReceiveMode,
+    ServiceBusSubQueue,
 )
 from azure.servicebus.aio import ServiceBusClient as AsyncClient
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessageSizeExceededError,
@@ -33,11 +36,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECOND = timedelta(seconds=1)
 QUEUES = [
-    *(QueueSettings(f"plain-{index}") for index in range(11)),
+    *(QueueSettings(f"plain-{index}") for index in range(12)),
     *(QueueSettings(f"short-{index}", lock_duration=SECOND) for index in range(2)),
     QueueSettings("renewed", lock_duration=8 * SECOND),  # the SDK renews whatever ends in less than 10 s
     QueueSettings("several-frames"),
     QueueSettings("small", max_message_bytes=4096),
+    QueueSettings("packed", max_message_bytes=4096),
     QueueSettings("full", max_queue_bytes=1000),
 ]
 
@@ -114,6 +118,37 @@ async def test_every_part_of_a_message_arrives_as_it_was_sent(sdk: SdkDriver) ->
     assert message.state == ServiceBusMessageState.ACTIVE
 
 
+async def test_a_message_in_amqps_own_terms_arrives_with_every_section(sdk: SdkDriver) -> None:
+    queue = sdk.queue("plain")
+    sent = AmqpAnnotatedMessage(
+        value_body={"a": 1},
+        annotations={"noted": "by the sender"},
+        # The SDK writes these behind the body, where the standard does not have them.
+        delivery_annotations={"hop": 1},
+        footer={"checksum": 7},
+        application_properties={"k": "v"},
+    )
+    await sdk.sender(queue).send_messages(sent)
+    (message,) = await sdk.receiver(queue).receive_messages(1, max_wait_time=30)
+    raw = message.raw_amqp_message
+    assert raw.body == {b"a": 1}
+    assert raw.annotations is not None
+    assert raw.annotations[b"noted"] == b"by the sender"
+    assert raw.footer == {b"checksum": 7}
+    assert raw.delivery_annotations == {b"hop": 1, b"x-opt-lock-token": message.lock_token}
+    (peeked,) = await sdk.receiver(queue).peek_messages(1, sequence_number=1)
+    assert peeked.raw_amqp_message.delivery_annotations == {b"hop": 1}
+
+
+async def test_the_dead_letters_of_forwarding_are_there_and_none(broker: Broker) -> None:
+    async with (
+        AsyncClient.from_connection_string(broker.connection_string) as client,
+        client.get_queue_receiver("plain-0", sub_queue=ServiceBusSubQueue.TRANSFER_DEAD_LETTER) as receiver,
+    ):
+        assert await receiver.receive_messages(1, max_wait_time=0.2) == []
+        assert await receiver.peek_messages(1) == []
+
+
 @pytest.mark.parametrize("size", [65_000, 200_000])
 async def test_a_message_of_several_frames_arrives_whole(sdk: SdkDriver, size: int) -> None:
     queue = "several-frames"
@@ -129,6 +164,18 @@ async def test_a_batch_is_limited_to_the_queues_message_size(sdk: SdkDriver) -> 
     assert batch.max_size_in_bytes == 4096
     with pytest.raises(MessageSizeExceededError):
         batch.add_message(ServiceBusMessage(b"x" * 5000))
+
+
+async def test_a_batch_that_the_sdk_calls_full_is_taken_and_a_message_as_large_is_not(sdk: SdkDriver) -> None:
+    sender = sdk.sender("packed")
+    batch = await sender.create_message_batch()
+    with suppress(MessageSizeExceededError):
+        while True:
+            batch.add_message(ServiceBusMessage(b"x" * 5))
+    await sender.send_messages(batch)
+    with pytest.raises(MessageSizeExceededError, match="larger than 4096 bytes"):
+        await sender.send_messages(ServiceBusMessage(b"x" * 4096))
+    assert sdk.counts("packed").active == len(batch)
 
 
 async def test_an_oversize_message_is_refused_by_name_and_the_sender_works_on(sdk: SdkDriver) -> None:
