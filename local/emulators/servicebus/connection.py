@@ -35,6 +35,7 @@ from local.emulators.servicebus.amqp.performatives import (
 from local.emulators.servicebus.amqp.values import Array, CodecError, Symbol, UByte, UInt, UShort
 from local.emulators.servicebus.failures import AmqpFailure, ConnectionFailure, SessionFailure
 from local.emulators.servicebus.session import Session
+from local.emulators.servicebus.websocket import OPENING, WebSocketTransport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,10 +91,11 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless a fault says otherwise."""
-        self._transport = cast("asyncio.Transport", transport)
+        socket_transport = cast("asyncio.Transport", transport)
+        self._transport: asyncio.Transport | WebSocketTransport = socket_transport
         self._loop = asyncio.get_running_loop()
         self._connections.add(self)
-        self._transport.set_write_buffer_limits(high=_OUTPUT_LIMIT)
+        socket_transport.set_write_buffer_limits(high=_OUTPUT_LIMIT)
         if self.namespace.faults.refuse_connections:
             self.reset()
             return
@@ -121,8 +123,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Act on what the client sent."""
+        if self._phase is _Phase.HEADER and data.startswith(OPENING) and isinstance(self._transport, asyncio.Transport):
+            self._transport = WebSocketTransport(self._transport)
         if self._phase is not _Phase.CLOSED:
-            self._reader.feed(data)
+            self._guarded(lambda: self._feed(data))
             self._turn()
 
     def pause_writing(self) -> None:
@@ -208,6 +212,11 @@ class Connection(asyncio.Protocol):
             self._goodbye = self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)
 
     # The inside
+
+    def _feed(self, data: bytes) -> None:
+        if isinstance(self._transport, WebSocketTransport):
+            data = self._transport.received(data)
+        self._reader.feed(data)
 
     def _turn(self) -> None:
         """Act on the frames so far, up to a turn's worth."""

@@ -40,6 +40,13 @@ class RawClient:
     async def header(self) -> bytes:
         return await asyncio.wait_for(self._reader.readexactly(8), 30)
 
+    async def rest(self) -> bytes:
+        """Everything until the broker hangs up."""
+        return await asyncio.wait_for(self._reader.read(), 30)
+
+    async def until(self, end: bytes) -> bytes:
+        return await asyncio.wait_for(self._reader.readuntil(end), 30)
+
     async def frame(self) -> Performative:
         """The next performative; EOFError if the broker has hung up."""
         while (frame := self._frames.frame()) is None:

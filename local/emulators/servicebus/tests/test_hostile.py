@@ -77,7 +77,7 @@ def nothing_broke_inside(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    "garbage", [b"GET / HTTP/1.1\r\n\r\n", b"AMQP\x02\x01\x00\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01", b"\x00" * 4096]
+    "garbage", [b"PUT / HTTP/1.1\r\n\r\n", b"AMQP\x02\x01\x00\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01", b"\x00" * 4096]
 )
 async def test_garbage_is_answered_with_the_supported_version_and_hung_up_on(
     broker: Broker, bystander: Bystander, garbage: bytes
@@ -87,6 +87,47 @@ async def test_garbage_is_answered_with_the_supported_version_and_hung_up_on(
         assert await client.header() == AMQP_HEADER
         with pytest.raises((EOFError, ConnectionError)):
             await client.frame()
+    await bystander.works()
+
+
+UPGRADE = (
+    b"GET /$servicebus/websocket HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n", id="a browser"),
+        pytest.param(UPGRADE + b"\r\n", id="a WebSocket of something else"),
+    ],
+)
+async def test_http_that_asks_for_no_amqp_is_answered_in_http(
+    broker: Broker, bystander: Bystander, request_bytes: bytes
+) -> None:
+    async with connected(broker, handshake=False) as client:
+        client.writer.write(request_bytes)
+        assert (await client.rest()).startswith(b"HTTP/1.1 400")
+    await bystander.works()
+
+
+@pytest.mark.parametrize(
+    ("frame", "answer"),
+    [
+        pytest.param(b"\x81\x80AAAA", b"\x88", id="text instead of AMQP"),
+        pytest.param(b"\x88\x80AAAA", b"\x88", id="a goodbye"),
+        pytest.param(b"\x82\x08" + AMQP_HEADER, b"", id="a frame without a mask"),
+    ],
+)
+async def test_a_websocket_client_that_misbehaves_is_hung_up_on(
+    broker: Broker, bystander: Bystander, frame: bytes, answer: bytes
+) -> None:
+    async with connected(broker, handshake=False) as client:
+        client.writer.write(UPGRADE + b"Sec-WebSocket-Protocol: AMQPWSB10\r\n\r\n")
+        assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+        client.writer.write(frame)
+        assert (await client.rest()).startswith(answer)
     await bystander.works()
 
 
@@ -260,7 +301,12 @@ async def test_a_client_that_asks_and_does_not_read_is_not_answered_without_boun
             while not any(each._paused for each in broker._connections):
                 await bystander.works()
         await bystander.works()
-        waiting = [each._transport.get_write_buffer_size() + len(each._output) for each in broker._connections]
+        transports = [(each, each._transport) for each in broker._connections]
+        waiting = [
+            transport.get_write_buffer_size() + len(each._output)
+            for each, transport in transports
+            if isinstance(transport, asyncio.Transport)
+        ]
         assert 1_000_000 < max(waiting) < 2_500_000
 
 

@@ -16,6 +16,7 @@ from azure.servicebus import (
     ServiceBusMessageState,
     ServiceBusReceiveMode,
     ServiceBusSubQueue,
+    TransportType,
 )
 from azure.servicebus.aio import ServiceBusClient as AsyncClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECOND = timedelta(seconds=1)
 QUEUES = [
-    *(QueueSettings(f"plain-{index}") for index in range(12)),
+    *(QueueSettings(f"plain-{index}") for index in range(13)),
     *(QueueSettings(f"short-{index}", lock_duration=SECOND) for index in range(2)),
     QueueSettings("renewed", lock_duration=8 * SECOND),  # the SDK renews whatever ends in less than 10 s
     QueueSettings("several-frames"),
@@ -341,6 +342,25 @@ async def test_the_synchronous_sdk_sends_and_receives_in_both_modes(sdk: SdkDriv
     assert await asyncio.to_thread(work) == ["1", "2"]
     counts = sdk.counts(queue)
     assert (counts.active, counts.locked, counts.dead_lettered) == (0, 0, 1)
+
+
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning")  # the SDK's own way to ask aiohttp
+async def test_the_sdk_works_through_a_websocket(sdk: SdkDriver, broker: Broker) -> None:
+    queue = sdk.queue("plain")
+    async with AsyncClient.from_connection_string(
+        broker.connection_string,
+        transport_type=TransportType.AmqpOverWebsocket,
+        custom_endpoint_address=f"sb://{broker.host}:{broker.port}",
+    ) as client:
+        async with client.get_queue_sender(queue) as sender:
+            await sender.send_messages([ServiceBusMessage(b"x" * 100_000), ServiceBusMessage(b"y")])
+        async with client.get_queue_receiver(queue) as receiver:
+            messages = await receiver.receive_messages(2, max_wait_time=30)
+            assert [len(b"".join(each.body)) for each in messages] == [100_000, 1]
+            for message in messages:
+                await receiver.complete_message(message)
+    counts = sdk.counts(queue)
+    assert (counts.active, counts.locked) == (0, 0)
 
 
 async def test_two_receivers_share_the_messages_and_none_is_received_twice(sdk: SdkDriver, broker: Broker) -> None:
