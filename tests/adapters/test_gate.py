@@ -175,7 +175,7 @@ async def test_failures_of_one_wave_open_the_breaker_once(world: World) -> None:
 
 async def test_an_answer_of_any_kind_but_a_failure_closes_the_breaker(world: World) -> None:
     for _ in range(4):
-        world.fault(Effect.STATUS, status=500, times=FAILURES_TO_OPEN - 1)
+        world.fault(Effect.STATUS, status=503, times=FAILURES_TO_OPEN - 1)
         for _ in range(FAILURES_TO_OPEN - 1):
             await ask(world)
         world.fault(Effect.STATUS, status=400)

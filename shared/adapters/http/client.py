@@ -14,7 +14,8 @@ import httpx
 
 from shared import telemetry
 from shared.adapters.http.gate import Gate
-from shared.errors import SyncError, Throttled, Unavailable
+from shared.adapters.http.verdict import Verdict, verdict
+from shared.errors import SyncError, TransientError, Unavailable
 from shared.flows.ports.engine import Clock
 
 # httpx logs every address at INFO; ours hold business keys, and thousands of them.
@@ -166,12 +167,16 @@ class HttpService(ABC):
 
     def _judge(self, response: httpx.Response) -> SyncError | None:
         error = None if response.is_success else self.meaning(response)
-        if isinstance(error, Throttled):
-            self.gate.throttled(error.retry_after)
-        elif isinstance(error, Unavailable):
-            self.gate.failed(error.retry_after)
-        else:
-            self.gate.succeeded()
+        wait = error.retry_after if isinstance(error, TransientError) else None
+        match verdict(response, error):
+            case Verdict.ANSWERS:
+                self.gate.succeeded()
+            case Verdict.BUSY:
+                self.gate.throttled(wait)
+            case Verdict.DOWN:
+                self.gate.failed(wait)
+            case Verdict.UNTOLD:
+                pass  # neither a reason to stop nor one to go on
         return error
 
 

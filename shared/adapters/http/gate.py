@@ -87,7 +87,10 @@ class Gate:
         self._close(wait or _USUAL_WAIT, throttled=True)
 
     def failed(self, wait: timedelta | None = None) -> None:
-        """The service gave no usable answer, and may have said for how long; the fifth in a row opens the breaker."""
+        """The service is down, and may have said for how long; the fifth such answer in a row opens the breaker.
+
+        Which answers say so: `shared/adapters/http/verdict.py`.
+        """
         if wait:
             self._close(wait, throttled=False)
         if self._half_open and self._closed_for > 0:
