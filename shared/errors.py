@@ -5,7 +5,8 @@ SyncError
 ├── RoutingFailed             a message's outcome could not be written down: the broker must redeliver
 ├── PermanentError            parked at once: trying again cannot help
 │   ├── InvalidMessage        the message itself is wrong
-│   │   └── TooLarge          larger than its queue takes
+│   │   ├── TooLarge          larger than its queue takes
+│   │   └── VersionInTheFuture  its version is further ahead than clocks differ
 │   ├── MappingError          a value does not fit its field's rule
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
@@ -99,6 +100,12 @@ class TooLarge(InvalidMessage):
         """`refused`: the messages that were not sent, as they were given to the bus."""
         super().__init__(message)
         self.refused = tuple(refused)
+
+
+class VersionInTheFuture(InvalidMessage):
+    """A message's version is further ahead than clocks differ: each later message would be older than this one."""
+
+    reason = "version_in_the_future"
 
 
 class MappingError(PermanentError):

@@ -485,7 +485,7 @@ async def test_routing_one_batch_gives_each_message_its_own_outcome(world: World
 
 
 async def test_one_way_late_doubled_and_partial_messages_change_nothing_that_is_newer(one_way: World) -> None:
-    world, start = one_way, one_way.clock.now()
+    world, start = one_way, one_way.clock.now() - timedelta(days=5)
     await world.said(start + timedelta(days=2), nombre="Nueva", numero_de_serie="S2")
     await world.said(start + timedelta(days=1), nombre="Vieja", valor_adquisicion="5")
     await world.said(start + timedelta(days=2), nombre="Nueva", numero_de_serie="S2")
@@ -494,7 +494,7 @@ async def test_one_way_late_doubled_and_partial_messages_change_nothing_that_is_
 
 
 async def test_one_way_what_was_said_before_a_deletion_stays_unsaid_after_a_rebirth(one_way: World) -> None:
-    world, start = one_way, one_way.clock.now()
+    world, start = one_way, one_way.clock.now() - timedelta(days=5)
     await world.said(start + timedelta(days=2), nombre="Bomba", numero_de_serie="newer")
     await world.said(start + timedelta(days=3), kind="deleted")
     await world.said(start + timedelta(days=4), nombre="De nuevo")

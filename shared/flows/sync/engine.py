@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from shared.domain.ledger import Entry
 from shared.domain.made_again import made_again
+from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.plan import Plan, Sides, decide
 from shared.domain.recovery import settle_intents
@@ -175,7 +176,10 @@ class Sync:
 
         The round must go by the same ones: what it writes then fails where a rename came in between.
         """
+        now = self._clock.now()
         for item in items:
+            if item.outcome is None and (error := ahead_of_time(item.version, now)) is not None:
+                item.outcome = Park(error)
             if item.outcome is None and item.key is not None and is_aside(item.key):
                 item.outcome = Done(applied=False)  # only the CMMS's API could tell whose memory it is
         moves = Moves(self._ledger, entity, self._clock)

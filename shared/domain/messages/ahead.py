@@ -1,0 +1,33 @@
+"""Versions that have not come yet.
+
+In one-way mode the newest version wins. A version of 2099, from a clock that is wrong or a unit that was mistaken,
+would win against each message of the next decades, silently. Clocks of servers that are looked after differ by
+seconds, so a version that is minutes ahead is not a version.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from shared.domain.model import Version
+from shared.errors import VersionInTheFuture
+
+MOST_AHEAD: Final = timedelta(minutes=10)
+
+
+def ahead_of_time(version: Version | None, now: datetime) -> VersionInTheFuture | None:
+    """Judge the version of one CMMS message, whatever its kind.
+
+    Args:
+        version: As `as_version` of the message's data gives it: by the event's own time where the data has none.
+        now: The worker's clock, with an offset.
+
+    Returns:
+        Why the message must be parked, or None where its version is at most ten minutes ahead, or unknown.
+    """
+    if version is None or version.at - now <= MOST_AHEAD:
+        return None
+    return VersionInTheFuture(
+        f"The message's version, or the event's time that stands in for it, is {version.at.isoformat()}, and now it is"
+        f" {now.isoformat(timespec='seconds')}: taken as it is, it would win against every change until then. Correct"
+        " the sender's clock, send the change again, and discard this message."
+    )
