@@ -79,7 +79,12 @@ class CmmsRecord(Record):
 
 @dataclass(frozen=True)
 class DynamicsRecord(Record):
-    """A Dynamics row. `is_open` False means that its state refuses edits of other columns."""
+    """A Dynamics row. `is_open` False means that its state refuses edits of other columns.
+
+    `version` is the number in the row's etag (`W/"12345"` has the version 12345): in one organization it only rises,
+    until a backup is restored. None where the etag holds no number. `stamp` is what the operation stamp's column
+    holds: the id of our last write to the row. None where nothing of ours wrote it, or the mapping names no stamp.
+    """
 
     id: str = ""
     state: int | None = None
@@ -87,3 +92,5 @@ class DynamicsRecord(Record):
     modified: datetime | None = None
     modified_by: str | None = None
     created: datetime | None = None
+    version: int | None = None
+    stamp: str | None = None

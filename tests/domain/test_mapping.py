@@ -82,6 +82,14 @@ def test_every_column_that_is_needed_is_read_once(entity: Any) -> None:
     assert "overriddencreatedon" not in entity.select
 
 
+def test_the_stamp_is_read_with_a_row_and_tells_no_difference() -> None:
+    assert "cmms_operation" in ASSET.select
+    assert "cmms_operation" not in ASSET.mapped_columns
+    without = parse_mapping(TEXT.replace('stamp = "cmms_operation"', ""), "file mine.toml").entities["asset"]
+    assert without.stamp is None
+    assert set(ASSET.select) - set(without.select) == {"cmms_operation"}
+
+
 def test_a_table_that_is_not_mapped_has_no_entity() -> None:
     assert MAPPING.of_table("salesorder") is ORDER
     assert MAPPING.of_table("contact") is None
@@ -105,6 +113,8 @@ WRONG = {
     "key's name as alias": ('aliases = ["serie"]', 'aliases = ["codigo_interno"]', "codigo_interno is used by"),
     "column used twice": ('"msdyn_serialid"', '"msdyn_name"', "msdyn_name is used by nombre and by numero_de_serie"),
     "key's column as field": ('"msdyn_serialid"', '"msdyn_assetnumber"', "msdyn_assetnumber is used by codigo_interno"),
+    "stamp's column as field": ('"msdyn_serialid"', '"cmms_operation"', "cmms_operation is used by the stamp and by"),
+    "stamp on the key": ('stamp = "cmms_operation"', 'stamp = "msdyn_assetnumber"', "is the stamp's alone"),
     "half a choice": ('1 = "BORRADOR"', '1 = "BORRADO"', "order.fields.estado: to_cmms_choices names BORRADO"),
     "no inactive state": ("inactive = { state = 1, status = 2 }", "", "needs inactive"),
     "an entity without a queue": ("entities.asset", "entities.contact", "some of asset, order"),

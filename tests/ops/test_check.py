@@ -97,6 +97,7 @@ async def test_before_provision_it_says_what_to_run(organization: Organization) 
     assert {finding.subject for finding in found if finding.level is Level.ERROR} == {
         "alternate key on msdyn_assetnumber",
         "alternate key on name",
+        "cmms_operation",
         "Energy CMMS sync",
     }
     assert all("provision" in finding.action for finding in found)
@@ -134,6 +135,22 @@ def key_pending(organization: Organization) -> None:
 
 def key_failed(organization: Organization) -> None:
     asset(organization).keys["cmms_AssetKey"].status = KeyStatus.FAILED
+
+
+def stamp_of(**values: Any) -> Callable[[Organization], None]:
+    def change(organization: Organization) -> None:
+        asset(organization).columns["cmms_operation"] = Column("cmms_operation", **{"type": ColumnType.STRING} | values)
+
+    return change
+
+
+def secured(name: str, *uses: str) -> Callable[[Organization], None]:
+    """Secure a column of the asset; the application user keeps these uses."""
+
+    def change(organization: Organization) -> None:
+        asset(organization).columns[name].permissions = {APPLICATION: frozenset(uses)}
+
+    return change
 
 
 def tracking_off(organization: Organization) -> None:
@@ -229,6 +246,12 @@ async def some_step(organization: Organization) -> str:
         ),
         (key_pending, Level.ERROR, "alternate key on msdyn_assetnumber", "is Pending"),
         (key_failed, Level.ERROR, "alternate key on msdyn_assetnumber", "is Failed"),
+        (stamp_of(max_length=36), Level.ERROR, "cmms_operation", "takes 36 characters, and the operation stamp needs"),
+        (stamp_of(type=ColumnType.INTEGER), Level.ERROR, "cmms_operation", "is Integer, and the operation stamp is"),
+        (stamp_of(on_update=Write.IGNORED), Level.ERROR, "cmms_operation", "read-only"),
+        (secured("cmms_operation"), Level.ERROR, "cmms_operation", "may not read or update or create it"),
+        (secured("msdyn_serialid", "read"), Level.ERROR, "msdyn_serialid", "may not update or create it"),
+        (secured("msdyn_serialid", "update", "create"), Level.ERROR, "msdyn_serialid", "may not read it"),
         (tracking_off, Level.WARNING, "change tracking", "off"),
         (concurrency_off, Level.ERROR, "optimistic concurrency", "off"),
         (no_option, Level.ERROR, "statuscode", "has no option 100001, to which RECIBIDA is mapped"),
@@ -259,6 +282,13 @@ async def test_one_broken_thing_is_one_finding_that_says_what_to_do(
     assert (finding.level, finding.subject) == (level, subject)
     assert says in finding.message
     assert finding.action
+
+
+async def test_a_secured_column_that_the_user_may_use_is_no_finding(organization: Organization) -> None:
+    await organization.provision()
+    secured("msdyn_serialid", "read", "update", "create")(organization)
+    asset(organization).columns["msdyn_assettag"].permissions = {}  # not mapped
+    assert bad(await findings(world(organization))) == []
 
 
 async def test_create_multiple_that_is_missing_costs_time_only(organization: Organization) -> None:

@@ -12,13 +12,15 @@ from tests.ops.conftest import SECRET, URL, Organization, carry_out, verbs
 
 ASSETS = "msdyn_customerassets"
 EVERYTHING = 11
+STAMPS = ["column msdyn_customerasset.cmms_operation", "column salesorder.cmms_operation"]
 
 
 async def test_an_empty_organization_gets_all_that_the_mapping_needs_and_a_second_run_keeps_it(
     organization: Organization,
 ) -> None:
     first = verbs(await organization.provision())
-    assert len(first["create"]) == 9
+    assert len(first["create"]) == 11
+    assert [what for what in first["create"] if what.startswith("column")] == STAMPS
     assert len(first["change"]) == 2
     for rows in organization.dataverse.tables.values():
         if rows.table.name in {"msdyn_customerasset", "salesorder"}:
@@ -99,7 +101,9 @@ async def test_removal_takes_only_what_provision_made(organization: Organization
     await organization.provision()
     await carry_out(await organization.provisioner().removal())
     assert list(organization.dataverse.tables["salesorder"].table.keys) == ["new_ByHand"]
-    assert list(organization.dataverse.tables["msdyn_customerasset"].table.keys) == []
+    asset = organization.dataverse.tables["msdyn_customerasset"].table
+    assert list(asset.keys) == []
+    assert "cmms_operation" not in asset.columns
     left = (await organization.client.get("serviceendpoints")).json()["value"]
     assert [one["name"] for one in left] == ["somebody else's"]
     for registered in ("sdkmessageprocessingsteps", "sdkmessageprocessingstepimages"):
@@ -166,6 +170,7 @@ async def test_missing_custom_columns_are_created_only_when_asked(organization: 
         del table.columns[name]
     plan = verbs(await organization.provisioner().plan())
     assert len(plan["cannot"]) == 4  # the key as well
+    assert plan["create"][:1] == STAMPS[:1]  # the stamp needs no leave
     await carry_out(await organization.provisioner().plan(columns=True))
     assert table.columns["msdyn_assetnumber"].max_length == 50
     assert table.columns["msdyn_currentbookvalue"].type is ColumnType.DECIMAL

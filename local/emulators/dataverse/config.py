@@ -96,7 +96,7 @@ class DataverseConfig(_Section):
     case_sensitive: bool = False
     order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
     order_state_on_create: bool = True
-    provisioned: Annotated[bool, Field(description="false: without alternate keys and change tracking")] = True
+    provisioned: Annotated[bool, Field(description="false: without keys, tracking, cmms_operation")] = True
     key_index_seconds: float = 0.5
     costs: CostsConfig = CostsConfig()
     limits: LimitsConfig = LimitsConfig()
@@ -111,6 +111,7 @@ class DataverseConfig(_Section):
         if not self.provisioned:
             for table in tables:
                 table.keys.clear()
+                del table.columns["cmms_operation"]
                 table.change_tracking = False
         users = [SystemUser.of(one.name, one.application_id, one.id) for one in self.users]
         return Dataverse(

@@ -109,6 +109,17 @@ class Refusal(Enum):
     ANONYMOUS_USER = _Refusal(403, "0x80072560", "The user is not a member of the organization.")
     DISABLED_USER = _Refusal(403, "0x80040225", "The user with Id {user} is disabled.")
     MISSING_PRIVILEGE = _Refusal(403, "0x80040220", "Principal user (Id={user}) is missing {privilege} privilege.")
+    SECURED_ON_CREATE = _Refusal(
+        403,
+        "0x8004f502",
+        "The user does not have create permissions to a secured field. The requested operation could not be completed.",
+    )
+    SECURED_ON_UPDATE = _Refusal(
+        403,
+        "0x8004f507",
+        "The user doesn't have AttributePrivilegeUpdate and not granted shared access for a secured attribute during "
+        "update operation",
+    )
     METHOD_NOT_ALLOWED = _Refusal(405, "0x80060888", "The request method '{method}' isn't supported here.")
     UNSUPPORTED_MEDIA = _Refusal(415, "0x80060888", "The Content-Type '{type}' isn't supported: send application/json.")
     TRACKING_OFF = _Refusal(400, "0x80072491", "Change tracking is not enabled for the entity {table}.")

@@ -126,6 +126,7 @@ class Dataverse:
         self._demand(caller, "Create", rows.table)
         table = rows.table
         given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
+        self._demand_columns(caller, table, given, "create")
         if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
             raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{OVERRIDE_CREATED}")
         chosen = row_id or given.get(table.primary_id)
@@ -160,6 +161,7 @@ class Dataverse:
         table = rows.table
         before = self.retrieve(rows, row_id, caller, privilege=None)
         given = PayloadReader(table, Message.UPDATE, numbers_as_text=caller.numbers_as_text).read(body)
+        self._demand_columns(caller, table, given, "update")
         values = dict(before.values) | given
         values |= next_state(table, before, given)
         values |= {"modifiedon": self.clock().replace(microsecond=0), "modifiedby": caller.user.id}
@@ -270,6 +272,13 @@ class Dataverse:
         self.log.append(change)
         for subscriber in self.subscribers:
             subscriber(change)
+
+    @staticmethod
+    def _demand_columns(caller: Caller, table: Table, names: Iterable[str], use: str) -> None:
+        """Refuse secured columns; the service's sentence names none of them."""
+        if not all(table.columns[name].allows(caller.user.application_id, use) for name in names):
+            refusal = Refusal.SECURED_ON_CREATE if use == "create" else Refusal.SECURED_ON_UPDATE
+            raise refusal()
 
     @staticmethod
     def _demand(caller: Caller, privilege: str, table: Table) -> None:

@@ -61,7 +61,8 @@ class Column:
     """A column; lengths in UTF-16 units, precision in decimal places.
 
     `precision`, `low` and `high` count for numbers, `options` for choices, `targets` for lookups (table to
-    navigation property).
+    navigation property). `permissions` is None for a column that everybody may use; for a secured one it says, by
+    application id, which of `read`, `update` and `create` a user may do with it.
     """
 
     name: str
@@ -78,11 +79,16 @@ class Column:
     on_update: Write = Write.ALLOWED
     readable: bool = True
     description: str = ""
+    permissions: dict[str, frozenset[str]] | None = None
 
     @property
     def wire_name(self) -> str:
         """The property name in JSON, `$select` and `$filter`: lookups read as `_name_value`."""
         return f"_{self.name}_value" if self.type is ColumnType.LOOKUP else self.name
+
+    def allows(self, application_id: str, use: str) -> bool:
+        """Tell whether a user may `read`, `update` or `create` the column's values."""
+        return self.permissions is None or use in self.permissions.get(application_id, frozenset())
 
     def option(self, value: int) -> Option | None:
         """Find a choice by its value."""
@@ -147,6 +153,10 @@ class Table:
                 if name == navigation:
                     return column, target
         return None
+
+    def hidden_from(self, application_id: str) -> frozenset[str]:
+        """Name the secured columns that a user may not read: the user sees null there."""
+        return frozenset(one.name for one in self.columns.values() if not one.allows(application_id, "read"))
 
     def active_keys(self) -> Iterator[AlternateKey]:
         """Iterate over the keys that are enforced."""

@@ -2,7 +2,7 @@
 
 Sources: https://learn.microsoft.com/dynamics365/developer/reference/entities/salesorder and
 `.../msdyn_customerasset`. Customisations of the emulated organisation: the five `msdyn_*` asset columns, a
-writable `totalamount`, and both alternate keys.
+writable `totalamount`, both alternate keys, and a text column on each table for the id of an integration's last write.
 """
 
 from decimal import Decimal
@@ -27,6 +27,7 @@ def customer_asset() -> Table:
             Column("msdyn_assetnumber", ColumnType.STRING, "Asset Number", max_length=100),
             Column("msdyn_serialid", ColumnType.STRING, "Serial ID", max_length=100),
             Column("msdyn_assettag", ColumnType.STRING, "Asset Tag", max_length=100),
+            _stamp(),
             _money("msdyn_acquisitioncost", "Acquisition Cost"),
             _money("msdyn_currentbookvalue", "Current Book Value"),
             Column("msdyn_acquisitiondate", ColumnType.DATE, "Acquisition Date"),
@@ -63,6 +64,7 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
             Column("name", ColumnType.STRING, "Name", max_length=300, required=Required.SYSTEM),
             Column("ordernumber", ColumnType.STRING, "Order ID", max_length=100, on_update=Write.IGNORED),
             Column("description", ColumnType.MEMO, "Description", max_length=2000),
+            _stamp(),
             total,
             Column(
                 "customerid",
@@ -106,6 +108,10 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
 def standard_tables() -> tuple[Table, ...]:
     """Make the tables that the emulator starts with."""
     return customer_asset(), sales_order()
+
+
+def _stamp() -> Column:
+    return Column("cmms_operation", ColumnType.STRING, "Energy CMMS operation", max_length=100)
 
 
 def _money(name: str, label: str) -> Column:

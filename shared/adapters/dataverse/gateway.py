@@ -13,6 +13,7 @@ from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.query import fold, in_filters
+from shared.adapters.dataverse.security import ColumnSecurity
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
@@ -31,6 +32,7 @@ class DataverseGateway:
         self._identity: asyncio.Future[tuple[UUID, UUID]] | None = None
         self._bulk = BulkWriter(client, clock)
         self._keys = AlternateKeys(client, clock)
+        self._security = ColumnSecurity(client, clock, self.user_id)
 
     @property
     def requests(self) -> int:
@@ -70,6 +72,10 @@ class DataverseGateway:
     def _told(self, answer: asyncio.Future[tuple[UUID, UUID]]) -> None:
         if answer is self._identity and (answer.cancelled() or answer.exception() is not None):
             self._identity = None
+
+    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+        """The columns, of those that the mapping reads, that are secured against our user: they read as null."""
+        return await self._security.unreadable(entity, fresh=fresh)
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
+from shared.adapters.dataverse.query import definition
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import NotReady, Unavailable
 from shared.flows.ports.engine import Clock
@@ -50,7 +51,7 @@ class AlternateKeys:
             with of_all_rows():
                 response = await self._client.send(
                     "GET",
-                    f"EntityDefinitions(LogicalName='{entity.table}')/Keys",
+                    f"{definition(entity.table)}/Keys",
                     params={"$select": "SchemaName,KeyAttributes,EntityKeyIndexStatus"},
                 )
         except NotReady as error:

@@ -19,6 +19,11 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def definition(table: str) -> str:
+    """The address of a table's definition. The name comes from the mapping: it must not become another path."""
+    return f"EntityDefinitions(LogicalName='{quote(table.replace(chr(39), chr(39) * 2), safe='')}')"
+
+
 def fold(key: str) -> str:
     """What Dynamics may take for the same: its usual collation ignores case, accents and spaces at the end."""
     if not key.isascii():

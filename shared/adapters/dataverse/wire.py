@@ -1,9 +1,10 @@
 """Dataverse's JSON: decimals stay exact in both directions, and rows become records and back."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from shared.adapters.http.client import usable_etag
 from shared.domain import jsontext
@@ -13,6 +14,8 @@ from shared.domain.schema.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityM
 from shared.domain.schema.values import parse_instant
 from shared.errors import MappingError
 from shared.flows.ports.engine import DynamicsWrite
+
+_VERSION: Final = re.compile(r'(?:W/)?"([0-9]{1,19})"\Z')
 
 
 def dumps(value: object) -> str:
@@ -36,9 +39,11 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
             errors[rule.name] = BadValue(error, digest(row.get(rule.column)))
     state = row.get("statecode")
     key = row.get(entity.key.column)
+    etag = usable_etag(row.get("@odata.etag"))
+    stamp = row.get(entity.stamp) if entity.stamp is not None else None
     return DynamicsRecord(
         key=key if isinstance(key, str) else "",
-        etag=usable_etag(row.get("@odata.etag")),
+        etag=etag,
         values=values,
         errors=errors,
         id=str(row[entity.id]).lower(),
@@ -47,6 +52,8 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
         modified=_instant(row.get(MODIFIED)),
         modified_by=_id(row.get(MODIFIED_BY)),
         created=_instant(row.get(CREATED)),
+        version=int(found[1]) if (found := _VERSION.match(etag)) else None,
+        stamp=stamp if isinstance(stamp, str) and stamp else None,
     )
 
 
@@ -62,13 +69,18 @@ def _id(raw: object) -> str | None:
 
 
 def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]:
-    """The columns of a write. A create carries its key and constants; a state carries both of its columns."""
+    """The columns of a write. A create carries its key and constants; a state carries both of its columns.
+
+    A write with an operation id leaves the id in the operation stamp, where the mapping names one.
+    """
     create = write.id is None
     columns: dict[str, object] = dict(entity.constants) if create else {}
     if write.new_id is not None:
         columns[entity.id] = write.new_id
     if create or write.restore_key:
         columns[entity.key.column] = write.key
+    if entity.stamp is not None and write.operation:
+        columns[entity.stamp] = write.operation
     if write.state is not None:
         state, status = write.state
         if state is not None:

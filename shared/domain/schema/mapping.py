@@ -18,6 +18,8 @@ CREATED: Final = "createdon"
 """And the one that says when it was made."""
 MODIFIED_BY: Final = "_modifiedby_value"
 """Who touched it last."""
+STAMP_LENGTH: Final = 100
+"""The characters that the column of an operation stamp must take."""
 
 
 class KeyMapping(Frozen):
@@ -30,7 +32,11 @@ class KeyMapping(Frozen):
 
 
 class EntityMapping(Frozen):
-    """One entity: where it lives on each side, its policies and its fields."""
+    """One entity: where it lives on each side, its policies and its fields.
+
+    `stamp` is the table's text column for the operation stamp: every write of ours leaves its operation id there, so
+    that a write whose answer was lost can be told from one that did not land. None: nothing is written or read.
+    """
 
     name: str = ""
     table: str
@@ -39,6 +45,7 @@ class EntityMapping(Frozen):
     cmms: str
     key: KeyMapping
     alternate_key: str
+    stamp: str | None = None
     create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
     on_delete: Literal["deactivate", "report"] = "deactivate"
     inactive: Option | None = None
@@ -72,6 +79,10 @@ class EntityMapping(Frozen):
                     raise ValueError(f"the name {alias} is used by {taken[alias]} and by {name}")
                 taken[alias] = name
         owners = {self.id: "id", self.key.column: self.key.name}
+        if self.stamp is not None:
+            if self.stamp in owners or self.stamp in self.constants:
+                raise ValueError(f"the column {self.stamp} is the stamp's alone: nothing else may write it")
+            owners[self.stamp] = "the stamp"
         for field in self.fields.values():
             for column in field.columns():
                 if column in owners:
@@ -88,11 +99,12 @@ class EntityMapping(Frozen):
     @cached_property
     def select(self) -> tuple[str, ...]:
         """The Dynamics columns to read of a row that may be written, each once."""
-        return tuple(dict.fromkeys((*self.mapped_columns, MODIFIED, MODIFIED_BY, CREATED)))
+        stamp = () if self.stamp is None else (self.stamp,)
+        return tuple(dict.fromkeys((*self.mapped_columns, *stamp, MODIFIED, MODIFIED_BY, CREATED)))
 
     @cached_property
     def mapped_columns(self) -> tuple[str, ...]:
-        """The Dynamics columns that tell whether a row differs, each once."""
+        """The Dynamics columns that tell whether a row differs, each once. The stamp does not: it is no content."""
         wanted = [self.id, self.key.column]
         for field in self.fields.values():
             wanted.extend(field.read_columns())

@@ -1,10 +1,10 @@
 """What must be set up in Dynamics for the mapping: columns, key, steps. Pure, no I/O."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from shared.domain.schema.fields import FieldMapping
-from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
 
 ENDPOINT: Final = "Energy CMMS sync"
 """The name of the webhook's service endpoint."""
@@ -23,6 +23,9 @@ ACCEPTED: Final[dict[str, frozenset[str]]] = {
 }
 
 
+type Use = Literal["read", "update", "create"]
+
+
 @dataclass(frozen=True)
 class NewColumn:
     """A column that can be created: `kind` String, Decimal, DateTime or DateOnly."""
@@ -35,8 +38,10 @@ class NewColumn:
 
 
 def mapped_columns(entity: EntityMapping) -> frozenset[str]:
-    """Every column that the mapping reads or writes, constants included."""
+    """Every column that the mapping reads or writes, constants and the operation stamp included."""
     columns = {entity.id, entity.key.column, *entity.constants}
+    if entity.stamp is not None:
+        columns.add(entity.stamp)
     for rule in entity.fields.values():
         columns.update(rule.columns())
     if entity.open_states is not None or entity.inactive is not None:
@@ -44,8 +49,31 @@ def mapped_columns(entity: EntityMapping) -> frozenset[str]:
     return frozenset(column for column in columns if "@" not in column)
 
 
+def uses(entity: EntityMapping) -> dict[str, tuple[Use, ...]]:
+    """What our user does with each mapped column, so that it needs the permission where the column is secured."""
+    everything: tuple[Use, ...] = ("read", "update", "create")
+    found: dict[str, tuple[Use, ...]] = dict.fromkeys(entity.constants, ("create",))
+    found[entity.key.column] = everything
+    if entity.stamp is not None:
+        found[entity.stamp] = everything
+    for rule in entity.fields.values():
+        found |= dict.fromkeys(rule.read_columns(), ("read",))
+        if rule.direction != "to_cmms":
+            written = (rule.write_column or rule.column, rule.state_column)
+            own: tuple[Use, ...] = ("create",) if rule.create_only else ("update", "create")
+            found |= {column: (*found.get(column, ()), *own) for column in written if column is not None}
+    return found
+
+
+def attribute_of(column: str) -> str:
+    """The column's name in definitions: a lookup is read as `_msdyn_account_value`, and defined as `msdyn_account`."""
+    if column.startswith("_") and column.endswith("_value"):
+        return column.removeprefix("_").removesuffix("_value")
+    return column
+
+
 def watched_columns(entity: EntityMapping) -> frozenset[str]:
-    """The columns whose update must call us: what is read, but for those that only creation sets."""
+    """The columns whose update must call us: what is read, but for the stamp and those that only creation sets."""
     columns = {entity.key.column}
     for rule in entity.fields.values():
         if not rule.create_only:
@@ -61,6 +89,8 @@ def new_column(entity: EntityMapping, name: str) -> NewColumn | None:
         return None
     if name == entity.key.column:
         return NewColumn(name, "String", entity.key.length, None, entity.key.name)
+    if name == entity.stamp:
+        return NewColumn(name, "String", STAMP_LENGTH, None, "Energy CMMS operation")
     rule = rule_of(entity, name)
     if rule is None or rule.type == "choice":
         return None

@@ -50,6 +50,8 @@ class Provisioner:
     async def plan(self, *, columns: bool = False) -> list[Change]:
         """Compare Dynamics with what the mapping needs; `columns` allows to create missing custom columns.
 
+        The operation stamp's column needs no leave: like the alternate key it is the product's own.
+
         Raises:
             SyncError: Dynamics could not be read.
         """
@@ -72,6 +74,8 @@ class Provisioner:
 
     async def removal(self, *, columns: bool = False) -> list[Change]:
         """Plan to take away what provision made, and nothing else; `columns` includes its columns and their data.
+
+        The operation stamp's column goes in any case: it holds nothing of anybody's.
 
         Raises:
             SyncError: Dynamics could not be read.
@@ -111,7 +115,7 @@ class Provisioner:
         for column in table.columns.values():
             if column.made:
                 what = f"column {table.name}.{column.name}"
-                if columns:
+                if columns or column.name == entity.stamp:
                     run = partial(_ignoring_progress, partial(self._platform.delete_column, table.name, column.name))
                     changes.append(Change("remove", what, "with everything that it holds", run))
                 else:
@@ -129,7 +133,7 @@ class Provisioner:
                 changes.append(
                     Change("cannot", what, "is not a custom column: create it by hand, or change the mapping")
                 )
-            elif not allowed:
+            elif not allowed and name != entity.stamp:
                 changes.append(Change("cannot", what, f"is missing: --columns creates it ({new.kind})"))
             else:
                 run = partial(
@@ -141,7 +145,8 @@ class Provisioner:
                     scale=new.scale,
                     label=new.label,
                 )
-                changes.append(Change("create", what, new.kind, partial(_ignoring_progress, run)))
+                detail = f"{new.kind}, for the ids of our writes" if name == entity.stamp else new.kind
+                changes.append(Change("create", what, detail, partial(_ignoring_progress, run)))
         return changes
 
     def _key(self, entity: EntityMapping, table: TableInfo, *, columns: bool) -> Change:

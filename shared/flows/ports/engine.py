@@ -28,7 +28,8 @@ class DynamicsWrite:
     """A create (`id` None) or an update of one row, by id and etag.
 
     `values` are in the Dynamics normal form by field; `state` sets a state and status beside them;
-    `restore_key` writes the key column of an existing row; `new_id` is the id that a created row gets.
+    `restore_key` writes the key column of an existing row; `new_id` is the id that a created row gets; `operation` is
+    the write's id for the operation stamp, empty for a write that leaves the stamp as it is.
     """
 
     key: str
@@ -38,6 +39,7 @@ class DynamicsWrite:
     state: tuple[int | None, int] | None = None
     restore_key: bool = False
     new_id: str | None = None
+    operation: str = ""
 
     def __post_init__(self) -> None:
         if self.id is not None and not self.etag:
@@ -114,6 +116,19 @@ class Dynamics(Protocol):
 
         Raises:
             DeltaRefused: The link is no longer known.
+        """
+
+    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+        """The columns, of those that the mapping reads, that are secured against our user: they read as null.
+
+        A null there is "not said", not an edit; any other value proves that the column can be read after all. The
+        answer is remembered for ten minutes; `fresh` asks again, for whoever sees a value turn into null meanwhile.
+
+        Returns:
+            Names as in `EntityMapping.select`, the operation stamp's among them.
+
+        Raises:
+            TargetTransient: Dynamics could not be asked.
         """
 
     async def organization_id(self) -> UUID:

@@ -20,7 +20,8 @@ class ColumnInfo:
     """A column's definition, in the words of AttributeMetadata; lengths in characters, precision in decimals.
 
     `kind` is String, Memo, Money, Decimal, DateTime, Picklist, State, Status and so on. `behavior` is a date's:
-    UserLocal, DateOnly or TimeZoneIndependent. `made` tells that provision made it.
+    UserLocal, DateOnly or TimeZoneIndependent. `made` tells that provision made it. `secured` tells that only users
+    with a column security profile may use it; `id` is its MetadataId, by which permissions name it.
     """
 
     name: str
@@ -31,6 +32,17 @@ class ColumnInfo:
     precision: int | None = None
     behavior: str | None = None
     made: bool = False
+    secured: bool = False
+    id: UUID | None = None
+
+
+@dataclass(frozen=True)
+class ColumnAccess:
+    """What a user may do with one secured column."""
+
+    read: bool
+    update: bool
+    create: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,9 @@ class Platform(Protocol):
 
     async def privileges(self, user: UUID) -> dict[str, str]:
         """The privileges that a user holds: lower-case name to depth (Basic, Local, Deep, Global)."""
+
+    async def column_access(self, user: UUID) -> dict[UUID, ColumnAccess]:
+        """What a user may do with secured columns, by the columns' ids; a column that is missing is closed to it."""
 
     async def endpoint(self, name: str) -> Endpoint | None:
         """The webhook endpoint of that name."""

@@ -1,7 +1,7 @@
 """The emulator's own interface under `/_emulator/`: what happened, for tests and for curious people."""
 
 from dataclasses import asdict, replace
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from local.emulators.dataverse.webhooks import WebhookSender
 from local.emulators.dataverse.wire.statistics import Statistics
 
 _FAULT = TypeAdapter(Fault)
+_PERMISSIONS = TypeAdapter(dict[str, list[Literal["read", "update", "create"]]])
 _FAULT_LIST = TypeAdapter(list[Fault])
 _LOOPBACK = {"127.0.0.1", "::1", "testclient"}
 
@@ -37,6 +38,7 @@ class ControlApi:
             Route("/webhooks", self.webhooks, methods=["GET"]),
             Route("/faults", self.faults, methods=["GET", "POST", "DELETE"]),
             Route("/users/{application_id}", self.user, methods=["PATCH", "DELETE"]),
+            Route("/security/{table}/{column}", self.security, methods=["PUT", "DELETE"]),
         ]
 
     async def stats(self, request: Request) -> Response:
@@ -98,6 +100,24 @@ class ControlApi:
         denied = frozenset(body.get("denied", user.denied))
         self._dataverse.put_user(replace(user, denied=denied, disabled=bool(body.get("disabled", user.disabled))))
         return self._show(request, {"name": user.name, "denied": sorted(denied)})
+
+    async def security(self, request: Request) -> Response:
+        """Secure a column, or open it again; the body says who may do what: `{"app-1": ["read", "update"]}`."""
+        name = request.path_params["table"]
+        tables = (rows.table for rows in self._dataverse.tables.values())
+        table = next((one for one in tables if name in {one.name, one.set_name}), None)
+        column = table.columns.get(request.path_params["column"]) if table is not None else None
+        if column is None:
+            return self._show(request, {"error": "There is no such column."}, status=404)
+        if request.method == "DELETE":
+            column.permissions = None
+        else:
+            try:
+                permissions = _PERMISSIONS.validate_json(await request.body() or b"{}")
+            except ValidationError as error:
+                return self._show(request, {"error": f"The permissions are not usable: {error}"}, status=400)
+            column.permissions = {user.lower(): frozenset(uses) for user, uses in permissions.items()}
+        return self._show(request, {"column": column.name, "secured": column.permissions is not None})
 
     @staticmethod
     def _show(request: Request, payload: Any, *, status: int = 200) -> Response:

@@ -164,6 +164,7 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
         "IsValidForCreate": column.on_create is Write.ALLOWED,
         "IsValidForUpdate": column.on_update is Write.ALLOWED,
         "IsValidForRead": column.readable,
+        "IsSecured": column.permissions is not None,
         "Description": _label(column.description),
         "IsPrimaryId": column.name == table.primary_id,
         "IsPrimaryName": column.name == table.primary_name,

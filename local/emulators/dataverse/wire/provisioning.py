@@ -28,6 +28,7 @@ from local.emulators.dataverse.wire.metadata import (
 from local.emulators.dataverse.wire.resource import Resource, address
 
 _ONE = re.compile(r"(?P<kind>Keys|Attributes)\((?P<key>[^)]*)\)")
+_PERMISSIONS = {"CanRead": "read", "CanUpdate": "update", "CanCreate": "create", "CanReadUnMasked": "unmasked"}
 _KEYS_PER_TABLE = 10
 _COLUMNS_PER_KEY = 16
 _KEY_TYPES = {
@@ -97,6 +98,27 @@ def user_privileges(dataverse: Dataverse, request: ODataRequest, rows: TableRows
     ]
     context = f"{request.root}/$metadata#Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse"
     return ODataResponse.json({"@odata.context": context, "RolePrivileges": held})
+
+
+def column_permissions(
+    dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource
+) -> ODataResponse:
+    """Answer `systemusers(id)/Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivileges()`.
+
+    Only columns with some permission are listed, as they are in the user's profiles; 4 is allowed, 0 is not.
+    """
+    dataverse.may_read(rows, request.caller)
+    row = address(resource, rows).require(rows)
+    user = next(one for one in dataverse.users.values() if one.id == row.id)
+    permissions = []
+    for table in (one.table for one in dataverse.tables.values()):
+        for column in table.columns.values():
+            held = (column.permissions or {}).get(user.application_id, frozenset())
+            if held:
+                shown = {name: 4 * (use in held) for name, use in _PERMISSIONS.items()}
+                permissions.append({"AttributeId": str(metadata_id(f"{table.name}.{column.name}")), **shown})
+    context = f"{request.root}/$metadata#Microsoft.Dynamics.CRM.RetrievePrincipalAttributePrivilegesResponse"
+    return ODataResponse.json({"@odata.context": context, "AttributePrivileges": permissions})
 
 
 def _create_key(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> ODataResponse:

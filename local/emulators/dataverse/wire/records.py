@@ -106,7 +106,8 @@ def _property(request: ODataRequest, rows: TableRows, row: Row, tail: tuple[str,
     column = rows.table.by_wire_name(tail[0])
     if column is None or tail[1:] not in {(), ("$value",)}:
         raise Refusal.UNKNOWN_SEGMENT(segment="/".join(tail))
-    value = to_json(row.values[column.name])
+    visible = column.allows(request.caller.user.application_id, "read")
+    value = to_json(row.values[column.name]) if visible else None
     if value is None:
         return ODataResponse.no_content()
     if tail[1:]:

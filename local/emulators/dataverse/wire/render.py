@@ -19,13 +19,14 @@ class RowRenderer:
         primary = table.columns[table.primary_id]
         if primary not in chosen:
             chosen.append(primary)
+        self._hidden = table.hidden_from(request.caller.user.application_id)
         wanted = request.preferences.get("odata.include-annotations", "")
         self._annotate = wanted == "*" or _FORMATTED in wanted or wanted == "OData.Community.*"
         self._columns = [(column.name, column.wire_name, column) for column in chosen if column.readable]
 
     def render(self, row: Row) -> dict[str, Any]:
         """Make the JSON object of a row, its etag first."""
-        values = row.values
+        values = row.values if not self._hidden else {**row.values, **dict.fromkeys(self._hidden)}
         shown: dict[str, Any] = {"@odata.etag": row.etag}
         if not self._annotate:
             shown.update((wire, to_json(values.get(name))) for name, wire, _ in self._columns)

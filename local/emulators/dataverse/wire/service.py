@@ -13,12 +13,21 @@ from local.emulators.dataverse.wire.csdl import csdl
 from local.emulators.dataverse.wire.listing import count_rows, list_rows
 from local.emulators.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.emulators.dataverse.wire.metadata import answer_metadata, service_document, who_am_i
-from local.emulators.dataverse.wire.provisioning import change_metadata, platform_action, user_privileges
+from local.emulators.dataverse.wire.provisioning import (
+    change_metadata,
+    column_permissions,
+    platform_action,
+    user_privileges,
+)
 from local.emulators.dataverse.wire.records import change_property, change_row, create_row, delete_row, retrieve_row
 from local.emulators.dataverse.wire.resource import Resource, parse_path
 from local.emulators.dataverse.wire.statistics import Statistics
 
 _ACTIONS = "Microsoft.Dynamics.CRM."
+_OF_USERS = {
+    f"{_ACTIONS}RetrieveUserPrivileges()": user_privileges,
+    f"{_ACTIONS}RetrievePrincipalAttributePrivileges()": column_permissions,
+}
 _ROW_KINDS = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete", "PUT": "update"}
 
 
@@ -132,8 +141,8 @@ class ODataService:
         raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
 
     def _row(self, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
-        if rows.table.name == USERS and resource.tail == (f"{_ACTIONS}RetrieveUserPrivileges()",):
-            return user_privileges(self._dataverse, request, rows, resource)
+        if rows.table.name == USERS and resource.tail and resource.tail[0] in _OF_USERS:
+            return _OF_USERS[resource.tail[0]](self._dataverse, request, rows, resource)
         match request.method, len(resource.tail):
             case "GET", _:
                 return retrieve_row(self._dataverse, request, rows, resource)

@@ -11,16 +11,16 @@ Requests as documented (https://learn.microsoft.com/power-apps/developer/data-pl
 from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 from shared.adapters.dataverse.admin.webhooks import MADE, Registration
 from shared.adapters.dataverse.answers import json_of
 from shared.adapters.dataverse.client import DataverseClient
-from shared.adapters.dataverse.query import literal
+from shared.adapters.dataverse.query import definition, literal
+from shared.adapters.dataverse.security import column_access
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports.platform import ChoiceOption, ColumnInfo, KeyInfo, TableInfo, User, WhoAmI
+from shared.flows.ports.platform import ChoiceOption, ColumnAccess, ColumnInfo, KeyInfo, TableInfo, User, WhoAmI
 
 _NOT_FOUND: Final = 404
 # Creating a key or a column takes the service up to minutes; it refuses a second one meanwhile.
@@ -46,7 +46,7 @@ class DataversePlatform(Registration):
 
     async def table(self, name: str, columns: frozenset[str]) -> TableInfo | None:
         """A table with those of the columns that exist; None if there is no such table."""
-        path = _definition(name)
+        path = definition(name)
         select = "LogicalName,EntitySetName,PrimaryIdAttribute,ChangeTrackingEnabled,IsOptimisticConcurrencyEnabled"
         try:
             shown = await self._get(path, {"$select": f"{select},Privileges"})
@@ -69,7 +69,7 @@ class DataversePlatform(Registration):
 
     async def keys(self, table: str) -> tuple[KeyInfo, ...]:
         """The alternate keys of a table."""
-        answer = await self._get(f"{_definition(table)}/Keys", {})
+        answer = await self._get(f"{definition(table)}/Keys", {})
         return tuple(_key(one) for one in answer.get("value", ()))
 
     async def _columns(self, path: str, names: list[str]) -> dict[str, ColumnInfo]:
@@ -126,6 +126,10 @@ class DataversePlatform(Registration):
             if one.get("PrivilegeName")
         }
 
+    async def column_access(self, user: UUID) -> dict[UUID, ColumnAccess]:
+        """What a user may do with secured columns, by the columns' ids."""
+        return await column_access(self._client, user)
+
     async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[list[str]]:
         """The keys of rows that were changed since an instant, page by page."""
         moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -164,7 +168,7 @@ class DataversePlatform(Registration):
                 "Format": "DateOnly" if kind == "DateOnly" else "DateAndTime",
                 "DateTimeBehavior": {"Value": "DateOnly" if kind == "DateOnly" else "UserLocal"},
             }
-        await self._send("POST", f"{_definition(table)}/Attributes", body, seconds=_SLOW)
+        await self._send("POST", f"{definition(table)}/Attributes", body, seconds=_SLOW)
 
     async def create_key(self, table: str, name: str, columns: tuple[str, ...]) -> None:
         """Create an alternate key; a job of the service then builds its index."""
@@ -173,7 +177,7 @@ class DataversePlatform(Registration):
             "DisplayName": _label(f"{name} ({MADE})"),
             "KeyAttributes": list(columns),
         }
-        await self._send("POST", f"{_definition(table)}/Keys", body, seconds=_SLOW)
+        await self._send("POST", f"{definition(table)}/Keys", body, seconds=_SLOW)
 
     async def reactivate_key(self, table: str, name: str) -> None:
         """Build the index of a failed key again."""
@@ -182,11 +186,11 @@ class DataversePlatform(Registration):
 
     async def enable_change_tracking(self, table: str) -> None:
         """Put the whole definition back with the flag set, as there is no PATCH, and publish the table."""
-        definition = await self._get(_definition(table), {})
-        kept = {name: value for name, value in definition.items() if not name.startswith("@odata.")}
+        shown = await self._get(definition(table), {})
+        kept = {name: value for name, value in shown.items() if not name.startswith("@odata.")}
         await self._send(
             "PUT",
-            _definition(table),
+            definition(table),
             {**kept, "ChangeTrackingEnabled": True},
             headers={"MSCRM.MergeLabels": "true"},
             seconds=_SLOW,
@@ -196,16 +200,11 @@ class DataversePlatform(Registration):
 
     async def delete_column(self, table: str, column: str) -> None:
         """Delete a column with what it holds."""
-        await self._send("DELETE", f"{_definition(table)}/Attributes(LogicalName='{column}')", seconds=_SLOW)
+        await self._send("DELETE", f"{definition(table)}/Attributes(LogicalName='{column}')", seconds=_SLOW)
 
     async def delete_key(self, table: str, name: str) -> None:
         """Delete an alternate key."""
-        await self._send("DELETE", f"{_definition(table)}/Keys(LogicalName='{name.lower()}')", seconds=_SLOW)
-
-
-def _definition(table: str) -> str:
-    # A table's name comes from the mapping; whatever stands there must not become another path.
-    return f"EntityDefinitions(LogicalName='{quote(table.replace(chr(39), chr(39) * 2), safe='')}')"
+        await self._send("DELETE", f"{definition(table)}/Keys(LogicalName='{name.lower()}')", seconds=_SLOW)
 
 
 def _label(text: str) -> dict[str, object]:
@@ -242,4 +241,6 @@ def _column(one: Mapping[str, Any]) -> ColumnInfo:
         precision=one.get("Precision"),
         behavior=behavior.get("Value") if isinstance(behavior, dict) else None,
         made=MADE in _text(one.get("Description")),
+        secured=bool(one.get("IsSecured")),
+        id=UUID(found) if isinstance(found := one.get("MetadataId"), str) else None,
     )

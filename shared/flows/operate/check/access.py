@@ -1,13 +1,14 @@
 """Webhook registration and privileges against what is needed. Pure, no I/O."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from uuid import UUID
 
 from shared.domain.fingerprint import is_of
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.required import ENDPOINT, MESSAGES
+from shared.domain.schema.required import ENDPOINT, MESSAGES, uses
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.webhook_steps import HTTP_HEADER, carried, step_problems, wanted_step
-from shared.flows.ports.platform import Endpoint, Step, TableInfo, User
+from shared.flows.ports.platform import ColumnAccess, Endpoint, Step, TableInfo, User
 
 _AREA = "webhook"
 _CREATED = "overriddencreatedon"
@@ -66,6 +67,22 @@ def compare_steps(entity: EntityMapping, steps: Sequence[Step]) -> Iterator[Find
             yield warning(_AREA, subject, f"is not current: {'; '.join(problems)}", "run provision")
         else:
             yield ok(_AREA, subject, "asynchronous and current")
+
+
+def compare_column_access(
+    entity: EntityMapping, table: TableInfo, user: User, access: Mapping[UUID, ColumnAccess]
+) -> Iterator[Finding]:
+    """What the application user may do with the table's secured columns; `access` is by the columns' ids."""
+    wanted = uses(entity)
+    for column in table.columns.values():
+        if not column.secured or column.name not in wanted:
+            continue
+        held = access.get(column.id) if column.id is not None else None
+        lacking = [use for use in wanted[column.name] if held is None or not getattr(held, use)]
+        if lacking:
+            message = f"is a secured column, and {user.name} may not {' or '.join(lacking)} it"
+            action = "add the user to a column security profile that allows it, or take the column out of the mapping"
+            yield error(entity.table, column.name, message, action)
 
 
 def compare_privileges(

@@ -12,12 +12,17 @@ from shared.domain.messages.queues import ALL, PARKED
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.schema.required import ENDPOINT, mapped_columns
 from shared.errors import NotAuthorized, SyncError, Throttled, Unavailable
-from shared.flows.operate.check.access import compare_endpoint, compare_privileges, compare_steps
+from shared.flows.operate.check.access import (
+    compare_column_access,
+    compare_endpoint,
+    compare_privileges,
+    compare_steps,
+)
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.check.tables import compare_table
 from shared.flows.operate.parked import Queues
 from shared.flows.ports.engine import Cmms, Ledger
-from shared.flows.ports.platform import Platform, TableInfo, User
+from shared.flows.ports.platform import ColumnAccess, Platform, TableInfo, User
 
 SLOW: Final = 2.0
 """Seconds from which an answer is worth a warning."""
@@ -164,13 +169,24 @@ class Checker:
             return
         try:
             held = await self._world.platform.privileges(user.id)
+            access = await self._column_access(tables, user)
         except NotAuthorized as refusal:
             action = "sign in as an administrator to have them checked"
             yield warning("privileges", user.name, f"its privileges cannot be read: {refusal.message}", action)
             return
         for entity, table in tables:
-            for finding in compare_privileges(entity, table, user, held):
+            for finding in (
+                *compare_privileges(entity, table, user, held),
+                *compare_column_access(entity, table, user, access),
+            ):
                 yield finding
+
+    async def _column_access(
+        self, tables: list[tuple[EntityMapping, TableInfo]], user: User
+    ) -> dict[UUID, ColumnAccess]:
+        if not any(column.secured for _, table in tables for column in table.columns.values()):
+            return {}
+        return await self._world.platform.column_access(user.id)
 
     async def _application_user(self) -> tuple[User | None, Finding | None]:
         platform, application = self._world.platform, self._world.expected.application

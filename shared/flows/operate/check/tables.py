@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from shared.domain.schema.fields import FieldMapping
-from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
 from shared.domain.schema.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.platform import ColumnInfo, TableInfo
@@ -42,7 +42,8 @@ def _columns(entity: EntityMapping, table: TableInfo) -> Iterator[Finding]:
         column = table.columns.get(name)
         if column is None:
             new = new_column(entity, name)
-            action = f"'provision --columns' creates it ({new.kind})" if new else "correct the mapping"
+            option = "" if name == entity.stamp else " --columns"
+            action = f"'provision{option}' creates it ({new.kind})" if new else "correct the mapping"
             yield error(entity.table, name, "the column does not exist", action)
             continue
         findings = list(_column(entity, table, column))
@@ -56,6 +57,9 @@ def _columns(entity: EntityMapping, table: TableInfo) -> Iterator[Finding]:
 def _column(entity: EntityMapping, table: TableInfo, column: ColumnInfo) -> Iterator[Finding]:
     if column.name == entity.key.column:
         yield from _key_column(entity, column)
+        return
+    if column.name == entity.stamp:
+        yield from _stamp_column(entity.table, column)
         return
     for rule in entity.fields.values():
         if column.name == rule.state_column:
@@ -76,6 +80,18 @@ def _key_column(entity: EntityMapping, column: ColumnInfo) -> Iterator[Finding]:
         yield error(area, column.name, message, f"set 'length' of the key to {column.max_length}")
     if not column.create:
         yield error(area, column.name, "cannot be set when a row is created", "map the key to another column")
+
+
+def _stamp_column(area: str, column: ColumnInfo) -> Iterator[Finding]:
+    action = "name a text column of its own as 'stamp', which 'provision' then creates"
+    if column.kind not in ACCEPTED["string"]:
+        yield error(area, column.name, f"is {column.kind}, and the operation stamp is text", action)
+        return
+    if column.max_length is not None and column.max_length < STAMP_LENGTH:
+        message = f"takes {column.max_length} characters, and the operation stamp needs {STAMP_LENGTH}"
+        yield error(area, column.name, message, "make the column longer")
+    if not (column.create and column.update):
+        yield error(area, column.name, "is read-only, and every write leaves the operation stamp there", action)
 
 
 def _field(area: str, rule: FieldMapping, column: ColumnInfo) -> Iterator[Finding]:
