@@ -13,7 +13,7 @@ from typing import Any
 from local.emulators.functions_host.functions import Function
 from local.emulators.functions_host.logs import invocation_scope
 from local.emulators.functions_host.protos import ParameterBinding, TypedData
-from local.emulators.functions_host.worker import FunctionError, Worker
+from local.emulators.functions_host.worker import Attempt, FunctionError, Worker
 
 _logger = logging.getLogger(__name__)
 
@@ -30,6 +30,9 @@ class Figures:
 
 class InvocationFailed(Exception):
     """The function raised or ran out of time; the log has the details."""
+
+
+_ONLY = Attempt()
 
 
 class Dispatcher:
@@ -69,6 +72,7 @@ class Dispatcher:
         reason: str,
         messages: int = 0,
         trace_id: str | None = None,
+        attempt: Attempt = _ONLY,
     ) -> TypedData | None:
         """Run a function once and return what it returned. `trace_id`: 32 hex digits of the caller's trace.
 
@@ -78,6 +82,8 @@ class Dispatcher:
         invocation_id = str(uuid.uuid4())
         trace_parent = f"00-{trace_id or secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
         binding = ParameterBinding(function.trigger.parameter, data)
+        # The real host sends no entry for what a message does not have; the library trips over an empty one.
+        present = {name: value for name, value in (metadata or {}).items() if value.kind is not None}
         figures = self._figures[function.name]
         figures.invocations += 1
         figures.messages += messages
@@ -90,7 +96,7 @@ class Dispatcher:
             try:
                 async with asyncio.timeout(self._timeout):
                     result = await self._worker.invoke(
-                        function.id, invocation_id, trace_parent, binding, dict(metadata or {})
+                        function.id, invocation_id, trace_parent, binding, present, attempt=attempt
                     )
                 outcome = "Succeeded"
             except FunctionError as error:

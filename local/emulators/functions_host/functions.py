@@ -3,9 +3,11 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from local.emulators.functions_host.errors import StartError
+from local.emulators.functions_host.retries import Retries
 from local.emulators.functions_host.routes import Route
 from local.emulators.functions_host.schedule import Schedule, parse_schedule
 from local.emulators.functions_host.settings import resolve
@@ -36,11 +38,13 @@ class QueueTrigger:
 
 @dataclass(frozen=True)
 class TimerTrigger:
-    """A schedule."""
+    """A schedule. An unmonitored timer is not told when it ran and will run."""
 
     parameter: str
     schedule: Schedule
     run_on_startup: bool
+    monitored: bool = True
+    retries: Retries | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +88,7 @@ def _function(metadata: Any, route_prefix: str) -> Function:
             case "serviceBusTrigger":
                 trigger = _queue(metadata.name, binding)
             case "timerTrigger":
-                trigger = _timer(metadata.name, binding)
+                trigger = _timer(metadata.name, binding, Retries.of(getattr(metadata, "retry_options", None)))
             case "http":
                 continue
             case other:
@@ -124,10 +128,16 @@ def _queue(function: str, binding: dict[str, Any]) -> QueueTrigger:
     )
 
 
-def _timer(function: str, binding: dict[str, Any]) -> TimerTrigger:
+def _timer(function: str, binding: dict[str, Any], retries: Retries | None) -> TimerTrigger:
     text = resolve(binding["schedule"], function=function, attribute="schedule")
     try:
         schedule = parse_schedule(text)
     except ValueError as error:
         raise StartError(f"Function '{function}': {error}. Correct its schedule or the setting it names.") from error
-    return TimerTrigger(binding["name"], schedule, run_on_startup=bool(binding.get("runOnStartup")))
+    return TimerTrigger(
+        parameter=binding["name"],
+        schedule=schedule,
+        run_on_startup=bool(binding.get("runOnStartup")),
+        monitored=bool(binding.get("useMonitor", True)) and not schedule.is_frequent(datetime.now(UTC)),
+        retries=retries,
+    )

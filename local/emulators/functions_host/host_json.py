@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -70,6 +71,16 @@ class HostJson(_Section):
     logging: _Logging = _Logging()
 
 
+def _names(*models: type[BaseModel]) -> dict[str, str]:
+    fields = [to_camel(name) for model in models for name in model.model_fields]
+    return {name.casefold(): name for name in fields}
+
+
+_NAMES = _names(HostJson, _Extensions, _Logging, ServiceBusOptions, HttpOptions)
+# A text, which is kept, or a comment, which Azure's reader takes.
+_COMMENT = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/', re.DOTALL)
+
+
 def load_host_json(app_dir: Path, environment: Mapping[str, str] = os.environ) -> HostJson:
     """Read `host.json` of an app; settings that start with `AzureFunctionsJobHost__` override it.
 
@@ -78,7 +89,7 @@ def load_host_json(app_dir: Path, environment: Mapping[str, str] = os.environ) -
     """
     path = app_dir / "host.json"
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(_COMMENT.sub(_without_comment, path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise StartError(
             f"{path} cannot be read ({error.strerror}). A function app needs a host.json: "
@@ -88,20 +99,35 @@ def load_host_json(app_dir: Path, environment: Mapping[str, str] = os.environ) -
         raise StartError(f"{path} is not JSON ({error}). Correct it.") from error
     if not isinstance(document, dict) or document.get("version") != "2.0":
         raise StartError(f'{path} needs "version": "2.0". Add it.')
+    canonical = _canonical(document)
     for name, value in environment.items():
         if name.startswith(_OVERRIDE):
-            _override(document, name.removeprefix(_OVERRIDE).split("__"), value)
+            _override(canonical, name.removeprefix(_OVERRIDE).split("__"), value)
     try:
-        return HostJson.model_validate(document)
+        return HostJson.model_validate(canonical)
     except ValidationError as error:
         where = "; ".join(f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}" for e in error.errors())
         raise StartError(f"{path} has a value that cannot be used: {where}. Correct it.") from error
 
 
 def _override(section: dict[str, Any], path: list[str], value: str) -> None:
-    for name in path[:-1]:
+    *parents, last = [_NAMES.get(name.casefold(), name.casefold()) for name in path]
+    for name in parents:
         inner = section.setdefault(name, {})
         if not isinstance(inner, dict):
             return
         section = inner
-    section[path[-1]] = value
+    section[last] = value
+
+
+def _canonical(section: dict[str, Any]) -> dict[str, Any]:
+    """The section with its names spelt as Azure documents them; .NET's configuration knows no case."""
+    result: dict[str, Any] = {}
+    for name, value in section.items():
+        inner = _canonical(value) if isinstance(value, dict) else value
+        result[_NAMES.get(name.casefold(), name.casefold())] = inner
+    return result
+
+
+def _without_comment(match: re.Match[str]) -> str:
+    return match[0] if match[0].startswith('"') else " "

@@ -25,6 +25,14 @@ class Schedule:
             return moment + self.interval
         return next(_cron(self.text, moment.astimezone(UTC)))
 
+    def is_frequent(self, moment: datetime) -> bool:
+        """Whether the timer is due more often than once a minute. Azure keeps no status for such a timer.
+
+        Source: https://github.com/Azure/azure-webjobs-sdk-extensions/issues/436
+        """
+        first = self.after(moment)
+        return self.after(first) - first < timedelta(minutes=1)
+
 
 def parse_schedule(text: str) -> Schedule:
     """Read an NCRONTAB expression of five or six fields (the first of six is seconds) or a time span.

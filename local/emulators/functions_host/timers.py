@@ -2,12 +2,13 @@
 
 import asyncio
 import json
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from local.emulators.functions_host.dispatcher import Dispatcher, InvocationFailed
 from local.emulators.functions_host.functions import Function, TimerTrigger
 from local.emulators.functions_host.protos import TypedData
+from local.emulators.functions_host.worker import Attempt
 
 _LOOK_SECONDS = 30.0  # the wall clock may jump, for example when the machine has slept
 _LATE = timedelta(seconds=5)
@@ -46,25 +47,46 @@ class TimerListener:
                 await self.fire(f"due at {self._due:%Y-%m-%dT%H:%M:%SZ}", past_due=late)
 
     async def fire(self, reason: str, *, past_due: bool = False) -> None:
-        """Run the function now, after a run that is under way."""
+        """Run the function now, after a run that is under way, and again as its retry policy says."""
         async with self._single:
             if self._stopping.is_set():
                 return
             started = datetime.now(UTC)
-            request = {
-                "IsPastDue": past_due,
-                "Schedule": {"AdjustForDST": self._trigger.schedule.interval is None},
-                "ScheduleStatus": {
-                    "Last": self._last.isoformat() if self._last else "0001-01-01T00:00:00+00:00",
-                    "Next": self._trigger.schedule.after(started).isoformat(),
-                    "LastUpdated": (self._last or started).isoformat(),
-                },
-            }
-            with suppress(InvocationFailed):  # it is in the log; a timer has nobody else to tell
-                await self._dispatcher.invoke(
-                    self._function, TypedData(json=json.dumps(request)), reason=f"timer, {reason}"
-                )
+            request = TypedData(json=json.dumps(self._request(started, past_due=past_due)))
+            retries = self._trigger.retries
+            attempt = Attempt(most=retries.most if retries is not None else 0)
+            while (failure := await self._failure_of(request, reason, attempt)) is not None and retries is not None:
+                attempt = attempt.next_after(failure)
+                if not retries.allow(attempt.retry) or await self._stopped_within(retries.delay(attempt.retry)):
+                    break
             self._last = started
+
+    def _request(self, started: datetime, *, past_due: bool) -> dict[str, Any]:
+        status = {
+            "Last": self._last.isoformat() if self._last else "0001-01-01T00:00:00+00:00",
+            "Next": self._trigger.schedule.after(started).isoformat(),
+            "LastUpdated": (self._last or started).isoformat(),
+        }
+        return {
+            "IsPastDue": past_due,
+            "Schedule": {"AdjustForDST": self._trigger.schedule.interval is None},
+            "ScheduleStatus": status if self._trigger.monitored else None,
+        }
+
+    async def _failure_of(self, request: TypedData, reason: str, attempt: Attempt) -> InvocationFailed | None:
+        """Run the function once; a timer has nobody to tell of a failure but its retry policy and the log."""
+        try:
+            await self._dispatcher.invoke(self._function, request, reason=f"timer, {reason}", attempt=attempt)
+        except InvocationFailed as failure:
+            return failure
+        return None
+
+    async def _stopped_within(self, delay: timedelta) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), delay.total_seconds())
+        except TimeoutError:
+            return False
+        return True
 
     async def _wait_until_due(self) -> bool:
         while (left := (self._due - datetime.now(UTC)).total_seconds()) > 0:

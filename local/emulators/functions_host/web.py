@@ -13,6 +13,7 @@ from local.emulators.functions_host.dispatcher import Dispatcher, InvocationFail
 from local.emulators.functions_host.functions import Function, HttpTrigger
 from local.emulators.functions_host.protos import RpcHttp, TypedData
 from local.emulators.functions_host.routes import decode_path
+from local.emulators.functions_host.settings import setting
 
 MAX_BODY_BYTES = 100 * 1024 * 1024
 _logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class HttpListener:
                 if not self._keys.allow(request, trigger.auth_level):
                     return _empty(401)
                 return await self._invoke(function, request, dict(parameters))
-        return _empty(404)
+        return _homepage() if path == "/" else _empty(404)
 
     async def _invoke(self, function: Function, request: web.Request, parameters: dict[str, str]) -> web.StreamResponse:
         headers = _headers(request)
@@ -100,6 +101,13 @@ class HttpListener:
         except ValueError as error:
             _logger.error("Function '%s' returned what HTTP cannot carry: %s", function.name, error)  # noqa: TRY400
             return _empty(500)
+
+
+def _homepage() -> web.Response:
+    if (setting("AzureWebJobsDisableHomepage") or "").lower() in {"true", "1"}:
+        return _empty(204)
+    text = "<!doctype html><title>Functions</title><p>The function app is up and running.</p>"
+    return web.Response(text=text, content_type="text/html", headers={"Server": "Kestrel"})
 
 
 def _empty(status: int) -> web.Response:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,6 +22,22 @@ from local.emulators.functions_host.errors import StartError
 from local.emulators.functions_host.protos import PROTOS, ParameterBinding, RpcException, StatusResult, TypedData
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Which attempt of a run this is: `retry` 0 is the first one; `most` retries may follow (-1: any number).
+
+    `exception` is what the attempt before this one raised.
+    """
+
+    retry: int = 0
+    most: int = 0
+    exception: RpcException | None = None
+
+    def next_after(self, failure: Exception) -> "Attempt":
+        """The attempt that follows a failure."""
+        return Attempt(self.retry + 1, self.most, RpcException(message=str(failure)))
 
 
 class FunctionError(Exception):
@@ -72,6 +89,8 @@ class Worker:
         trace_parent: str,
         data: ParameterBinding,
         metadata: dict[str, TypedData],
+        *,
+        attempt: Attempt,
     ) -> TypedData | None:
         """Run a function once and return its result. Cancelling this cancels the function's coroutine.
 
@@ -86,7 +105,9 @@ class Worker:
                     input_data=[data],
                     trigger_metadata=metadata,
                     trace_context=SimpleNamespace(trace_parent=trace_parent, trace_state="", attributes={}),
-                    retry_context=SimpleNamespace(retry_count=0, max_retry_count=0, exception=None),
+                    retry_context=SimpleNamespace(
+                        retry_count=attempt.retry, max_retry_count=attempt.most, exception=attempt.exception
+                    ),
                 )
             ),
             properties=None,

@@ -264,7 +264,8 @@ class Queue[T]:
                 entry.lock_token = entry.locked_until = None
                 self._fail(entry, due)
             elif self._sessions is not None and due == self._sessions.first_end():
-                for entry in self._unlocked(self._sessions.pop_ended()):
+                ended = self._sessions.end_first(now)
+                for entry in self._unlocked(ended) if ended is not None else ():
                     self._fail(entry, due)
             elif due == self._scheduled.first():
                 entry = self._entries.pop(self._scheduled.pop())

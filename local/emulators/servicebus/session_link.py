@@ -80,6 +80,7 @@ class SessionLink(QueueLink):
     def exhausted(self) -> None:
         if self.hold is not None:
             super().exhausted()
+            self.hold.receiving = self.credit > 0
 
     @override
     def close(self) -> None:

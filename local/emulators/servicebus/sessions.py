@@ -13,11 +13,18 @@ from local.emulators.servicebus.errors import SessionCannotBeLockedError, Sessio
 
 @dataclass(eq=False)
 class SessionLock:
-    """A receiver's hold on a session. `tokens` are the locks of the messages that were received under it."""
+    """A receiver's hold on a session.
+
+    Attributes:
+        tokens: the locks of the messages that were received under this hold.
+        receiving: whether the receiver waits for messages. The service does not let such a hold run out:
+            https://github.com/Azure/azure-service-bus/issues/694
+    """
 
     session_id: str
     locked_until: datetime
     tokens: set[UUID] = field(default_factory=set)
+    receiving: bool = False
 
 
 class Sessions:
@@ -78,9 +85,13 @@ class Sessions:
         """When the next hold runs out; None if there is none."""
         return self._ends.first()
 
-    def pop_ended(self) -> SessionLock:
-        """Remove and return the hold that runs out first."""
-        return self._locks.pop(self._ends.pop())
+    def end_first(self, now: datetime) -> SessionLock | None:
+        """End the hold that runs out first and return it; None if its receiver waits, which prolongs the hold."""
+        session_id = self._ends.pop()
+        if self._locks[session_id].receiving:
+            self.renew(session_id, now)
+            return None
+        return self._locks.pop(session_id)
 
     def state(self, session_id: str) -> bytes | None:
         """The session's state; None if there is none. Raises as `held`."""

@@ -8,7 +8,7 @@ import pytest
 
 from local.emulators.functions_host.connection import connector
 from local.emulators.functions_host.errors import StartError
-from local.emulators.functions_host.functions import describe
+from local.emulators.functions_host.functions import TimerTrigger, describe
 from local.emulators.functions_host.host_json import load_host_json
 from local.emulators.functions_host.logs import set_up_logging
 from local.emulators.functions_host.routes import Route
@@ -37,6 +37,23 @@ def test_a_binding_that_cannot_be_served_names_the_function_and_the_reason(bindi
     with pytest.raises(StartError, match="Function 'f'") as raised:
         describe([indexed(**binding)], "api")
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "more", "monitored"),
+    [
+        ("0 */15 * * * *", {}, True),
+        ("00:01:00", {}, True),
+        ("*/5 * * * * *", {}, False),
+        ("00:00:30", {}, False),
+        ("0 */15 * * * *", {"useMonitor": False}, False),
+    ],
+)
+def test_a_timer_below_one_minute_has_no_status(schedule: str, more: dict[str, Any], monitored: bool) -> None:
+    (function,) = describe([indexed(type="timerTrigger", schedule=schedule, **more)], "api")
+
+    assert isinstance(function.trigger, TimerTrigger)
+    assert function.trigger.monitored is monitored
 
 
 def test_two_functions_of_one_name_are_refused() -> None:
@@ -70,6 +87,40 @@ def test_host_json_gives_durations_and_defaults(tmp_path: Path) -> None:
     assert host_json.function_timeout == timedelta(minutes=10)
     assert host_json.extensions.http.route_prefix == "api"
     assert host_json.extensions.service_bus.max_concurrent_calls == 16
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        """{"version": "2.0", "Extensions": {"SERVICEBUS": {"PrefetchCount": 7}},
+            "LOGGING": {"loglevel": {"Default": "x"}}}""",
+        """{
+          // a comment with "quotes"
+          "version": "2.0", /* another
+          one */ "extensions": {"serviceBus": {"prefetchCount": 7}}, // and one more
+          "logging": {"logLevel": {"default": "x"}}, "note": "no // comment /* here"
+        }""",
+        """\ufeff{"version": "2.0", "extensions": {"serviceBus": {"prefetchCount": 7}},
+            "logging": {"logLevel": {"default": "x"}}}""",
+    ],
+    ids=["names in another case", "comments", "a byte order mark"],
+)
+def test_host_json_is_read_as_leniently_as_azure_reads_it(tmp_path: Path, text: str) -> None:
+    (tmp_path / "host.json").write_text(text, encoding="utf-8")
+
+    host_json = load_host_json(tmp_path, {})
+
+    assert host_json.extensions.service_bus.prefetch_count == 7
+    assert list(host_json.logging.log_level.values()) == ["x"]
+
+
+@pytest.mark.parametrize("spelling", ["serviceBus__maxMessageBatchSize", "SERVICEBUS__MAXMESSAGEBATCHSIZE"])
+def test_an_override_in_any_case_reaches_the_section_that_the_file_has(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "host.json").write_text('{"version": "2.0", "extensions": {"ServiceBus": {"prefetchCount": 7}}}')
+
+    options = load_host_json(tmp_path, {f"AzureFunctionsJobHost__extensions__{spelling}": "9"}).extensions.service_bus
+
+    assert (options.prefetch_count, options.max_message_batch_size) == (7, 9)
 
 
 def test_app_settings_override_host_json(tmp_path: Path) -> None:

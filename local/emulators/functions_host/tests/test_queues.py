@@ -144,6 +144,15 @@ def test_a_single_message_arrives_with_its_metadata(stack: Stack) -> None:
     assert seen["expires"] > seen["enqueued"]
 
 
+def test_metadata_has_no_entry_for_what_a_single_message_does_not_have(stack: Stack) -> None:
+    # `to` is in the body, and finds the `To` that the message does not have.
+    (invocation,) = stack.run("singles", ServiceBusMessage('{"to": "there"}', message_id="id-1"))
+
+    names = invocation["messages"][0]["metadata"]
+    assert {"MessageId", "DeliveryCount", "SequenceNumber", "To"} <= set(names)
+    assert not {"to", "CorrelationId", "SessionId", "ReplyTo", "DeadLetterSource"} & set(names)
+
+
 @pytest.mark.parametrize("field", ["messageId", "MESSAGEID"])
 def test_a_field_of_the_body_shadows_metadata_of_a_single_message(stack: Stack, field: str) -> None:
     body = json.dumps({field: "shadow", "correlationId": None, "subject": ["list"], "sequenceNumber": 5})

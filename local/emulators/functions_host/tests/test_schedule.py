@@ -1,7 +1,8 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from local.emulators.functions_host.retries import Retries
 from local.emulators.functions_host.schedule import parse_schedule
 
 START = datetime(2026, 11, 22, 22, 16, 7, 500_000, tzinfo=UTC)
@@ -31,3 +32,22 @@ def test_the_next_due_time(text: str, due: str) -> None:
 def test_what_ncrontab_does_not_know_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"schedule|time span"):
         parse_schedule(text)
+
+
+@pytest.mark.parametrize(
+    ("retries", "seconds"),
+    [
+        (Retries(3, timedelta(seconds=2), timedelta(seconds=2)), [2, 2, 2]),
+        (Retries(5, timedelta(seconds=1), timedelta(seconds=5)), [1, 2, 4, 5, 5]),
+        (Retries(0, timedelta(seconds=1), timedelta(seconds=5)), []),
+    ],
+)
+def test_retries_wait_as_their_policy_says_and_end(retries: Retries, seconds: list[int]) -> None:
+    allowed = [retry for retry in range(1, 100) if retries.allow(retry)]
+
+    assert [retries.delay(retry).total_seconds() for retry in allowed] == seconds
+
+
+def test_a_policy_without_a_limit_retries_for_ever() -> None:
+    assert Retries(-1, timedelta(seconds=1), timedelta(hours=1)).delay(10_000) == timedelta(hours=1)
+    assert Retries(-1, timedelta(seconds=1), timedelta(hours=1)).allow(10_000)

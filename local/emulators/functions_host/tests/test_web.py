@@ -100,7 +100,7 @@ def test_a_body_of_many_megabytes_arrives(host: RunningHost) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("GET", "/"), ("GET", "/only-get"), ("GET", "/api/nothing"), ("POST", "/api/only-get"), ("HEAD", "/api/only-get")],
+    [("GET", "/only-get"), ("GET", "/api/nothing"), ("POST", "/api/only-get"), ("HEAD", "/api/only-get")],
 )
 def test_an_unknown_path_or_method_is_404_without_a_body(host: RunningHost, method: str, path: str) -> None:
     response = host.client.request(method, path)
@@ -288,3 +288,18 @@ def test_a_port_in_use_is_said(host: RunningHost, tmp_path: Path) -> None:
             second.kill()
 
     assert f"Port {port} of 127.0.0.1 cannot be listened on" in log.read_text()
+
+
+def test_a_timer_that_fails_is_retried_as_its_policy_says_and_told_so(host: RunningHost) -> None:
+    response = host.client.post("/admin/functions/stubborn", json={"input": ""}, headers=MASTER)
+    assert response.status_code == 202
+
+    host.wait_for_log("Executed 'Functions.stubborn' (Failed", 3)
+    assert host.client.get("/api/ticks").json()["attempts"] == [[0, 2, False], [1, 2, True], [2, 2, True]]
+
+
+def test_the_root_has_a_homepage(host: RunningHost) -> None:
+    response = host.client.get("/")
+
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert host.client.get("/nothing").status_code == 404

@@ -19,7 +19,7 @@ from azure.servicebus.exceptions import (
 )
 
 from local.emulators.servicebus import Broker, QueueSettings
-from local.emulators.servicebus.amqp.performatives import Attach, Detach
+from local.emulators.servicebus.amqp.performatives import Attach, Detach, Flow, Transfer
 from local.emulators.servicebus.amqp.values import Described, Symbol, UInt, ULong
 from local.emulators.servicebus.tests.raw import attach, condition_of, connected
 
@@ -270,3 +270,18 @@ async def test_a_session_link_detached_for_its_lost_lock_delivers_nothing_more(b
         await raw.expect(Attach)
         assert condition_of(await raw.expect(Detach)) == "com.microsoft:session-lock-lost"
         assert broker.counts("brief").locked == 0
+
+
+async def test_a_session_is_kept_for_as_long_as_its_receiver_waits_for_messages(
+    broker: Broker, client: AsyncClient
+) -> None:
+    async with connected(broker) as raw:
+        await raw.begin()
+        raw.send(wanting("f"))
+        await raw.expect(Attach)
+        raw.send(Flow(UInt(0), UInt(1_000_000), UInt(0), UInt(1), UInt(0), UInt(0), UInt(1)))
+        await asyncio.sleep(1.2)
+        await send("brief", "f1")
+        assert (await raw.expect(Transfer)).delivery_id == 0
+        # The credit is used up: now the lock runs out.
+        assert condition_of(await raw.expect(Detach)) == "com.microsoft:session-lock-lost"

@@ -24,6 +24,7 @@ def _describe(message: func.ServiceBusMessage) -> dict[str, Any]:
         "enqueued": message.enqueued_time_utc.isoformat() if message.enqueued_time_utc else None,
         "expires": message.expires_at_utc.isoformat() if message.expires_at_utc else None,
         "content_type": message.content_type,
+        "metadata": sorted(message.metadata or {}),
     }
 
 

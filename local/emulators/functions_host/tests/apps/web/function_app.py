@@ -11,7 +11,15 @@ import azure.functions as func
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 blueprint = func.Blueprint()
-state: dict[str, Any] = {"runs": 0, "running": 0, "most": 0, "past_due": None, "next": None, "yearly": 0}
+state: dict[str, Any] = {
+    "runs": 0,
+    "running": 0,
+    "most": 0,
+    "past_due": None,
+    "next": None,
+    "yearly": 0,
+    "attempts": [],
+}
 
 
 @app.route("echo/{key}/{rest:int?}")
@@ -130,6 +138,16 @@ async def tick(timer: func.TimerRequest) -> None:
 @blueprint.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=True)
 def yearly(timer: func.TimerRequest) -> None:
     state["yearly"] += 1
+
+
+@blueprint.timer_trigger(arg_name="timer", schedule="0 0 0 1 1 *", run_on_startup=False)
+@blueprint.retry(strategy="fixed_delay", max_retry_count="2", delay_interval="00:00:00")
+def stubborn(timer: func.TimerRequest, context: func.Context) -> None:
+    """Fails, and remembers what each attempt knew."""
+    retry = context.retry_context
+    said = str(getattr(cast("Any", retry).rpc_exception, "message", ""))
+    state["attempts"].append([retry.retry_count, retry.max_retry_count, "told to fail" in said])
+    raise RuntimeError("told to fail")
 
 
 @blueprint.route("ticks")
