@@ -41,8 +41,9 @@ def http(route: str, methods: list[str]) -> list[dict[str, Any]]:
 
 
 def queue(name: str) -> list[dict[str, Any]]:
+    # As bytes: a text binding would decode the bodies, and drop the empty ones.
     trigger = {"type": "serviceBusTrigger", "direction": "IN", "name": "messages", "cardinality": "MANY"}
-    return [trigger | {"queueName": name, "connection": "ServiceBusConnection"}]
+    return [trigger | {"queueName": name, "connection": "ServiceBusConnection", "dataType": "BINARY"}]
 
 
 def test_exactly_these_functions_are_indexed_in_the_order_of_the_flow(

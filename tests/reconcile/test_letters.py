@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusReceivedMessage
 from azure.servicebus.aio import ServiceBusClient
 from azure.servicebus.amqp import AmqpAnnotatedMessage
 
@@ -141,11 +141,12 @@ async def test_a_dead_letter_that_is_too_large_blocks_no_other_and_none_is_parke
 async def test_dead_letters_whose_body_is_no_bytes_are_parked_too_as_json(
     broker: Broker, bus: ServiceBus, letters: ServiceBusDeadLetters
 ) -> None:
-    foreign = [
+    foreign: list[ServiceBusMessage | AmqpAnnotatedMessage] = [
         AmqpAnnotatedMessage(value_body={"n": 1, "raw": b"\xff", "many": [1, None, True]}),
         AmqpAnnotatedMessage(value_body="text"),
         AmqpAnnotatedMessage(value_body=7),
         AmqpAnnotatedMessage(sequence_body=[["a", 1], ["b"]]),
+        ServiceBusMessage(None, application_properties={"n": 1}),
     ]
     async with (
         ServiceBusClient.from_connection_string(broker.connection_string) as client,
@@ -154,19 +155,20 @@ async def test_dead_letters_whose_body_is_no_bytes_are_parked_too_as_json(
         for message in foreign:
             await sender.send_messages(message)
     await bus.send("assets", [Outgoing("ours")])
-    await give_up(broker, "assets", 5)
+    await give_up(broker, "assets", 6)
     states = await Letters(letters, bus, SystemClock()).sweep()
-    assert (states[0].moved, broker.counts("assets").dead_lettered) == (5, 0)
+    assert (states[0].moved, broker.counts("assets").dead_lettered) == (6, 0)
     found = await parked(broker)
     assert [str(message) for message in found] == [
         '{"n": 1, "raw": "\ufffd", "many": [1, null, true]}'.replace("\ufffd", "\\ufffd"),
         "text",
         "7",
         '[["a", 1], ["b"]]',
+        "",
         "ours",
     ]
     reasons = [str((message.application_properties or {})[b"message"]) for message in found]
-    assert ["AMQP value" in reason for reason in reasons] == [True, True, True, True, False]
+    assert ["AMQP value" in reason for reason in reasons] == [True, True, True, True, False, False]
 
 
 async def test_what_a_foreign_sender_wrote_beside_a_dead_letter_never_outgrows_its_copys_properties() -> None:

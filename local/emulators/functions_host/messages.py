@@ -1,12 +1,18 @@
 """How a Service Bus message reaches a Python function: as a value and as trigger metadata.
 
 The real host's conversions are followed with their losses, because an app has to live with them:
+- a text binding decodes bodies as UTF-8, with U+FFFD for what is not; a binary one (`data_type=BINARY`) takes bytes as
+  they are, the empty ones too;
+- a body that is an AMQP value or sequence has no bytes: a binary binding fails before the function is called, and so
+  does a text binding unless the value is text;
 - arrays of text lose empty and missing entries, so values of a batch can shift to another message;
 - top-level fields of a JSON body overwrite a single message's metadata of the same name, whatever its case;
 - times named `...Utc` arrive without a zone.
 
-Sources: ServiceBusTriggerBindingStrategy in https://github.com/Azure/azure-sdk-for-net, and
-GrpcMessageConversionExtensions and ScriptInvocationContext in https://github.com/Azure/azure-functions-host
+Sources: ServiceBusTriggerBindingStrategy, MessageToByteArrayConverter, MessageToStringConverter and
+AmqpMessageExtensions.GetBody in https://github.com/Azure/azure-sdk-for-net, and GrpcMessageConversionExtensions
+(ToRpcByteArray keeps empty entries, ToRpcStringArray does not) and ScriptInvocationContext in
+https://github.com/Azure/azure-functions-host
 """
 
 import json
@@ -44,24 +50,34 @@ _TEXTS = (
 )
 
 
+class NotBindable(Exception):
+    """A message has a body that the binding's type cannot be made of."""
+
+
 def single(message: ServiceBusReceivedMessage, *, binary: bool) -> tuple[TypedData, dict[str, TypedData]]:
-    """Value and metadata for a function that takes one message."""
-    body = _body(message)
+    """Value and metadata for a function that takes one message.
+
+    Raises:
+        NotBindable: the body is no bytes.
+    """
     metadata = {name: _typed(value) for name, value in _properties(message).items()}
     if binary:
-        return TypedData(bytes=body), metadata
-    text = body.decode(errors="replace")
+        return TypedData(bytes=_bytes(message)), metadata
+    text = _decoded(message)
     return TypedData(string=text), _shadowed(metadata, text)
 
 
 def batch(messages: Sequence[ServiceBusReceivedMessage], *, binary: bool) -> tuple[TypedData, dict[str, TypedData]]:
-    """Value and metadata for a function that takes a list of messages."""
+    """Value and metadata for a function that takes a list of messages.
+
+    Raises:
+        NotBindable: one of the bodies is no bytes.
+    """
     rows = [_properties(message) for message in messages]
     metadata = {f"{name}Array": _array(name, [row[name] for row in rows]) for name in rows[0]}
-    bodies = [_body(message) for message in messages]
     if binary:
-        return TypedData(collection_bytes=SimpleNamespace(bytes=bodies)), metadata
-    return _texts([body.decode(errors="replace") for body in bodies]), metadata
+        return TypedData(collection_bytes=SimpleNamespace(bytes=[_bytes(message) for message in messages])), metadata
+    return _texts([_decoded(message) for message in messages]), metadata
 
 
 def _properties(message: ServiceBusReceivedMessage) -> dict[str, Any]:
@@ -148,13 +164,18 @@ def _scalar(value: Any) -> str:
     return str(value)
 
 
-def _body(message: ServiceBusReceivedMessage) -> bytes:
+def _bytes(message: ServiceBusReceivedMessage) -> bytes:
     if message.body_type == AmqpMessageBodyType.DATA:
         return b"".join(message.body)
-    value = message.body if message.body_type == AmqpMessageBodyType.VALUE else list(message.body)
-    if isinstance(value, bytes):
-        return value
-    return (value if isinstance(value, str) else json.dumps(_plain(value))).encode()
+    if message.body is None:  # a message of properties only, which has no body at all
+        return b""
+    raise NotBindable(f"{message.body_type.value} cannot be retrieved using the Body property.")
+
+
+def _decoded(message: ServiceBusReceivedMessage) -> str:
+    if message.body_type == AmqpMessageBodyType.VALUE and isinstance(message.body, (str, bytes)):
+        return _text(message.body)  # the SDK leaves AMQP text as bytes
+    return _bytes(message).decode(errors="replace")
 
 
 def _zoneless(moment: datetime) -> str:

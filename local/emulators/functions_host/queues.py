@@ -15,7 +15,7 @@ from local.emulators.functions_host.dispatcher import Dispatcher, InvocationFail
 from local.emulators.functions_host.functions import Function, QueueTrigger
 from local.emulators.functions_host.host_json import ServiceBusOptions
 from local.emulators.functions_host.logs import redact
-from local.emulators.functions_host.messages import batch, single
+from local.emulators.functions_host.messages import NotBindable, batch, single
 
 _logger = logging.getLogger(__name__)
 # The client stops 0.2 s after a batch's first message, which on a busy machine cuts a large one that has more to come.
@@ -79,12 +79,15 @@ class QueueListener:
     async def _run_batches(self, receiver: ServiceBusReceiver) -> None:
         while not self._stopping.is_set():
             if messages := await self._receive_batch(receiver):
-                value, metadata = batch(messages, binary=self._trigger.binary)
                 reason = f"(new Service Bus messages detected on '{self._trigger.queue}': {len(messages)})"
                 try:
+                    value, metadata = batch(messages, binary=self._trigger.binary)
                     await self._dispatcher.invoke(
                         self._function, value, metadata, reason=reason, messages=len(messages)
                     )
+                except NotBindable as error:
+                    self._report_not_bound(error)
+                    await self._settle(receiver, messages, succeeded=False)
                 except InvocationFailed:
                     await self._settle(receiver, messages, succeeded=False)
                 else:
@@ -129,12 +132,15 @@ class QueueListener:
             await asyncio.gather(*running)
 
     async def _run_single(self, receiver: ServiceBusReceiver, message: ServiceBusReceivedMessage) -> None:
-        value, metadata = single(message, binary=self._trigger.binary)
         renewal = asyncio.create_task(self._renew_lock(receiver, message))
         reason = f"(new Service Bus message detected on '{self._trigger.queue}')"
         try:
+            value, metadata = single(message, binary=self._trigger.binary)
             await self._dispatcher.invoke(self._function, value, metadata, reason=reason, messages=1)
             succeeded = True
+        except NotBindable as error:
+            self._report_not_bound(error)
+            succeeded = False
         except InvocationFailed:
             succeeded = False
         finally:
@@ -194,6 +200,14 @@ class QueueListener:
                 redact(str(error)),
             )
         self._connected = False
+
+    def _report_not_bound(self, error: NotBindable) -> None:
+        _logger.error(
+            "Executed 'Functions.%s' (Failed): Exception binding parameter '%s': %s",
+            self._function.name,
+            self._trigger.parameter,
+            error,
+        )
 
     async def _pause(self, seconds: float) -> None:
         try:

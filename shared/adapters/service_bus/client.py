@@ -69,16 +69,18 @@ def body_of(message: ServiceBusReceivedMessage) -> bytes:
     body = message.body
     if isinstance(body, (bytes, str)):
         return _bytes(body)
+    if body is None:  # a message of properties only
+        return b""
     if has_bytes(message):
         return b"".join(body)
     return json.dumps(_plain(body), default=str).encode()
 
 
 def has_bytes(message: ServiceBusReceivedMessage) -> bool:
-    """Whether a message has the usual body of bytes."""
+    """Whether a message has the usual body of bytes, or none at all."""
     from azure.servicebus.amqp import AmqpMessageBodyType
 
-    return message.body_type is AmqpMessageBodyType.DATA
+    return message.body_type is AmqpMessageBodyType.DATA or message.body is None
 
 
 def _bytes(text: bytes | str) -> bytes:

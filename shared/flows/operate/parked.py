@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
-from shared.domain.messages.events import Event, parse_event
+from shared.domain.messages.events import parse_event
 from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.errors import InvalidMessage
 from shared.flows.ports.engine import Bus, Outgoing
+from shared.flows.routing.parking import CUT_FROM
 
 log = logging.getLogger(__name__)
 
@@ -219,14 +220,22 @@ class ParkedMessages:
 def again(message: Waiting) -> Outgoing:
     """The copy that is sent: fresh attempts, a fresh message id, the whole history of failures.
 
+    What is no event, such as a body in another encoding, is sent byte for byte, and without a history: that would have
+    to stand in the body.
+
     Raises:
-        InvalidMessage: Sending it again could only park it again.
+        InvalidMessage: It came from nowhere that it could go back to, or only its beginning was kept.
     """
     if message.queue not in _QUEUES:
         raise InvalidMessage(
             f"It came from no queue of ours ({message.queue or 'unknown'}): discard it, or send it anew by hand."
         )
-    event: Event = parse_event(message.body)
+    if CUT_FROM in message.properties:
+        raise InvalidMessage("Only its beginning was kept: resync the record, then discard this message.")
+    try:
+        event = parse_event(message.body)
+    except InvalidMessage:
+        return Outgoing(message.body, content_type="application/octet-stream", subject=message.key or None)
     copy = event.model_copy(
         update={
             "attempt": 0,

@@ -16,6 +16,8 @@ from shared.flows.ports.engine import Bus, Outgoing
 LONGEST_TEXT: Final = 4096
 """Bytes of one property or of a subject: a dozen of them and a history stay well below 64 KB."""
 LONGEST_HISTORY: Final = 16 * 1024
+CUT_FROM: Final = "cut_from"
+"""The property that says of how many bytes a message was of which only the beginning was parked."""
 _REASON: Final = ("reason", "source_queue")
 """What remains of a message's properties where nothing else fits: replaying needs the queue."""
 

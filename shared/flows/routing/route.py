@@ -25,7 +25,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.ports.engine import Bus, Clock, Outgoing
 from shared.flows.routing.outcomes import Again, Outcome, Park
-from shared.flows.routing.parking import bounded, bounded_history, park, send_what_fits
+from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, send_what_fits
 
 log = logging.getLogger(__name__)
 
@@ -254,5 +254,5 @@ def _stub(message: Outgoing) -> Outgoing:
         message,
         body=body[:KEPT],
         content_type="application/octet-stream",
-        properties={**message.properties, "message": bounded(why)},
+        properties={**message.properties, "message": bounded(why), CUT_FROM: len(body)},
     )

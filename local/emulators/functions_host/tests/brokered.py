@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSender
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.emulators.servicebus import Broker, QueueSettings
 
@@ -20,7 +21,7 @@ class RunningBroker:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, ServiceBusSender] = {}
 
-    def send(self, queue: str, messages: Sequence[ServiceBusMessage]) -> None:
+    def send(self, queue: str, messages: Sequence[ServiceBusMessage | AmqpAnnotatedMessage]) -> None:
         """Send all in one transfer, so that one batch can have them all."""
         if self._client is None:
             self._client = self._resources.enter_context(
@@ -28,7 +29,7 @@ class RunningBroker:
             )
         if queue not in self._senders:
             self._senders[queue] = self._resources.enter_context(self._client.get_queue_sender(queue))
-        self._senders[queue].send_messages(list(messages))
+        self._senders[queue].send_messages(list(messages))  # type: ignore[arg-type]  # it takes a mixture
 
     def waiting(self, queue: str) -> int:
         counts = self.broker.counts(queue)

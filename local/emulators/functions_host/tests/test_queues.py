@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from azure.servicebus import ServiceBusMessage
+from azure.servicebus.amqp import AmqpAnnotatedMessage
 
 from local.emulators.functions_host.tests.brokered import RunningBroker, running_broker
 from local.emulators.functions_host.tests.running import APPS, RunningHost, running, until
@@ -15,6 +16,7 @@ from local.emulators.servicebus import QueueSettings
 
 QUEUES = [
     QueueSettings("batches", max_delivery_count=3),
+    QueueSettings("binary", max_delivery_count=3),
     # Locks shorter than some of the runs below.
     QueueSettings("singles", max_delivery_count=3, lock_duration=timedelta(seconds=4)),
 ]
@@ -38,17 +40,19 @@ class Stack:
         self.seen("")
         self._seen.clear()
 
-    def run(self, queue: str, *messages: ServiceBusMessage, seconds: float = 60) -> list[dict[str, Any]]:
+    def run(
+        self, queue: str, *messages: ServiceBusMessage | AmqpAnnotatedMessage, seconds: float = 60
+    ) -> list[dict[str, Any]]:
         """Send, wait until the queue is empty, and return the invocations."""
         self.forget()
         self.broker.send(queue, messages)
         until(lambda: not self.broker.waiting(queue), f"{queue} is empty", seconds)
-        return self.seen("many" if queue == "batches" else "one")
+        return self.seen({"batches": "many", "binary": "many_bytes"}.get(queue, "one"))
 
-    def run_as_one_batch(self, *messages: ServiceBusMessage) -> list[dict[str, Any]]:
+    def run_as_one_batch(self, *messages: ServiceBusMessage, queue: str = "batches") -> list[dict[str, Any]]:
         """As `run`, until the first invocation has all messages: batching takes what is there in time."""
         for _ in range(5):
-            invocations = self.run("batches", *messages)
+            invocations = self.run(queue, *messages)
             if invocations and len(invocations[0]["messages"]) == len(messages):
                 return invocations
         raise AssertionError(f"never one batch: {invocations}")
@@ -59,7 +63,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with running_broker(QUEUES) as broker:
         settings = {"Bus": broker.connection_string, "BATCH_QUEUE": "batches"}
         with running(APPS / "queue", tmp_path_factory.mktemp("queue"), settings) as host:
-            host.wait_for_log("listens to queue", 2)
+            host.wait_for_log("listens to queue", 3)
             yield Stack(broker, host)
 
 
@@ -105,6 +109,32 @@ def test_an_empty_body_fails_its_batch_before_user_code(stack: Stack) -> None:
         if not stack.run("batches", ServiceBusMessage(b""), ServiceBusMessage("good")):
             return
     raise AssertionError("never one batch, or the function was called")
+
+
+def test_a_binary_binding_takes_every_body_as_it_is_the_empty_ones_too(stack: Stack) -> None:
+    bodies = [b"", b"text", b"\xff\x00", None, "Válvula".encode("latin-1"), b""]
+    messages = [ServiceBusMessage(body, message_id=f"m{n}", subject="s") for n, body in enumerate(bodies)]
+
+    (invocation,) = stack.run_as_one_batch(*messages, queue="binary")
+
+    assert [m["hex"] for m in invocation["messages"]] == [(body or b"").hex() for body in bodies]
+    assert [m["id"] for m in invocation["messages"]] == [f"m{n}" for n in range(6)]
+    assert [m["delivery"] for m in invocation["messages"]] == [1] * 6
+
+
+@pytest.mark.parametrize("queue", ["batches", "binary", "singles"])
+def test_a_body_that_is_no_bytes_fails_before_user_code(stack: Stack, queue: str) -> None:
+    before = stack.broker.dead(queue)
+
+    assert stack.run(queue, AmqpAnnotatedMessage(value_body={"n": 1})) == []
+    assert stack.broker.dead(queue) - before == 1
+    assert "cannot be retrieved using the Body property" in stack.host.log
+
+
+def test_an_amqp_text_can_be_bound_as_text_only(stack: Stack) -> None:
+    (invocation,) = stack.run("batches", AmqpAnnotatedMessage(value_body="text"))
+    assert invocation["messages"][0]["body"] == "text"
+    assert stack.run("binary", AmqpAnnotatedMessage(value_body="text")) == []
 
 
 def test_a_body_of_a_batch_shadows_nothing(stack: Stack) -> None:
@@ -228,13 +258,13 @@ def test_a_broker_outage_is_survived_and_told_once_each_way(tmp_path: Path) -> N
         first = outage.enter_context(running_broker(QUEUES))
         settings["Bus"] = first.connection_string
         host = rest.enter_context(running(APPS / "queue", tmp_path, settings))
-        host.wait_for_log("listens to queue", 2)
+        host.wait_for_log("listens to queue", 3)
 
         outage.close()
-        host.wait_for_log("cannot listen to queue", 2)
+        host.wait_for_log("cannot listen to queue", 3)
         time.sleep(0.6)  # attempts fail meanwhile
         second = rest.enter_context(running_broker(QUEUES, port=first.broker.port))
-        host.wait_for_log("listens to queue", 4)
+        host.wait_for_log("listens to queue", 6)
 
         # Two sends, and the second makes the smallest batch full long before the first has waited 10 s.
         second.send("batches", [ServiceBusMessage("one")])
@@ -244,5 +274,5 @@ def test_a_broker_outage_is_survived_and_told_once_each_way(tmp_path: Path) -> N
         host.stop()
 
         assert batches == [2]
-        assert host.log.count("cannot listen to queue") == 2
-        assert host.log.count("listens to queue") == 4
+        assert host.log.count("cannot listen to queue") == 3
+        assert host.log.count("listens to queue") == 6

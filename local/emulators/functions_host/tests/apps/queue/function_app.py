@@ -15,6 +15,7 @@ seen: list[dict[str, Any]] = []
 def _describe(message: func.ServiceBusMessage) -> dict[str, Any]:
     return {
         "body": message.get_body().decode(errors="replace"),
+        "hex": message.get_body().hex(),
         "id": message.message_id,
         "correlation": message.correlation_id,
         "subject": message.subject,
@@ -50,6 +51,18 @@ async def many(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 -
     seen.append({"function": "many", "messages": [_describe(message) for message in messages]})
     for message in messages:
         await _obey(message)
+
+
+@blueprint.service_bus_queue_trigger(
+    arg_name="messages",
+    queue_name="binary",
+    connection="Bus",
+    cardinality=func.Cardinality.MANY,
+    data_type=func.DataType.BINARY,
+)
+async def many_bytes(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006 - see the import
+    """One batch, bound as bytes."""
+    seen.append({"function": "many_bytes", "messages": [_describe(message) for message in messages]})
 
 
 @blueprint.service_bus_queue_trigger(arg_name="message", queue_name="singles", connection="Bus")
