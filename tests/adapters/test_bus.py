@@ -5,12 +5,17 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from azure.core.exceptions import ClientAuthenticationError
 from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus._pyamqp.error import TokenAuthFailure
 from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBusAuthorizationError
 
 from local.emulators.servicebus import Broker, QueueSettings
+from shared.adapters.service_bus.client import mapped
+from shared.adapters.service_bus.receiver import ServiceBusQueues
 from shared.adapters.service_bus.sender import ServiceBus
-from shared.errors import InvalidMessage, Unavailable
+from shared.errors import InvalidMessage, NotAuthorized, SyncError, Unavailable
 from shared.flows.ports.engine import Outgoing
 from tests.fakes import make_settings
 
@@ -129,3 +134,41 @@ async def test_a_busy_broker_is_unavailable_and_takes_the_next(broker: Broker, b
 async def test_a_queue_that_does_not_exist_is_named(bus: ServiceBus) -> None:
     with pytest.raises(Unavailable, match="There is no queue nowhere: create it"):
         await bus.send("nowhere", [Outgoing("x")])
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (404, Unavailable),
+        (401, NotAuthorized),
+        (403, NotAuthorized),
+        (400, NotAuthorized),
+        (500, Unavailable),
+        (503, Unavailable),
+        (0, Unavailable),
+    ],
+)
+def test_a_missing_queue_a_missing_role_and_a_busy_service_are_told_apart(status: int, kind: type[SyncError]) -> None:
+    # As the SDK raises what it gets for its token, whatever that is.
+    failure = TokenAuthFailure(status, b"The messaging entity 'assets' could not be found.")  # type: ignore[no-untyped-call]
+    with pytest.raises(kind) as caught, mapped("assets"):
+        raise ServiceBusAuthenticationError(message=str(failure), error=failure)
+    assert ("There is no queue assets" in caught.value.message) == (status == 404)
+    assert ("role" in caught.value.message) == (kind is NotAuthorized)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ServiceBusAuthenticationError(), ServiceBusAuthorizationError(), ClientAuthenticationError("No identity.")],
+)
+def test_a_refused_identity_is_a_missing_role(error: Exception) -> None:
+    with pytest.raises(NotAuthorized, match="role Azure Service Bus Data Sender"), mapped("assets"):
+        raise error
+
+
+async def test_an_operator_learns_of_a_missing_queue_too(broker: Broker) -> None:
+    queues = ServiceBusQueues(make_settings(service_bus_connection=broker.connection_string), None)
+    with pytest.raises(Unavailable, match="There is no queue nowhere: create it"):
+        await queues.probe("nowhere")
+    with pytest.raises(Unavailable, match="There is no queue nowhere: create it"):
+        _ = [page async for page in queues.peek("nowhere")]

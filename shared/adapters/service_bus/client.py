@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 from shared.errors import NotAuthorized, Unavailable
 from shared.settings import BusSettings
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from azure.core.credentials_async import AsyncTokenCredential
     from azure.servicebus import ServiceBusReceivedMessage
     from azure.servicebus.aio import ServiceBusClient
+
+_REFUSED: Final = frozenset({None, HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 # Imported where it is used: the SDK is a tenth of a second of start-up that a timer or health call does not need.
 # ruff: noqa: PLC0415
@@ -52,16 +55,27 @@ def mapped(queue: str) -> Iterator[None]:
 
     try:
         yield
-    except (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError) as error:
-        raise NotAuthorized(
-            f"Service Bus refused our identity for the queue {queue}: it needs the role Azure Service Bus Data Sender"
-            " there to send, Data Receiver to receive."
-        ) from error
-    except MessagingEntityNotFoundError as error:
-        raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
     except (AzureError, OSError, ValueError) as error:
+        if isinstance(error, MessagingEntityNotFoundError) or _token_status(error) == HTTPStatus.NOT_FOUND:
+            raise Unavailable(f"There is no queue {queue}: create it in the namespace.") from error
+        refusals = (ServiceBusAuthenticationError, ServiceBusAuthorizationError, ClientAuthenticationError)
+        if isinstance(error, refusals) and _token_status(error) in _REFUSED:
+            raise NotAuthorized(
+                f"Service Bus refused our identity for the queue {queue}: it needs the role Azure Service Bus Data"
+                " Sender there to send, Data Receiver to receive. Without a role Azure does not tell whether there is"
+                " such a queue."
+            ) from error
         text = " ".join(str(error).split())[:200]
         raise Unavailable(f"The queue {queue} cannot be used: {type(error).__name__}: {text}") from error
+
+
+def _token_status(error: Exception) -> int | None:
+    """The status with which Service Bus answered the token for a queue; None where no answer was the reason.
+
+    The SDK raises each such answer as a failed authentication, also the 404 for a queue that does not exist, and the
+    500 or 503 of a service that is busy.
+    """
+    return getattr(getattr(error, "inner_exception", None), "status_code", None)
 
 
 def body_of(message: ServiceBusReceivedMessage) -> bytes:

@@ -23,7 +23,7 @@ from azure.servicebus.amqp import AmqpAnnotatedMessage
 from azure.servicebus.exceptions import (
     MessageLockLostError,
     MessageSizeExceededError,
-    MessagingEntityNotFoundError,
+    ServiceBusAuthenticationError,
     ServiceBusConnectionError,
     ServiceBusError,
     ServiceBusQuotaExceededError,
@@ -31,6 +31,10 @@ from azure.servicebus.exceptions import (
 )
 
 from local.emulators.servicebus import Broker, QueueSettings
+from local.emulators.servicebus.amqp.encode import encode
+from local.emulators.servicebus.amqp.message import Message
+from local.emulators.servicebus.amqp.values import Described, ULong
+from local.emulators.servicebus.nodes import token_status
 from local.emulators.servicebus.tests.drivers import SdkDriver
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -192,12 +196,42 @@ async def test_a_full_queue_refuses_sends_as_a_quota(sdk: SdkDriver) -> None:
         await sdk.sender("full").send_messages(ServiceBusMessage(b"x" * 500))
 
 
-async def test_a_missing_queue_is_named_to_sender_and_receiver(broker: Broker) -> None:
+async def test_a_token_for_a_missing_queue_is_refused_naming_it(broker: Broker) -> None:
+    # As Azure does: the SDK raises the 404 as a failed authentication.
     async with AsyncClient.from_connection_string(broker.connection_string, retry_total=0) as client:
-        with pytest.raises(MessagingEntityNotFoundError, match="The messaging entity 'nowhere' could not be found"):
+        with pytest.raises(ServiceBusAuthenticationError) as sending:
             await client.get_queue_sender("nowhere").send_messages(ServiceBusMessage(b"x"))
-        with pytest.raises(MessagingEntityNotFoundError, match="plain-0"):
+        with pytest.raises(ServiceBusAuthenticationError) as receiving:
             await client.get_queue_receiver("nowhere").receive_messages(max_wait_time=30)
+    for caught in (sending, receiving):
+        said = str(caught.value.inner_exception)
+        assert "Status code: 404" in said
+        assert "The messaging entity 'nowhere' could not be found" in said
+        assert "plain-0" in said
+
+
+@pytest.mark.parametrize(
+    ("operation", "audience", "status"),
+    [
+        ("put-token", "sb://localhost/plain-0", 202),
+        ("put-token", "amqps://localhost:5671/PLAIN-0/$DeadLetterQueue", 202),
+        ("put-token", "sb://localhost/plain-0/$management", 202),
+        ("put-token", "sb://localhost/", 202),
+        ("put-token", None, 202),
+        ("put-token", "sb://localhost/nowhere", 404),
+        ("put-token", "sb://localhost/nowhere/$management", 404),
+        ("put-token", "sb://[/nowhere", 404),
+        ("delete-token", "sb://localhost/plain-0", 400),
+    ],
+)
+async def test_a_token_is_taken_for_what_exists(
+    broker: Broker, operation: str, audience: str | None, status: int
+) -> None:
+    properties = {"operation": operation} | ({"name": audience} if audience else {})
+    request = Message.parse(
+        encode(Described(ULong(0x73), [1, None, None, None, "r"])) + encode(Described(ULong(0x74), properties))
+    )
+    assert token_status(broker._namespace, request)[0] == status
 
 
 async def test_sessions_are_refused_in_words(broker: Broker) -> None:
