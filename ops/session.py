@@ -13,18 +13,20 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, override
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from ops.settings import apply, read_file, read_stack
+from ops.settings import apply, follow_references, read_file, read_stack
+from ops.vault import Vaults
 from shared.adapters.dataverse.admin.metadata import DataversePlatform
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.service_bus.receiver import ServiceBusQueues
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import ConfigurationError, RoutingFailed, SyncError, TransientError
+from shared.settings import Settings, load_settings
 from shared.wiring import Wiring
 
 Local = Annotated[bool, typer.Option("--local", help="Work on the stack that 'make up' runs on this machine.")]
@@ -56,6 +58,22 @@ class UsageError(Exception):
     """The command line asks for something that does not exist."""
 
 
+class OperatorWiring(Wiring):
+    """The product's parts on a person's machine, where nobody else follows Key Vault references."""
+
+    @cached_property
+    def vaults(self) -> Vaults:
+        """Where secrets are read."""
+        return Vaults()
+
+    @cached_property
+    @override
+    def settings(self) -> Settings:
+        """The validated settings; references among them are followed first."""
+        follow_references(self.vaults)
+        return load_settings()
+
+
 @dataclass
 class Session:
     """One run of a command."""
@@ -65,7 +83,7 @@ class Session:
     verbose: bool = False
     settings_file: Path | None = None
     solution: str | None = None
-    wiring: Wiring = field(default_factory=Wiring)
+    wiring: Wiring = field(default_factory=OperatorWiring)
     out: Console = field(default_factory=lambda: Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
     err: Console = field(
         default_factory=lambda: Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from local.alive import alive
+from ops.vault import Vaults
 from shared.errors import ConfigurationError, Unavailable
 from shared.settings import Settings, setting_name
 
@@ -36,10 +37,9 @@ def read_file(path: Path) -> dict[str, str]:
         ConfigurationError: The file is missing, or neither of them.
     """
     try:
-        # By its bytes: a shell on Windows writes what az prints as UTF-16, and editors put a mark before UTF-8.
-        found = json.loads(path.read_bytes())
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON in UTF-8"
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({why}): name a local.settings.json, or what"
             " 'az functionapp config appsettings list' prints, with --settings."
@@ -55,6 +55,16 @@ def read_file(path: Path) -> dict[str, str]:
             " 'az functionapp config appsettings list' prints it."
         )
     return {name: str(value) for name, value in values.items() if value is not None}
+
+
+def follow_references(vaults: Vaults) -> None:
+    """Put the secrets in place of the Key Vault references in this process's environment.
+
+    Raises:
+        SyncError: As `Vaults.resolve`.
+    """
+    ours = {name: value for name, value in os.environ.items() if name.lower() in _OURS}
+    os.environ.update(vaults.resolve(ours))
 
 
 def apply(settings: dict[str, str]) -> None:
