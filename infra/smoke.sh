@@ -22,7 +22,8 @@ if ! answer=$(curl --silent --show-error --fail-with-body --retry 5 --retry-dela
   --max-time 60 "https://$host/api/health"); then
   echo "https://$host/api/health is not well: $answer" >&2
   echo "If it is misconfigured, the app's log names the setting ('Misconfigured: ...'), and so does" \
-    "'.venv/bin/python -m ops check'; a Key Vault reference needs its secret (docs/deploy.md) and a restart." >&2
+    "'.venv/bin/python -m ops check'. Is it a Key Vault reference: infra/scripts/references.sh $group $app. Is the answer" \
+    "403: this address may not call the app (ALLOWED_CIDRS)." >&2
   exit 1
 fi
 echo "$found: $answer"
