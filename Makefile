@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test soak lint format figures figures-1m requirements clean
+.PHONY: help demo up test soak lint format figures figures-1m requirements template scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -59,6 +59,17 @@ requirements: $(READY) ## Compile requirements.txt and requirements-dev.txt from
 	  --python-version 3.13 pyproject.toml -o requirements.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
 	  --python-version 3.13 --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
+	  --python-version 3.13 --group pyproject.toml:scan -o requirements-scan.txt
+
+template: $(READY) ## Compile infra/azuredeploy.json and the snapshots of tests/infra; needs the Bicep compiler
+	@$(BIN)/python -m tests.infra.compiled
+
+scan: $(READY) requirements-scan.txt ## Let a scanner (checkov, in .venv-scan) look at the snapshots; findings must be accepted with a reason
+	@[ .venv-scan/bin/checkov -nt requirements-scan.txt ] || { \
+	  $(BIN)/python -m venv .venv-scan && .venv-scan/bin/pip install --quiet --disable-pip-version-check -r requirements-scan.txt \
+	    && touch .venv-scan/bin/checkov; }
+	@$(BIN)/python -m tests.infra.scan .venv-scan/bin/checkov
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-scan .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis
