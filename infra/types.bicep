@@ -76,7 +76,7 @@ type syncSettings = {
 type reconcileInterval = 5 | 15 | 30 | 60 | 120
 
 @export()
-@description('When people are called, beside what is always wrong (dead letters, parked messages, the drift brake, no reconciliation).')
+@description('From when on people are called, beside what is always wrong (dead letters, parked messages, the drift brake, no reconciliation).')
 type alertThresholds = {
   @description('Minutes that the oldest message of a queue may wait.')
   @minValue(1)
@@ -93,6 +93,16 @@ type alertThresholds = {
 }
 
 @export()
+@description('Who is called: all of them. None at all: alerts show in the portal only.')
+type alertReceivers = {
+  @description('E-mail addresses.')
+  emails: string[]
+
+  @description('Addresses that take a POST in the common alert schema, such as a Logic App that writes to Teams.')
+  webhooks: string[]
+}
+
+@export()
 @description('How the function app grows.')
 type scaleSettings = {
   @description('The most instances of each group of functions. Every instance sends at least 2 requests at a time to Dynamics, which takes 52.')
@@ -103,8 +113,121 @@ type scaleSettings = {
   @description('Memory of an instance in MB.')
   instanceMemory: 512 | 2048 | 4096
 
+  @description('Webhooks that one instance takes at a time. The platform\'s default for Python is 1.')
+  @minValue(1)
+  @maxValue(1000)
+  webhooksPerInstance: int
+
+  @description('Instances that always wait for webhooks and are paid for all the time. 0: the first webhook after a pause waits for a start.')
+  @minValue(0)
+  @maxValue(1000)
+  alwaysReady: int
+
   @description('Let the scale controller read the queues\' lengths. It needs Azure Service Bus Data Owner on assets and orders for that.')
   targetBased: bool
+
+  @description('Spread the instances over availability zones. Azure then always keeps two instances of each always-ready group.')
+  zoneRedundant: bool
+}
+
+@export()
+@description('The queues\' tier.')
+type busSettings = {
+  @description('Empty: Premium in a private network, which Standard cannot be in, else Standard.')
+  tier: '' | 'Standard' | 'Premium'
+
+  @description('Messaging units of Premium.')
+  messagingUnits: 1 | 2 | 4 | 8 | 16
+}
+
+@export()
+@description('A vault that cannot lose a secret, or one that a trial can throw away. Neither can be changed once the vault exists.')
+type vaultSettings = {
+  @description('Days in which a deleted vault or secret can be recovered.')
+  @minValue(7)
+  @maxValue(90)
+  retentionDays: int
+
+  @description('Whether nobody can purge a deleted vault or secret before that.')
+  purgeProtection: bool
+
+  @description('Recover the deleted vault of an installation of the same name instead of making one.')
+  recover: bool
+}
+
+@export()
+@description('A private network: everything but the webhook is reached through it only.')
+type networkSettings = {
+  @description('Whether there is one. Everything below counts only then.')
+  private: bool
+
+  @description('The address space of the network that is made: a /24 or larger.')
+  addressPrefix: string
+
+  @description('An existing subnet for the app, /27 or larger, delegated to Microsoft.App/environments. Empty: a network is made.')
+  integrationSubnetId: string
+
+  @description('An existing subnet for the private endpoints, in the same network. Empty: a network is made.')
+  endpointsSubnetId: string
+
+  @description('Whether the private DNS zones are made here, or elsewhere: by a policy, or by the people of the hub network.')
+  privateDns: 'here' | 'elsewhere'
+
+  @description('Whether telemetry, too, goes through the network (an Azure Monitor Private Link Scope, which counts for the network as a whole).')
+  monitoring: bool
+
+  @description('Whether logs may be read from outside the network, by those who may read them at all.')
+  publicQueries: bool
+
+  @description('Whether the app calls out from one fixed address (a NAT gateway), for the allow-lists of Dynamics and the CMMS.')
+  fixedOutboundAddress: bool
+
+  @description('Addresses from which operators, pipelines and the CMMS reach storage, vault, queues and deployments from outside, as CIDR. Empty: nobody does.')
+  administrators: string[]
+}
+
+@export()
+@description('Who may call the webhook. Nothing named: anybody may, and must authenticate.')
+type callerSettings = {
+  @description('Whether it can be called from the Internet at all. False: through the app\'s private endpoint only.')
+  public: bool
+
+  @description('Service tags whose addresses may call, such as AzureCloud, which is every customer of Azure.')
+  serviceTags: string[]
+
+  @description('Addresses that may call, as CIDR, such as those of an API Management.')
+  cidrs: string[]
+
+  @description('The id of the Azure Front Door that alone may call: requests must come from Front Door and carry this id in X-Azure-FDID.')
+  frontDoorId: string
+}
+
+@export()
+@description('What is there already and used instead of a new one. Empty: it is made.')
+type existingResources = {
+  @description('Resource id of a Log Analytics workspace.')
+  workspaceId: string
+
+  @description('Resource id of a key vault that grants by role.')
+  vaultId: string
+
+  @description('Resource ids of action groups that are called beside the receivers.')
+  actionGroupIds: string[]
+}
+
+@export()
+@description('What it may cost.')
+type costLimits = {
+  @description('The resource group\'s monthly budget in the currency of the bill; people are told at 80 % and when 100 % are forecast. 0: no budget.')
+  @minValue(0)
+  monthlyBudget: int
+
+  @description('The first day of the month in which the budget begins, as 2026-01-01. It cannot be changed later.')
+  budgetStart: string
+
+  @description('Gigabytes of logs a day, from which on no more are taken in. -1: no cap.')
+  @minValue(-1)
+  dailyLogGigabytes: int
 }
 
 @export()
@@ -112,6 +235,19 @@ type scaleSettings = {
 type tagSet = {
   @description('The installation: azd finds its resources by it.')
   'azd-env-name': string
+
+  @description('Whatever else your policies ask for.')
+  *: string
+}
+
+@export()
+@description('From where a resource is reached.')
+type reach = {
+  @description('Through private endpoints only, but for the named addresses.')
+  private: bool
+
+  @description('The addresses from which it is reached all the same, as CIDR.')
+  addresses: string[]
 }
 
 @export()

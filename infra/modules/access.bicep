@@ -2,9 +2,6 @@
 
 import { principal } from '../types.bicep'
 
-@description('The functions\' identity: name.')
-param appName string
-
 @description('The functions\' identity: object id.')
 param appPrincipalId string
 
@@ -26,20 +23,16 @@ param namespaceName string
 @description('The storage account.')
 param storageName string
 
-@description('The vault.')
-param vaultName string
-
 @description('Application Insights.')
 param insightsName string
 
+// The names of role assignments are made of the ids of those who are granted: an identity that was made anew has a new
+// id, and an assignment of its old name could not be given to it.
 var principals = {
   app: { id: appPrincipalId, type: 'ServicePrincipal' }
   cmms: cmms
   operators: operators
 }
-// What names of role assignments are made of: known beforehand, which a new identity's id is not.
-var tokens = { app: appName, cmms: cmms.id, operators: operators.id }
-
 var roles = {
   serviceBusDataSender: '69a216fc-b8fb-44d8-bc22-1f3c2cd27a39'
   serviceBusDataReceiver: '4f6d3b9b-027b-4f4c-9142-0e5a2a2247e0'
@@ -48,8 +41,6 @@ var roles = {
   storageBlobDataReader: '2a2b9908-6ea1-4ae2-8e65-a410df84e7d1'
   storageBlobDataOwner: 'b7e6dc6d-f1e8-4753-8033-0f276bb0955b'
   storageTableDataContributor: '0a9a7e1f-b9d0-4cc4-a60d-0319b160aaa3'
-  keyVaultSecretsUser: '4633458b-17de-408a-b874-0445c86b69e6'
-  keyVaultSecretsOfficer: 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
   monitoringMetricsPublisher: '3913510d-42f4-4e42-8a64-420c390055eb'
 }
 
@@ -70,7 +61,8 @@ var queueGrants = concat(
         { to: 'app', queue: 'orders', role: roles.serviceBusDataOwner }
       ]
     : [],
-  empty(cmms.id)
+  // Operators may send already, and one grant cannot be made twice.
+  empty(cmms.id) || cmms.id == operators.id
     ? []
     : [
         { to: 'cmms', queue: 'assets', role: roles.serviceBusDataSender }
@@ -91,6 +83,7 @@ var containerGrants = concat(
   [
     { to: 'app', container: 'deployment', role: roles.storageBlobDataContributor }
     { to: 'app', container: 'reports', role: roles.storageBlobDataContributor }
+    { to: 'app', container: 'backups', role: roles.storageBlobDataContributor }
   ],
   hostStorageScope == 'containers'
     ? [
@@ -98,13 +91,15 @@ var containerGrants = concat(
         { to: 'app', container: 'azure-webjobs-secrets', role: roles.storageBlobDataOwner }
       ]
     : [],
-  empty(operators.id) ? [] : [{ to: 'operators', container: 'reports', role: roles.storageBlobDataReader }]
+  empty(operators.id)
+    ? []
+    : [
+        { to: 'operators', container: 'reports', role: roles.storageBlobDataReader }
+        // Take a backup before something risky, and restore one.
+        { to: 'operators', container: 'backups', role: roles.storageBlobDataContributor }
+      ]
 )
 var ledgerGrants = empty(operators.id) ? ['app'] : ['app', 'operators']
-var vaultGrants = concat(
-  [{ to: 'app', role: roles.keyVaultSecretsUser }],
-  empty(operators.id) ? [] : [{ to: 'operators', role: roles.keyVaultSecretsOfficer }]
-)
 
 resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' existing = {
   name: namespaceName
@@ -119,7 +114,7 @@ resource queues 'Microsoft.ServiceBus/namespaces/queues@2026-01-01' existing = [
 
 resource onQueue 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for (grant, i) in queueGrants: {
-    name: guid(queues[i].id, tokens[grant.to], grant.role)
+    name: guid(queues[i].id, principals[grant.to].id, grant.role)
     scope: queues[i]
     properties: {
       principalId: principals[grant.to].id
@@ -154,7 +149,7 @@ resource containers 'Microsoft.Storage/storageAccounts/blobServices/containers@2
 
 resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for (grant, i) in containerGrants: {
-    name: guid(containers[i].id, tokens[grant.to], grant.role)
+    name: guid(containers[i].id, principals[grant.to].id, grant.role)
     scope: containers[i]
     properties: {
       principalId: principals[grant.to].id
@@ -165,7 +160,7 @@ resource onContainer 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
 ]
 
 resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (hostStorageScope == 'account') {
-  name: guid(account.id, appName, roles.storageBlobDataOwner)
+  name: guid(account.id, appPrincipalId, roles.storageBlobDataOwner)
   scope: account
   properties: {
     principalId: appPrincipalId
@@ -176,7 +171,7 @@ resource onAccount 'Microsoft.Authorization/roleAssignments@2022-04-01' = if (ho
 
 resource onLedger 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   for to in ledgerGrants: {
-    name: guid(account::tables::ledger.id, tokens[to], roles.storageTableDataContributor)
+    name: guid(account::tables::ledger.id, principals[to].id, roles.storageTableDataContributor)
     scope: account::tables::ledger
     properties: {
       principalId: principals[to].id
@@ -189,28 +184,12 @@ resource onLedger 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
   }
 ]
 
-resource vault 'Microsoft.KeyVault/vaults@2026-05-15' existing = {
-  name: vaultName
-}
-
-resource onVault 'Microsoft.Authorization/roleAssignments@2022-04-01' = [
-  for grant in vaultGrants: {
-    name: guid(vault.id, tokens[grant.to], grant.role)
-    scope: vault
-    properties: {
-      principalId: principals[grant.to].id
-      principalType: principals[grant.to].type
-      roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', grant.role)
-    }
-  }
-]
-
 resource insights 'Microsoft.Insights/components@2020-02-02' existing = {
   name: insightsName
 }
 
 resource onInsights 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
-  name: guid(insights.id, appName, roles.monitoringMetricsPublisher)
+  name: guid(insights.id, appPrincipalId, roles.monitoringMetricsPublisher)
   scope: insights
   properties: {
     principalId: appPrincipalId

@@ -7,7 +7,7 @@ param location string
 
 @description('What every name ends in.')
 @minLength(13)
-param token string
+param suffix string
 
 @description('Tags of every resource.')
 param tags tagSet
@@ -19,7 +19,7 @@ param thresholds alertThresholds
 param reconcileMinutes reconcileInterval
 
 @description('Who is called. Empty: nobody, the portal shows it.')
-param email string
+param actionGroupIds string[]
 
 @description('Where people read docs/runbook.md.')
 param runbookUrl string
@@ -30,16 +30,22 @@ param workspaceId string
 @description('The Service Bus namespace.')
 param namespaceId string
 
+@description('Whether the workspace has a cap, which then must be told of.')
+param isCapped bool
+
 var silence = 2 * reconcileMinutes
 
-// Metrics of Service Bus itself: they need no log and arrive within minutes.
-var queueAlerts = [
+// Metrics of Service Bus itself: they need no log, arrive within minutes, and come even if the app is dead.
+var busAlerts = [
   {
     name: 'dead-letters'
     severity: 1
     title: 'A message was given up by the queue itself.'
     metric: 'DeadletteredMessages'
     queues: ['assets', 'orders', 'parked']
+    aggregation: 'Maximum'
+    window: 'PT5M'
+    above: 0
   }
   {
     name: 'parked'
@@ -47,16 +53,51 @@ var queueAlerts = [
     title: 'Messages wait for a person.'
     metric: 'ActiveMessages'
     queues: ['parked']
+    aggregation: 'Maximum'
+    window: 'PT5M'
+    above: 0
+  }
+  {
+    // A message that waits for its next attempt is scheduled, and not active.
+    name: 'not-taken'
+    severity: 1
+    title: 'A queue was not empty for a whole hour: the functions do not take messages, or too few.'
+    metric: 'ActiveMessages'
+    queues: ['assets', 'orders']
+    aggregation: 'Minimum'
+    window: 'PT1H'
+    above: 0
+  }
+  {
+    name: 'bus-errors'
+    severity: 2
+    title: 'Service Bus failed on its own side.'
+    metric: 'ServerErrors'
+    queues: []
+    aggregation: 'Total'
+    window: 'PT15M'
+    above: 10
+  }
+  {
+    name: 'bus-throttled'
+    severity: 2
+    title: 'Service Bus refuses requests because there are too many.'
+    metric: 'ThrottledRequests'
+    queues: []
+    aggregation: 'Total'
+    window: 'PT15M'
+    above: 10
   }
 ]
 
 // Queries over what the functions report; shared/telemetry.py names it. Each answers one row: the value.
-var logAlerts = [
+var functionAlerts = [
   {
     name: 'backlog'
     severity: 2
     title: 'The oldest message of a queue has waited for more than ${thresholds.backlogMinutes} minutes.'
-    minutes: 30
+    // Written once in each run of the reconciliation: a shorter window would be empty between two of them.
+    minutes: max(30, silence)
     query: 'AppMetrics | where Name == "sync.queue.oldest_message_age" and tostring(Properties.queue) in ("assets", "orders") | summarize Value = max(Max) / 60'
     above: thresholds.backlogMinutes
   }
@@ -102,21 +143,21 @@ var logAlerts = [
     above: thresholds.throttles
   }
 ]
-
-resource people 'Microsoft.Insights/actionGroups@2023-01-01' = if (!empty(email)) {
-  name: 'ag-energy-sync-${token}'
-  location: 'global'
-  tags: tags
-  properties: {
-    enabled: true
-    groupShortName: 'energysync'
-    emailReceivers: [{ name: 'people', emailAddress: email, useCommonAlertSchema: true }]
+var capAlerts = [
+  {
+    name: 'log-cap'
+    severity: 1
+    title: 'The daily cap of logs is reached: until tomorrow nothing is seen of the functions.'
+    minutes: 60
+    query: '_LogOperation | where Category == "Ingestion" and Detail has "OverQuota" | summarize Value = count()'
+    above: 0
   }
-}
+]
+var logAlerts = concat(functionAlerts, isCapped ? capAlerts : [])
 
 resource onMetric 'Microsoft.Insights/metricAlerts@2026-01-01' = [
-  for alert in queueAlerts: {
-    name: 'energy-sync-${alert.name}-${token}'
+  for alert in busAlerts: {
+    name: 'energy-sync-${alert.name}-${suffix}'
     location: 'global'
     tags: tags
     properties: {
@@ -126,7 +167,7 @@ resource onMetric 'Microsoft.Insights/metricAlerts@2026-01-01' = [
       autoMitigate: true
       scopes: [namespaceId]
       evaluationFrequency: 'PT5M'
-      windowSize: 'PT5M'
+      windowSize: alert.window
       criteria: {
         'odata.type': 'Microsoft.Azure.Monitor.SingleResourceMultipleMetricCriteria'
         allOf: [
@@ -135,21 +176,22 @@ resource onMetric 'Microsoft.Insights/metricAlerts@2026-01-01' = [
             criterionType: 'StaticThresholdCriterion'
             metricNamespace: 'Microsoft.ServiceBus/namespaces'
             metricName: alert.metric
-            dimensions: [{ name: 'EntityName', operator: 'Include', values: alert.queues }]
-            timeAggregation: 'Maximum'
+            dimensions: empty(alert.queues) ? [] : [{ name: 'EntityName', operator: 'Include', values: alert.queues }]
+            timeAggregation: alert.aggregation
             operator: 'GreaterThan'
-            threshold: 0
+            threshold: alert.above
           }
         ]
       }
-      actions: empty(email) ? [] : [{ actionGroupId: people.id }]
+      #disable-next-line use-resource-id-functions // the ids are a parameter's
+      actions: map(actionGroupIds, id => { actionGroupId: id })
     }
   }
 ]
 
 resource onLog 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
   for alert in logAlerts: {
-    name: 'energy-sync-${alert.name}-${token}'
+    name: 'energy-sync-${alert.name}-${suffix}'
     location: location
     tags: tags
     kind: 'LogAlert'
@@ -177,7 +219,7 @@ resource onLog 'Microsoft.Insights/scheduledQueryRules@2026-03-01' = [
         ]
       }
       actions: {
-        actionGroups: empty(email) ? [] : [people.id]
+        actionGroups: actionGroupIds
         customProperties: { runbook: '${runbookUrl}#${alert.name}' }
       }
     }

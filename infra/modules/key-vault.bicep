@@ -1,6 +1,6 @@
 // The secrets that others make us keep. No template holds their values: docs/deploy.md says how they are set.
 
-import { tagSet } from '../types.bicep'
+import { reach, tagSet, vaultSettings } from '../types.bicep'
 
 @description('Where it lives.')
 param location string
@@ -10,6 +10,12 @@ param name string
 
 @description('Tags of every resource.')
 param tags tagSet
+
+@description('How long it can be recovered.')
+param settings vaultSettings
+
+@description('From where it is reached.')
+param access reach
 
 @description('The workspace that gets the audit log.')
 param workspaceId string
@@ -21,12 +27,18 @@ resource vault 'Microsoft.KeyVault/vaults@2026-05-15' = {
   properties: {
     tenantId: tenant().tenantId
     sku: { family: 'A', name: 'standard' }
+    createMode: settings.recover ? 'recover' : 'default'
     enableRbacAuthorization: true
     enableSoftDelete: true
-    softDeleteRetentionInDays: 90
-    enablePurgeProtection: true
-    publicNetworkAccess: 'Enabled'
-    networkAcls: { bypass: 'AzureServices', defaultAction: 'Allow' }
+    softDeleteRetentionInDays: settings.retentionDays
+    // Azure takes true or nothing: false is refused.
+    enablePurgeProtection: settings.purgeProtection ? true : null
+    publicNetworkAccess: access.private && empty(access.addresses) ? 'Disabled' : 'Enabled'
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: access.private ? 'Deny' : 'Allow'
+      ipRules: [for address in access.addresses: { value: address }]
+    }
   }
 }
 
@@ -39,3 +51,6 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     logs: [{ category: 'AuditEvent', enabled: true }]
   }
 }
+
+@description('Its resource id.')
+output id string = vault.id

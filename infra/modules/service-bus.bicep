@@ -1,6 +1,6 @@
-// The queues. Their settings are those of shared/domain/queues.py; a test compares.
+// The queues. Their settings are those of shared/domain/messages/queues.py; a test compares.
 
-import { tagSet } from '../types.bicep'
+import { busSettings, reach, tagSet } from '../types.bicep'
 
 @description('Where it lives.')
 param location string
@@ -11,9 +11,21 @@ param name string
 @description('Tags of every resource.')
 param tags tagSet
 
+@description('The tier.')
+param settings busSettings
+
+@description('From where it is reached.')
+param access reach
+
 @description('The workspace that gets the audit log.')
 param workspaceId string
 
+// Standard is the smallest that detects duplicates and schedules messages, and it has no private endpoints.
+var tier = empty(settings.tier) ? (access.private ? 'Premium' : 'Standard') : settings.tier
+var isPremium = tier == 'Premium'
+
+// Standard gives 5 GB at no cost; Premium shares its own.
+var size = isPremium ? {} : { maxSizeInMegabytes: 5120 }
 var work = {
   lockDuration: 'PT5M'
   maxDeliveryCount: 10
@@ -21,6 +33,7 @@ var work = {
   duplicateDetectionHistoryTimeWindow: 'PT10M'
   defaultMessageTimeToLive: 'P14D'
   deadLetteringOnMessageExpiration: true
+  ...size
 }
 var queues = [
   { name: 'assets', properties: work }
@@ -33,20 +46,22 @@ var queues = [
       maxDeliveryCount: 2000
       requiresDuplicateDetection: false
       deadLetteringOnMessageExpiration: true
+      ...size
     }
   }
 ]
 
-// Standard is the smallest that detects duplicates and schedules messages.
 resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
   name: name
   location: location
   tags: tags
-  sku: { name: 'Standard', tier: 'Standard' }
+  sku: isPremium
+    ? { name: 'Premium', tier: 'Premium', capacity: settings.messagingUnits }
+    : { name: 'Standard', tier: 'Standard' }
   properties: {
     disableLocalAuth: true
     minimumTlsVersion: '1.2'
-    publicNetworkAccess: 'Enabled'
+    publicNetworkAccess: isPremium && access.private && empty(access.addresses) ? 'Disabled' : 'Enabled'
   }
 
   resource queue 'queues' = [
@@ -55,6 +70,16 @@ resource namespace 'Microsoft.ServiceBus/namespaces@2026-01-01' = {
       properties: item.properties
     }
   ]
+
+  resource rules 'networkRuleSets' = if (isPremium && access.private) {
+    name: 'default'
+    properties: {
+      publicNetworkAccess: empty(access.addresses) ? 'Disabled' : 'Enabled'
+      defaultAction: 'Deny'
+      trustedServiceAccessEnabled: true
+      ipRules: [for address in access.addresses: { ipMask: address, action: 'Allow' }]
+    }
+  }
 }
 
 #disable-next-line use-recent-api-versions // the stable version is of 2016 and cannot name a setting
@@ -67,8 +92,5 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   }
 }
 
-@description('Its resource id, for alerts and the workbook.')
+@description('Its resource id, for alerts, the workbook and a private endpoint.')
 output id string = namespace.id
-
-@description('Its host name.')
-output host string = split(split(namespace.properties.serviceBusEndpoint, '://')[1], ':')[0]

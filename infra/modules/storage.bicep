@@ -1,6 +1,6 @@
-// The package, the host's leases, the ledger and the reports. No key opens it: only granted identities.
+// The package, the host's leases, the ledger, its backups and the reports. No key opens it: only granted identities.
 
-import { tagSet } from '../types.bicep'
+import { reach, tagSet } from '../types.bicep'
 
 @description('Where it lives.')
 param location string
@@ -13,11 +13,19 @@ param name string
 @description('Tags of every resource.')
 param tags tagSet
 
+@description('From where it is reached.')
+param access reach
+
+@description('Days that a backup of the ledger is kept.')
+@minValue(1)
+@maxValue(365)
+param backupDays int
+
 @description('The workspace that gets the audit log.')
 param workspaceId string
 
 // The host would make its own two itself; made here, its rights can end at them.
-var containers = ['deployment', 'azure-webjobs-hosts', 'azure-webjobs-secrets', 'reports']
+var containers = ['deployment', 'azure-webjobs-hosts', 'azure-webjobs-secrets', 'reports', 'backups']
 
 resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
   name: name
@@ -33,8 +41,13 @@ resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
     defaultToOAuthAuthentication: true
     minimumTlsVersion: 'TLS1_2'
     supportsHttpsTrafficOnly: true
-    publicNetworkAccess: 'Enabled'
-    networkAcls: { bypass: 'AzureServices', defaultAction: 'Allow' }
+    publicNetworkAccess: access.private && empty(access.addresses) ? 'Disabled' : 'Enabled'
+    networkAcls: {
+      bypass: 'AzureServices'
+      defaultAction: access.private ? 'Deny' : 'Allow'
+      // Storage wants a single address without its mask.
+      ipRules: [for address in access.addresses: { value: replace(address, '/32', ''), action: 'Allow' }]
+    }
   }
 
   resource blobs 'blobServices' = {
@@ -50,6 +63,25 @@ resource account 'Microsoft.Storage/storageAccounts@2026-06-01' = {
         properties: { publicAccess: 'None' }
       }
     ]
+  }
+
+  resource lifecycle 'managementPolicies' = {
+    name: 'default'
+    properties: {
+      policy: {
+        rules: [
+          {
+            name: 'old-backups'
+            type: 'Lifecycle'
+            enabled: true
+            definition: {
+              filters: { blobTypes: ['blockBlob'], prefixMatch: ['backups/'] }
+              actions: { baseBlob: { delete: { daysAfterModificationGreaterThan: backupDays } } }
+            }
+          }
+        ]
+      }
+    }
   }
 
   resource tables 'tableServices' = {
@@ -70,3 +102,17 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
     logs: [{ category: 'StorageDelete', enabled: true }]
   }
 }
+
+// Reads and writes are left out: the host renews its leases every few seconds.
+#disable-next-line use-recent-api-versions // the stable version is of 2016 and cannot name a setting
+resource auditOfBlobs 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
+  name: 'audit'
+  scope: account::blobs
+  properties: {
+    workspaceId: workspaceId
+    logs: [{ category: 'StorageDelete', enabled: true }]
+  }
+}
+
+@description('Its resource id.')
+output id string = account.id

@@ -1,4 +1,4 @@
-"""Every compiler call takes seconds: each parameter set is evaluated once."""
+"""Every compiler call takes seconds: each parameter set is evaluated once in a test run."""
 
 from pathlib import Path
 
@@ -9,16 +9,38 @@ from tests.infra.bicep import Resource
 
 
 @pytest.fixture(scope="session")
-def small(tmp_path_factory: pytest.TempPathFactory) -> list[Resource]:
-    return bicep.snapshot(bicep.copy(tmp_path_factory.mktemp("small")), bicep.SMALL)
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run know; each of several has its own below it."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if base.name.startswith("popen-") else base
 
 
 @pytest.fixture(scope="session")
-def full(tmp_path_factory: pytest.TempPathFactory) -> list[Resource]:
-    return bicep.snapshot(bicep.copy(tmp_path_factory.mktemp("full")), bicep.FULL)
+def small(shared_folder: Path) -> list[Resource]:
+    return bicep.evaluated(shared_folder, bicep.SMALL)
 
 
-@pytest.fixture(params=["small", "full"])
+@pytest.fixture(scope="session")
+def full(shared_folder: Path) -> list[Resource]:
+    return bicep.evaluated(shared_folder, bicep.FULL)
+
+
+@pytest.fixture(scope="session")
+def private(shared_folder: Path) -> list[Resource]:
+    return bicep.evaluated(shared_folder, bicep.PRIVATE)
+
+
+@pytest.fixture(scope="session")
+def given(shared_folder: Path) -> list[Resource]:
+    return bicep.evaluated(shared_folder, bicep.GIVEN)
+
+
+@pytest.fixture(scope="session")
+def trial(shared_folder: Path) -> list[Resource]:
+    return bicep.evaluated(shared_folder, bicep.TRIAL)
+
+
+@pytest.fixture(params=["small", "full", "private", "given"])
 def resources(request: pytest.FixtureRequest) -> list[Resource]:
     found: list[Resource] = request.getfixturevalue(request.param)
     return found

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from shared import errors, telemetry
+from tests.infra import watching
 from tests.infra.bicep import FULL, ROOT, Resource, of_type, one
 
 # The functions of the module that report something else than a counter.
@@ -18,11 +19,9 @@ REPORTERS = {
     "reconciled": {telemetry.DURATION, telemetry.PENDING},
 }
 METRICS = {*telemetry.COUNTERS, *(name for names in REPORTERS.values() for name in names)}
-ALERTS = {
-    *("dead-letters", "parked", "backlog", "failures", "misconfigured", "drift-brake", "no-reconcile", "throttling"),
-}
+ALERTS = {*watching.METRIC_ALERTS, *watching.LOG_ALERTS, "unhealthy"}
 # Sums that the workbook makes itself.
-TABLES = {"AppMetrics", "AppRequests", "AppDependencies", "AppTraces"}
+TABLES = {"AppMetrics", "AppRequests", "AppDependencies", "AppTraces", "_LogOperation"}
 
 
 def sections(text: str) -> set[str]:
