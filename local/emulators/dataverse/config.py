@@ -11,7 +11,6 @@ from local.emulators.dataverse.costs import Costs
 from local.emulators.dataverse.environment import Organization
 from local.emulators.dataverse.limits import Limits
 from local.emulators.dataverse.organization import Dataverse
-from local.emulators.dataverse.rows import Collation
 from local.emulators.dataverse.schema import Write
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.dataverse.users import SystemUser
@@ -94,7 +93,7 @@ class DataverseConfig(_Section):
     organization: OrganizationConfig = OrganizationConfig()
     users: tuple[UserConfig, ...] = ()
     webhooks: tuple[WebhookConfig, ...] = ()
-    collation: Collation = Collation.ACCENT_BLIND
+    case_sensitive: bool = False
     order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
     order_state_on_create: bool = True
     provisioned: Annotated[bool, Field(description="false: without keys, tracking, cmms_operation")] = True
@@ -120,7 +119,7 @@ class DataverseConfig(_Section):
             tables=tables,
             users=[replace(user, denied=one.denied) for user, one in zip(users, self.users, strict=True)],
             key_index_seconds=self.key_index_seconds,
-            collation=self.collation,
+            case_sensitive=self.case_sensitive,
             costs=Costs(**self.costs.model_dump()),
             limits=Limits(**self.limits.model_dump()),
             dop_hint=self.dop_hint,
