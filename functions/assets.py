@@ -4,6 +4,7 @@ from typing import List  # noqa: UP035  # the worker refuses list[...] as a bind
 
 import azure.functions as func
 
+from functions.causes import told
 from shared.wiring import wiring
 
 blueprint = func.Blueprint()
@@ -21,4 +22,5 @@ blueprint = func.Blueprint()
 )
 async def assets(messages: List[func.ServiceBusMessage]) -> None:  # noqa: UP006
     """Give every message of the batch its own outcome; raises only when an outcome cannot be written down."""
-    await wiring.handle("asset", [message.get_body() for message in messages])
+    with told("assets"):
+        await wiring.handle("asset", [message.get_body() for message in messages])

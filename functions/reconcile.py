@@ -4,6 +4,7 @@ import logging
 
 import azure.functions as func
 
+from functions.causes import told
 from shared.errors import RoutingFailed, TransientError
 from shared.wiring import wiring
 
@@ -17,11 +18,12 @@ async def reconcile(timer: func.TimerRequest) -> None:
     """Compare both sides, enqueue repairs, look after the queues; an outage is left to the next run."""
     if timer.past_due:
         log.warning("The reconciliation starts late")
-    try:
-        report = await wiring.reconciler.run()
-    except (TransientError, RoutingFailed) as error:
-        log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
-        return
+    with told("reconcile"):
+        try:
+            report = await wiring.reconciler.run()
+        except (TransientError, RoutingFailed) as error:
+            log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
+            return
     log.info(
         "Reconcile run %s (%s): %d drifted, %d repairs, %d pending in %.1f s",
         report.run, report.kind, report.drifted, report.repairs, report.pending, report.seconds,

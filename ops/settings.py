@@ -37,9 +37,10 @@ def read_file(path: Path) -> dict[str, str]:
         ConfigurationError: The file is missing, or neither of them.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        # By its bytes: a shell on Windows writes what az prints as UTF-16, and editors put a mark before UTF-8.
+        found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not JSON in UTF-8"
+        why = error.strerror if isinstance(error, OSError) else "it is not JSON"
         raise ConfigurationError(
             f"The settings file {path} cannot be read ({why}): name a local.settings.json, or what"
             " 'az functionapp config appsettings list' prints, with --settings."

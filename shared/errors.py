@@ -131,10 +131,13 @@ class KeyNotUsable(PermanentError):
 
     reason = "key_not_usable"
 
-    def __init__(self, message: str, *, field: str | None = None, row_id: str | None = None) -> None:
-        """`row_id`: the Dynamics row that has the key and should not."""
+    def __init__(
+        self, message: str, *, field: str | None = None, row_id: str | None = None, key: str | None = None
+    ) -> None:
+        """`row_id`: the Dynamics row that has the key and should not. `key`: the key, where it is text."""
         super().__init__(message, field=field)
         self.row_id = row_id
+        self.key = key
 
 
 class RecordClosed(PermanentError):

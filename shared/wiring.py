@@ -237,7 +237,7 @@ def load_mapping(path: Path) -> Mapping:
         ConfigurationError: The file is missing, unreadable or wrong; says where.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # a byte order mark before it is skipped
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(
             f"The mapping file {path} cannot be read ({type(error).__name__}): set SYNC_MAPPING to a file in UTF-8."

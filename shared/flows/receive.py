@@ -40,7 +40,14 @@ class Receiver:
         found = parse_notification(body, self._mapping)
         await self._same_organization(found.organization_id)
         if isinstance(found, Ignored):
-            log.info("Ignored a webhook of %s: the mapping does not hold it", found.what)
+            if found.mapped:
+                log.warning(
+                    "Ignored a webhook of %s: the table is mapped, but only creates, updates and deletes are followed,"
+                    " and 'ops provision' registers no other message. Remove that step or flow in Dynamics.",
+                    found.what,
+                )
+            else:
+                log.info("Ignored a webhook of %s: the mapping does not hold it", found.what)
             return found
         queue = OF_ENTITY[found.entity.name].name
         with telemetry.publishing(queue, traceparent) as cause:

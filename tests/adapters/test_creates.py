@@ -72,7 +72,9 @@ async def test_good_rows_land_at_once_beside_one_that_fails_in_a_plug_in(
     results = await world.write(ASSET, writes)
     assert {n: type(result.error) for n, result in enumerate(results) if isinstance(result, Failed)} == {7: kind}
     assert world.count(ASSET) == 49
-    assert world.statistics.requests["batch"] == 2
+    # A row that was refused is searched for the field at fault.
+    assert (world.statistics.requests["batch"] == 2) is (kind is not RejectedByTarget)
+    assert only_failure(results[7]).error.field == ("nombre" if kind is RejectedByTarget else None)
 
 
 async def test_a_chunk_whose_failure_passes_lands_row_by_row_without_a_second_row(

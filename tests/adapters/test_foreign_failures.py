@@ -205,7 +205,9 @@ async def test_every_status_of_a_write_has_its_branch(side: Side, body: str, eta
         fresh(side)
         (result,) = await side.write(etag)
         assert isinstance(result, Failed), status
-        assert isinstance(result.error, expected_of_a_write(side.name, status, etag)), (status, result.error)
+        coded = side.name == "dynamics" and body == "json"
+        expected = RejectedByTarget if coded and status != 429 else expected_of_a_write(side.name, status, etag)
+        assert isinstance(result.error, expected), (status, result.error)
         assert result.error.status == status
         assert result.unknown is isinstance(result.error, Unavailable)
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from local.emulators.dataverse.rows import Collation
 from shared.adapters.dataverse.query import in_filters
 from tests.adapters.worlds import ASSET, World, create, creates, update
 
@@ -92,16 +93,21 @@ async def test_a_row_written_in_other_letters_belongs_to_the_key_that_was_asked_
     }
 
 
-async def test_of_keys_that_look_alike_each_gets_the_rows_that_dynamics_takes_for_it(world: World) -> None:
-    # This organization's collation ignores case and respects accents: only it can tell.
+@pytest.mark.parametrize(("collation", "accented"), [(Collation.CASE_BLIND, []), (Collation.ACCENT_BLIND, ["arbol"])])
+async def test_of_keys_that_look_alike_each_gets_the_rows_that_dynamics_takes_for_it(
+    collation: Collation, accented: list[str]
+) -> None:
+    # Whether the organization's collation respects accents, only the organization can tell.
+    world = World(collation=collation)
     await world.landed(ASSET, [create("arbol")])
     found = await world.gateway.by_key(ASSET, ["Arbol", "árbol", "ARBOL", "z"])
     assert {key: [row.key for row in rows] for key, rows in found.items()} == {
         "Arbol": ["arbol"],
         "ARBOL": ["arbol"],
-        "árbol": [],
+        "árbol": accented,
         "z": [],
     }
+    await world.aclose()
 
 
 async def test_ids_are_found_in_one_list_and_missing_ones_are_left_out(world: World) -> None:

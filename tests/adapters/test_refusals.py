@@ -7,7 +7,7 @@ import pytest
 
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.schema import AlternateKey, KeyStatus
-from shared.adapters.dataverse.answers import refusal
+from shared.adapters.dataverse.refusals import refusal
 from shared.errors import Conflict, PermanentError, RecordClosed, RejectedByTarget, SyncError
 from shared.flows.ports.engine import DynamicsWrite, Failed
 from tests.adapters.worlds import ASSET, ORDER, ROOT, World, create, creates, only_failure, update

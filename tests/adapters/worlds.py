@@ -9,6 +9,8 @@ from uuid import UUID
 import httpx
 
 from local.emulators.dataverse import Dataverse, Fault, InProcessTransport, SystemUser, create_app
+from local.emulators.dataverse.plugins import Behaviour, PlugIn
+from local.emulators.dataverse.rows import Collation
 from local.emulators.dataverse.schema import KeyStatus
 from local.emulators.dataverse.wire.statistics import Statistics
 from local.emulators.identity import mint_token
@@ -75,7 +77,7 @@ class Recorder(httpx.AsyncBaseTransport):
 class World:
     """One organization and one worker's client for it."""
 
-    def __init__(self, auth: httpx.Auth | None = None, *, case_sensitive: bool = False) -> None:
+    def __init__(self, auth: httpx.Auth | None = None, *, collation: Collation = Collation.ACCENT_BLIND) -> None:
         self.clock = LoopClock()
         # Ids from a seed: the same test makes the same rows in the same order.
         draw = random.Random(1)  # noqa: S311  # repeatable, not secret
@@ -83,7 +85,7 @@ class World:
             users=[SystemUser.of("Integration", CLIENT_ID)],
             clock=self.clock.now,
             ids=lambda: UUID(int=draw.getrandbits(128), version=4),
-            case_sensitive=case_sensitive,
+            collation=collation,
         )
         app = create_app(self.dataverse, signing_key=SIGNING_KEY, audiences=[RESOURCE])
         self.statistics = cast("Statistics", app.state.statistics)
@@ -110,6 +112,11 @@ class World:
 
     def fault(self, effect: Any, **rule: Any) -> Fault:
         return self.dataverse.faults.add(Fault(effect, **rule))
+
+    def plug_in(self, behaviour: str, *, table: str = ASSET.table, **rule: Any) -> PlugIn:
+        """Install a plug-in on the assets."""
+        self.dataverse.plug_ins.append(PlugIn(Behaviour(behaviour), table, **rule))
+        return self.dataverse.plug_ins[-1]
 
     def rows(self, entity: EntityMapping) -> dict[str, dict[str, Any]]:
         """What is stored, by business key."""

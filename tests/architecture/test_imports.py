@@ -29,7 +29,7 @@ ALLOWED = {
         "shared.telemetry",
     ),
     "shared": ("shared",),
-    "functions": ("shared.wiring", "shared.domain", "shared.errors", "shared.telemetry"),
+    "functions": ("functions.causes", "shared.wiring", "shared.domain", "shared.errors", "shared.telemetry"),
     "function_app": ("functions", "shared.telemetry"),
 }
 OURS = {"shared", "functions", "function_app", "local", "ops", "tests", "docs", "benchmarks", "cmms"}

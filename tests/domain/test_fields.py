@@ -1,5 +1,6 @@
 """One field's rule: what it lets through, translates and refuses."""
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.limits import utf16_length
 from shared.errors import MappingError
 from tests.fakes import document_mapping
 
@@ -135,7 +137,7 @@ def test_a_figure_crosses_and_comes_back_the_same(name: str, figure: Decimal) ->
     assert Decimal(back or "") == figure
 
 
-@given(st.dates())
+@given(st.dates(min_value=date(1753, 1, 1)))
 def test_a_day_crosses_and_comes_back_the_same(day: Any) -> None:
     rule = ASSET.fields["fecha_adquisicion"]
     there = rule.to_dynamics(rule.from_cmms(day.isoformat()))
@@ -166,6 +168,8 @@ def test_an_error_names_the_field_the_side_and_what_to_do_but_never_the_value() 
         ({"type": "decimal", "length": 3}, "length is for strings"),
         ({"type": "string", "scale": 3}, "scale is for decimals"),
         ({"type": "string", "length": 0}, "greater than 0"),
+        ({"type": "string", "minimum": 1}, "minimum and maximum are for numbers"),
+        ({"type": "decimal", "minimum": 2, "maximum": 1}, "minimum is above maximum"),
         ({"type": "decimal", "scale": 11}, "less than or equal to 10"),
         ({"type": "money"}, "string"),
         ({"type": "string", "colunm": "x"}, "Extra inputs"),
@@ -175,3 +179,45 @@ def test_an_error_names_the_field_the_side_and_what_to_do_but_never_the_value() 
 def test_a_rule_that_cannot_hold_is_refused(rule: dict[str, object], says: str) -> None:
     with pytest.raises(ValidationError, match=says):
         FieldMapping.model_validate({"column": "c", **rule})
+
+
+@pytest.mark.parametrize(
+    ("rule", "good", "bad", "says"),
+    [
+        ({"type": "date"}, "1753-01-01", "1752-12-31", "is before 1753-01-01"),
+        ({"type": "date"}, "9999-12-31", "0001-01-01", "is before 1753-01-01"),
+        ({"type": "datetime"}, "1753-01-01T00:00:00Z", "1752-12-31T23:59:59Z", "is before 1753-01-01"),
+        (
+            {"type": "decimal"},
+            "922337203685477",
+            "922337203685477.01",
+            "is outside -922337203685477 to 922337203685477",
+        ),
+        ({"type": "decimal"}, "-922337203685477", "-922337203685478", "is outside"),
+        ({"type": "decimal", "minimum": "0", "maximum": "10.5"}, "10.5", "10.51", "is outside 0 to 10.5"),
+        ({"type": "decimal", "minimum": "0"}, "0", "-0.01", "is outside 0 to 922337203685477"),
+        ({"type": "string"}, "a\tb\nc", "a\x0bb", "holds a control character"),
+        ({"type": "string"}, "\ufffd", "\uffff", "holds a control character"),
+        ({"type": "string", "length": 4}, "\U0001f600\U0001f600", "\U0001f600\U0001f600x", "has 5 characters"),
+        ({"type": "string", "length": 4}, "ñandú"[:4], "ñandú", "has 5 characters"),
+    ],
+)
+def test_what_dynamics_cannot_store_is_refused_before_it_is_written(
+    rule: dict[str, object], good: str, bad: str, says: str
+) -> None:
+    field = FieldMapping.model_validate({"name": "campo", "column": "cmms_campo", **rule})
+    assert field.to_dynamics(field.from_cmms(good)) == field.from_cmms(good)
+    with pytest.raises(MappingError, match=says) as refused:
+        field.to_dynamics(field.from_cmms(bad))
+    assert refused.value.field == "campo"
+    assert "cmms_campo" in refused.value.message
+
+
+def test_dynamics_limits_do_not_bind_what_goes_to_the_cmms() -> None:
+    field = FieldMapping.model_validate({"name": "campo", "column": "c", "type": "string", "length": 2})
+    assert field.to_cmms("\U0001f600\U0001f600") == "\U0001f600\U0001f600"
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
+def test_a_texts_length_is_that_of_its_utf_16_form(text: str) -> None:
+    assert utf16_length(text) == len(text.encode("utf-16-le")) // 2

@@ -64,6 +64,23 @@ def test_the_key_goes_by_the_names_of_both_sides(name: str) -> None:
     assert found.data.key == "0001"
 
 
+@pytest.mark.parametrize("key", [" 0001", "0001 ", "x" * 51, "a\nb", 17, True, [], {}])
+def test_the_documents_record_is_taken_by_its_id_where_its_key_cannot_be_used(key: object) -> None:
+    data = {"msdyn_customerassetid": str(ASSET_ID), "msdyn_assetnumber": key}
+    found = parse_notification(captured_as("document_asset_updated", data=data), MAPPING)
+    assert isinstance(found, Notification)
+    assert (found.data.record_id, found.data.key) == (ASSET_ID, None)
+    with pytest.raises(InvalidMessage, match="codigo_interno"):
+        parse_notification(captured_as("document_asset_updated", data={"msdyn_assetnumber": key}), MAPPING)
+
+
+@pytest.mark.parametrize("wrong", ["0001", str(UUID(int=0)), 5])
+def test_a_usable_key_does_not_make_up_for_a_wrong_id(wrong: object) -> None:
+    data = {"msdyn_customerassetid": wrong, "msdyn_assetnumber": "0001"}
+    with pytest.raises(InvalidMessage, match="msdyn_customerassetid"):
+        parse_notification(captured_as("document_asset_updated", data=data), MAPPING)
+
+
 @pytest.mark.parametrize("kind", ["salesorder.created", "order.created", "order.updated", "salesorder.deleted"])
 def test_an_entity_goes_by_its_own_name_and_by_its_tables(kind: str) -> None:
     found = parse_notification(captured_as("document_order_created", eventType=kind), MAPPING)

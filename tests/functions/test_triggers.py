@@ -65,6 +65,33 @@ async def test_a_batch_is_given_back_to_the_broker_when_its_outcomes_could_not_b
         await getattr(module, module.__name__.rpartition(".")[2])([Message(b"{}")])
 
 
+@pytest.mark.parametrize("module", [assets, orders])
+@pytest.mark.parametrize(
+    ("failure", "says", "trace"),
+    [
+        (RoutingFailed("12 messages could not be sent to the queue parked."), "routing_failed: 12 messages", False),
+        (ConfigurationError("SERVICE_BUS is missing"), "configuration_error: SERVICE_BUS is missing", False),
+        (ZeroDivisionError("a fault"), "by a fault of ours", True),
+    ],
+)
+async def test_why_an_invocation_failed_is_logged_before_it_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    module: ModuleType,
+    failure: Exception,
+    says: str,
+    trace: bool,
+) -> None:
+    name = module.__name__.rpartition(".")[2]
+    monkeypatch.setattr(module, "wiring", SimpleNamespace(handle=Batches(failure).handle))
+    with pytest.raises(type(failure)):
+        await getattr(module, name)([Message(b"{}")])
+    (record,) = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert f"The function {name} failed" in record.getMessage()
+    assert says in record.getMessage()
+    assert (record.exc_info is not None) == trace
+
+
 class Misconfigured(FakeWiring):
     """The product's own wiring in an environment that lacks a setting."""
 
@@ -171,11 +198,12 @@ async def test_an_outage_ends_the_run_without_failing_the_function(
 
 
 async def test_a_misconfiguration_fails_the_function_where_an_operator_sees_it(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(reconcile, "wiring", SimpleNamespace(reconciler=Runs(ConfigurationError("SYNC_LEDGER"))))
     with pytest.raises(ConfigurationError):
         await reconcile.reconcile(timer())
+    assert "The function reconcile failed: configuration_error: SYNC_LEDGER" in caplog.text
 
 
 async def ask_health(monkeypatch: pytest.MonkeyPatch, parts: FakeWiring) -> tuple[int, dict[str, Any]]:

@@ -120,10 +120,9 @@ async def test_each_part_of_an_operations_identity_tells_messages_apart(
     "body",
     [
         b'{"eventType": "contact.updated", "data": {}}',
-        b'{"eventType": "asset.archived", "data": {}}',
         b'{"eventType": "asset", "data": {}}',
         captured_as("native_update", PrimaryEntityName="contact"),
-        captured_as("native_update", MessageName="Associate"),
+        captured_as("native_update", PrimaryEntityName="contact", MessageName="Associate"),
     ],
 )
 async def test_what_the_mapping_does_not_hold_is_ignored_and_logged(
@@ -132,6 +131,32 @@ async def test_what_the_mapping_does_not_hold_is_ignored_and_logged(
     assert outcome(await call(body, keyed())) == (HTTPStatus.ACCEPTED, {"status": "ignored"})
     assert wiring.bus.sent == 0
     assert "the mapping does not hold it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (b'{"eventType": "asset.archived", "data": {}}', "asset.archived"),
+        (b'{"eventType": "salesorder.merged", "data": {}}', "salesorder.merged"),
+        (captured_as("native_update", MessageName="Associate"), "'Associate' of 'msdyn_customerasset'"),
+        (captured_as("native_update", MessageName="SetState"), "'SetState' of 'msdyn_customerasset'"),
+        (captured_as("native_update", MessageName="update"), "'update' of 'msdyn_customerasset'"),
+    ],
+)
+async def test_a_message_that_provision_does_not_register_is_ignored_with_a_warning(
+    wiring: FakeWiring, caplog: pytest.LogCaptureFixture, body: bytes, named: str
+) -> None:
+    assert outcome(await call(body, keyed())) == (HTTPStatus.ACCEPTED, {"status": "ignored"})
+    assert wiring.bus.sent == 0
+    (record,) = [one for one in caplog.records if one.levelname == "WARNING"]
+    assert named in record.getMessage()
+    assert "'ops provision' registers no other message" in record.getMessage()
+
+
+async def test_a_byte_order_mark_before_a_webhook_is_signed_and_skipped(wiring: FakeWiring) -> None:
+    body = b"\xef\xbb\xbf" + captured("document_asset_updated")
+    assert (await call(body, signed(body))).status_code == HTTPStatus.ACCEPTED
+    assert (await call(body, signed(body[3:]))).status_code == HTTPStatus.FORBIDDEN
 
 
 async def test_a_senders_text_cannot_forge_log_lines(wiring: FakeWiring, caplog: pytest.LogCaptureFixture) -> None:

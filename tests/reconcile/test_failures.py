@@ -10,6 +10,7 @@ import pytest
 from shared.domain.drift import DriftClass
 from shared.errors import NotAuthorized, RoutingFailed, SyncError, Unavailable
 from shared.flows.ports.engine import Forward
+from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.dead_letters import Letters
 from tests.reconcile.world import World
 
@@ -146,3 +147,29 @@ async def test_a_memory_that_cannot_be_read_leaves_a_report_that_says_so(
     with pytest.raises(SyncError):
         await world.reconciler().run()
     assert latest(world)["stopped"] == "The ledger cannot be used."
+
+
+@pytest.mark.parametrize("away", [(), ("assets",), ("parked",), ("assets", "orders", "parked")])
+async def test_a_run_of_one_way_mode_is_counted_where_it_looked_after_every_queue(
+    world: World, monkeypatch: pytest.MonkeyPatch, away: tuple[str, ...]
+) -> None:
+    counted: list[tuple[str, dict[str, str]]] = []
+
+    def count(name: str, _amount: int = 1, **dimensions: str) -> None:
+        counted.append((name, dimensions))
+
+    monkeypatch.setattr("shared.telemetry.count", count)
+
+    class Some(Queues):
+        async def tend(self, queue: str, forward: Forward, limit: int) -> tuple[int, datetime | None]:
+            if queue in away:
+                raise Unavailable("away")
+            return await super().tend(queue, forward, limit)
+
+    letters = Letters(Some(), world.bus, world.clock)
+    one_way = Reconciler(
+        world.mapping, world.ledger, world.dynamics, None, world.router, clock=world.clock,
+        policy=Policy(**world.policy), letters=letters,
+    )  # fmt: skip
+    await one_way.run()
+    assert counted == ([] if away else [("sync.reconcile.runs", {"outcome": "queues"})])

@@ -11,6 +11,7 @@ from local.emulators.dataverse.costs import Costs
 from local.emulators.dataverse.environment import Organization
 from local.emulators.dataverse.limits import Limits
 from local.emulators.dataverse.organization import Dataverse
+from local.emulators.dataverse.rows import Collation
 from local.emulators.dataverse.schema import Write
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.dataverse.users import SystemUser
@@ -93,7 +94,7 @@ class DataverseConfig(_Section):
     organization: OrganizationConfig = OrganizationConfig()
     users: tuple[UserConfig, ...] = ()
     webhooks: tuple[WebhookConfig, ...] = ()
-    case_sensitive: bool = False
+    collation: Collation = Collation.ACCENT_BLIND
     order_total_on_create: Literal["allowed", "ignored", "refused"] = "allowed"
     order_state_on_create: bool = True
     provisioned: Annotated[bool, Field(description="false: without keys, tracking, cmms_operation")] = True
@@ -119,7 +120,7 @@ class DataverseConfig(_Section):
             tables=tables,
             users=[replace(user, denied=one.denied) for user, one in zip(users, self.users, strict=True)],
             key_index_seconds=self.key_index_seconds,
-            case_sensitive=self.case_sensitive,
+            collation=self.collation,
             costs=Costs(**self.costs.model_dump()),
             limits=Limits(**self.limits.model_dump()),
             dop_hint=self.dop_hint,

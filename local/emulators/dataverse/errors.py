@@ -7,6 +7,7 @@ branch on status and code. A line marked "unverified" carries a code that no pub
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import override
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,9 @@ class Refusal(Enum):
         "A validation error occurred. The value {value} of '{column}' on record of type '{table}' is outside "
         "the valid range. Accepted Values: {accepted}",
     )
+    DATE_OUT_OF_RANGE = _Refusal(
+        400, "0x80040239", "The date-time format is invalid, or value is outside the supported range."
+    )
     INVALID_CHARACTER = _Refusal(
         400,
         "0x80040278",
@@ -129,6 +133,7 @@ class Refusal(Enum):
     TOKEN_EXPIRED = _Refusal(
         400, "0x80044352", "The version stamp of the client for {table} has expired: read everything again."
     )
+    PLUG_IN = _Refusal(400, "0x80040265", "{detail}")
     NOT_SUPPORTED = _Refusal(400, "0x80060888", "{what} is not supported by this emulator.")
     MESSAGE_NOT_SUPPORTED = _Refusal(
         400, "0x80040800", "The '{message}' method does not support entities of type '{table}'."
@@ -172,3 +177,22 @@ class DataverseError(Exception):
     def code(self) -> str:
         """The service's code, as in `0x80040217`."""
         return self.refusal.value.code
+
+
+class PlugInError(DataverseError):
+    """A plug-in's refusal: it chooses status and code."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(Refusal.PLUG_IN, message)
+        self._status = status
+        self._code = code
+
+    @property
+    @override
+    def status(self) -> int:
+        return self._status
+
+    @property
+    @override
+    def code(self) -> str:
+        return self._code

@@ -1,7 +1,7 @@
 """`$filter`: parsed by odata-query, evaluated over stored rows.
 
 Logic is SQL's: a comparison with an empty value is neither true nor false, except that `ne` also finds empty
-values (as the service's queries do). Texts compare as the table's `fold` says.
+values (as the service's queries do). Texts compare as the table's collation says.
 """
 
 import operator
@@ -62,7 +62,7 @@ def compile_filter(text: str, rows: TableRows, aliases: Mapping[str, str]) -> Pr
 class _Compiler:
     def __init__(self, rows: TableRows) -> None:
         self._table = rows.table
-        self._fold = rows.fold
+        self._collation = rows.collation
 
     def predicate(self, node: Any) -> Predicate:
         match node:
@@ -104,7 +104,7 @@ class _Compiler:
                 ("contains" | "startswith" | "endswith"),
                 [ast.Identifier() as owner, ast.String(val=text)],
             ):
-                return self._text_test(function, self._column(owner), self._fold_part(text))
+                return self._text_test(function, self._column(owner), self._collation.part(text))
             case "Microsoft.Dynamics.CRM.In", [ast.NamedParam() as first, ast.NamedParam() as second]:
                 named = {first.name.name: first.param, second.name.name: second.param}
                 return self._in(named.get("PropertyName"), named.get("PropertyValues"))
@@ -123,7 +123,7 @@ class _Compiler:
 
         def matches(values: Mapping[str, Value]) -> bool | None:
             value = values[name]
-            return test(self._fold_part(value), part) if isinstance(value, str) else None
+            return test(self._collation.part(value), part) if isinstance(value, str) else None
 
         return matches
 
@@ -152,7 +152,7 @@ class _Compiler:
             case ast.Null():
                 return None
             case ast.String(val=text) if column.type in _TEXT_TYPES:
-                return self._fold(text)
+                return self._collation.whole(text)
             case ast.Integer() | ast.Float() if column.type in _NUMBER_TYPES:
                 return Decimal(node.val)
             case ast.Boolean() if column.type is ColumnType.BOOLEAN:
@@ -169,11 +169,7 @@ class _Compiler:
         )
 
     def _comparable(self, value: Value) -> Any:
-        return self._fold(value) if isinstance(value, str) else value
-
-    def _fold_part(self, text: str) -> str:
-        # Blanks at the end of a part count, unlike those at the end of a whole text.
-        return text.casefold() if self._fold("A") == self._fold("a") else text
+        return self._collation.whole(value) if isinstance(value, str) else value
 
     def _column(self, identifier: ast.Identifier) -> Column:
         name = _full_name(identifier)

@@ -6,6 +6,7 @@ and every `transaction()` block, is atomic.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -26,19 +27,30 @@ from local.emulators.dataverse.platform import (
     platform_id,
     platform_tables,
 )
-from local.emulators.dataverse.rows import Row, TableRows, fold_exactly, fold_like_sql, frozen
+from local.emulators.dataverse.plugins import PlugIn, run
+from local.emulators.dataverse.rows import Collation, Row, TableRows, frozen
 from local.emulators.dataverse.schema import Table
+from local.emulators.dataverse.staleness import StaleReads
 from local.emulators.dataverse.states import first_state, next_state
 from local.emulators.dataverse.tables import standard_tables
 from local.emulators.dataverse.users import OVERRIDE_CREATED, SystemUser
 from local.emulators.dataverse.values import Value
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A backup: rows by table, and how far row versions and the change log had come."""
+
+    version: int
+    changes: int
+    rows: Mapping[str, tuple[Row, ...]]
+
+
 class Dataverse:
     """One environment in memory. Subscribers are called with each committed change, in commit order.
 
     `key_index_seconds` is how long a new alternate key stays Pending. `costs`, `protection.limits`, `dop_hint` (the
-    degree of parallelism that answers recommend) and `faults` may be changed at any time.
+    degree of parallelism that answers recommend), `faults`, `plug_ins` and `stale_reads` may be changed at any time.
     """
 
     def __init__(
@@ -49,7 +61,7 @@ class Dataverse:
         users: Iterable[SystemUser] = (),
         clock: Callable[[], datetime] = wall_clock,
         ids: Callable[[], UUID] = random_ids,
-        case_sensitive: bool = False,
+        collation: Collation = Collation.ACCENT_BLIND,
         costs: Costs | None = None,
         limits: Limits | None = None,
         dop_hint: int | None = 8,
@@ -58,7 +70,7 @@ class Dataverse:
         self.organization = organization or Organization()
         self.clock = clock
         self.new_id = ids
-        self.fold = fold_exactly if case_sensitive else fold_like_sql
+        self.collation = collation
         self.tables: dict[str, TableRows] = {}
         self.key_index_seconds = key_index_seconds
         for table in platform_tables():
@@ -84,6 +96,8 @@ class Dataverse:
         self.protection = ServiceProtection(limits)
         self.dop_hint = dop_hint
         self.faults = Faults()
+        self.plug_ins: list[PlugIn] = []
+        self.stale_reads: StaleReads | None = None
         self.subscribers: list[Callable[[Change], None]] = []
         self._version = 1_000_000
         self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
@@ -91,7 +105,7 @@ class Dataverse:
 
     def add_table(self, table: Table) -> TableRows:
         """Add an empty table."""
-        rows = self.tables[table.name] = TableRows(table, self.fold)
+        rows = self.tables[table.name] = TableRows(table, self.collation)
         return rows
 
     def put_user(self, user: SystemUser) -> None:
@@ -127,6 +141,7 @@ class Dataverse:
         table = rows.table
         given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
         self._demand_columns(caller, table, given, "create")
+        given = run(self.plug_ins, table, Message.CREATE, given)
         if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
             raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{OVERRIDE_CREATED}")
         chosen = row_id or given.get(table.primary_id)
@@ -162,6 +177,7 @@ class Dataverse:
         before = self.retrieve(rows, row_id, caller, privilege=None)
         given = PayloadReader(table, Message.UPDATE, numbers_as_text=caller.numbers_as_text).read(body)
         self._demand_columns(caller, table, given, "update")
+        given = run(self.plug_ins, table, Message.UPDATE, given)
         values = dict(before.values) | given
         values |= next_state(table, before, given)
         values |= {"modifiedon": self.clock().replace(microsecond=0), "modifiedby": caller.user.id}
@@ -195,6 +211,17 @@ class Dataverse:
     def may_read(self, rows: TableRows, caller: Caller) -> None:
         """Refuse a user who may not read the table."""
         self._demand(caller, "Read", rows.table)
+
+    def snapshot(self) -> Snapshot:
+        """Take a backup of every table's rows, and of the number that row versions have come to."""
+        return Snapshot(self._version, len(self.log), {name: tuple(rows) for name, rows in self.tables.items()})
+
+    def restore(self, backup: Snapshot) -> None:
+        """Put a backup back: rows, row versions and the change log are as they were; versions will repeat."""
+        self._version = backup.version
+        del self.log[backup.changes :]
+        for name, rows in self.tables.items():
+            rows.become(backup.rows.get(name, ()))
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -1,14 +1,37 @@
-"""The rows of one table: storage by id, and the alternate keys' uniqueness."""
+"""The rows of one table: storage by id, the alternate keys' uniqueness, and which texts count as the same."""
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from types import MappingProxyType
+from unicodedata import combining, normalize
 from uuid import UUID
 
 from local.emulators.dataverse.errors import Refusal
 from local.emulators.dataverse.schema import AlternateKey, KeyStatus, Table
 from local.emulators.dataverse.values import Value
+
+
+class Collation(StrEnum):
+    """Which texts the database takes for the same; blanks at the end never count, unless everything does."""
+
+    EXACT = "exact"
+    CASE_BLIND = "case_blind"
+    ACCENT_BLIND = "accent_blind"
+
+    def whole(self, text: str) -> str:
+        """Fold a text so that equal folds are equal texts."""
+        return text if self is Collation.EXACT else self.part(text.rstrip(" "))
+
+    def part(self, text: str) -> str:
+        """Fold a part of a text, where blanks at the end count."""
+        if self is Collation.EXACT:
+            return text
+        if self is Collation.ACCENT_BLIND and not text.isascii():
+            text = "".join(letter for letter in normalize("NFKD", text) if not combining(letter))
+        return text.casefold()
+
 
 type KeyParts = tuple[Value, ...]
 
@@ -28,11 +51,11 @@ class Row:
 
 
 class TableRows:
-    """All rows of a table, in the order of their ids; `fold` says which texts count as the same."""
+    """All rows of a table, in the order of their ids; `collation` says which texts count as the same."""
 
-    def __init__(self, table: Table, fold: Callable[[str], str]) -> None:
+    def __init__(self, table: Table, collation: Collation) -> None:
         self.table = table
-        self.fold = fold
+        self.collation = collation
         self._rows: dict[UUID, Row] = {}
         self._order: list[UUID] = []
         self._keys: dict[str, dict[KeyParts, UUID]] = {}
@@ -91,6 +114,12 @@ class TableRows:
         elif row_id in self._rows:
             self.remove(row_id)
 
+    def become(self, rows: Iterable[Row]) -> None:
+        """Hold these rows and no others: the restore of a backup."""
+        self._rows = {row.id: row for row in rows}
+        self._order = sorted(self._rows)
+        self._keys.clear()
+
     def activate(self, key: AlternateKey) -> None:
         """Build a key's index: it becomes Active, or Failed when existing rows collide."""
         key.status = KeyStatus.IN_PROGRESS
@@ -128,19 +157,9 @@ class TableRows:
         return () if None in parts else parts
 
     def _folded(self, value: Value) -> Value:
-        return self.fold(value) if isinstance(value, str) else value
+        return self.collation.whole(value) if isinstance(value, str) else value
 
 
 def frozen(values: Mapping[str, Value]) -> Mapping[str, Value]:
     """Make the values of a row unchangeable."""
     return MappingProxyType(dict(values))
-
-
-def fold_like_sql(text: str) -> str:
-    """Compare texts as the service's database does: without regard to case or to trailing blanks."""
-    return text.rstrip(" ").casefold()
-
-
-def fold_exactly(text: str) -> str:
-    """Compare texts character by character."""
-    return text

@@ -35,6 +35,8 @@ _DATETIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,12})?)?(Z|[
 _GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 # What XML 1.0 cannot carry, the platform refuses.
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
+# The database's datetime begins with 1753-01-01.
+_FIRST_YEAR = 1753
 _INT32 = 2**31
 _INT64 = 2**63
 _MAX_DIGITS = 20
@@ -48,7 +50,7 @@ def to_stored(table: Table, column: Column, value: Any, *, numbers_as_text: bool
 
     Raises:
         DataverseError: WRONG_TYPE, TOO_LONG, OUT_OF_RANGE, INTEGER_OUT_OF_RANGE, UNKNOWN_CHOICE,
-        INVALID_CHARACTER.
+        INVALID_CHARACTER, DATE_OUT_OF_RANGE.
 
     """
     if value is None:
@@ -67,7 +69,7 @@ def to_stored(table: Table, column: Column, value: Any, *, numbers_as_text: bool
             return _choice(table, column, value)
         case ColumnType.DATE | ColumnType.DATETIME | ColumnType.LOOKUP | ColumnType.UNIQUEIDENTIFIER:
             if isinstance(value, str) and (parsed := parse_text(column.type, value)) is not None:
-                return parsed
+                return _in_range(parsed)
     raise _wrong_type(table, column, value)
 
 
@@ -148,6 +150,12 @@ def _choice(table: Table, column: Column, value: Any) -> Value:
     if column.option(value) is None:
         accepted = ",".join(str(one.value) for one in column.options)
         raise Refusal.UNKNOWN_CHOICE(value=value, column=column.name, table=table.name, accepted=accepted)
+    return value
+
+
+def _in_range(value: Value) -> Value:
+    if isinstance(value, date) and value.year < _FIRST_YEAR:
+        raise Refusal.DATE_OUT_OF_RANGE(column="")
     return value
 
 

@@ -17,7 +17,7 @@ def load_local_settings(path: Path) -> None:
         StartError: the file is missing, is not JSON, is encrypted, or has a value that is not text.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_bytes())  # whatever byte order mark is before it
     except OSError as error:
         raise StartError(
             f"The settings file {path} cannot be read ({error.strerror}). "

@@ -15,24 +15,17 @@ from typing import Final
 
 import httpx
 
-from shared.adapters.dataverse.answers import (
-    failure,
-    is_duplicate,
-    json_of,
-    of_all_rows,
-    record_of,
-    records_of,
-    refusal,
-    taken,
-)
+from shared.adapters.dataverse.answers import json_of, of_all_rows, record_of, records_of
 from shared.adapters.dataverse.chunks import ChunkSize
 from shared.adapters.dataverse.client import DataverseClient
+from shared.adapters.dataverse.culprit import find_culprits
 from shared.adapters.dataverse.multipart import Part, decode, encode
 from shared.adapters.dataverse.query import fold, in_filters
+from shared.adapters.dataverse.refusals import failure, is_duplicate, refusal, taken
 from shared.adapters.dataverse.wire import dumps, to_columns
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import SyncError, Throttled, Unavailable
+from shared.errors import Conflict, NotAuthorized, RejectedByTarget, SyncError, Throttled, Unavailable
 from shared.flows.ports.engine import Clock, DynamicsWrite, Failed
 
 BULK_TIMEOUT: Final = 120.0
@@ -43,10 +36,8 @@ _FEW: Final = 4
 _NO_SUCH_MESSAGE: Final = "0x80040800"
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
-# These say nothing of any row: the next request would be answered alike.
-_OF_THE_SERVICE: Final = frozenset(
+_WHATEVER_IS_ASKED: Final = frozenset(
     {
-        HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.UNAUTHORIZED,
         HTTPStatus.BAD_GATEWAY,
         HTTPStatus.SERVICE_UNAVAILABLE,
@@ -86,6 +77,15 @@ class BulkWriter:
         return await self._each(entity, writes, deadline, "update")
 
     async def _each(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float, kind: str
+    ) -> Sequence[Result]:
+        async def perform(parts: Sequence[DynamicsWrite]) -> Sequence[Result]:
+            return await self._singly(entity, parts, deadline, kind)
+
+        results = await self._singly(entity, writes, deadline, kind)
+        return await find_culprits(entity, writes, list(results), perform)
+
+    async def _singly(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float, kind: str
     ) -> Sequence[Result]:
         parts = _parts(self._client.base_url, entity, writes)
@@ -130,15 +130,20 @@ class BulkWriter:
     def _refused(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], answer: httpx.Response
     ) -> Sequence[Result] | None:
-        error = failure(answer, self._clock.now())
-        if error.code == _NO_SUCH_MESSAGE or answer.status_code in _NO_SUCH_ADDRESS:
+        error = failure(answer, self._clock.now(), of_row=True)
+        # A plug-in may choose these statuses too.
+        of_a_row = isinstance(error, (RejectedByTarget, Conflict))
+        if error.code == _NO_SUCH_MESSAGE or (answer.status_code in _NO_SUCH_ADDRESS and not of_a_row):
             self._without_create_multiple.add(entity.table)
             return None
-        if answer.status_code not in _OF_THE_SERVICE:
-            # Nothing was created. Were that not so: a repeat has the same ids and keys, and makes no second row.
-            return None
-        self._heed(error)
-        return _all_failed(writes, error)
+        if isinstance(error, Throttled) or (
+            isinstance(error, (Unavailable, NotAuthorized)) and answer.status_code in _WHATEVER_IS_ASKED
+        ):
+            # The next request would be answered alike.
+            self._heed(error)
+            return _all_failed(writes, error)
+        # Nothing was created. Were that not so: a repeat has the same ids and keys, and makes no second row.
+        return None
 
     async def _batch(
         self, parts: Sequence[Part], deadline: float, size: ChunkSize, *, rows: int, keep_going: bool = False

@@ -4,7 +4,7 @@ from typing import Final, override
 
 import httpx
 
-from shared.adapters.dataverse.answers import failure
+from shared.adapters.dataverse.refusals import failure
 from shared.adapters.http.client import HttpService
 from shared.adapters.http.gate import Gate
 from shared.errors import SyncError

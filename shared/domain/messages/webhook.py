@@ -42,10 +42,14 @@ class Notification:
 
 @dataclass(frozen=True)
 class Ignored:
-    """A well-formed notification of something that the mapping does not hold; `what` is safe to log."""
+    """A well-formed notification that is not followed; `what` is safe to log.
+
+    `mapped` tells an operation of a mapped table, which somebody registered by hand, from a table that is not mapped.
+    """
 
     what: str
     organization_id: UUID | None = None
+    mapped: bool = False
 
 
 def authentic(
@@ -96,7 +100,7 @@ def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     entity = mapping.of_table(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
-        return Ignored(f"{message[:80]!r} of {table[:80]!r}", organization_id)
+        return Ignored(f"{message[:80]!r} of {table[:80]!r}", organization_id, mapped=entity is not None)
     record_id = _guid(raw, "PrimaryEntityId")
     operation_id = _guid(raw, "OperationId", optional=True)
     step = raw.get("OwningExtension")
@@ -118,7 +122,7 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     operation = _DOCUMENT.get(verb)
     entity = mapping.entities.get(name) or mapping.of_table(name)
     if entity is None or operation is None:
-        return Ignored(repr(event_type[:80]))
+        return Ignored(repr(event_type[:80]), mapped=entity is not None)
     data = raw.get("data")
     if not isinstance(data, dict):
         raise InvalidMessage(f"data is {shape(data)}, not an object.")
@@ -126,14 +130,17 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     key_name = _first_said(data, entity.key.column, entity.key.name, *entity.key.aliases, "key")
     if id_name is None and key_name is None:
         raise InvalidMessage(f"data names no record: it needs {entity.id} or {entity.key.column}.")
+    record_id = _guid(data, id_name) if id_name else None
     try:
         key = entity.usable_key(data[key_name]) if key_name else None
     except KeyNotUsable as error:
-        raise InvalidMessage(error.message) from None
+        if record_id is None:
+            raise InvalidMessage(error.message) from None
+        key = None  # the row's id names the record, whatever its key is; the engine says what is wrong with the key
     return Notification(
         entity=entity,
         data=DirtyData(
-            record_id=_guid(data, id_name) if id_name else None,
+            record_id=record_id,
             key=key,
             operation=operation,
             reason=f"webhook {event_type}",

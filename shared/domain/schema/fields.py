@@ -1,11 +1,13 @@
 """One row of the customer's field table: its rule, and the translations that follow from it."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.domain.model import Side, Value
-from shared.domain.schema import values
+from shared.domain.schema import limits, values
 from shared.errors import MappingError
 
 type FieldType = Literal["string", "decimal", "date", "datetime", "choice"]
@@ -45,6 +47,8 @@ class FieldMapping(Frozen):
     on_conflict: Side = "cmms"
     length: Annotated[int, Field(gt=0)] | None = None
     scale: Annotated[int, Field(ge=0, le=10)] | None = None
+    minimum: Decimal | None = None
+    maximum: Decimal | None = None
     create_only: bool = False
     to_dynamics_choices: dict[str, Option] = {}
     to_cmms_choices: dict[int, str] = {}
@@ -59,6 +63,11 @@ class FieldMapping(Frozen):
             raise ValueError("length is for strings")
         if self.scale is not None and self.type != "decimal":
             raise ValueError("scale is for decimals")
+        if (self.minimum, self.maximum) != (None, None) and self.type not in limits.RANGES:
+            raise ValueError("minimum and maximum are for numbers")
+        lowest, highest = self.range
+        if self.type in limits.RANGES and not lowest <= highest:
+            raise ValueError("minimum is above maximum")
         if unknown := sorted(set(self.to_cmms_choices.values()) - self.to_dynamics_choices.keys()):
             raise ValueError(f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have")
         if lost := sorted(
@@ -68,6 +77,15 @@ class FieldMapping(Frozen):
         if any((option.state is None) != (self.state_column is None) for option in self.to_dynamics_choices.values()):
             raise ValueError("state_column and each option's state belong together")
         return self
+
+    @property
+    def range(self) -> tuple[Decimal, Decimal]:
+        """The numbers that Dynamics takes: the mapping's, else the widest that a column of the type can hold."""
+        lowest, highest = limits.RANGES.get(self.type, (Decimal(0), Decimal(0)))
+        return (
+            lowest if self.minimum is None else self.minimum,
+            highest if self.maximum is None else self.maximum,
+        )
 
     @property
     def source(self) -> Side | None:
@@ -114,13 +132,15 @@ class FieldMapping(Frozen):
         """Translate a CMMS value into what Dynamics should hold.
 
         Raises:
-            MappingError: Too long, too many decimals, or a choice that cannot be cleared.
+            MappingError: Too long, too many decimals, beyond what Dynamics stores, or a choice that cannot be cleared.
         """
         if self.type == "choice":
             if value is None:
                 raise self._error("Energy CMMS", "has no value, and a state cannot be cleared")
             return str(self.to_dynamics_choices[value].status)
-        self._fits(value, "Energy CMMS")
+        self._fits(value, "Energy CMMS", limits.utf16_length)
+        if value is not None and (problem := limits.refused(self.type, value, self.range)):
+            raise self._error("Energy CMMS", f"{problem}, which {self.column} does not take")
         return value
 
     def to_cmms(self, value: Value) -> Value:
@@ -131,7 +151,7 @@ class FieldMapping(Frozen):
         """
         if self.type == "choice":
             return None if value is None else self.to_cmms_choices[int(value)]
-        self._fits(value, "Dynamics")
+        self._fits(value, "Dynamics", len)
         return value
 
     def agree(self, cmms: Value, dynamics: Value) -> bool:
@@ -147,11 +167,11 @@ class FieldMapping(Frozen):
                 return option.state
         return None
 
-    def _fits(self, value: Value, side: str) -> None:
+    def _fits(self, value: Value, side: str, measure: Callable[[str], int]) -> None:
         if value is None:
             return
-        if self.length is not None and len(value) > self.length:
-            raise self._error(side, f"has {len(value)} characters, and {self.column} takes {self.length}")
+        if self.length is not None and (size := measure(value)) > self.length:
+            raise self._error(side, f"has {size} characters, and {self.column} takes {self.length}")
         if self.scale is not None and len(value.partition(".")[2]) > self.scale:
             raise self._error(side, f"has more than the {self.scale} decimals that the mapping allows")
 

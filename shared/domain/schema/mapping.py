@@ -130,12 +130,14 @@ class EntityMapping(Frozen):
             raise KeyNotUsable(
                 f"{where} has {len(raw)} characters, and the mapping allows {self.key.length}.",
                 field=self.key.name,
+                key=raw,
             )
         # Databases compare keys without regard to spaces at their end: two records could look like one.
         if raw != raw.strip() or not raw.isprintable():
             raise KeyNotUsable(
                 f"{where} has spaces around it or unprintable characters: correct it at its source.",
                 field=self.key.name,
+                key=raw,
             )
         return raw
 

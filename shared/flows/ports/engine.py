@@ -61,10 +61,16 @@ class CmmsWrite:
 
 @dataclass(frozen=True)
 class Failed:
-    """A write that was not confirmed. `unknown` means that it may nevertheless have happened, or still may."""
+    """A write that was not confirmed. `unknown` means that it may nevertheless have happened, or still may.
+
+    `row` is set where a refused row was written in parts to find the field at fault: the row as it is now, without
+    the write's operation stamp. With `error.field`, what the row lacks is that field, and at most such others as are
+    refused as well.
+    """
 
     error: SyncError
     unknown: bool = False
+    row: DynamicsRecord | None = None
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,16 @@ def tell(report: Report) -> None:
         telemetry.count("sync.reconcile.runs", outcome="held" if report.brake is not None else "done")
 
 
+def tell_queues(report: Report) -> None:
+    """Measure a run of one-way mode, which looks after the queues and compares nothing.
+
+    A run that could not look after each queue is not counted: the alert that misses runs is the only one that notices
+    there.
+    """
+    if all(queue.oldest_seconds is not None for queue in report.queues):
+        telemetry.count("sync.reconcile.runs", outcome="queues")
+
+
 def _tell_entity(entity: EntityReport) -> None:
     if entity.failed is not None:
         log.error("Reconcile %s: could not be compared, and the next run tries again: %s", *_of(entity))

@@ -20,7 +20,7 @@ from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger, Reports, St
 from shared.flows.reconcile.checkpoint import Memory
 from shared.flows.reconcile.compare import Comparer
 from shared.flows.reconcile.dead_letters import Letters
-from shared.flows.reconcile.metrics import tell
+from shared.flows.reconcile.metrics import tell, tell_queues
 from shared.flows.reconcile.passes import Passes, Sources
 from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.repairs import Repairs
@@ -101,6 +101,8 @@ class Reconciler:
             if self._shelf is not None:
                 await self._shelf.put(report)
             tell(report)
+        else:
+            tell_queues(report)
         if failure is not None:
             raise failure
         return report

@@ -28,6 +28,11 @@ def bounded(text: str) -> str:
     return text if len(raw) <= LONGEST_TEXT else raw[:LONGEST_TEXT].decode("utf-8", "ignore")
 
 
+def printable(text: str) -> str:
+    """A foreign text for one line of a log: characters that a terminal would act on are written as escapes."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def bounded_history(failures: Sequence[Mapping[str, Any]]) -> str:
     """The newest failures, as many as a property may hold: the older ones may be a foreign sender's, of any size."""
     kept = [dict(failure) for failure in failures[-LONGEST:]]

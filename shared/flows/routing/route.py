@@ -22,10 +22,10 @@ from shared.domain.messages.events import CONTENT_TYPE, DirtyData, Event, Operat
 from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.errors import KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.ports.engine import Bus, Clock, Outgoing
 from shared.flows.routing.outcomes import Again, Outcome, Park
-from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, send_what_fits
+from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, printable, send_what_fits
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,17 @@ class Routed:
     event: Event | None
     key: str | None
     outcome: Outcome
+
+
+@dataclass(frozen=True)
+class _Retry:
+    """A message's copy to try again: as the event that it becomes, as it is sent, and how long it waits."""
+
+    message: Routed
+    error: TransientError
+    event: Event
+    copy: Outgoing
+    delay: timedelta
 
 
 @dataclass(frozen=True)
@@ -70,35 +81,27 @@ class Router:
             RoutingFailed: Not all could be sent; nothing of the batch may be acknowledged.
         """
         now = self._clock.now()
-        again: list[tuple[Routed, TransientError, Outgoing]] = []
-        parked: list[Outgoing] = []
-        ends: Counter[tuple[str, str]] = Counter()
+        retries: list[_Retry] = []
+        parking: list[tuple[Routed, SyncError]] = []
         for message in messages:
             outcome = message.outcome
             if isinstance(outcome, Again):
-                copy = self._retry(message, outcome.error, now)
-                if copy is not None:
-                    again.append((message, outcome.error, copy))
-                    ends["retried", outcome.error.reason] += 1
-                    continue
-                outcome = Park(outcome.error)
-            if isinstance(outcome, Park):
-                parked.append(self._parked(queue, message, outcome.error, now))
-                ends["parked", outcome.error.reason] += 1
-                log.warning(
-                    "Parked %s from %s: %s: %s",
-                    message.key or "a message", queue, outcome.error.reason, outcome.error.message,
-                )  # fmt: skip
-        await self._park(parked)
-        large = await self._send_again(queue, again)
-        for _, cause in large:
-            ends["retried", cause.reason] -= 1
-            ends["parked", cause.reason] += 1
-        await self._park([self._parked(queue, original, cause, now) for original, cause in large])
-        for (end, reason), amount in ends.items():
+                if (retry := self._retry(message, outcome.error, now)) is not None:
+                    retries.append(retry)
+                else:
+                    parking.append((message, outcome.error))
+            elif isinstance(outcome, Park):
+                parking.append((message, outcome.error))
+        await self._park_whole(queue, parking, now)
+        sent, large = await self._send_again(queue, retries)
+        await self._park_whole(queue, [(retry.message, retry.error) for retry in large], now)
+        for (end, reason), amount in Counter(
+            [("retried", retry.error.reason) for retry in sent]
+            + [("parked", error.reason) for _, error in parking]
+            + [("parked", retry.error.reason) for retry in large]
+        ).items():
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
-        totals = {wanted: sum(n for (end, _), n in ends.items() if end == wanted) for wanted in ("retried", "parked")}
-        return Counts(**totals)
+        return Counts(retried=len(sent), parked=len(parking) + len(large))
 
     async def park_fields(
         self, entity: EntityMapping, key: str, body: bytes, event: Event | None, blocked: Sequence[Blocked]
@@ -114,7 +117,7 @@ class Router:
         await self._park([self._parked(queue, message, block.error, now) for block in blocked])
         for block in blocked:
             telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
-            log.warning("Parked a field of %s %s: %s", entity.name, key, block.error.message)
+            log.warning("Parked a field of %s %s: %s", entity.name, printable(key), printable(block.error.message))
 
     async def resync(
         self, entity: str, keys: Sequence[str], *, reason: str, source: str, operation: Operation = "resync"
@@ -137,7 +140,7 @@ class Router:
             with _routing(queue, len(messages)):
                 await self._bus.send(queue, messages)
 
-    def _retry(self, message: Routed, error: TransientError, now: datetime) -> Outgoing | None:
+    def _retry(self, message: Routed, error: TransientError, now: datetime) -> _Retry | None:
         """The copy to try again later, or None when it has been tried enough."""
         event = message.event
         if event is None:
@@ -164,13 +167,8 @@ class Router:
                 "firstenqueued": first,
             }
         )
-        log.info(
-            "%s of %s is tried again in %.0f s (attempt %d, waits %d): %s: %s",
-            event.type, message.key or event.subject or "?", delay.total_seconds(), attempt, deferrals,
-            error.reason, error.message,
-        )  # fmt: skip
         subject = bounded(event.subject) if event.subject is not None else None
-        return Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay)
+        return _Retry(message, error, copy, Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay), delay)
 
     def _backoff(self, count: int) -> timedelta:
         delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
@@ -182,6 +180,7 @@ class Router:
         cause = error.__cause__ or error.__context__
         history = read_history(event.history if event else None)
         history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
+        key = message.key or _said_key(event, error)
         properties: dict[str, str | int] = {
             "reason": error.reason,
             "message": bounded(error.message[:2048]),
@@ -193,7 +192,7 @@ class Router:
         }
         optional = {
             "field": error.field,
-            "key": message.key,
+            "key": key,
             "status": error.status,
             "code": error.code,
             "request_id": error.request_id,
@@ -208,25 +207,53 @@ class Router:
         return Outgoing(
             message.body,
             content_type=CONTENT_TYPE if event else "application/octet-stream",
-            subject=bounded(message.key) if message.key is not None else None,
+            subject=bounded(key) if key is not None else None,
             properties=properties,
         )
 
-    async def _send_again(
-        self, queue: str, copies: Sequence[tuple[Routed, TransientError, Outgoing]]
-    ) -> list[tuple[Routed, TransientError]]:
-        """Send retry copies; answers the messages whose copy is larger than the queue takes."""
-        with _routing(queue, len(copies)):
-            large = await send_what_fits(self._bus, queue, [copy for _, _, copy in copies])
-        return [copies[place][:2] for place in large]
+    async def _send_again(self, queue: str, retries: Sequence[_Retry]) -> tuple[list[_Retry], list[_Retry]]:
+        """Send retry copies.
+
+        Returns:
+            What was sent, and the retries whose copy is larger than the queue takes.
+        """
+        with _routing(queue, len(retries)):
+            places = set(await send_what_fits(self._bus, queue, [retry.copy for retry in retries]))
+        sent = [retry for place, retry in enumerate(retries) if place not in places]
+        for retry in sent:
+            log.info(
+                "%s of %s is tried again in %.0f s (attempt %d, waits %d): %s: %s",
+                retry.event.type, printable(retry.message.key or retry.event.subject or "?"),
+                retry.delay.total_seconds(), retry.event.attempt, retry.event.deferrals,
+                retry.error.reason, printable(retry.error.message),
+            )  # fmt: skip
+        return sent, [retries[place] for place in sorted(places)]
+
+    async def _park_whole(self, queue: str, parking: Sequence[tuple[Routed, SyncError]], now: datetime) -> None:
+        """Park whole messages, and say so once all of them are."""
+        copies = [self._parked(queue, message, error, now) for message, error in parking]
+        await self._park(copies)
+        for (_, error), copy in zip(parking, copies, strict=True):
+            key = str(copy.properties.get("key", "a message"))
+            log.warning("Parked %s from %s: %s: %s", printable(key), queue, error.reason, printable(error.message))
 
     async def _park(self, messages: Sequence[Outgoing]) -> None:
         """Send parked copies; one that is too large with nothing but its reason as its beginning."""
         with _routing(PARKED.name, len(messages)):
             for place in await park(self._bus, messages):
                 stub = _stub(messages[place])
-                log.error("Parked only the beginning of a message: %s", stub.properties["message"])
                 await self._bus.send(PARKED.name, [stub])
+                log.error("Parked only the beginning of a message: %s", printable(str(stub.properties["message"])))
+
+
+def _said_key(event: Event | None, error: SyncError) -> str | None:
+    """The key by which a message names its record, though it cannot be used: a person finds the record by it."""
+    said = (
+        error.key if isinstance(error, KeyNotUsable) else None,
+        event.data.get("key") if event else None,
+        event.subject if event else None,
+    )
+    return next((key for key in said if isinstance(key, str) and key), None)
 
 
 @contextmanager

@@ -10,13 +10,18 @@ from starlette.routing import Route
 
 from local.emulators.dataverse import jsontext
 from local.emulators.dataverse.faults import Fault
-from local.emulators.dataverse.organization import Dataverse
+from local.emulators.dataverse.organization import Dataverse, Snapshot
+from local.emulators.dataverse.plugins import PlugIn
+from local.emulators.dataverse.staleness import StaleReads
 from local.emulators.dataverse.values import to_json
 from local.emulators.dataverse.webhooks import WebhookSender
 from local.emulators.dataverse.wire.statistics import Statistics
 
 _FAULT = TypeAdapter(Fault)
 _PERMISSIONS = TypeAdapter(dict[str, list[Literal["read", "update", "create"]]])
+_PLUG_IN = TypeAdapter(PlugIn)
+_PLUG_IN_LIST = TypeAdapter(list[PlugIn])
+_STALE_READS = TypeAdapter(StaleReads)
 _FAULT_LIST = TypeAdapter(list[Fault])
 _LOOPBACK = {"127.0.0.1", "::1", "testclient"}
 
@@ -28,6 +33,7 @@ class ControlApi:
         self._dataverse = dataverse
         self._webhooks = webhooks
         self._statistics = statistics
+        self._snapshots: dict[str, Snapshot] = {}
 
     def routes(self) -> list[Route]:
         """List the routes."""
@@ -39,6 +45,9 @@ class ControlApi:
             Route("/faults", self.faults, methods=["GET", "POST", "DELETE"]),
             Route("/users/{application_id}", self.user, methods=["PATCH", "DELETE"]),
             Route("/security/{table}/{column}", self.security, methods=["PUT", "DELETE"]),
+            Route("/plug-ins", self.plug_ins, methods=["GET", "POST", "DELETE"]),
+            Route("/stale-reads", self.stale_reads, methods=["PUT", "DELETE"]),
+            Route("/snapshots/{name}", self.snapshot, methods=["PUT", "POST"]),
         ]
 
     async def stats(self, request: Request) -> Response:
@@ -82,8 +91,7 @@ class ControlApi:
             try:
                 self._dataverse.faults.add(_FAULT.validate_json(await request.body()))
             except ValidationError as error:
-                problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
-                return self._show(request, {"error": f"The fault is not usable: {'; '.join(problems)}"}, status=400)
+                return self._unusable(request, "fault", error)
         rules = jsontext.loads(_FAULT_LIST.dump_json(self._dataverse.faults.rules))
         return self._show(request, {"faults": rules})
 
@@ -115,9 +123,45 @@ class ControlApi:
             try:
                 permissions = _PERMISSIONS.validate_json(await request.body() or b"{}")
             except ValidationError as error:
-                return self._show(request, {"error": f"The permissions are not usable: {error}"}, status=400)
+                return self._unusable(request, "permission", error)
             column.permissions = {user.lower(): frozenset(uses) for user, uses in permissions.items()}
         return self._show(request, {"column": column.name, "secured": column.permissions is not None})
+
+    async def plug_ins(self, request: Request) -> Response:
+        """Show the installed plug-ins, install one, or remove them all."""
+        if request.method == "DELETE":
+            self._dataverse.plug_ins.clear()
+        if request.method == "POST":
+            try:
+                self._dataverse.plug_ins.append(_PLUG_IN.validate_json(await request.body()))
+            except ValidationError as error:
+                return self._unusable(request, "plug-in", error)
+        return self._show(request, {"plug_ins": jsontext.loads(_PLUG_IN_LIST.dump_json(self._dataverse.plug_ins))})
+
+    async def stale_reads(self, request: Request) -> Response:
+        """Let list reads lag (`{"seconds": 20, "every": 3}`), or no more."""
+        self._dataverse.stale_reads = None
+        if request.method == "PUT":
+            try:
+                self._dataverse.stale_reads = _STALE_READS.validate_json(await request.body())
+            except ValidationError as error:
+                return self._unusable(request, "lag", error)
+        return self._show(request, {"stale_reads": self._dataverse.stale_reads is not None})
+
+    async def snapshot(self, request: Request) -> Response:
+        """Take a backup of the organization under a name (PUT), or restore it (POST)."""
+        name = request.path_params["name"]
+        if request.method == "PUT":
+            self._snapshots[name] = self._dataverse.snapshot()
+            return self._show(request, {"snapshot": name})
+        if name not in self._snapshots:
+            return self._show(request, {"error": f"There is no snapshot '{name}'."}, status=404)
+        self._dataverse.restore(self._snapshots[name])
+        return self._show(request, {"restored": name})
+
+    def _unusable(self, request: Request, what: str, error: ValidationError) -> Response:
+        problems = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
+        return self._show(request, {"error": f"The {what} is not usable: {'; '.join(problems)}"}, status=400)
 
     @staticmethod
     def _show(request: Request, payload: Any, *, status: int = 200) -> Response:

@@ -15,6 +15,7 @@ from local.emulators.dataverse.filters import compile_filter
 from local.emulators.dataverse.organization import Dataverse
 from local.emulators.dataverse.rows import Row, TableRows
 from local.emulators.dataverse.schema import Column
+from local.emulators.dataverse.staleness import as_of, moment_of
 from local.emulators.dataverse.values import parse_text, to_json, to_stored
 from local.emulators.dataverse.wire.messages import ODataRequest, ODataResponse
 from local.emulators.dataverse.wire.options import QueryOptions, SkipToken
@@ -32,12 +33,14 @@ def list_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> O
     options = QueryOptions.parse(request.query, rows.table)
     size = _page_size(request, options)
     hidden = rows.table.hidden_from(request.caller.user.application_id)
-    found = list(islice(_behind(options, rows, _ordered(options, rows, _matching(options, rows, hidden))), size + 1))
+    stored = _stored(dataverse, options, rows)
+    matching = _matching(options, rows, stored, hidden)
+    found = list(islice(_behind(options, rows, _ordered(options, rows, matching)), size + 1))
     page, more = found[:size], len(found) > size and options.top is None
     renderer = RowRenderer(rows.table, options.select, request)
     payload: dict[str, Any] = {"@odata.context": context_url(request, rows.table, options.select, single=False)}
     if options.count:
-        payload["@odata.count"] = min(sum(1 for _ in _matching(options, rows, hidden)), _PAGE_LIMIT)
+        payload["@odata.count"] = min(sum(1 for _ in _matching(options, rows, rows, hidden)), _PAGE_LIMIT)
     payload["value"] = [renderer.render(row) for row in page]
     if more:
         payload["@odata.nextLink"] = _next_link(request, rows, options, page[-1])
@@ -54,17 +57,25 @@ def count_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> 
     dataverse.may_read(rows, request.caller)
     options = QueryOptions.parse(request.query, rows.table)
     hidden = rows.table.hidden_from(request.caller.user.application_id)
-    count = min(sum(1 for _ in _matching(options, rows, hidden)), _PAGE_LIMIT)
+    count = min(sum(1 for _ in _matching(options, rows, rows, hidden)), _PAGE_LIMIT)
     return ODataResponse(200, {"Content-Type": "text/plain", "OData-Version": "4.0"}, str(count).encode())
 
 
-def _matching(options: QueryOptions, rows: TableRows, hidden: frozenset[str]) -> Iterator[Row]:
-    """Find the rows; a condition on a column that the caller may not read meets null (unverified)."""
-    start: Iterable[Row] = rows
+def _stored(dataverse: Dataverse, options: QueryOptions, rows: TableRows) -> Iterable[Row]:
+    """Give the rows to search: from the page's place on, and as they were where the read lags."""
+    last = None
     if options.skip_token and not options.order:
-        # In id order the place of a page is found by bisection, so that reading a whole table stays linear.
         last = parse_text(rows.table.columns[rows.table.primary_id].type, options.skip_token.row_id)
-        start = rows.after(last) if isinstance(last, UUID) else rows
+    stale = dataverse.stale_reads
+    if stale is not None and stale.strikes():
+        then = as_of(tuple(rows), dataverse.log, rows.table.name, moment_of(dataverse.clock(), stale))
+        return (row for row in then if not isinstance(last, UUID) or row.id > last)
+    # In id order the place of a page is found by bisection, so that reading a whole table stays linear.
+    return rows.after(last) if isinstance(last, UUID) else rows
+
+
+def _matching(options: QueryOptions, rows: TableRows, start: Iterable[Row], hidden: frozenset[str]) -> Iterator[Row]:
+    """Find the rows; a condition on a column that the caller may not read meets null (unverified)."""
     if options.filter is None:
         return iter(start)
     matches = compile_filter(options.filter, rows, options.aliases)
@@ -107,7 +118,7 @@ def _rank(rows: TableRows, value: Any) -> tuple[bool, Any]:
     """Make a sort key; empty values come first, as in the service's database."""
     if value is None:
         return (False, 0)
-    return (True, rows.fold(value) if isinstance(value, str) else value)
+    return (True, rows.collation.whole(value) if isinstance(value, str) else value)
 
 
 def _token_value(rows: TableRows, column: Column, value: Any) -> Any:

@@ -1,0 +1,114 @@
+"""What the log and a parked message's properties tell a person: what happened, and only once it has."""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from shared.domain.messages.events import Event
+from shared.domain.messages.queues import ASSETS, PARKED
+from shared.errors import InvalidMessage, NotYetVisible, RoutingFailed, TooLarge, Unavailable
+from shared.flows.ports.engine import Outgoing
+from shared.flows.routing.outcomes import Again, Outcome, Park
+from shared.flows.routing.parking import printable
+from shared.flows.routing.route import Routed
+from tests.fakes import FakeBus
+from tests.flows.sides import World
+
+OUTCOMES: dict[str, Outcome] = {
+    "parked": Park(InvalidMessage("no")),
+    "retried": Again(NotYetVisible("not yet")),
+}
+
+
+def routed(outcome: Outcome, **data: Any) -> Routed:
+    event = Event(source="/t", type="energy.asset.upserted", data={"key": "A", **data})
+    return Routed(event.to_json().encode(), event, "A", outcome)
+
+
+@pytest.mark.parametrize("end", OUTCOMES)
+async def test_nothing_is_told_to_be_done_that_could_not_be_done(
+    world: World, caplog: pytest.LogCaptureFixture, end: str
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.bus.failure = Unavailable("away")
+    with pytest.raises(RoutingFailed):
+        await world.router.route(ASSETS.name, [routed(OUTCOMES[end])])
+    assert caplog.records == []
+    world.bus.failure = None
+    await world.router.route(ASSETS.name, [routed(OUTCOMES[end])])
+    (record,) = caplog.records
+    assert ("Parked A" in record.getMessage()) == (end == "parked")
+    assert ("is tried again" in record.getMessage()) == (end == "retried")
+
+
+async def test_a_retry_too_large_for_its_queue_is_told_as_parked_and_not_as_tried_again(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Narrow(FakeBus):
+        async def send(self, queue: str, messages: Sequence[Outgoing]) -> None:
+            if queue == ASSETS.name:
+                raise TooLarge("too large", refused=messages)
+            await super().send(queue, messages)
+
+    caplog.set_level(logging.INFO)
+    world.router._bus = bus = Narrow()
+    counts = await world.router.route(ASSETS.name, [routed(OUTCOMES["retried"])])
+    assert (counts.retried, counts.parked, len(bus.queues[PARKED.name])) == (0, 1, 1)
+    (record,) = caplog.records
+    assert "Parked A from assets: not_yet_visible" in record.getMessage()
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("energy.asset.upserted", lambda key: {"key": key}),
+        ("energy.asset.upserted", lambda key: {"fields": {"codigo_interno": key}}),
+        ("energy.asset.upserted", lambda key: {"codigo_interno": key, "nombre": "Bomba"}),
+        ("energy.asset.deleted", lambda key: {"key": key}),
+        ("energy.asset.renamed", lambda key: {"key": key, "old_key": "B"}),
+        ("sync.asset.dirty", lambda key: {"key": key, "operation": "update"}),
+    ],
+)
+@pytest.mark.parametrize("key", [" A", "A ", "\tA", "A\u00a0", "A\x1b[31m", "x" * 51])
+async def test_a_key_that_cannot_be_used_is_among_the_properties_of_its_parked_message(
+    world: World, caplog: pytest.LogCaptureFixture, key: str, kind: str, said: Callable[[str], dict[str, Any]]
+) -> None:
+    event = {"specversion": "1.0", "id": "1", "source": "/t", "type": kind, "data": said(key)}
+    body = json.dumps(event).encode()
+    await world.sync.handle("asset", [body])
+    (parked,) = world.bus.queues[PARKED.name]
+    assert (parked.properties["reason"], parked.properties["key"]) == ("key_not_usable", key)
+    assert parked.body == body
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+
+
+async def test_a_parked_message_of_another_fault_names_the_key_that_it_says(world: World) -> None:
+    body = {"specversion": "1.0", "id": "1", "source": "/t", "type": "energy.asset.upserted"}
+    await world.sync.handle("asset", [json.dumps(body | {"data": {"key": "A", "sequence": -1}}).encode()])
+    await world.sync.handle("asset", [json.dumps(body | {"subject": "S", "data": {"fields": {}}}).encode()])
+    assert [one.properties["key"] for one in world.bus.queues[PARKED.name]] == ["A", "S"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a [bold]b[/] c", "a [bold]b[/] c"),
+        ("a\nERROR b", "a\\nERROR b"),
+        ("\x1b[31mred", "\\x1b[31mred"),
+        ("\u202e\u2028\ud800", "\\u202e\\u2028\\ud800"),
+        ("Válvula 資", "Válvula 資"),
+    ],
+)
+def test_a_foreign_text_is_one_printable_line(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(text).isprintable()
+
+
+async def test_what_is_told_of_a_parked_message_is_printable(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    await world.router.route(ASSETS.name, [Routed(b"\x1b[2J", None, None, Park(InvalidMessage("\x1b[2J\nno")))])
+    assert caplog.records
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert world.bus.queues[PARKED.name][0].body == b"\x1b[2J"
