@@ -6,8 +6,10 @@ from typing import Annotated
 import typer
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
+from shared.adapters.service_bus.client import body_of
 from shared.domain.messages.events import CONTENT_TYPE, Event
 from shared.domain.messages.queues import OF_ENTITY
+from shared.flows.routing.parking import printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 _Port = Annotated[int, typer.Option(help="the local broker's port")]
@@ -58,11 +60,15 @@ def peek(
     with connect() as client, client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
         messages = receiver.peek_messages(max_message_count=100)
     for message in messages:
-        typer.echo(f"{message.sequence_number}: {message}")
+        typer.echo(f"{message.sequence_number}: {_shown(body_of(message))}")
         for name, value in sorted((message.application_properties or {}).items()):
-            shown = value.decode() if isinstance(value, bytes) else value
-            typer.echo(f"    {name.decode() if isinstance(name, bytes) else name}: {shown}")
+            typer.echo(f"    {_shown(name)}: {_shown(value)}")
     typer.echo(f"{len(messages)} message{'s' if len(messages) != 1 else ''}")
+
+
+def _shown(value: object) -> str:
+    """What any sender may have put there, in characters that a terminal only prints."""
+    return printable(value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value))
 
 
 def _now() -> str:
