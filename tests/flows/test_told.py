@@ -92,6 +92,16 @@ async def test_a_parked_message_of_another_fault_names_the_key_that_it_says(worl
     assert [one.properties["key"] for one in world.bus.queues[PARKED.name]] == ["A", "S"]
 
 
+@pytest.mark.parametrize("names", [{"cmms_id": "7"}, {"cmms_id": "7", "key": "A"}, {"key": "A"}])
+async def test_every_message_ends_somewhere_by_whichever_name_it_names_its_record(
+    world: World, one_way: World, names: dict[str, str]
+) -> None:
+    body = {"specversion": "1.0", "id": "1", "source": "/t", "type": "sync.asset.dirty", "data": names}
+    for one in (world, one_way):
+        summary = await one.sync.handle("asset", [json.dumps(body).encode()])
+        assert summary.applied + summary.already_true + summary.retried + summary.parked == 1
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [

@@ -133,6 +133,8 @@ def _key(entity: EntityMapping, payload: Payload) -> str | None:
     if isinstance(payload, DirtyData):
         if payload.operation in {"resync", "recreate"} and payload.key is not None and is_aside(payload.key):
             return payload.key  # which only the ledger has
+        if payload.key is None and payload.record_id is None:
+            raise InvalidMessage("The message names its record by cmms_id alone: say record_id or key as well.")
         return entity.usable_key(payload.key) if payload.key is not None else None
     if isinstance(payload, DeletedData):
         return entity.usable_key(payload.key)
