@@ -20,12 +20,9 @@ async def postpone(router: Router, queue: str, bodies: Sequence[bytes], error: C
     Raises:
         RoutingFailed: Not all could be sent; nothing may be acknowledged.
     """
-    log.error(
-        "Misconfigured: no message of %s can be processed. %d are put back and tried again by themselves once this is"
-        " corrected: %s",
-        queue, len(bodies), error.message,
-    )  # fmt: skip
-    await router.route(queue, [_routed(body, error) for body in bodies])
+    log.error("Misconfigured: no message of %s can be processed until this is corrected: %s", queue, error.message)
+    counts = await router.route(queue, [_routed(body, error) for body in bodies])
+    log.warning("%d messages of %s are put back, and tried again by themselves", counts.retried, queue)
 
 
 def _routed(body: bytes, error: ConfigurationError) -> Routed:
