@@ -54,6 +54,15 @@ async def test_an_active_key_is_asked_for_once_even_by_many_at_once(world: World
     assert world.statistics.requests["metadata"] == 2
 
 
+async def test_a_key_that_was_deleted_is_missed_within_a_minute(world: World) -> None:
+    await world.landed(ASSET, [create("A")])
+    world.dataverse.tables[ASSET.table].table.keys.clear()
+    await asyncio.sleep(61)
+    (result,) = await world.write(ASSET, [create("B")])
+    assert isinstance(only_failure(result).error, NotReady)
+    assert sorted(world.rows(ASSET)) == ["A"]
+
+
 async def test_a_key_that_is_not_active_is_asked_for_again_after_a_minute(world: World) -> None:
     world.set_key(ASSET, KeyStatus.PENDING)
     for _ in range(6):

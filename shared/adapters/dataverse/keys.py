@@ -15,12 +15,12 @@ RECHECK: Final = timedelta(minutes=1)
 
 
 class AlternateKeys:
-    """Remembers which keys are active; one that is not is asked for again after a minute."""
+    """Remembers the state of each key for a minute: one that is active may be deleted, and one that is not repaired."""
 
     def __init__(self, client: DataverseClient, clock: Clock) -> None:
         self._client = client
         self._clock = clock
-        self._active: set[str] = set()
+        self._active: dict[str, float] = {}
         self._refused: dict[str, tuple[float, str]] = {}
         self._asking = asyncio.Lock()
 
@@ -32,15 +32,17 @@ class AlternateKeys:
             TransientError: Dynamics could not be asked.
         """
         async with self._asking:
-            if entity.table in self._active:
+            now = self._clock.monotonic()
+            if now < self._active.get(entity.table, now):
                 return
-            until, problem = self._refused.get(entity.table, (self._clock.monotonic(), ""))
-            if self._clock.monotonic() >= until:
+            until, problem = self._refused.get(entity.table, (now, ""))
+            if now >= until:
                 problem = await self._problem(entity)
+                again = self._clock.monotonic() + RECHECK.total_seconds()
                 if not problem:
-                    self._active.add(entity.table)
+                    self._active[entity.table] = again
                     return
-                self._refused[entity.table] = (self._clock.monotonic() + RECHECK.total_seconds(), problem)
+                self._refused[entity.table] = (again, problem)
         raise NotReady(problem, retry_after=RECHECK)
 
     async def _problem(self, entity: EntityMapping) -> str:
