@@ -11,7 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PURE = {
-    *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal", "enum"),
+    *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal"),
+    *("difflib", "enum"),
     *("functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string", "tomllib"),
     *("types", "typing", "unicodedata", "uuid", "pydantic"),
 }

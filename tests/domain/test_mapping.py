@@ -117,7 +117,18 @@ WRONG = {
     "stamp on the key": ('stamp = "cmms_operation"', 'stamp = "msdyn_assetnumber"', "is the stamp's alone"),
     "half a choice": ('1 = "BORRADOR"', '1 = "BORRADO"', "order.fields.estado: to_cmms_choices names BORRADO"),
     "no inactive state": ("inactive = { state = 1, status = 2 }", "", "needs inactive"),
-    "an entity without a queue": ("entities.asset", "entities.contact", "some of asset, order"),
+    "an entity without a queue": ("entities.asset", "entities.contact", "no entity 'contact': there are asset, order"),
+    "misspelt entity": ("entities.order]", "entities.orders]", "no entity 'orders': did you mean 'order'?"),
+    "misspelt rule, suggested": ('"msdyn_name", type', '"msdyn_name", lenght = 3, type', "did you mean 'length'?"),
+    "misspelt type": ('"msdyn_acquisitiondate", type = "date"', '"x", type = "dat"', "not 'dat': did you mean 'date'?"),
+    "misspelt part of the key": ("length = 50 }", "lengt = 50 }", "asset.key.lengt: there is no 'lengt' here: did you"),
+    "misspelt part of a choice": ("PENDIENTE = { state", "PENDIENTE = { stat", "PENDIENTE.stat: there is no 'stat'"),
+    "misspelt side": (
+        'create_in = ["cmms", "dynamics"]',
+        'create_in = ["cmms", "dynamic"]',
+        "did you mean 'dynamics'?",
+    ),
+    "missing": ('alternate_key = "cmms_AssetKey"', "", "alternate_key: is missing, and needed"),
     "one table twice": ('table = "salesorder"', 'table = "msdyn_customerasset"', "the same table"),
 }
 

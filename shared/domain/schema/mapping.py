@@ -10,6 +10,7 @@ from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.model import Side
 from shared.domain.schema import values
 from shared.domain.schema.fields import FieldMapping, Frozen, Option
+from shared.domain.schema.problems import meant, sentences
 from shared.errors import ConfigurationError, KeyNotUsable
 
 MODIFIED: Final = "modifiedon"
@@ -152,6 +153,9 @@ class Mapping(Frozen):
     @classmethod
     def _name_entities(cls, data: object) -> object:
         if isinstance(data, dict) and isinstance(data.get("entities"), dict):
+            for name in data["entities"]:
+                if name not in OF_ENTITY:
+                    raise ValueError(f"there is no entity {name!r}{meant(str(name), list(OF_ENTITY))}")
             named = {
                 name: {**entity, "name": name} if isinstance(entity, dict) else entity
                 for name, entity in data["entities"].items()
@@ -161,7 +165,7 @@ class Mapping(Frozen):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.entities or not self.entities.keys() <= OF_ENTITY.keys():
+        if not self.entities:
             raise ValueError(f"entities must be some of {', '.join(OF_ENTITY)}: each has a queue of its own")
         tables = [entity.table for entity in self.entities.values()]
         if len(set(tables)) != len(tables):
@@ -184,9 +188,5 @@ def parse_mapping(text: str, source: str) -> Mapping:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"The mapping {source} is not TOML: {error}. Correct it there.") from None
     except ValidationError as error:
-        lines = [
-            f"  {'.'.join(str(part) for part in e['loc']) or 'file'}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        ]
-        problems = "\n".join(lines)
+        problems = "\n".join(f"  {line}" for line in sentences(error, Mapping))
         raise ConfigurationError(f"The mapping {source} cannot be used:\n{problems}") from None

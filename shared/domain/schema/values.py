@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
+from shared.domain.jsontext import dumps
 from shared.domain.model import Value
 
 _PLAIN_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
@@ -16,6 +17,7 @@ _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
 _MIDNIGHT: Final = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\Z")
 _MICROSOFT: Final = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/\Z")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MOST_SHOWN: Final = 200
 # More digits than any money or decimal column holds; beyond it a plain-text form could grow without bound.
 _MOST_DIGITS: Final = 38
 
@@ -37,6 +39,12 @@ def shape(raw: object) -> str:
             return f"an object of {len(raw)} members"
         case _:
             return type(raw).__name__
+
+
+def shown_raw(raw: object) -> str:
+    """A refused value as it was read, cut at 200 characters: text as it is, anything else as JSON."""
+    shown = raw if isinstance(raw, str) else dumps(raw, str)
+    return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
 
 
 def text(raw: object) -> Value:
