@@ -3,7 +3,7 @@
 import socket
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final, Self
 
 from local.processes import StackError
@@ -21,12 +21,13 @@ class Ports:
     identity: int = 7074
     servicebus: int = 5673
     servicebus_admin: int = 7075
+    console: int = 7076
 
     @classmethod
     def free(cls) -> Self:
         """Ports that nobody uses right now."""
         with ExitStack() as stack:
-            sockets = [stack.enter_context(socket.socket()) for _ in range(6)]
+            sockets = [stack.enter_context(socket.socket()) for _ in fields(cls)]
             for one in sockets:
                 one.bind(("127.0.0.1", 0))
             return cls(*(one.getsockname()[1] for one in sockets))

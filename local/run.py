@@ -35,6 +35,7 @@ class Keys:
     identity: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
     cmms: str = field(default_factory=lambda: secrets.token_hex(24), repr=False)
     master: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    console: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
     integration_id: str = field(default_factory=lambda: str(uuid4()))
     person_id: str = field(default_factory=lambda: str(uuid4()))
 
@@ -83,6 +84,11 @@ class Run:
         return f"{self.host_url}/api/dynamics/webhook"
 
     @property
+    def console_url(self) -> str:
+        """The operator's console, signed in."""
+        return f"http://127.0.0.1:{self.ports.console}/?token={self.keys.console}"
+
+    @property
     def servicebus_connection(self) -> str:
         """The broker's connection string."""
         return (
@@ -111,7 +117,8 @@ class Run:
 
     def operator_settings(self) -> dict[str, str]:
         """What `python -m ops` needs to work on this stack; holds this run's secrets."""
-        own = {"OPS_WEBHOOK_URL": self.webhook_url, "NO_PROXY": "127.0.0.1,localhost"}
+        log = str(self.folder / "functions.log")
+        own = {"OPS_WEBHOOK_URL": self.webhook_url, "OPS_LOG": log, "NO_PROXY": "127.0.0.1,localhost"}
         return {**self._functions_settings(), **self._settings, **own}
 
     def environment(self) -> dict[str, str]:

@@ -21,12 +21,23 @@ class Stack(Run):
         *,
         echo: IO[str] | None = None,
         one_way: bool = False,
+        console: bool = False,
         settle_seconds: float = 120,
         settings: dict[str, str] | None = None,
     ) -> None:
-        """`echo` gets the Functions host's output; `settings` are added to the functions' environment."""
+        """Decide everything, and start nothing yet.
+
+        Args:
+            ports: Where each part listens.
+            echo: Gets the Functions host's output.
+            one_way: Without the CMMS's API.
+            console: Also serve the operator's console.
+            settle_seconds: RECONCILE_SETTLE_SECONDS.
+            settings: Added to the functions' environment.
+        """
         super().__init__(ports, one_way=one_way, settle_seconds=settle_seconds, settings=settings or {})
         self._echo = echo
+        self._console = console
         self._processes: list[Process] = []
 
     def __enter__(self) -> Self:
@@ -40,6 +51,11 @@ class Stack(Run):
             for process in self._processes:
                 process.wait_ready(START_SECONDS)
             # The relay reads the outbox, whose tables the CMMS makes when it starts.
+            if self._console:
+                settings = {**self.environment(), **self.operator_settings(), "OPS_CONSOLE_TOKEN": self.keys.console}
+                arguments = ["ops", "console", "--no-open", "--port", str(self.ports.console)]
+                self._run("console", arguments, settings)
+                self._processes[-1].wait_ready(START_SECONDS)
             self._run("relay", ["django", "relay_outbox", "--interval", "0.2"], cmms, ready="")
         except BaseException:
             self.stop()

@@ -34,7 +34,7 @@ def main() -> int:
     try:
         console.print("Starting the local stack ...")
         ports = Ports.free() if options.free_ports else Ports()
-        with Stack(ports, echo=sys.stdout, one_way=options.one_way) as stack:
+        with Stack(ports, echo=sys.stdout, one_way=options.one_way, console=True) as stack:
             _write_private(stack.folder / TOKEN, stack.person_token())
             settings = "".join(f"{name}={value}\n" for name, value in stack.operator_settings().items())
             _write_private(stack.folder / SETTINGS, settings)

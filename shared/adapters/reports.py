@@ -50,6 +50,13 @@ class FolderReports:
                 return []
             return sorted(path.name for path in self._folder.iterdir() if path.is_file())
 
+    async def load(self, name: str) -> bytes | None:
+        """Read a file."""
+        with _files(self._folder):
+            path = self._folder / name
+            # A name is one file's, never a way out of the folder.
+            return path.read_bytes() if path.parent == self._folder and path.is_file() else None
+
     async def delete(self, name: str) -> None:
         """Remove a file."""
         with _files(self._folder):
@@ -87,6 +94,18 @@ class BlobReports:
         with self._mapped():
             async with asyncio.timeout(120):
                 return [name async for name in self._container().list_blob_names()]
+
+    async def load(self, name: str) -> bytes | None:
+        """Read a blob."""
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with self._mapped():
+            try:
+                async with asyncio.timeout(120):
+                    stream = await self._container().download_blob(name)
+                    return await stream.readall()
+            except ResourceNotFoundError:
+                return None
 
     async def delete(self, name: str) -> None:
         """Remove a blob."""

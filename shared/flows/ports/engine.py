@@ -291,5 +291,8 @@ class Reports(Protocol):
     async def names(self) -> Sequence[str]:
         """The names of all reports."""
 
+    async def load(self, name: str) -> bytes | None:
+        """A report's content, or None where there is no such report."""
+
     async def delete(self, name: str) -> None:
         """Remove a report; one that is gone is no error."""

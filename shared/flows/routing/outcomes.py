@@ -7,9 +7,13 @@ from shared.errors import SyncError, TransientError
 
 @dataclass(frozen=True)
 class Done:
-    """Nothing is left to do. `applied` tells a change that was written from one found already true."""
+    """Nothing is left to do. `applied` tells a change that was written from one found already true.
+
+    `fields` names what was written, for the log.
+    """
 
     applied: bool
+    fields: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -24,8 +24,9 @@ from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.ports.engine import Bus, Clock, Outgoing
-from shared.flows.routing.outcomes import Again, Outcome, Park
+from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, printable, send_what_fits
+from shared.flows.routing.told import End, Told, trace_of
 
 log = logging.getLogger(__name__)
 
@@ -94,14 +95,22 @@ class Router:
                 parking.append((message, outcome.error))
         await self._park_whole(queue, parking, now)
         sent, large = await self._send_again(queue, retries)
-        await self._park_whole(queue, [(retry.message, retry.error) for retry in large], now)
+        too_large = [(retry.message, retry.error) for retry in large]
+        await self._park_whole(queue, too_large, now)
+        parking += too_large
         for (end, reason), amount in Counter(
-            [("retried", retry.error.reason) for retry in sent]
-            + [("parked", error.reason) for _, error in parking]
-            + [("parked", retry.error.reason) for retry in large]
+            [("retried", retry.error.reason) for retry in sent] + [("parked", error.reason) for _, error in parking]
         ).items():
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
-        return Counts(retried=len(sent), parked=len(parking) + len(large))
+        for message in messages:
+            if isinstance(message.outcome, Done):
+                end: End = "applied" if message.outcome.applied else "already true"
+                _tell(queue, message, end, ", ".join(message.outcome.fields), now)
+        for retry in sent:
+            _tell(queue, retry.message, "retried", retry.error.reason, now)
+        for message, error in parking:
+            _tell(queue, message, "parked", error.reason, now)
+        return Counts(retried=len(sent), parked=len(parking))
 
     async def park_fields(
         self, entity: EntityMapping, key: str, body: bytes, event: Event | None, blocked: Sequence[Blocked]
@@ -254,6 +263,15 @@ def _said_key(event: Event | None, error: SyncError) -> str | None:
         event.subject if event else None,
     )
     return next((key for key in said if isinstance(key, str) and key), None)
+
+
+def _tell(queue: str, message: Routed, end: End, what: str, now: datetime) -> None:
+    """Log how one message ended; `ops tail` reads it."""
+    entity = next((name for name, one in OF_ENTITY.items() if one.name == queue), queue)
+    event = message.event
+    after = max((now - event.time).total_seconds(), 0.0) if event is not None and event.time is not None else None
+    trace = trace_of(event.traceparent if event is not None else None)
+    log.info("%s", Told(entity, message.key, end, what, trace, after).line())
 
 
 @contextmanager

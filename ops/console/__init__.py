@@ -1,0 +1,1 @@
+"""The operator's console: web pages on the operator's own machine."""
