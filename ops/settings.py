@@ -12,7 +12,15 @@ from shared.settings import Settings, setting_name
 
 RUNS: Final = Path(__file__).resolve().parent.parent / ".local"
 """Where the local stack has a folder for each run, with `stack.env` in it for as long as it runs."""
-_OURS: Final = frozenset(setting_name(field).lower() for field in Settings.model_fields)
+WEBHOOK_URL: Final = "OPS_WEBHOOK_URL"
+"""The operator's own setting: where Dynamics is to call. The functions do not read it."""
+LOG: Final = "OPS_LOG"
+"""The file that the functions log to; the local stack sets it."""
+WORKSPACE: Final = "OPS_WORKSPACE_ID"
+"""The id of the Log Analytics workspace that the functions log to."""
+_OURS: Final = frozenset(
+    name.lower() for name in (*(setting_name(field) for field in Settings.model_fields), WEBHOOK_URL, LOG, WORKSPACE)
+)
 
 
 def read_stack(runs: Path = RUNS) -> dict[str, str]:
@@ -68,11 +76,15 @@ def follow_references(vaults: Vaults) -> None:
     os.environ.update(vaults.resolve(ours))
 
 
-def apply(settings: dict[str, str]) -> None:
+def apply(settings: dict[str, str]) -> list[str]:
     """Put settings into this process's environment, where the product reads them, in place of all that it held.
 
     What they leave out is unset: nobody who names one installation may reach another by what the shell still holds.
+
+    Returns:
+        The names of the settings that the environment held with another value, and that do not count.
     """
-    for name in [name for name in os.environ if name.lower() in _OURS]:
-        del os.environ[name]
+    held = {name: os.environ.pop(name) for name in list(os.environ) if name.lower() in _OURS}
     os.environ.update(settings)
+    given = {name.lower(): value for name, value in settings.items()}
+    return sorted(name for name, value in held.items() if value and given.get(name.lower()) != value)

@@ -33,7 +33,7 @@ Messages are sentences for a person: what was wrong, where, and what to do. They
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class SyncError(Exception):
@@ -264,3 +264,18 @@ class IntentHeld(TargetTransient):
     """Another worker has announced a write to this record and may still be at it."""
 
     reason = "intent_held"
+
+
+DEAD_LETTERED: Final = "dead_lettered"
+"""The reason of what the broker gave up: no failure of ours, and therefore no class."""
+
+
+def reasons() -> frozenset[str]:
+    """Every reason that a parked message may carry."""
+    found: set[str] = {DEAD_LETTERED}
+    pending: list[type[SyncError]] = [SyncError]
+    while pending:
+        one = pending.pop()
+        found.add(one.reason)
+        pending.extend(one.__subclasses__())
+    return frozenset(found)

@@ -2,13 +2,13 @@
 
 import base64
 import json
-import os
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 from rich.markup import escape
 
+from ops.output import plain, plural
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, Verbose
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
 from shared.flows.operate.check import Checker, Finding, Level
@@ -37,8 +37,8 @@ def check(
 
     For example:
 
+    \b
         python -m ops check --local
-
         python -m ops check --data --json | jq '.findings[] | select(.level == "error")'
     """
 
@@ -47,14 +47,18 @@ def check(
         try:
             world = _world(session)
         except ConfigurationError as error:
-            shown(Finding(Level.ERROR, "settings", "settings", error.message, "correct them, then check again"))
+            action = "correct them, then check again"
+            if not local and settings is None:
+                action += "; --settings FILE names a file with them, and --local the stack that 'make up' runs"
+            shown(Finding(Level.ERROR, "settings", "settings", error.message, action))
             return shown.conclude(unreachable=False)
         checker = Checker(world, slow=slow)
         async for finding in checker.run():
             shown(finding)
         for entity in world.mapping.entities.values() if data and not checker.unreachable else ():
-            async for finding in preflight(entity, session.wiring.dynamics, session.wiring.cmms):
-                shown(finding)
+            with session.err.status(f"reading every {escape(entity.name)} of both sides"):
+                async for finding in preflight(entity, session.wiring.dynamics, session.wiring.cmms):
+                    shown(finding)
         return shown.conclude(unreachable=checker.unreachable)
 
     Session(local, as_json, verbose, settings).run(main)
@@ -78,9 +82,9 @@ class _Shown:
             self._area = finding.area
             out.print(f"\n[bold]{escape(self._area)}[/]")
         text = f"{finding.subject}: {finding.message}" if finding.message else finding.subject
-        out.print(f"  {_MARKS[finding.level]} {escape(text)}")
+        out.print(f"  {_MARKS[finding.level]} {escape(plain(text))}", soft_wrap=True)
         if finding.action:
-            out.print(f"          [dim]->[/] {escape(finding.action)}")
+            out.print(f"          [dim]->[/] {escape(plain(finding.action))}", soft_wrap=True)
 
     def conclude(self, *, unreachable: bool) -> int:
         """Print the counts, and give the exit code."""
@@ -94,7 +98,8 @@ def _conclude(session: Session, findings: list[Finding], *, unreachable: bool) -
     else:
         errors, warnings = counts["error"], counts["warning"]
         style = "red" if errors else "yellow" if warnings else "green"
-        session.out.print(f"\n[{style}]{errors} errors, {warnings} warnings, {counts['ok']} ok[/]")
+        shown = f"{plural(errors, 'error')}, {plural(warnings, 'warning')}, {counts['ok']} ok"
+        session.out.print(f"\n[{style}]{shown}[/]")
     if unreachable:
         return ExitCode.UNREACHABLE
     return ExitCode.FINDINGS if counts["error"] or counts["warning"] else ExitCode.FINE
@@ -111,7 +116,7 @@ def _world(session: Session) -> World:
             application=settings.dynamics_365_client_id if secret else settings.azure_client_id,
             header=settings.dynamics_365_webhook_header,
             secrets=settings.webhook_secrets,
-            url=os.environ.get("OPS_WEBHOOK_URL") or None,
+            url=session.webhook_url,
             mapping_file=str(settings.sync_mapping.name),
             cmms_url=settings.cmms_base_url,
         ),
@@ -119,6 +124,7 @@ def _world(session: Session) -> World:
         platform=session.platform,
         queues=session.queues,
         ledger=wiring.ledger,
+        state=wiring.state,
         cmms=wiring.cmms,
         sign_in=lambda: _sign_in(session),
         now=wiring.clock.now,

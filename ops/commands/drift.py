@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
+from ops.output import plain, plural, table
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 
 if TYPE_CHECKING:
-    from shared.flows.reconcile import Report
+    from shared.flows.reconcile import BrakeState, Report
 
 # The comparison brings SQL and templates with it, which no other command needs.
 # ruff: noqa: PLC0415
@@ -45,15 +46,14 @@ def drift(
 
     For example:
 
+    \b
         python -m ops drift --local
-
         python -m ops drift --entity asset --report drift.html --local
-
         python -m ops drift --release-brake "Ana, after looking at the report" --local
     """
 
     async def main(session: Session) -> int:
-        from shared.flows.reconcile import Policy, Reconciler
+        from shared.flows.reconcile import Policy, Reconciler, brake_of
         from shared.flows.reconcile.report_html import as_json
 
         wiring = session.wiring
@@ -64,7 +64,9 @@ def drift(
             mapping = mapping.model_copy(update={"entities": {entity: session.entity(entity)}})
         if wiring.cmms is None:
             raise UsageError("There is nothing to compare with: CMMS_BASE_URL is not set (one-way mode).")
-        with session.err.status("comparing both sides"):
+        await session.reach()
+        brake = await brake_of(wiring.state)
+        with session.err.status("comparing every record of both sides"):
             found = await Reconciler(
                 mapping,
                 wiring.ledger,
@@ -74,15 +76,16 @@ def drift(
                 clock=wiring.clock,
                 policy=Policy(wiring.settings.reconcile_settle, mode="report"),
             ).run("full")
+        found.asked = True
         if report_file is not None or open_page:
             _write_page(session, found, report_file, open_page=open_page)
         if as_json_:
             session.print_json(json.loads(as_json(found)))
         elif session.out.is_terminal and len(found.findings) > session.out.height:
             with session.out.pager(styles=True):
-                _print(session, found)
+                _print(session, found, brake)
         else:
-            _print(session, found)
+            _print(session, found, brake)
         return ExitCode.FINDINGS if found.drifted else ExitCode.FINE
 
     Session(local, as_json_, verbose, settings).run(main)
@@ -99,9 +102,8 @@ async def _release(session: Session, who: str) -> int:
     elif released is None:
         session.out.print("[green]The brake holds nothing.[/]")
     else:
-        session.out.print(
-            f"{released.held} repairs are let go, at the pace of the next runs. A further flood is held again."
-        )
+        held = f"{plural(released.held, 'repair')} {plural(released.held, 'is', figures=False)}"
+        session.out.print(f"{held} let go, at the pace of the next runs. A further flood is held again.")
     return ExitCode.FINE
 
 
@@ -114,33 +116,43 @@ def _write_page(session: Session, report: Report, file: Path | None, *, open_pag
         file.write_text(as_html(report), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{file} cannot be written ({error.strerror}): name another file with --report.") from None
-    session.note(f"The page is {file}")
+    session.note(f"The page: {file.resolve().as_uri()}")
     if open_page:
-        typer.launch(str(file))
+        typer.launch(file.resolve().as_uri())
 
 
-def _print(session: Session, report: Report) -> None:
+def _print(session: Session, report: Report, brake: BrakeState | None) -> None:
     out = session.out
     if report.findings:
-        table = Table(box=None, pad_edge=False)
-        for column in ("record", "drift", "field", "CMMS", "Dynamics", "a sync would"):
-            table.add_column(column, overflow="fold")
+        rows: list[tuple[str | Text, ...]] = []
         for finding in report.findings:
-            record, kind = escape(f"{finding.entity} {finding.key}"), f"[yellow]{finding.kind.value}[/]"
-            for one in finding.differences:
-                values = [escape("-" if value is None else value) for value in (one.cmms, one.dynamics)]
-                table.add_row(
-                    record, kind, escape(one.field), f"[cyan]{values[0]}[/]", f"[magenta]{values[1]}[/]", one.plan
+            record = f"{finding.entity} {finding.key}"
+            kind = Text(finding.kind.value, style="yellow")
+            rows.extend(
+                (
+                    record,
+                    kind,
+                    "whole record" if one.field == "*" else one.field,
+                    Text(plain(one.cmms or "-"), style="cyan"),
+                    Text(plain(one.dynamics or "-"), style="magenta"),
+                    one.plan,
                 )
-                record = kind = ""
-            if record:
-                table.add_row(record, kind, "", "", "", "")
-        out.print(table)
+                for one in finding.differences
+            )
+            if not finding.differences:
+                rows.append((record, kind, "", "", "", ""))
+        table(out, ("record", "drift", "field", "CMMS", "Dynamics", "next sync"), rows)
     for entity in report.entities:
-        counts = ", ".join(f"{count} {kind.value}" for kind, count in sorted(entity.drift.items())) or "no drift"
-        flight = f", {entity.in_flight} in flight" if entity.in_flight else ""
-        out.print(escape(f"{entity.entity}: {entity.compared} compared, {counts}{flight}"))
+        counts = ", ".join(f"{count:,} {kind.value}" for kind, count in sorted(entity.drift.items())) or "no drift"
+        flight = f", {entity.in_flight:,} in flight" if entity.in_flight else ""
+        text = f"{entity.entity}: {plural(entity.compared, 'record')} compared, {counts}{flight}"
+        out.print(escape(plain(text)), soft_wrap=True)
         for note in entity.notes:
-            out.print(f"  [dim]{escape(note)}[/]")
-    if report.drifted:
-        out.print("'resync' repairs a record at once; the timer repairs them at its next run.")
+            out.print(f"  [dim]{escape(plain(note))}[/]", soft_wrap=True)
+    if brake is not None and not brake.allowance:
+        held = (
+            f"The brake is on and holds {plural(brake.held, 'repair')}: the timer repairs nothing until somebody lets"
+        )
+        out.print(f"[red]{held} them go (--release-brake).[/] 'resync' repairs a record at once.", soft_wrap=True)
+    elif report.drifted:
+        out.print("'resync' repairs a record at once; the timer repairs what it may at its next run.", soft_wrap=True)

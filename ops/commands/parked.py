@@ -10,13 +10,15 @@ from typing import Annotated, Any, Final
 import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.table import Table
 
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.output import age, plain, plural, stamp, table
+from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose, plain_lines
+from ops.suggest import known
+from shared.errors import reasons
 from shared.flows.operate.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
 
 app = typer.Typer(
-    help="Look at parked messages, send them again, or discard them.", no_args_is_help=True, rich_markup_mode="markdown"
+    help="Look at parked messages, send them again, or discard them.", no_args_is_help=True, rich_markup_mode=None
 )
 
 _KEPT: Final = Path("discarded.jsonl")
@@ -88,12 +90,13 @@ def list_(
 
     For example:
 
+    \b
         python -m ops parked list --local --reason mapping_error --older-than 1d
     """
 
     async def main(session: Session) -> int:
         asked = _Asked(reason, entity, key, field, older_than, younger_than, text)
-        found = await _parked(session).find(asked.filter())
+        found = await _find(session, asked)
         if as_json:
             session.print_json([document(message) for message in found])
         else:
@@ -115,26 +118,19 @@ def show(
 
     For example:
 
+    \b
         python -m ops parked show 12 --local
     """
 
     async def main(session: Session) -> int:
-        found = await _parked(session).find(Filter(sequences=frozenset({number})))
+        found = await messages_of(session).find(Filter(sequences=frozenset({number})))
         if not found:
             raise UsageError(f"No parked message has the number {number}: 'parked list' shows them.")
         message = found[0]
         if as_json:
             session.print_json(document(message))
             return ExitCode.FINE
-        out = session.out
-        out.print(f"[bold]{message.sequence}[/]  {escape(message.entity)} {escape(message.key)}", style="bold")
-        for name, value in sorted(message.properties.items()):
-            if name != "history":
-                out.print(f"  [dim]{escape(name)}:[/] {escape(str(value))}")
-        for number_, one in enumerate(message.history, start=1):
-            out.print(f"  [dim]failure {number_}:[/] {escape(', '.join(f'{k} {v}' for k, v in one.items()))}")
-        out.print("  [dim]body:[/]")
-        out.print(escape(_pretty(message.body)))
+        _print_one(session, message)
         return ExitCode.FINE
 
     Session(local, as_json, verbose, settings).run(main)
@@ -164,16 +160,17 @@ def replay(
 
     For example:
 
+    \b
         python -m ops parked replay 12 13 --local
-
         python -m ops parked replay --reason record_closed --younger-than 2h --yes --local
     """
     asked = _Asked(reason, entity, key, field, older_than, younger_than, text, numbers)
 
     async def main(session: Session) -> int:
         parked, chosen = await _choose(session, asked, every=every)
-        if dry_run or not chosen or not _agreed(session, chosen, "Send these again?", yes=yes):
-            return _only_shown(session, chosen, dry_run=dry_run)
+        rehearsed = parked.rehearse(chosen)
+        if dry_run or not chosen or not _agreed(session, rehearsed, "Send these again?", yes=yes):
+            return _only_shown(session, rehearsed, dry_run=dry_run)
         with _progress(session) as progress:
             task = progress.add_task("replaying", total=len(chosen))
             settled = await parked.replay(chosen, lambda _message, _problem: progress.advance(task))
@@ -208,6 +205,7 @@ def discard(
 
     For example:
 
+    \b
         python -m ops parked discard 12 --because "test data of the fair" --local
     """
     asked = _Asked(reason, entity, key, field, older_than, younger_than, text, numbers)
@@ -216,11 +214,12 @@ def discard(
         if not because.strip():
             raise UsageError('A discard needs a reason: --because "why nobody needs these messages".')
         parked, chosen = await _choose(session, asked, every=every)
-        if dry_run or not chosen or not _agreed(session, chosen, "Discard these for good?", yes=yes):
-            return _only_shown(session, chosen, dry_run=dry_run)
+        rehearsed = Settled(done=chosen)
+        if dry_run or not chosen or not _agreed(session, rehearsed, "Discard these for good?", yes=yes):
+            return _only_shown(session, rehearsed, dry_run=dry_run)
 
         def write_down(message: Waiting) -> None:
-            record = document(message) | {"discarded_at": datetime.now(UTC).isoformat(), "because": because}
+            record = document(message) | {"discarded_at": stamp(datetime.now(UTC)), "because": because}
             with keep.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
@@ -246,46 +245,86 @@ def document(message: Waiting) -> dict[str, Any]:
         "field": message.properties.get("field"),
         "message": message.properties.get("message"),
         "attempts": message.properties.get("attempts"),
-        "parked_at": message.enqueued_at.isoformat(),
+        "parked_at": stamp(message.enqueued_at),
         "source_queue": message.queue,
         "history": message.history,
         "body": message.body.decode("utf-8", "replace"),
     }
 
 
-def _parked(session: Session) -> ParkedMessages:
+def messages_of(session: Session) -> ParkedMessages:
+    """The parked messages of the installation that the command works on."""
     return ParkedMessages(session.queues, session.wiring.bus, session.wiring.clock.now)
+
+
+def _print_one(session: Session, message: Waiting) -> None:
+    out = session.out
+    record = f"{message.entity} {message.key}".strip() or "no record known"
+    out.print(f"[bold]{message.sequence}  {escape(plain(record))}[/]", soft_wrap=True)
+    for name, value in sorted(message.properties.items()):
+        if name != "history":
+            out.print(f"  [dim]{escape(plain(name))}:[/] {escape(plain(str(value)))}", soft_wrap=True)
+    for number, one in enumerate(message.history, start=1):
+        told = ", ".join(f"{name} {value}" for name, value in one.items())
+        out.print(f"  [dim]failure {number}:[/] {escape(plain(told))}", soft_wrap=True)
+    out.print("  [dim]body:[/]")
+    out.print(escape(plain_lines(pretty(message.body))), soft_wrap=True)
+
+
+async def _find(session: Session, asked: _Asked) -> list[Waiting]:
+    """The messages that are meant. A name that exists nowhere is a mistake, and not an empty result."""
+    fields = {name for entity in session.wiring.mapping.entities.values() for name in entity.names}
+    if asked.entity is not None:
+        session.entity(asked.entity)
+    found = await messages_of(session).find(asked.filter())
+    if not found:
+        known("reason", asked.reason, reasons())
+        known("field", asked.field, fields)
+    return found
 
 
 async def _choose(session: Session, asked: _Asked, *, every: bool) -> tuple[ParkedMessages, list[Waiting]]:
     if asked.unbounded and not every:
         raise UsageError("Which ones? Name numbers or filters, or say --all.")
-    wanted = asked.filter()
-    parked = _parked(session)
-    chosen = await parked.find(wanted)
-    missing = wanted.sequences - {message.sequence for message in chosen}
+    chosen = await _find(session, asked)
+    missing = asked.filter().sequences - {message.sequence for message in chosen}
     if missing:
         raise UsageError(f"No such parked message: {', '.join(map(str, sorted(missing)))}. 'parked list' shows them.")
-    return parked, chosen
+    return messages_of(session), chosen
 
 
-def _agreed(session: Session, chosen: Sequence[Waiting], question: str, *, yes: bool) -> bool:
+def _agreed(session: Session, rehearsed: Settled, question: str, *, yes: bool) -> bool:
     if yes:
         return True
     if session.as_json:
         raise UsageError("--json cannot ask: add --yes to go ahead, or --dry-run to see them only.")
-    _print(session, chosen)
-    return typer.confirm(question, err=True)
+    _print(session, rehearsed.done)
+    _print_refused(session, rehearsed)
+    return bool(rehearsed.done) and session.agreed(question)
 
 
-def _only_shown(session: Session, chosen: Sequence[Waiting], *, dry_run: bool) -> int:
+def _only_shown(session: Session, rehearsed: Settled, *, dry_run: bool) -> int:
     if session.as_json:
-        session.print_json({"dry_run": dry_run, "messages": [document(message) for message in chosen]})
+        session.print_json(
+            {
+                "dry_run": dry_run,
+                "messages": [document(message) for message in rehearsed.done],
+                "refused": [{"number": message.sequence, "why": why} for message, why in rehearsed.refused],
+            }
+        )
     elif dry_run:
-        _print(session, chosen)
+        _print(session, rehearsed.done)
+        _print_refused(session, rehearsed)
     else:
-        session.note("Nothing was changed." if chosen else "No parked message is meant.")
-    return ExitCode.FINE
+        meant = bool(rehearsed.done or rehearsed.refused)
+        session.note("Nothing was changed." if meant else "No parked message is meant.")
+    return ExitCode.FINDINGS if rehearsed.refused or (rehearsed.done and not dry_run) else ExitCode.FINE
+
+
+def _print_refused(session: Session, settled: Settled) -> None:
+    for message, why in settled.refused:
+        text = f"{message.sequence} cannot be sent again: {why}"
+        session.out.print(f"[yellow]{escape(plain(text))}[/]", soft_wrap=True)
 
 
 def _conclude(session: Session, settled: Settled, what: str) -> int:
@@ -298,13 +337,13 @@ def _conclude(session: Session, settled: Settled, what: str) -> int:
             }
         )
     else:
-        session.out.print(f"{len(settled.done)} {escape(what)}.")
-        for message, why in settled.refused:
-            session.out.print(f"[yellow]{message.sequence} was left: {escape(why)}[/]")
+        session.out.print(f"{len(settled.done):,} {escape(what)}.", soft_wrap=True)
+        _print_refused(session, settled)
         if settled.locked:
             numbers = ", ".join(str(message.sequence) for message in settled.locked)
-            text = f"{numbers} are locked by somebody else: locks of a run that was killed end within 5 minutes."
-            session.out.print(f"[yellow]{text}[/]")
+            are = plural(len(settled.locked), "is", figures=False)
+            text = f"{numbers} {are} locked by somebody else: locks of a run that was killed end within 5 minutes."
+            session.out.print(f"[yellow]{text}[/]", soft_wrap=True)
     return ExitCode.FINDINGS if settled.refused or settled.locked else ExitCode.FINE
 
 
@@ -317,32 +356,25 @@ def _print(session: Session, found: Sequence[Waiting]) -> None:
     if not found:
         session.out.print("[green]Nothing is parked.[/]")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("number", "parked", "record", "reason", "what"):
-        table.add_column(column, overflow="fold")
     now = session.wiring.clock.now()
-    for message in found:
-        table.add_row(
+    rows = [
+        (
             str(message.sequence),
-            _ago((now - message.enqueued_at).total_seconds()),
-            escape(f"{message.entity} {message.key}".strip() or message.queue),
+            f"{age((now - message.enqueued_at).total_seconds())} ago",
+            f"{message.entity} {message.key}".strip() or message.queue,
             message.reason,
-            escape(str(message.properties.get("message", ""))),
+            message.text,
         )
-    session.out.print(table)
-    session.out.print(f"{len(found)} parked messages")
+        for message in found
+    ]
+    table(session.out, ("number", "parked", "record", "reason", "what"), rows)
+    session.out.print(plural(len(found), "parked message"))
 
 
-def _ago(seconds: float) -> str:
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds >= size:
-            return f"{seconds / size:.0f}{unit} ago"
-    return f"{max(seconds, 0):.0f}s ago"
-
-
-def _pretty(body: bytes) -> str:
+def pretty(body: bytes) -> str:
+    """A body as a person reads it: JSON in lines, anything else as it is."""
     text = body.decode("utf-8", "replace")
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ops.output import plain
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.flows.operate.provision import Change, Provisioner
 from shared.flows.operate.webhook_steps import Webhook
@@ -23,8 +24,8 @@ def provision(
     url: Annotated[
         str | None,
         typer.Option(
-            envvar="OPS_WEBHOOK_URL",
-            help="Where Dynamics calls: https://APP.azurewebsites.net/api/dynamics/webhook. Later runs keep it.",
+            help="Where Dynamics calls: https://APP.azurewebsites.net/api/dynamics/webhook."
+            " Without it: OPS_WEBHOOK_URL, else the address that is registered.",
         ),
     ] = None,
     columns: Annotated[
@@ -48,10 +49,9 @@ def provision(
 
     For example:
 
+    \b
         python -m ops provision --local --dry-run
-
         python -m ops provision --url https://contoso-sync.azurewebsites.net/api/dynamics/webhook --yes
-
         python -m ops provision --remove --local
     """
 
@@ -60,7 +60,7 @@ def provision(
             raise UsageError("--json cannot ask: add --yes to carry the plan out, or --dry-run to see it only.")
         own = session.wiring.settings
         secret = own.dynamics_365_webhook_secret.get_secret_value()
-        webhook = Webhook(url, own.dynamics_365_webhook_header, secret)
+        webhook = Webhook(url or session.webhook_url, own.dynamics_365_webhook_header, secret)
         provisioner = Provisioner(session.platform, session.wiring.mapping, session.wiring.clock, webhook)
         plan = await (provisioner.removal(columns=columns) if remove else provisioner.plan(columns=columns))
         counts: Counter[str] = Counter(change.verb for change in plan)
@@ -71,7 +71,7 @@ def provision(
             if as_json:
                 session.print_json(_document(plan, done=0))
             return ExitCode.FINDINGS if todo or counts["cannot"] else ExitCode.FINE
-        if not yes and not typer.confirm("Carry this out?", err=True):
+        if not yes and not session.agreed("Carry this out?"):
             session.note("Nothing was changed.")
             return ExitCode.FINDINGS
         for number, change in enumerate(todo, start=1):
@@ -95,8 +95,8 @@ async def _carry_out(session: Session, change: Change, number: int, total: int) 
 
 def _show(session: Session, plan: list[Change], counts: Counter[str]) -> None:
     for change in plan:
-        detail = f" [dim]({escape(change.detail)})[/]" if change.detail else ""
-        session.out.print(f"{_MARKS[change.verb]} {escape(change.what)}{detail}")
+        detail = f" [dim]({escape(plain(change.detail))})[/]" if change.detail else ""
+        session.out.print(f"{_MARKS[change.verb]} {escape(plain(change.what))}{detail}", soft_wrap=True)
     shown = ", ".join(f"{counts[verb]} to {verb}" for verb in ("create", "change", "remove", "keep") if counts[verb])
     session.out.print(
         f"\nPlan: {shown or 'nothing'}{f'; {counts["cannot"]} cannot be done' if counts['cannot'] else ''}"

@@ -7,6 +7,7 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.output import plain, plural
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable
@@ -36,14 +37,14 @@ def resync(
 ) -> None:
     """Enqueue a message for each record, so that the engine compares and repairs it.
 
-    With --wait the exit code is 1 if one was parked or is not done in time.
+    With --wait the exit code is 1 if one was parked or is not done in time. A key that neither side nor the ledger
+    knows is refused.
 
     For example:
 
+    \b
         python -m ops resync --entity asset --key 0001 --wait --local
-
         python -m ops resync --entity order --since 2h --local
-
         python -m ops resync --entity asset --all --rate 20
     """
 
@@ -62,7 +63,11 @@ def resync(
             changed=session.platform,
         )
         longest = _age(patience)
-        keys = await _keys(flow, mapped, key, since, every=every)
+        instant = _instant(since) if since is not None else None
+        if not key:
+            await session.reach()
+        with session.err.status("looking for the records"):
+            keys = await _keys(flow, mapped, key, instant)
         if dry_run:
             _show_keys(session, keys)
             return ExitCode.FINE
@@ -85,17 +90,19 @@ def resync(
     Session(local, as_json, verbose, settings).run(main)
 
 
-async def _keys(
-    flow: Resync, entity: EntityMapping, keys: list[str] | None, since: str | None, *, every: bool
-) -> list[str]:
+async def _keys(flow: Resync, entity: EntityMapping, keys: list[str] | None, since: datetime | None) -> list[str]:
     if keys:
         try:
-            return [entity.usable_key(one) for one in dict.fromkeys(keys)]
+            wanted = [entity.usable_key(one) for one in dict.fromkeys(keys)]
         except KeyNotUsable as error:
             raise UsageError(error.message) from None
-    if every:
-        return await flow.all_keys(entity)
-    return await flow.keys_since(entity, _instant(since or ""))
+        if unknown := await flow.unknown(entity, wanted):
+            raise UsageError(
+                f"Nothing is known of {entity.name} {', '.join(unknown)}: neither side has such a record, nor does the"
+                " ledger remember one. Is the key spelt right?"
+            )
+        return wanted
+    return await (flow.all_keys(entity) if since is None else flow.keys_since(entity, since))
 
 
 def _instant(text: str) -> datetime:
@@ -129,8 +136,8 @@ def _show_keys(session: Session, keys: list[str]) -> None:
         session.print_json({"dry_run": True, "keys": keys})
         return
     for one in keys:
-        session.out.print(escape(one))
-    session.note(f"{len(keys)} records are meant.")
+        session.out.print(escape(plain(one)), soft_wrap=True)
+    session.note(f"{plural(len(keys), 'record')} {plural(len(keys), 'is', figures=False)} meant.")
 
 
 def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int:
@@ -144,13 +151,16 @@ def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int
             }
         session.print_json(result)
     else:
-        session.out.print(f"{enqueued} enqueued.")
+        session.out.print(f"{plural(enqueued, 'message')} enqueued.")
         if followed is not None:
-            session.out.print(f"{len(followed.settled)} synchronized or found already true.")
+            settled = plural(len(followed.settled), "record")
+            session.out.print(f"{settled} synchronized, or found already true.")
             for one, reason in sorted(followed.parked.items()):
-                session.out.print(f"[red]{escape(one)} is parked: {escape(reason)}[/] ('show' tells its story)")
+                text = f"{one} is parked: {reason}"
+                session.out.print(f"[red]{escape(plain(text))}[/] ('show' tells its story)", soft_wrap=True)
             if followed.waiting:
                 names = ", ".join(sorted(followed.waiting)[:10])
-                session.out.print(f"[yellow]{len(followed.waiting)} are not done yet, such as {escape(names)}[/]")
+                many = f"{plural(len(followed.waiting), 'record')} {plural(len(followed.waiting), 'is', figures=False)}"
+                session.out.print(f"[yellow]{many} not done yet, such as {escape(plain(names))}[/]", soft_wrap=True)
     undone = followed is not None and (followed.parked or followed.waiting)
     return ExitCode.FINDINGS if undone else ExitCode.FINE

@@ -4,9 +4,10 @@ from typing import Annotated, Any, Final
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from ops.commands.parked import document
+from ops.output import plain, plural, stamp, table
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.domain.ledger import Base
 from shared.errors import KeyNotUsable
@@ -34,12 +35,12 @@ def show(
 ) -> None:
     """Tell one record's story: both sides, the ledger, what a sync would do, lost values, parked messages.
 
-    The exit code is 1 if the sides differ or something is parked.
+    The exit code is 1 if the sides differ or something is parked, and 2 if nothing at all is known of the key.
 
     For example:
 
+    \b
         python -m ops show --entity asset --key 0001 --local
-
         python -m ops show -e order -k REQ-1 --json | jq .fields
     """
 
@@ -59,6 +60,11 @@ def show(
             queues=session.queues,
             clock=wiring.clock,
         )
+        if not (story.known or story.cmms or story.row or story.parked):
+            raise UsageError(
+                f"Nothing is known of {entity} {key}: neither side has such a record, nor does the ledger remember one,"
+                " nor is a message of it parked. Is the key spelt right?"
+            )
         if as_json:
             session.print_json(_document(story))
         else:
@@ -81,7 +87,7 @@ def _document(story: Story) -> dict[str, Any]:
         else {
             "etag": story.cmms.etag,
             "deleted": story.cmms.deleted,
-            "version": story.cmms.version.at if story.cmms.version else None,
+            "version": stamp(story.cmms.version.at) if story.cmms.version else None,
         },
         "dynamics": None
         if story.row is None
@@ -113,46 +119,61 @@ def _base(base: Base | None) -> dict[str, Any] | None:
 
 def _print(session: Session, story: Story) -> None:
     out = session.out
-    out.print(f"[bold]{escape(story.entity)} {escape(story.key)}[/]")
+    out.print(f"[bold]{escape(plain(f'{story.entity} {story.key}'))}[/]", soft_wrap=True)
     _sides(session, story)
-    table = Table(box=None, pad_edge=False)
-    for column in ("field", "CMMS", "Dynamics", "agreed (CMMS / Dynamics)", "rule", "now"):
-        table.add_column(column, overflow="fold")
+    rows = []
     for one in story.fields:
         base = "-" if one.base is None else f"{_value(one.base.cmms)} / {_value(one.base.dynamics)}"
-        style = _STYLES[one.state]
-        table.add_row(
-            escape(one.name),
-            escape(_value(one.cmms)),
-            escape(_value(one.dynamics)),
-            escape(base),
-            one.rule,
-            f"[{style}]{one.state}[/]",
+        state = Text(one.state, style=_STYLES[one.state])
+        rows.append((one.name, _value(one.cmms), _value(one.dynamics), base, one.rule, state))
+    table(out, ("field", "CMMS", "Dynamics", "agreed (CMMS / Dynamics)", "rule", "now"), rows)
+    if any(one.state == "kept" for one in story.fields):
+        out.print("[dim]kept: the CMMS deleted the record, and its inactive row keeps the value.[/]", soft_wrap=True)
+    for problem in (*story.problems, *(one.problem for one in story.fields if one.problem)):
+        out.print(f"[red]{escape(plain(problem))}[/]", soft_wrap=True)
+    differing = [one.name for one in story.fields if one.state == "differ"]
+    if differing:
+        text = (
+            f"Nothing will be synchronized of {', '.join(differing)}, though the sides differ: one side does not say"
+            " the field, or what it says is parked already. 'check' tells of fields that the CMMS does not know."
         )
-    out.print(table)
-    for problem in story.problems:
-        out.print(f"[red]{escape(problem)}[/]")
-    for one in story.fields:
-        if one.problem:
-            out.print(f"[red]{escape(one.problem)}[/]")
+        out.print(f"[red]{escape(plain(text))}[/]", soft_wrap=True)
     _past(session, story)
     if story.agrees:
         out.print("[green]Both sides agree, and nothing is parked.[/]")
+
+
+def settled(story: Story) -> bool:
+    """Whether something is parked although both sides agree: a person may discard it."""
+    fine = all(one.state in {"agree", "kept"} for one in story.fields)
+    return bool(story.parked) and not story.problems and fine
+
+
+def lost_values(story: Story) -> list[tuple[str, str]]:
+    """The values that did not survive, as an instant and a sentence each, the newest first."""
+    found = []
+    for lost in story.conflicts:
+        winner, loser = ("the CMMS", "Dynamics") if lost.winner == "cmms" else ("Dynamics", "the CMMS")
+        values = f'{lost.field}: "{_value(lost.lost)}" of {loser} gave way to "{_value(lost.won)}" of {winner}'
+        found.append((stamp(lost.at), f"{values} ({lost.why})"))
+    return found
 
 
 def _past(session: Session, story: Story) -> None:
     out = session.out
     if story.conflicts:
         out.print("\n[bold]Values that did not survive[/]")
-    for lost in story.conflicts:
-        winner, loser = ("CMMS", "Dynamics") if lost.winner == "cmms" else ("Dynamics", "CMMS")
-        values = f"{loser} said {_value(lost.lost)}, {winner}'s {_value(lost.won)} stayed"
-        out.print(f"  {escape(f'{_when(lost.at)}  {lost.field}: {values}')} [dim]({lost.why})[/]")
+    for at, sentence in lost_values(story):
+        out.print(f"  [dim]{at}[/]  {escape(plain(sentence))}", soft_wrap=True)
     if story.parked:
         out.print("\n[bold]Parked[/]")
     for message in story.parked:
-        text = f"{message.sequence}  {message.reason}: {message.properties.get('message', '')}"
-        out.print(f"  [red]{escape(text)}[/]")
+        text = f"{message.sequence}  {message.reason}: {message.text}"
+        out.print(f"  [red]{escape(plain(text))}[/]", soft_wrap=True)
+    if settled(story):
+        numbers = " ".join(str(message.sequence) for message in story.parked)
+        text = f"Both sides agree by now, so what is parked is settled: parked discard {numbers} --because settled"
+        out.print(f"[green]{text}[/]", soft_wrap=True)
 
 
 def _sides(session: Session, story: Story) -> None:
@@ -160,32 +181,32 @@ def _sides(session: Session, story: Story) -> None:
     if story.cmms is None:
         out.print("  CMMS      no record")
     else:
-        version = f", version {_when(story.cmms.version.at)}" if story.cmms.version else ""
+        version = f", version {stamp(story.cmms.version.at)}" if story.cmms.version else ""
         source = ", as its messages said (one-way mode)" if story.one_way else ""
-        out.print(escape(f"  CMMS      {'deleted' if story.cmms.deleted else 'exists'}{version}{source}"))
+        out.print(
+            escape(f"  CMMS      {'deleted' if story.cmms.deleted else 'exists'}{version}{source}"), soft_wrap=True
+        )
     if story.row is None:
         out.print("  Dynamics  no row")
     else:
         closed = "" if story.row.is_open else ", closed: refuses edits"
-        out.print(escape(f"  Dynamics  {story.row.id}, state {story.row.state}, {story.row.etag}{closed}"))
+        out.print(
+            escape(f"  Dynamics  {story.row.id}, state {story.row.state}, {story.row.etag}{closed}"), soft_wrap=True
+        )
     if not story.known:
         out.print("  ledger    knows nothing of it: the two sides have not met")
         return
-    parts = [f"last sync {_when(entry.last_sync) if entry.last_sync else 'never'}"]
+    parts = [f"last sync {stamp(entry.last_sync) if entry.last_sync else 'never'}"]
     if entry.deleted_at:
-        parts.append(f"deleted {_when(entry.deleted_at)}")
+        parts.append(f"deleted {stamp(entry.deleted_at)}")
     if entry.renamed_from:
         parts.append(f"renamed from {entry.renamed_from}")
     if entry.moved_to:
         parts.append(f"now {entry.moved_to}")
     if entry.intents:
-        parts.append(f"{len(entry.intents)} writes announced{' and under way' if story.in_flight else ''}")
-    out.print(escape(f"  ledger    {', '.join(parts)}"))
+        parts.append(f"{plural(len(entry.intents), 'write')} announced{' and under way' if story.in_flight else ''}")
+    out.print(escape(plain(f"  ledger    {', '.join(parts)}")), soft_wrap=True)
 
 
 def _value(value: str | None) -> str:
     return "-" if value is None else value
-
-
-def _when(moment: Any) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}Z"

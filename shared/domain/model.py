@@ -40,10 +40,14 @@ class Version:
 
 @dataclass(frozen=True)
 class BadValue:
-    """A value that its field's rule refuses, and a digest by which to know it again."""
+    """A value that its field's rule refuses, and a digest by which to know it again.
+
+    `shown` is the value as it was read, for an operator who asks for this record: it goes into no log and no message.
+    """
 
     error: MappingError
     digest: str
+    shown: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ import pytest
 
 from local.emulators.dataverse.schema import Column, ColumnType, KeyStatus, Option, Write
 from shared.adapters.ledger import SqliteLedger
-from shared.errors import NotAuthorized, Unavailable
+from shared.domain.model import CmmsRecord
+from shared.errors import NotAuthorized, Throttled, Unavailable
 from shared.flows.operate.check import Checker, Finding, Level
 from shared.flows.operate.check.live import Expected, Identity, World
-from shared.flows.operate.parked import Probe, Taken, Waiting
+from shared.flows.operate.parked import Probe, Survey, Taken, Waiting
+from shared.flows.reconcile.checkpoint import BrakeState, release_brake
 from tests.fakes import document_mapping
 from tests.ops.conftest import APPLICATION, HEADER, ORGANIZATION, SECRET, URL, Organization
 
@@ -23,14 +25,24 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 class QuietQueues:
     """Queues that work; those in `absent` do not exist, `oldest` waits on parked."""
 
-    def __init__(self, absent: str | None = None, oldest: datetime | None = None) -> None:
+    def __init__(
+        self, absent: str | None = None, oldest: datetime | None = None, surveys: dict[str, Survey] | None = None
+    ) -> None:
         self._absent = absent
         self._oldest = oldest
+        self._surveys = surveys or {}
 
     async def probe(self, queue: str) -> Probe:
         if queue == self._absent:
             raise Unavailable(f"There is no queue {queue}: create it in the namespace.")
+        if queue in self._surveys:
+            return Probe(self._surveys[queue].oldest, 0.01)
         return Probe(self._oldest if queue == "parked" else None, 0.01)
+
+    async def survey(self, queue: str, at_most: int = 5000) -> Survey:
+        if queue in self._surveys:
+            return self._surveys[queue]
+        return Survey(1, oldest=self._oldest) if queue == "parked" and self._oldest else Survey()
 
     async def peek(self, queue: str) -> AsyncIterator[list[Waiting]]:
         pages: list[list[Waiting]] = []
@@ -61,12 +73,14 @@ def world(organization: Organization, **changes: Any) -> World:
     own = {name: value for name, value in changes.items() if name in vars(expected)}
     if "organization_id" in changes:
         own["organization"] = changes.pop("organization_id")
+    ledger = SqliteLedger(":memory:")
     parts: dict[str, Any] = {
         "expected": replace(expected, **own),
         "mapping": document_mapping(),
         "platform": organization.platform,
         "queues": QuietQueues(),
-        "ledger": SqliteLedger(":memory:"),
+        "ledger": ledger,
+        "state": ledger,
         "cmms": None,
         "sign_in": signed_in,
         "now": lambda: NOW,
@@ -259,6 +273,19 @@ async def some_step(organization: Organization) -> str:
         (new_option, Level.WARNING, "statuscode", "options 777 are not in the mapping"),
         (deny("Create:salesorder"), Level.ERROR, "salesorder", "lacks prvCreatesalesorder"),
         (deny("OverrideCreatedOnCreatedBy"), Level.ERROR, "salesorder", "lacks prvOverrideCreatedOnCreatedBy"),
+        (
+            change_column("msdyn_acquisitiondate", type=ColumnType.INTEGER),
+            Level.ERROR,
+            "msdyn_acquisitiondate",
+            "is Integer, and the field fecha_adquisicion is date",
+        ),
+        (change_column("createdon", type=ColumnType.DATE), Level.ERROR, "createdon", "a date without a time"),
+        (
+            change_column("msdyn_acquisitioncost", type=ColumnType.INTEGER),
+            Level.ERROR,
+            "msdyn_acquisitioncost",
+            "keeps no decimals",
+        ),
         (disabled, Level.ERROR, "application user", "is disabled"),
         (no_user, Level.ERROR, "application user", "no application user has the client id"),
         (synchronous, Level.ERROR, "step Update of msdyn_customerasset", "is synchronous"),
@@ -385,3 +412,146 @@ async def test_signing_in_that_fails_does_not_stop_the_other_checks(organization
     assert checker.unreachable
     assert {one.area for one in bad(found)} == {"sign-in"}
     assert {one.subject for one in found if one.area == "service bus"} == {"assets", "orders", "parked"}
+
+
+async def some_endpoint(organization: Organization) -> str:
+    (endpoint,) = (await organization.client.get("serviceendpoints")).json()["value"]
+    return f"serviceendpoints({endpoint['serviceendpointid']})"
+
+
+async def moved(organization: Organization) -> None:
+    await organization.client.patch(await some_endpoint(organization), json={"url": "http://127.0.0.1:9/api/x"})
+
+
+async def by_hand(organization: Organization) -> None:
+    await organization.client.patch(await some_endpoint(organization), json={"description": None})
+
+
+async def all_wrong(organization: Organization) -> None:
+    await synchronous(organization)
+    await narrow(organization)
+    await off(organization)
+
+
+def without_key(organization: Organization) -> None:
+    asset(organization).keys.clear()
+
+
+@pytest.mark.parametrize(
+    "break_it", [moved, by_hand, synchronous, narrow, off, no_step, all_wrong, without_key, key_failed, tracking_off]
+)
+async def test_what_check_sends_to_provision_is_mended_by_provision(
+    organization: Organization, break_it: Callable[[Organization], Awaitable[None] | None]
+) -> None:
+    await organization.provision()
+    broken = break_it(organization)
+    if broken is not None:
+        await broken
+    found = bad(await findings(world(organization)))
+    assert found
+    assert all("provision" in one.action for one in found)
+    plan = await organization.provision()
+    assert any(change.verb in {"create", "change"} for change in plan)
+    assert bad(await findings(world(organization))) == []
+
+
+async def test_every_fault_of_one_step_is_told_at_once(organization: Organization) -> None:
+    await organization.provision()
+    await all_wrong(organization)
+    (finding,) = bad(await findings(world(organization)))
+    for part in ("is synchronous", "is disabled", "does not watch msdyn_acquisitioncost"):
+        assert part in finding.message
+
+
+async def test_a_step_that_provision_did_not_make_is_not_sent_to_provision(organization: Organization) -> None:
+    await organization.provision()
+    step = await some_step(organization)
+    copied = (await organization.client.get(f"sdkmessageprocessingsteps({step})")).json()
+    body = {
+        "name": "Somebody else's", "mode": 1, "stage": 40, "rank": 1,
+        "sdkmessageid@odata.bind": f"sdkmessages({copied['_sdkmessageid_value']})",
+        "sdkmessagefilterid@odata.bind": f"sdkmessagefilters({copied['_sdkmessagefilterid_value']})",
+        "eventhandler_serviceendpoint@odata.bind": await some_endpoint(organization),
+    }  # fmt: skip
+    answer = await organization.client.post("sdkmessageprocessingsteps", json=body)
+    assert answer.status_code == 204, answer.text
+    (finding,) = bad(await findings(world(organization)))
+    assert "is registered 2 times" in finding.message
+    assert "by hand" in finding.action
+
+
+@pytest.mark.parametrize("queue", ["assets", "orders", "parked"])
+async def test_dead_letters_are_an_error_with_their_number_and_age(organization: Organization, queue: str) -> None:
+    await organization.provision()
+    queues = QuietQueues(surveys={queue: Survey(dead=21, oldest_dead=NOW - timedelta(hours=3))})
+    (finding,) = bad(await findings(world(organization, queues=queues)))
+    assert (finding.level, finding.subject) == (Level.ERROR, queue)
+    assert "21 dead letters, the oldest for 3 hours" in finding.message
+
+
+@pytest.mark.parametrize(("minutes", "concern"), [(1, False), (40, True)])
+async def test_a_backlog_is_told_with_its_count_and_a_warning_from_a_quarter_of_an_hour(
+    organization: Organization, minutes: int, concern: bool
+) -> None:
+    await organization.provision()
+    queues = QuietQueues(surveys={"assets": Survey(16_999, 1, oldest=NOW - timedelta(minutes=minutes))})
+    found = await findings(world(organization, queues=queues))
+    (line,) = [one for one in found if one.subject == "assets"]
+    assert "holds 17,000 messages" in line.message
+    assert (line.level is Level.WARNING) is concern
+
+
+async def test_the_brake_is_an_error_until_somebody_released_it(organization: Organization) -> None:
+    await organization.provision()
+    state = SqliteLedger(":memory:")
+    brake = BrakeState(held=750, ledger_rows=2000, since=NOW)
+    await state.put_state({"reconcile/brake": brake.model_dump_json()})
+    (finding,) = bad(await findings(world(organization, state=state)))
+    assert "holds 750 repairs" in finding.message
+    assert "--release-brake" in finding.action
+    await release_brake(state, "Ana")
+    assert bad(await findings(world(organization, state=state))) == []
+    state.close()
+
+
+class Cmms:
+    """A CMMS with one page of records, or with a failure."""
+
+    requests = 0
+
+    def __init__(self, *names: str, failure: Exception | None = None) -> None:
+        self._names = names
+        self._failure = failure
+
+    async def by_key(self, _entity: Any, _keys: Any) -> dict[str, Any]:
+        if self._failure is not None:
+            raise self._failure
+        return {}
+
+    async def pages(self, _entity: Any) -> AsyncIterator[list[CmmsRecord]]:
+        yield [CmmsRecord("1", "e", dict.fromkeys(self._names))] if self._names else []
+
+
+async def test_a_mapped_field_that_the_cmms_does_not_know_is_an_error(organization: Organization) -> None:
+    await organization.provision()
+    entities = document_mapping().entities
+    names = {name for one in entities.values() for name in one.fields}
+    assert bad(await findings(world(organization, cmms=Cmms(*names)))) == []
+    assert bad(await findings(world(organization, cmms=Cmms()))) == [], "no record, no evidence"
+    (finding,) = bad(await findings(world(organization, cmms=Cmms(*(names - {"numero_de_serie"})))))
+    assert (finding.level, finding.subject) == (Level.ERROR, "activos")
+    assert "numero_de_serie" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("failure", "says"),
+    [
+        (Throttled("The CMMS asked us to slow down.", retry_after=timedelta(seconds=7)), "check again in 7 s"),
+        (Unavailable("The CMMS answered 503.", status=503), "a failure of its own"),
+        (Unavailable("The CMMS gave no answer."), "is CMMS_BASE_URL right"),
+    ],
+)
+async def test_the_advice_fits_the_failure(organization: Organization, failure: Exception, says: str) -> None:
+    await organization.provision()
+    for finding in bad(await findings(world(organization, cmms=Cmms(failure=failure)))):
+        assert says in finding.action

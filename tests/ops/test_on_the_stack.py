@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from local.ports import Ports
 from local.stack import Stack
-from ops.__main__ import app
+from ops.app import app
 
 PATIENCE = 30.0
 

@@ -1,11 +1,14 @@
 """What a person types: help that reads like a manual, and mistakes that are answered by a sentence."""
 
+import importlib
 import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from typer.testing import CliRunner
 
 import ops.session
 import ops.settings
-from ops.__main__ import HELP, app
+from ops.app import HELP, app
 from shared.errors import ConfigurationError, Unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -111,6 +114,32 @@ def test_check_takes_missing_settings_for_a_finding(environment: pytest.MonkeyPa
     assert "DYNAMICS_365_RESOURCE_URL" in finding["message"]
 
 
+def test_where_settings_can_come_from_is_told_where_they_are_missing(environment: pytest.MonkeyPatch) -> None:
+    for arguments in (("parked", "list"), ("check",)):
+        shown = " ".join(run(*arguments).output.split())
+        assert "--settings FILE" in shown
+        assert "--local" in shown
+
+
+def test_the_version_is_that_of_the_project() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert run("--version").stdout.strip() == f"energy-dynamics-sync {project['version']}"
+
+
+def test_the_console_script_is_the_same_command_line() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    module, _, name = project["scripts"]["energy-sync"].partition(":")
+    assert callable(getattr(importlib.import_module(module), name))
+
+
+@pytest.mark.parametrize("path", COMMANDS.keys(), ids=" ".join)
+def test_an_example_stays_on_its_line_at_any_width(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "60"}).output
+    wanted = [line.strip() for line in (COMMANDS[path].help or "").splitlines() if line.strip().startswith("python -m")]
+    assert wanted
+    assert all(line in [one.strip() for one in shown.splitlines()] for line in wanted)
+
+
 def test_a_stack_that_does_not_run_ends_with_3(environment: pytest.MonkeyPatch) -> None:
     result = run("check", "--local")
     assert (result.exit_code, "make up" in result.stderr) == (3, True)
@@ -135,6 +164,15 @@ def test_an_error_is_json_where_json_was_asked_for(environment: pytest.MonkeyPat
         (("parked", "list", "--older-than", "soon"), "is no age"),
         (("provision", "--json"), "cannot ask"),
         (("drift",), "one-way"),
+        (("parked", "list", "--entity", "assets"), "the mapping has asset, order"),
+        (("parked", "replay", "--entity", "nope"), "the mapping has asset, order"),
+        (("status", "--watch", "--json"), "leave --watch out"),
+        (("tail", "--since", "soon"), "is no age"),
+        (("tail", "--no-follow"), "OPS_WORKSPACE_ID"),
+        (("tail", "--entity", "nope"), "the mapping has asset, order"),
+        (("console", "--json"), "status --json"),
+        (("mapping", "check", "nowhere.toml"), "There is no file nowhere.toml"),
+        (("mapping", "plan", "nowhere.toml"), "There is no file nowhere.toml"),
     ],
 )
 def test_a_mistake_is_answered_by_a_sentence_and_2(
@@ -194,3 +232,31 @@ def test_settings_of_one_installation_leave_nothing_of_another_one(environment: 
     ops.settings.apply({"DYNAMICS_365_RESOURCE_URL": "http://127.0.0.1:9"})
     ours = {name for name in os.environ if name.startswith("DYNAMICS_")}
     assert (ours, os.environ["PATH_OF_OURS"]) == ({"DYNAMICS_365_RESOURCE_URL"}, "stays")
+
+
+def test_an_address_of_the_shell_gives_way_to_that_of_the_named_installation(environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("OPS_WEBHOOK_URL", "https://production.example/api")
+    environment.setenv("SYNC_MAPPING", "mine.toml")
+    environment.setenv("DYNAMICS_365_API_VERSION", "9.2")
+    ignored = ops.settings.apply({"DYNAMICS_365_API_VERSION": "9.2"})
+    assert "OPS_WEBHOOK_URL" not in os.environ
+    assert ignored == ["OPS_WEBHOOK_URL", "SYNC_MAPPING"]
+
+
+INTERRUPTED = """
+import os, signal, sys
+from ops.__main__ import main
+
+class Interrupting:
+    def find_spec(self, name, *_):
+        if name == "ops.app":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+main()
+"""
+
+
+def test_a_command_that_is_interrupted_while_it_starts_shows_no_trace() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, check=False, timeout=60)  # noqa: S603
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")

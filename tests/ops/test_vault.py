@@ -12,7 +12,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from typer.testing import CliRunner
 
 import ops.session
-from ops.__main__ import app
+from ops.app import app
 from ops.vault import Reference, Vaults
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
 

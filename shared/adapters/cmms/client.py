@@ -18,7 +18,7 @@ from shared.domain import jsontext
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.values import parse_instant, shape
+from shared.domain.schema.values import parse_instant, shape, shown_raw
 from shared.domain.sketch import Sketch, Sketcher
 from shared.errors import (
     Conflict,
@@ -337,7 +337,7 @@ def _values(entity: EntityMapping, fields: Any) -> tuple[dict[str, Value], dict[
         try:
             values[rule.name] = rule.from_cmms(value)
         except MappingError as error:
-            errors[rule.name] = BadValue(error, digest(value))
+            errors[rule.name] = BadValue(error, digest(value), shown_raw(value))
     return values, errors
 
 

@@ -11,7 +11,7 @@ from shared.domain import jsontext
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
 from shared.domain.schema.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
-from shared.domain.schema.values import parse_instant
+from shared.domain.schema.values import parse_instant, shown_raw
 from shared.errors import MappingError
 from shared.flows.ports.engine import DynamicsWrite
 
@@ -36,7 +36,8 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
         try:
             values[rule.name] = rule.from_dynamics(dict(row))
         except MappingError as error:
-            errors[rule.name] = BadValue(error, digest(row.get(rule.column)))
+            raw = row.get(rule.column)
+            errors[rule.name] = BadValue(error, digest(raw), shown_raw(raw))
     state = row.get("statecode")
     key = row.get(entity.key.column)
     etag = usable_etag(row.get("@odata.etag"))

@@ -43,7 +43,7 @@ def _sentence(one: Mapping[str, Any], root: type[BaseModel]) -> str:
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"must be a table such as {{ ... }}, not {_shown(given)}"
         case _:
-            return one["msg"].removeprefix("Value error, ")
+            return str(one["msg"]).removeprefix("Value error, ")
 
 
 def _shown(value: object) -> str:

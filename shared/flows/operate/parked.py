@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
+from shared.domain.jsontext import JsonError, loads
 from shared.domain.messages.events import parse_event
 from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
@@ -53,8 +54,13 @@ class Waiting:
 
     @property
     def key(self) -> str:
-        """The business key, where it was known."""
-        return str(self.properties.get("key", ""))
+        """The business key: as it was known when the message was parked, else as the body names it."""
+        return str(self.properties.get("key") or "") or _key_in(self.body)
+
+    @property
+    def text(self) -> str:
+        """The sentence that says what was wrong."""
+        return str(self.properties.get("message", ""))
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -82,8 +88,27 @@ class Probe:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Survey:
+    """What lies on a queue, counted: times are those of the oldest message, None where there is none.
+
+    `waiting` can be received now (messages that a worker has locked are among them), `scheduled` are retries that wait
+    for their time, `dead` were given up by the broker. Where `more` is set the counting stopped at a limit.
+    """
+
+    waiting: int = 0
+    scheduled: int = 0
+    dead: int = 0
+    oldest: datetime | None = None
+    oldest_dead: datetime | None = None
+    more: bool = False
+
+
 class Queues(Protocol):
     """The receiving side of the bus."""
+
+    async def survey(self, queue: str, at_most: int = 5000) -> Survey:
+        """Count what lies on a queue and among its dead letters, without taking anything."""
 
     def peek(self, queue: str) -> AsyncIterator[list[Waiting]]:
         """Everything on a queue, page by page, without taking it."""
@@ -156,25 +181,34 @@ class ParkedMessages:
             found.extend(message for message in page if wanted.holds(message, now))
         return found
 
+    @staticmethod
+    def rehearse(chosen: Collection[Waiting]) -> Settled:
+        """What a replay would do with the chosen messages, without doing it: those that would go, and those refused."""
+        settled = Settled()
+        for message in chosen:
+            try:
+                again(message)
+            except InvalidMessage as error:
+                settled.refused.append((message, error.message))
+            else:
+                settled.done.append(message)
+        return settled
+
     async def replay(self, chosen: Collection[Waiting], report: Report) -> Settled:
         """Send the chosen messages to where they came from, each with the history of its failures.
 
         Raises:
             TransientError: A queue failed; what was not yet replayed is still parked.
         """
-        settled = Settled()
-        ready: dict[int, Outgoing] = {}
-        for message in chosen:
-            try:
-                ready[message.sequence] = again(message)
-            except InvalidMessage as error:
-                settled.refused.append((message, error.message))
-                report(message, error.message)
+        rehearsed = self.rehearse(chosen)
+        settled = Settled(refused=rehearsed.refused)
+        for message, why in settled.refused:
+            report(message, why)
 
         async def send(message: Waiting) -> None:
-            await self._bus.send(message.queue, [ready[message.sequence]])
+            await self._bus.send(message.queue, [again(message)])
 
-        await self._settle([message for message in chosen if message.sequence in ready], send, report, settled)
+        await self._settle(rehearsed.done, send, report, settled)
         return settled
 
     async def discard(
@@ -215,6 +249,20 @@ class ParkedMessages:
                 settled.done.append(taken.message)
                 report(taken.message, "")
         settled.locked.extend(missing.values())
+
+
+def _key_in(body: bytes) -> str:
+    """The key that a message's body names, for one that nobody of us could read, such as a dead letter."""
+    try:
+        found = loads(body.decode())
+    except (JsonError, UnicodeDecodeError):
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    data = found.get("data")
+    named = data.get("key") if isinstance(data, dict) else None
+    key = named or found.get("subject")
+    return key if isinstance(key, str) else ""
 
 
 def again(message: Waiting) -> Outgoing:

@@ -15,7 +15,7 @@ from shared.domain.fingerprint import fingerprint
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.schema.required import ENDPOINT, MESSAGES, mapped_columns, new_column
 from shared.errors import NotReady, RejectedByTarget
-from shared.flows.operate.webhook_steps import Webhook, carried, endpoint_problems, step_problems, wanted_step
+from shared.flows.operate.webhook_steps import Webhook, carried, endpoint_problems, step_problems, steps_of, wanted_step
 from shared.flows.ports.engine import Clock
 from shared.flows.ports.platform import Endpoint, KeyInfo, Platform, Step, TableInfo
 
@@ -178,7 +178,7 @@ class Provisioner:
         for entity in entities:
             for message in MESSAGES:
                 wanted = wanted_step(entity, message)
-                mine = [step for step in there if (step.table, step.message) == (wanted.table, message)]
+                mine = steps_of(there, wanted.table, message)
                 changes.append(self._step(wanted, mine[0] if mine else None))
                 changes.extend(self._superfluous(step) for step in mine[1:])
         tables = {entity.table for entity in entities}

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import uuid4
 
+from shared.domain.ledger import Stored
 from shared.domain.messages.events import Operation, parse_event
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.schema.mapping import EntityMapping
@@ -76,6 +77,22 @@ class Resync:
             async for records in self._cmms.pages(entity):
                 keys.update(record.key for record in records)
         return sorted(keys)
+
+    async def unknown(self, entity: EntityMapping, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that neither side nor the ledger knows: most likely they are misspelt.
+
+        Raises:
+            TransientError: A side or the ledger could not be read.
+        """
+        stored = await self._ledger.read(entity.name, keys)
+        missing = [key for key in keys if isinstance(found := stored[key], Stored) and found.etag is None]
+        if missing and self._cmms is not None:
+            records = await self._cmms.each_by_key(entity, missing)
+            missing = [key for key in missing if key not in records]
+        if missing:
+            rows = await self._dynamics.by_key(entity, missing)
+            missing = [key for key in missing if not rows.get(key)]
+        return missing
 
     async def keys_since(self, entity: EntityMapping, since: datetime) -> list[str]:
         """The keys of what changed on either side since an instant.

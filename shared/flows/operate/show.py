@@ -6,7 +6,7 @@ from typing import Literal
 
 from shared.domain.ledger import Base, ConflictRecord, Entry, readable
 from shared.domain.messages.queues import PARKED
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
 from shared.domain.plan import Plan, Sides, decide
 from shared.domain.recovery import settle_intents
 from shared.domain.schema.mapping import EntityMapping
@@ -147,14 +147,22 @@ def _fields(
                 name=rule.name,
                 column=rule.column,
                 rule=_rule(rule.direction, rule.on_conflict, create_only=rule.create_only),
-                cmms=held_cmms,
-                dynamics=held_row,
+                cmms=_held(cmms, rule.name),
+                dynamics=_held(row, rule.name),
                 base=entry.bases.get(rule.name),
                 state=state,
                 problem=blocked.get(rule.name, ""),
             )
         )
     return found
+
+
+def _held(record: Record | None, name: str) -> Value:
+    """What a side holds of a field; a value that its rule refuses is shown as it was read."""
+    if record is None:
+        return None
+    bad = record.errors.get(name)
+    return bad.shown if bad is not None and name not in record.values else record.values.get(name)
 
 
 def _rule(direction: str, on_conflict: Side, *, create_only: bool) -> str:

@@ -1,5 +1,6 @@
 """What a webhook's registration must look like, and how a registered one differs from it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +29,11 @@ def wanted_step(entity: EntityMapping, message: str) -> Step:
     images = {"Update": (Image(_POST, key),), "Delete": (Image(_PRE, key),)}
     columns = watched_columns(entity) if message == "Update" else frozenset[str]()
     return Step(entity.table, message, columns, images.get(message, ()))
+
+
+def steps_of(steps: Sequence[Step], table: str, message: str) -> list[Step]:
+    """The registered steps of one event, those that provision made first: one of others is not ours to change."""
+    return sorted((one for one in steps if (one.table, one.message) == (table, message)), key=lambda one: not one.made)
 
 
 def step_problems(found: Step, wanted: Step) -> list[str]:

@@ -9,7 +9,7 @@ from functools import partial
 from shared import telemetry
 from shared.domain.messages.events import CONTENT_TYPE
 from shared.domain.messages.queues import ALL, OF_ENTITY, PARKED
-from shared.errors import SyncError
+from shared.errors import DEAD_LETTERED, SyncError
 from shared.flows.ports.engine import Bus, Clock, DeadLetter, DeadLetters, Outgoing
 from shared.flows.reconcile.report import QueueState
 from shared.flows.routing.parking import bounded, bounded_history, park
@@ -17,7 +17,6 @@ from shared.flows.routing.parking import bounded, bounded_history, park
 log = logging.getLogger(__name__)
 
 MOST_A_RUN = 5000
-REASON = "dead_lettered"
 
 
 class Letters:
@@ -45,7 +44,7 @@ class Letters:
         telemetry.oldest_message_age(queue, oldest)
         if moved:
             log.warning("Moved %d dead letters of %s to %s", moved, queue, PARKED.name)
-            telemetry.count("sync.messages.parked", moved, queue=queue, reason=REASON)
+            telemetry.count("sync.messages.parked", moved, queue=queue, reason=DEAD_LETTERED)
         return QueueState(queue, moved, oldest)
 
     async def _park(self, queue: str, letters: Sequence[DeadLetter]) -> list[DeadLetter]:
@@ -66,7 +65,7 @@ def _parked(queue: str, letter: DeadLetter, now: datetime) -> Outgoing:
     why = f"{letter.reason}: {letter.description}" if letter.description else letter.reason
     form = "" if letter.has_bytes else " Its body was no text but an AMQP value, and is written as JSON here."
     properties: dict[str, str | int] = {
-        "reason": REASON,
+        "reason": DEAD_LETTERED,
         "message": bounded(
             f"The broker gave this message up after {letter.deliveries} deliveries ({why}). See the log of that"
             f" time for why no delivery was finished, then replay it.{form}"
@@ -75,7 +74,7 @@ def _parked(queue: str, letter: DeadLetter, now: datetime) -> Outgoing:
         "attempts": letter.deliveries,
         "parked_at": now.isoformat(),
         "source_queue": queue,
-        "history": bounded_history([{"at": now.isoformat(), "reason": REASON, "attempts": letter.deliveries}]),
+        "history": bounded_history([{"at": now.isoformat(), "reason": DEAD_LETTERED, "attempts": letter.deliveries}]),
     }
     if letter.enqueued_at is not None:
         properties["first_enqueued"] = letter.enqueued_at.isoformat()

@@ -88,7 +88,8 @@ class EntityReport:
 class Report:
     """One run. `seconds` is its duration; `repairs` counts the resync messages sent; `stopped` is why it did not end.
 
-    An entity that could not be compared says why in `failed`; the others are complete.
+    An entity that could not be compared says why in `failed`; the others are complete. `asked` marks a comparison that
+    a person asked for, which repairs nothing whatever the settings say.
     """
 
     run: str
@@ -107,6 +108,7 @@ class Report:
     lag_seconds: float | None = None
     stopped: str | None = None
     stored: str | None = None
+    asked: bool = False
 
     @property
     def kind(self) -> Kind:

@@ -104,8 +104,8 @@ class Router:
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
         for message in messages:
             if isinstance(message.outcome, Done):
-                end: End = "applied" if message.outcome.applied else "already true"
-                _tell(queue, message, end, ", ".join(message.outcome.fields), now)
+                done: End = "applied" if message.outcome.applied else "already true"
+                _tell(queue, message, done, ", ".join(message.outcome.fields), now)
         for retry in sent:
             _tell(queue, retry.message, "retried", retry.error.reason, now)
         for message, error in parking:

@@ -7,7 +7,7 @@ from shared.domain.fingerprint import is_of
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.required import ENDPOINT, MESSAGES, uses
 from shared.flows.operate.check.findings import Finding, error, ok, warning
-from shared.flows.operate.webhook_steps import HTTP_HEADER, carried, step_problems, wanted_step
+from shared.flows.operate.webhook_steps import HTTP_HEADER, carried, step_problems, steps_of, wanted_step
 from shared.flows.ports.platform import ColumnAccess, Endpoint, Step, TableInfo, User
 
 _AREA = "webhook"
@@ -45,28 +45,40 @@ def compare_steps(entity: EntityMapping, steps: Sequence[Step]) -> Iterator[Find
     """The three steps of one table."""
     for message in MESSAGES:
         subject = f"step {message} of {entity.table}"
-        mine = [step for step in steps if (step.table, step.message) == (entity.table, message)]
+        mine = steps_of(steps, entity.table, message)
         if not mine:
             yield error(_AREA, subject, "is not registered: such changes wait for reconciliation", "run provision")
             continue
-        if len(mine) > 1:
-            yield warning(
-                _AREA, subject, f"is registered {len(mine)} times: each change calls as often", "run provision"
-            )
         step, wanted = mine[0], wanted_step(entity, message)
-        problems = step_problems(step, wanted)
-        if not step.asynchronous:
-            text = "is synchronous: it runs inside the transaction, so that the old row is read, and users wait for it"
-            yield error(_AREA, subject, text, "run provision to make it asynchronous")
-        elif not step.enabled:
-            yield error(_AREA, subject, "is disabled", "run provision to enable it")
-        elif step.columns and not wanted.columns <= step.columns:
-            missing = ", ".join(sorted(wanted.columns - step.columns))
-            yield error(_AREA, subject, f"does not watch {missing}: edits there wait", "run provision")
-        elif problems:
+        if more := mine[1:]:
+            yield _superfluous(subject, more)
+        grave = list(_grave(step, wanted))
+        if grave:
+            yield error(_AREA, subject, "; ".join(grave), "run provision")
+        elif problems := step_problems(step, wanted):
             yield warning(_AREA, subject, f"is not current: {'; '.join(problems)}", "run provision")
         else:
             yield ok(_AREA, subject, "asynchronous and current")
+
+
+def _superfluous(subject: str, more: Sequence[Step]) -> Finding:
+    message = f"is registered {len(more) + 1} times: each change calls as often"
+    foreign = sum(not step.made for step in more)
+    if foreign:
+        # Provision removes only what it made.
+        text = f"{foreign} of them {'was' if foreign == 1 else 'were'} not made by provision"
+        return warning(_AREA, subject, f"{message}; {text}", "unregister these by hand (Plug-in Registration tool)")
+    return warning(_AREA, subject, message, "run provision")
+
+
+def _grave(step: Step, wanted: Step) -> Iterator[str]:
+    """What is wrong with a step so that changes are lost, late, or read too early."""
+    if not step.asynchronous:
+        yield "is synchronous: it runs inside the transaction, so that the old row is read, and users wait for it"
+    if not step.enabled:
+        yield "is disabled"
+    if step.columns and not wanted.columns <= step.columns:
+        yield f"does not watch {', '.join(sorted(wanted.columns - step.columns))}: edits there wait"
 
 
 def compare_column_access(

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,14 +20,17 @@ from shared.flows.operate.check.access import (
 )
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.check.tables import compare_table
+from shared.flows.operate.overview import BACKLOG
 from shared.flows.operate.parked import Queues
-from shared.flows.ports.engine import Cmms, Ledger
+from shared.flows.ports.engine import Cmms, Ledger, State
 from shared.flows.ports.platform import ColumnAccess, Platform, TableInfo, User
+from shared.flows.reconcile.checkpoint import brake_of
 
 SLOW: Final = 2.0
 """Seconds from which an answer is worth a warning."""
 
 _UNLIKELY_KEY: Final = "ops-check"
+_OWN_FAULT: Final = 500
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,7 @@ class World:
     platform: Platform
     queues: Queues
     ledger: Ledger
+    state: State
     cmms: Cmms | None
     sign_in: Callable[[], Awaitable[Identity]]
     now: Callable[[], datetime]
@@ -99,12 +103,16 @@ class Checker:
             yield ok("settings", "mode", "one-way: messages carry the values, nothing is written to the CMMS")
         async for finding in self._dynamics():
             yield finding
-        for finding in await asyncio.gather(*(self._queue(queue.name) for queue in ALL)):
-            yield finding
+        for findings in await asyncio.gather(*(self._queue(queue.name) for queue in ALL)):
+            for finding in findings:
+                yield finding
         yield await self._timed("storage", "ledger", "SYNC_LEDGER", self._read_ledger)
+        async for finding in self._brake():
+            yield finding
         for entity in world.mapping.entities.values():
             if world.cmms is not None:
-                yield await self._cmms(world.cmms, entity)
+                async for finding in self._cmms(world.cmms, entity):
+                    yield finding
 
     async def _dynamics(self) -> AsyncIterator[Finding]:
         world = self._world
@@ -203,27 +211,72 @@ class Checker:
             return user, error("privileges", "application user", f"{user.name} is disabled", "enable it")
         return user, ok("privileges", "application user", f"{user.name} ({application})")
 
-    async def _queue(self, name: str) -> Finding:
+    async def _queue(self, name: str) -> list[Finding]:
         try:
-            probe = await self._world.queues.probe(name)
+            probe, survey = await self._world.queues.probe(name), await self._world.queues.survey(name)
         except SyncError as problem:
-            return self._failed("service bus", name, problem)
+            return [self._failed("service bus", name, problem)]
+        found: list[Finding] = []
+        if survey.dead:
+            since = self._waited(survey.oldest_dead)
+            message = f"has {_counted(survey.dead, 'dead letter')}, the oldest for {since}"
+            action = (
+                "the next reconciliation moves them to parked: then replay them; the runbook's section dead-letters"
+                " says what causes them"
+            )
+            if name == PARKED.name:
+                action = "look at them in the portal (Service Bus Explorer): nothing takes them from there"
+            found.append(error("service bus", name, message, action))
         if probe.oldest is None:
-            return self._latency("service bus", name, probe.seconds, "empty")
-        age = self._world.now() - probe.oldest
-        waiting = f"the oldest message has waited {_age(age.total_seconds())}"
+            return [*found, self._latency("service bus", name, probe.seconds, "empty")]
+        more = " or more" if survey.more else ""
+        count = _counted(survey.waiting + survey.scheduled, "message")
+        waiting = f"{count}{more}, the oldest for {self._waited(probe.oldest)}"
         if name == PARKED.name:
-            return warning("service bus", name, f"holds messages; {waiting}", "'parked list' shows them")
-        return self._latency("service bus", name, probe.seconds, waiting)
+            return [*found, warning("service bus", name, f"holds {waiting}", "'parked list' shows them")]
+        if survey.oldest is not None and self._world.now() - survey.oldest > BACKLOG:
+            action = (
+                "is the function app running? 'status' shows it; else the runbook's section backlog says why it waits"
+            )
+            return [*found, warning("service bus", name, f"holds {waiting}", action)]
+        return [*found, self._latency("service bus", name, probe.seconds, f"holds {waiting}")]
+
+    def _waited(self, since: datetime | None) -> str:
+        return "an unknown time" if since is None else _age((self._world.now() - since).total_seconds())
+
+    async def _brake(self) -> AsyncIterator[Finding]:
+        try:
+            brake = await brake_of(self._world.state)
+        except SyncError:
+            return  # the line of the ledger says so
+        if brake is not None and not brake.allowance:
+            message = f"is on: it holds {_counted(brake.held, 'repair')} of {brake.ledger_rows:,} known records"
+            action = (
+                "look at the report of drift; then correct the mapping, or let them go with"
+                " 'drift --release-brake \"your name\"'"
+            )
+            yield error("reconciliation", "brake", message, action)
 
     async def _read_ledger(self) -> None:
         await self._world.ledger.read("asset", [_UNLIKELY_KEY])
 
-    async def _cmms(self, cmms: Cmms, entity: EntityMapping) -> Finding:
+    async def _cmms(self, cmms: Cmms, entity: EntityMapping) -> AsyncIterator[Finding]:
+        unknown: set[str] = set()
+
         async def read() -> None:
             await cmms.by_key(entity, [_UNLIKELY_KEY])
+            async for page in cmms.pages(entity):
+                # A record names every field that the CMMS knows, also those without a value.
+                known = {name for one in page for name in (*one.values, *one.errors)}
+                unknown.update(entity.fields.keys() - known if page else ())
+                break
 
-        return await self._timed("cmms", entity.cmms, self._world.expected.cmms_url, read)
+        yield await self._timed("cmms", entity.cmms, self._world.expected.cmms_url, read)
+        if unknown:
+            named = ", ".join(sorted(unknown))
+            message = f"does not show the mapped {_counted_word(unknown)} {named}: nothing of it is ever synchronized"
+            action = "add it to FIELDS of the CMMS's settings, or correct its name in the mapping"
+            yield error("cmms", entity.cmms, message, action)
 
     async def _timed(self, area: str, subject: str, what: str, read: Callable[[], Awaitable[None]]) -> Finding:
         started = time.monotonic()
@@ -235,6 +288,13 @@ class Checker:
 
     def _failed(self, area: str, subject: str, problem: SyncError) -> Finding:
         self.unreachable |= isinstance(problem, (Throttled, Unavailable))
+        if isinstance(problem, Throttled):
+            wait = problem.retry_after
+            after = f"in {wait.total_seconds():.0f} s" if wait is not None else "later"
+            return error(area, subject, problem.message, f"nothing needs correcting: check again {after}")
+        if isinstance(problem, Unavailable) and problem.status is not None and problem.status >= _OWN_FAULT:
+            action = "it answers, but with a failure of its own: check again later, or look at its own status page"
+            return error(area, subject, problem.message, action)
         where = self._where.get(area, "")
         return error(area, subject, problem.message, f"{where}correct it, then check again")
 
@@ -243,6 +303,14 @@ class Checker:
         if seconds > self._slow:
             return warning(area, subject, text, "look at the network between here and there")
         return ok(area, subject, text)
+
+
+def _counted_word(names: Collection[str]) -> str:
+    return "field" if len(names) == 1 else "fields"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _age(seconds: float) -> str:

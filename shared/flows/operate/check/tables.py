@@ -1,12 +1,15 @@
 """A table's live definition against the mapping. Pure, no I/O."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
 from shared.domain.schema.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.platform import ColumnInfo, TableInfo
+
+_WHOLE: Final = frozenset({"Integer", "BigInt"})
 
 
 def compare_table(entity: EntityMapping, table: TableInfo | None) -> Iterator[Finding]:
@@ -105,6 +108,12 @@ def _field(area: str, rule: FieldMapping, column: ColumnInfo) -> Iterator[Findin
     if rule.scale is not None and column.precision is not None and column.precision < rule.scale:
         message = f"keeps {column.precision} decimals, and the mapping allows {rule.scale} for {rule.name}"
         yield error(area, column.name, message, "raise the column's precision, or lower 'scale': it would be rounded")
+    if rule.scale != 0 and rule.type == "decimal" and column.kind in _WHOLE:
+        message = f"is {column.kind}, which keeps no decimals, and {rule.name} may have some"
+        yield error(area, column.name, message, "map it to a Decimal or Money column, or set 'scale' to 0")
+    if rule.type == "datetime" and column.behavior == "DateOnly":
+        message = f"keeps a date without a time, and the field {rule.name} is a datetime: every value would be refused"
+        yield error(area, column.name, message, "set the field's type to date, or map it to a column with a time")
     if rule.type == "date" and column.behavior not in {None, "DateOnly"}:
         message = f"has the behavior {column.behavior}: a date would shift by a day in other time zones"
         yield error(area, column.name, message, "change its behavior to DateOnly")
