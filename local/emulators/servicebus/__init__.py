@@ -6,3 +6,4 @@ from local.emulators.servicebus.faults import Faults
 from local.emulators.servicebus.settings import QueueSettings
 
 __all__ = ["Broker", "Counts", "Faults", "QueueSettings"]
+__version__ = "1.0.0"

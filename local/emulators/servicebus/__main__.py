@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from local.emulators.servicebus import __version__
 from local.emulators.servicebus.broker import Broker
 from local.emulators.servicebus.settings import QueueSettings
 
@@ -26,11 +27,13 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local.emulators.servicebus", description="An embedded message broker."
     )
+    parser.add_argument("--version", action="version", version=f"servicebus emulator {__version__}")
     parser.add_argument("--host", default="127.0.0.1", help="the interface to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=5672, help="the AMQP port, 0 for a free one (default: %(default)s)")
     parser.add_argument("--queue", action="append", default=[], metavar="NAME", help="a queue with default settings")
     parser.add_argument("--config", type=Path, help="a JSON list of queues: name and settings; durations in seconds")
-    parser.add_argument("--admin-port", type=int, help="also serve GET /counts over HTTP, 0 for a free port")
+    parser.add_argument("--state", type=Path, help="a file that keeps the messages; without it they live in memory")
+    parser.add_argument("--admin-port", type=int, help="also serve counts and faults over HTTP, 0 for a free port")
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends, that is, with the parent")
     return parser
 
@@ -70,7 +73,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    broker = Broker(read_queues(arguments.config, arguments.queue), arguments.host, arguments.port)
+    queues = read_queues(arguments.config, arguments.queue)
+    broker = Broker(queues, arguments.host, arguments.port, state=arguments.state)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(broker)
         words = ["ready", broker.connection_string]

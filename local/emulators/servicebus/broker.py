@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +12,7 @@ from local.emulators.servicebus.entry import Counts
 from local.emulators.servicebus.faults import Faults
 from local.emulators.servicebus.namespace import Namespace
 from local.emulators.servicebus.settings import QueueSettings
+from local.emulators.servicebus.state_file import StateFile
 
 _MAX_CONNECTIONS = 1000
 
@@ -23,6 +25,7 @@ class Broker:
     """Serves queues from memory while its context is open: `async with Broker(queues) as broker`.
 
     There is no TLS and any token is accepted; keep it on the loopback interface. Port 0 picks a free port.
+    Messages live as long as the broker, or in the file `state` for as long as it is there.
     """
 
     def __init__(
@@ -31,12 +34,23 @@ class Broker:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], datetime] = _now,
+        state: Path | None = None,
     ) -> None:
+        """Prepare the queues.
+
+        Raises:
+            ValueError: a queue is configured twice, or the state file cannot be used.
+        """
         self.host = host
         self.port = port
         self._connections: set[Connection] = set()
         self.faults = Faults(_break=self._reset_all)
-        self._namespace = Namespace(queues, clock, self.faults)
+        self._state = StateFile(state) if state is not None else None
+        try:
+            self._namespace = Namespace(queues, clock, self.faults, self._state)
+        except ValueError:
+            self._close_state()
+            raise
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
@@ -53,7 +67,7 @@ class Broker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop listening, end every connection, and forget the messages."""
+        """Stop listening and end every connection."""
         if self._server is not None:
             self._server.close()
             self._reset_all()
@@ -61,6 +75,7 @@ class Broker:
             self._server = None
         for entity in self._namespace.entities.values():
             entity.close()
+        self._close_state()
 
     @property
     def connection_string(self) -> str:
@@ -82,6 +97,10 @@ class Broker:
             LookupError: there is no such queue.
         """
         return self._namespace.entity(name).queue.counts()
+
+    def _close_state(self) -> None:
+        if self._state is not None:
+            self._state.close()
 
     def _accept(self) -> asyncio.BaseProtocol:
         if len(self._connections) >= _MAX_CONNECTIONS:

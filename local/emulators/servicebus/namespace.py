@@ -10,6 +10,7 @@ from local.emulators.servicebus.entity import Entity, Outlet
 from local.emulators.servicebus.faults import Faults
 from local.emulators.servicebus.queue import Queue
 from local.emulators.servicebus.settings import QueueSettings
+from local.emulators.servicebus.state_file import StateFile
 
 CBS = "$cbs"
 _MANAGEMENT = "$management"
@@ -29,14 +30,21 @@ class Node(NamedTuple):
 class Namespace:
     """The queues of a broker."""
 
-    def __init__(self, queues: Iterable[QueueSettings], clock: Callable[[], datetime], faults: Faults) -> None:
+    def __init__(
+        self,
+        queues: Iterable[QueueSettings],
+        clock: Callable[[], datetime],
+        faults: Faults,
+        state: StateFile | None = None,
+    ) -> None:
         self.entities: dict[str, Entity] = {}
         self.faults = faults
         for settings in queues:
             key = settings.name.strip("/").casefold()
             if key in self.entities:
                 raise ValueError(f"Queue {settings.name!r} is configured twice. Remove one of the two.")
-            queue: Queue[Message] = Queue(settings, clock)
+            keeper = state.keeper(key) if state is not None else None
+            queue: Queue[Message] = Queue(settings, clock, keeper=keeper)
             self.entities[key] = Entity(queue, clock)
 
     def entity(self, name: str) -> Entity:

@@ -15,6 +15,7 @@ from local.emulators.servicebus.due import DueKeys
 from local.emulators.servicebus.duplicates import RecentIds
 from local.emulators.servicebus.entry import Counts, Entry, State, Submission
 from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, NotAllowedError, QueueFullError
+from local.emulators.servicebus.keeper import Forgetful, Keeper
 from local.emulators.servicebus.ready import Ready
 from local.emulators.servicebus.sessions import SessionLock, Sessions
 from local.emulators.servicebus.settings import QueueSettings
@@ -33,11 +34,13 @@ class Queue[T]:
         tokens: Callable[[], UUID] = uuid4,
         *,
         is_dead_letter_queue: bool = False,
+        keeper: Keeper[T] | None = None,
     ) -> None:
         self.settings = settings
         self.dead_letters: Queue[T] | None = None
         if not is_dead_letter_queue:
-            self.dead_letters = Queue(settings, clock, tokens, is_dead_letter_queue=True)
+            graves = keeper.of_dead_letters() if keeper is not None else None
+            self.dead_letters = Queue(settings, clock, tokens, is_dead_letter_queue=True, keeper=graves)
         # A dead-letter queue has no sessions, whatever its queue has.
         with_sessions = settings.requires_session and not is_dead_letter_queue
         self._sessions = Sessions(settings.lock_duration) if with_sessions else None
@@ -53,6 +56,8 @@ class Queue[T]:
         self._recent_ids = RecentIds(settings.duplicate_window)
         self._last_number = 0
         self._bytes = 0
+        self._keeper: Keeper[T] = keeper if keeper is not None else Forgetful[T]()
+        self._restore()
 
     # Sending
 
@@ -269,12 +274,14 @@ class Queue[T]:
                     self._fail(entry, due)
             elif due == self._scheduled.first():
                 entry = self._entries.pop(self._scheduled.pop())
+                self._keeper.drop(entry.sequence_number)
                 # A scheduled message is appended as if sent at that instant, which gives it a new number.
                 entry.sequence_number = self._next_number()
                 entry.enqueued_at = due
                 entry.state = State.ACTIVE
                 self._entries[entry.sequence_number] = entry
                 self._activate(entry, due)
+                self._keeper.put(entry)
             else:
                 entry = self._entries[self._expiries.pop()]
                 # A locked one expires when its lock ends, a deferred one when somebody tries to receive it.
@@ -312,16 +319,31 @@ class Queue[T]:
         else:
             self._activate(entry, now)
         self._recent_ids.add(submission.message_id, entry.sequence_number, now)
+        self._keeper.put(entry)
         return entry.sequence_number
 
     def take_over(self, entry: Entry[T]) -> None:
         """Make a message of the main queue one of this dead-letter queue; it keeps its sequence number."""
         self._insert(entry)
         self._put_in_line(entry)
+        self._keeper.put(entry)
 
     def __len__(self) -> int:
         """How many messages there are, in any state, without those of the dead-letter queue."""
         return len(self._entries)
+
+    def _restore(self) -> None:
+        """Take up what a broker before this one left; locks that it gave are over, without a failed delivery."""
+        self._last_number, entries = self._keeper.kept()
+        for entry in entries:
+            self._insert(entry)
+            if entry.expires_at is not None:
+                self._expiries.add(entry.sequence_number, entry.expires_at)
+            if entry.state is State.SCHEDULED:
+                self._scheduled.add(entry.sequence_number, entry.submission.scheduled_for or entry.enqueued_at)
+            else:
+                self._settle_down(entry)
+            self._recent_ids.add(entry.submission.message_id, entry.sequence_number, entry.enqueued_at)
 
     def _first_due(self) -> datetime | None:
         session_end = self._sessions.first_end() if self._sessions is not None else None
@@ -353,6 +375,7 @@ class Queue[T]:
     def _remove(self, entry: Entry[T]) -> None:
         number = entry.sequence_number
         del self._entries[number]
+        self._keeper.drop(number)
         self._bytes -= entry.submission.size
         self._deferred.discard(number)
         self._scheduled.discard(number)
@@ -419,10 +442,15 @@ class Queue[T]:
             self._give_back(entry, now)
 
     def _give_back(self, entry: Entry[T], now: datetime) -> None:
+        if entry.state is not State.DEFERRED and _is_expired(entry, now):
+            self._expire(entry)
+            return
+        self._settle_down(entry)
+        self._keeper.put(entry)
+
+    def _settle_down(self, entry: Entry[T]) -> None:
         if entry.state is State.DEFERRED:
             self._deferred.add(entry.sequence_number)
-        elif _is_expired(entry, now):
-            self._expire(entry)
         else:
             self._put_in_line(entry)
 

@@ -7,16 +7,17 @@ import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
-from azure.servicebus import ServiceBusMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
 from azure.servicebus.aio import ServiceBusClient
 
 from local.emulators.servicebus import Broker, QueueSettings
 from local.emulators.servicebus.__main__ import read_queues
+from local.emulators.servicebus.admin import admin_app
 
 
 @asynccontextmanager
@@ -59,6 +60,90 @@ async def test_the_process_serves_tells_its_counts_and_ends_with_its_parents_pip
         assert await asyncio.wait_for(process.wait(), 30) == 0
         assert process.stderr is not None
         assert await process.stderr.read() == b""
+
+
+async def test_a_killed_broker_that_is_started_again_has_every_message_where_it_was(tmp_path: Path) -> None:
+    config = tmp_path / "queues.json"
+    config.write_text(json.dumps([{"name": "Orders", "duplicate_window": 600, "lock_duration": 300}]))
+    arguments = ("--port", "0", "--config", str(config), "--state", str(tmp_path / "state"), "--admin-port", "0")
+    later = datetime.now(UTC) + timedelta(hours=1)
+    async with started(*arguments) as process:
+        _, connection_string, _ = await ready(process)
+        async with (
+            ServiceBusClient.from_connection_string(connection_string) as client,
+            client.get_queue_sender("orders") as sender,
+            client.get_queue_receiver("orders") as receiver,
+        ):
+            names = ("completed", "deferred", "dead", "abandoned", "locked", "active")
+            await sender.send_messages([ServiceBusMessage(name, message_id=name) for name in names])
+            number = await sender.schedule_messages(ServiceBusMessage("scheduled"), later)
+            messages = await receiver.receive_messages(5, max_wait_time=30)
+            await receiver.complete_message(messages[0])
+            await receiver.defer_message(messages[1])
+            await receiver.dead_letter_message(messages[2], reason="why", error_description="because")
+            await receiver.abandon_message(messages[3])
+            process.kill()
+            await process.wait()
+    async with started(*arguments) as process:
+        _, connection_string, admin = await ready(process)
+        async with httpx.AsyncClient(base_url=admin) as http:
+            counts = (await http.get("/counts")).json()
+            # The lock is over with the broker that gave it.
+            expected = {"active": 3, "scheduled": 1, "deferred": 1, "dead_lettered": 1, "locked": 0}
+            assert counts == {"Orders": expected}
+        async with (
+            ServiceBusClient.from_connection_string(connection_string) as client,
+            client.get_queue_sender("orders") as sender,
+            client.get_queue_receiver("orders") as receiver,
+            client.get_queue_receiver("orders", sub_queue=ServiceBusSubQueue.DEAD_LETTER) as graves,
+        ):
+            await sender.send_messages(ServiceBusMessage("again", message_id="active"))
+            await sender.cancel_scheduled_messages(number)
+            active = await receiver.receive_messages(5, max_wait_time=30)
+            assert [(str(each), each.delivery_count) for each in active] == [
+                ("abandoned", 1),
+                ("locked", 0),
+                ("active", 0),
+            ]
+            (deferred,) = await receiver.receive_deferred_messages(messages[1].sequence_number or 0)
+            assert str(deferred) == "deferred"
+            (dead,) = await graves.receive_messages(1, max_wait_time=30)
+            assert (str(dead), dead.dead_letter_reason, dead.dead_letter_error_description) == (
+                "dead",
+                "why",
+                "because",
+            )
+            await sender.send_messages(ServiceBusMessage("new"))
+            (new,) = await receiver.receive_messages(1, max_wait_time=30)
+            assert new.sequence_number == 8
+
+
+async def test_a_state_file_that_is_none_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but something of somebody's" * 50)
+    with pytest.raises(ValueError, match=r"notes\.txt cannot be used"):
+        Broker([QueueSettings("q")], state=file)
+    assert file.read_text().startswith("not a database")
+
+
+async def test_faults_are_switched_over_http() -> None:
+    async with Broker([QueueSettings("q")]) as broker:
+        transport = httpx.ASGITransport(app=admin_app(broker))
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin") as http:
+            switches = {"delay_deliveries": 0.5, "refuse_sends": {"condition": "amqp:internal-error", "times": 1}}
+            assert (await http.put("/faults", json=switches)).status_code == 200
+            assert broker.faults.delay_deliveries == timedelta(seconds=0.5)
+            refusal = broker.faults.next_refusal()
+            assert refusal is not None
+            assert refusal.condition == "amqp:internal-error"
+            assert broker.faults.next_refusal() is None
+
+            assert (await http.put("/faults", json={"delay_delivery": 1})).status_code == 400
+            await http.put("/faults", json={"refuse_connections": True, "refuse_sends": {}})
+            assert (await http.delete("/faults")).json() == {}
+            assert broker.faults.delay_deliveries == timedelta()
+            assert not broker.faults.refuse_connections
+            assert broker.faults.next_refusal() is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

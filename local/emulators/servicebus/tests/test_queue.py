@@ -1,5 +1,6 @@
 """The queue's rules under a clock that only the test moves."""
 
+from copy import copy
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -199,6 +200,29 @@ def test_settings_that_no_queue_can_have_are_refused_by_name(bad: dict[str, obje
         QueueSettings(**bad)  # type: ignore[arg-type]
 
 
+class Shelf:
+    """Keeps copies of the messages of a queue and of its dead letters."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry[int]] = {}
+        self.last = 0
+        self.graves: Shelf | None = None
+
+    def of_dead_letters(self) -> "Shelf":
+        self.graves = self.graves or Shelf()
+        return self.graves
+
+    def put(self, entry: Entry[int]) -> None:
+        self.entries[entry.sequence_number] = copy(entry)
+        self.last = max(self.last, entry.sequence_number)
+
+    def drop(self, number: int) -> None:
+        self.entries.pop(number, None)
+
+    def kept(self) -> tuple[int, list[Entry[int]]]:
+        return self.last, [copy(entry) for _, entry in sorted(self.entries.items())]
+
+
 class NothingIsLost(RuleBasedStateMachine):
     """Whatever is done in whatever order, each message is in exactly one place until it is completed."""
 
@@ -215,7 +239,9 @@ class NothingIsLost(RuleBasedStateMachine):
             duplicate_window=60 * SECOND,
             requires_session=self.with_sessions,
         )
-        self.queue: Queue[int] = Queue(settings, self.clock)
+        self.settings = settings
+        self.shelf = Shelf()
+        self.queue: Queue[int] = Queue(settings, self.clock, keeper=self.shelf)
         assert self.queue.dead_letters is not None
         self.graves = self.queue.dead_letters
         self.sent: set[int] = set()
@@ -273,6 +299,16 @@ class NothingIsLost(RuleBasedStateMachine):
                 assert (self.graves if dead else self.queue).renew(key) == self.clock.now + 10 * SECOND
             except (LockLostError, NotAllowedError):
                 return
+
+    @rule()
+    def restart(self) -> None:
+        """Begin again with nothing but what was kept: all is there as it was, and the locks are over."""
+        before = {entry.sequence_number: (entry.content, entry.state) for entry in self.queue.peek(0, 1000)}
+        self.queue = Queue(self.settings, self.clock, keeper=self.shelf)
+        assert self.queue.dead_letters is not None
+        self.graves = self.queue.dead_letters
+        assert {each.sequence_number: (each.content, each.state) for each in self.queue.peek(0, 1000)} == before
+        assert self.queue.counts().locked == 0
 
     @rule(seconds=st.integers(1, 50))
     def wait(self, seconds: int) -> None:
