@@ -25,3 +25,4 @@ __all__ = [
     "WebhookSender",
     "create_app",
 ]
+__version__ = "1.0.0"

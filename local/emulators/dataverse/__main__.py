@@ -5,20 +5,33 @@ from typing import Annotated
 
 import typer
 from pydantic import ValidationError
+from starlette.types import ASGIApp
 
+from local.emulators.dataverse import __version__
 from local.emulators.dataverse.config import DataverseConfig
+from local.emulators.dataverse.state_file import Keeping, StateFile
 from local.emulators.dataverse.webhooks import WebhookSender
 from local.emulators.dataverse.wire.app import create_app
 from local.emulators.dataverse.wire.connections import Connections
-from local.serve import run
+from local.emulators.serving import run
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"dataverse emulator {__version__}")
+        raise typer.Exit
 
 
 def main(
     config: Annotated[Path, typer.Option(help="JSON file: signing key, audience, users, webhooks")],
     port: Annotated[int, typer.Option(help="0 picks a free port; the ready line names it")] = 0,
+    state: Annotated[Path | None, typer.Option(help="a file that keeps the organization; without it, memory")] = None,
     exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", help="stop when stdin ends")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="say the version")
+    ] = False,
 ) -> None:
-    """Serve the Dataverse Web API at http://127.0.0.1:PORT/api/data/v9.2/ with its state in memory."""
+    """Serve the Dataverse Web API at http://127.0.0.1:PORT/api/data/v9.2/."""
     try:
         settings = DataverseConfig.model_validate_json(config.read_bytes())
     except ValidationError as error:
@@ -39,8 +52,20 @@ def main(
         webhooks=WebhookSender(dataverse, [one.webhook() for one in settings.webhooks]),
         connections=connections,
     )
-    run(app, port=port, name="dataverse", exit_with_stdin=exit_with_stdin, http=connections.protocol())
+    served: ASGIApp = app
+    if state is not None:
+        try:
+            served = Keeping(app, StateFile(state, dataverse))
+        except (OSError, ValueError) as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
+    run(served, port=port, name="dataverse", exit_with_stdin=exit_with_stdin, http=connections.protocol())
+
+
+def cli() -> None:
+    """Run the command line."""
+    typer.run(main)
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    cli()
