@@ -137,3 +137,45 @@ def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
     assert set(imports("shared.domain.shape", source)) == {
         *("os.path", "shared.errors", "shared.domain.model", "shared.domain.plan", "shared.flows.routing.route"),
     }
+
+
+EMULATORS = ROOT / "local/emulators"
+SHARED_BY_EMULATORS = "local.emulators.serving"
+
+
+@pytest.mark.parametrize("emulator", ["dataverse", "functions_host", "identity", "servicebus"])
+def test_an_emulator_imports_nothing_of_the_product_and_no_other_emulator(emulator: str) -> None:
+    own = f"local.emulators.{emulator}"
+    foreign = [
+        f"{module}: {name}"
+        for module, path in modules(f"local/emulators/{emulator}")
+        for name in imports(module, path)
+        if name.split(".")[0] in OURS | OF_CMMS and not f"{name}.".startswith((f"{own}.", f"{SHARED_BY_EMULATORS}."))
+    ]
+    assert foreign == []
+
+
+def test_the_tests_of_the_emulators_import_nothing_of_the_product() -> None:
+    sources = [(path.relative_to(ROOT).with_suffix("").as_posix(), path) for path in EMULATORS.rglob("tests/**/*.py")]
+    foreign = [
+        f"{module}: {name}"
+        for module, path in sources
+        for name in imports(module.replace("/", "."), path)
+        if name.split(".")[0] in OURS | OF_CMMS and not f"{name}.".startswith("local.emulators.")
+    ]
+    assert foreign == []
+
+
+def test_the_emulators_can_be_installed_by_themselves() -> None:
+    project = tomllib.loads((EMULATORS / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = project["tool"]["setuptools"]["packages"]
+    found = {".".join(path.parent.relative_to(ROOT).parts) for path in EMULATORS.rglob("__init__.py")}
+    assert set(packages) == {name for name in found if "tests" not in name.split(".")}
+    for target in project["project"]["scripts"].values():
+        module, _, function = target.partition(":")
+        assert f"def {function}(" in (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+    needed = {re.split(r"[<>=\[]", name)[0] for name in project["project"]["dependencies"]}
+    root = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    known = {re.split(r"[<>=\[]", name)[0] for name in root["project"]["dependencies"]}
+    known |= {re.split(r"[<>=\[]", name)[0] for name in root["dependency-groups"]["local"]}
+    assert needed <= known

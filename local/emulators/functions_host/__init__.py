@@ -2,3 +2,5 @@
 
 Only the command line is public: `python -m local.emulators.functions_host --help`.
 """
+
+__version__ = "1.0.0"

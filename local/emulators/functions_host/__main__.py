@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from local.emulators.functions_host import __version__
 from local.emulators.functions_host.errors import StartError
 from local.emulators.functions_host.host import Options, serve
 from local.emulators.functions_host.logs import redact
@@ -20,12 +21,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m local.emulators.functions_host", description="Run an Azure Functions app on this machine."
     )
+    parser.add_argument("--version", action="version", version=f"functions_host emulator {__version__}")
     parser.add_argument("--app", type=Path, required=True, help="folder of function_app.py and host.json")
     parser.add_argument("--port", type=int, default=7071, help="HTTP port; 0 takes a free one (default: 7071)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--settings", type=Path, help="a local.settings.json; the environment wins over its Values")
     parser.add_argument(
         "--grace", type=float, default=5, help="seconds that a stop waits for running functions (default: 5)"
+    )
+    parser.add_argument(
+        "--without-timers", action="store_true", help="run no timers by themselves: another instance of the app does"
     )
     parser.add_argument("--log-json", action="store_true", help="write the log as JSON lines")
     parser.add_argument("--exit-with-stdin", action="store_true", help="stop when standard input ends")
@@ -73,6 +78,7 @@ def _options(arguments: argparse.Namespace) -> Options:
         grace=arguments.grace,
         log_json=arguments.log_json,
         exit_with_stdin=arguments.exit_with_stdin,
+        runs_timers=not arguments.without_timers,
     )
 
 

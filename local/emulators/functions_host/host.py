@@ -33,7 +33,8 @@ _logger = logging.getLogger(__name__)
 class Options:
     """How to run. `port` 0 takes a free one. `keys_shown`: the keys were made up here and have to be told.
 
-    `grace` is how long, in seconds, a stop waits for running functions.
+    `grace` is how long, in seconds, a stop waits for running functions. `runs_timers`: of the instances of an app only
+    one runs its timers; those of the others run on demand.
     """
 
     app_dir: Path
@@ -45,6 +46,7 @@ class Options:
     grace: float
     log_json: bool
     exit_with_stdin: bool
+    runs_timers: bool
 
 
 async def serve(options: Options) -> bool:
@@ -81,7 +83,7 @@ async def _serve_functions(
     keys = Keys(function=options.function_key, master=options.master_key)
     listeners: list[QueueListener | TimerListener] = [
         *_queue_listeners(functions, dispatcher, host_json),
-        *timers.values(),
+        *(timers.values() if options.runs_timers else ()),
     ]
     application = web.Application(client_max_size=MAX_BODY_BYTES)
     application.add_routes(Admin(functions, timers, dispatcher, keys).routes())

@@ -5,3 +5,4 @@ from local.emulators.identity.config import Application, IdentityConfig, Managed
 from local.emulators.identity.tokens import mint_token
 
 __all__ = ["Application", "IdentityConfig", "ManagedIdentity", "create_app", "mint_token"]
+__version__ = "1.0.0"

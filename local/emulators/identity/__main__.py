@@ -6,9 +6,16 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
+from local.emulators.identity import __version__
 from local.emulators.identity.app import create_app
 from local.emulators.identity.config import Application, IdentityConfig, ManagedIdentity
-from local.serve import run
+from local.emulators.serving import run
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"identity emulator {__version__}")
+        raise typer.Exit
 
 
 def main(  # noqa: PLR0917 - each is one command line option
@@ -20,6 +27,9 @@ def main(  # noqa: PLR0917 - each is one command line option
     client_secret: Annotated[str, typer.Option(help="lets the same client id sign in with a secret")] = "",
     lifetime_seconds: Annotated[int, typer.Option(help="how long a token lives")] = 3600,
     exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", help="stop when stdin ends")] = False,
+    version: Annotated[  # noqa: ARG001 - its callback answers
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="say the version")
+    ] = False,
 ) -> None:
     """Serve the App Service managed identity endpoint and the OAuth token endpoint on 127.0.0.1."""
     try:
@@ -51,5 +61,10 @@ def main(  # noqa: PLR0917 - each is one command line option
     run(create_app(settings), port=port, name="identity", exit_with_stdin=exit_with_stdin)
 
 
-if __name__ == "__main__":
+def cli() -> None:
+    """Run the command line."""
     typer.run(main)
+
+
+if __name__ == "__main__":
+    cli()
