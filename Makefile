@@ -26,7 +26,8 @@ demo: $(READY) ## Play and check the whole job on this machine, then stop everyt
 	@$(BIN)/python -m local.demo
 
 up: $(READY) ## Start the local stack and print its addresses, keys and examples; Ctrl-C stops it
-	@OTEL=$(OTEL) $(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way)
+	@OTEL=$(OTEL) $(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way) \
+	  $(if $(KEEP),--keep) $(if $(HOSTS),--hosts $(HOSTS)) $(if $(CMMS_URL),--cmms-url $(CMMS_URL))
 
 test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'." >&2; exit 1; }

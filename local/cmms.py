@@ -7,7 +7,8 @@ import django
 from django.core.management import call_command
 from starlette.types import ASGIApp
 
-from local.serve import run
+from local.emulators.serving import run
+from local.hurting import Hurting
 
 
 def main() -> None:
@@ -20,9 +21,8 @@ def main() -> None:
     call_command("migrate", verbosity=0)
     from django.core.asgi import get_asgi_application  # noqa: PLC0415  # after setup
 
-    run(
-        cast("ASGIApp", get_asgi_application()), port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin
-    )
+    served = Hurting(cast("ASGIApp", get_asgi_application()))
+    run(served, port=options.port, name="cmms", exit_with_stdin=options.exit_with_stdin)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """A child process of the stack: started with a pipe as its life line, known to be ready, stopped cleanly."""
 
 import re
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -59,6 +61,17 @@ class Process:
         """Whether the child is alive."""
         return self._child.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """The child's number."""
+        return self._child.pid
+
+    @property
+    def ending(self) -> str:
+        """How the child ended, such as "killed by SIGKILL" or "exit code 1"."""
+        code = self._child.poll()
+        return f"killed by {signal.Signals(-code).name}" if code is not None and code < 0 else f"exit code {code}"
+
     def wait_ready(self, seconds: float) -> None:
         """Wait for the ready line.
 
@@ -97,7 +110,8 @@ class Process:
 
     def _read(self) -> None:
         assert self._child.stdout is not None  # noqa: S101  # a pipe was asked for
-        with self.log.open("w", encoding="utf-8") as file:
+        # Appended, so that a part that was started again keeps what it said before it ended.
+        with self.log.open("a", encoding="utf-8") as file:
             for line in self._child.stdout:
                 file.write(line)
                 file.flush()
@@ -106,3 +120,25 @@ class Process:
                 elif self._echo is not None:
                     self._echo.write(line)
                     self._echo.flush()
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is needed to start a part of the stack, and to start it again."""
+
+    name: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str] = field(repr=False)
+    ready: str = r"\bready\b"
+    echo: IO[str] | None = None
+
+    def start(self, folder: Path) -> Process:
+        """Start the part; its log is in `folder`."""
+        return Process(
+            self.name,
+            [*self.arguments, "--exit-with-stdin"],
+            environment=self.environment,
+            log=folder / f"{self.name}.log",
+            ready=self.ready,
+            echo=self.echo,
+        )

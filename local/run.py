@@ -6,15 +6,18 @@ import secrets
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final, Self
 from uuid import uuid4
+
+from pydantic import TypeAdapter
 
 from local.alive import alive
 from local.emulators.identity.tokens import mint_token
 from local.ports import Ports
+from local.processes import StackError
 from shared.domain.messages import queues
 from shared.settings import Settings, setting_name
 
@@ -22,6 +25,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 RUNS: Final = ROOT / ".local"
 _KEPT: Final = 5
 _OURS: Final = frozenset(setting_name(field).lower() for field in Settings.model_fields)
+KEPT_RUN: Final = "run-kept"
+"""The folder of the run whose state `make up KEEP=1` keeps."""
 _TRIED: Final = ("SYNC_MAPPING", "RECONCILE_FULL_EVERY", "RECONCILE_MAX_REPAIRS", "RECONCILE_MODE")
 """Settings that a person may try on the local stack; any other is of an installation that the stack must not touch."""
 
@@ -40,23 +45,68 @@ class Keys:
     person_id: str = field(default_factory=lambda: str(uuid4()))
 
 
+@dataclass(frozen=True)
+class Known:
+    """What a kept run must find again: the parts' state names addresses and identities of the run that made it."""
+
+    FILE: ClassVar = "run.json"
+
+    ports: Ports
+    keys: Keys
+    organization_id: str
+
+    @classmethod
+    def read(cls, folder: Path) -> Self | None:
+        """What the run before left in the folder; None if there was none."""
+        try:
+            text = (folder / cls.FILE).read_bytes()
+        except FileNotFoundError:
+            return None
+        return TypeAdapter(cls).validate_json(text)
+
+
+@dataclass(frozen=True)
+class OwnCmms:
+    """A CMMS that somebody else runs, in place of the demo's."""
+
+    url: str
+    token: str = field(repr=False)
+
+
 class Run:
     """What is decided before anything starts. State lives in `folder`; those of the last runs are kept for a look."""
 
-    def __init__(self, ports: Ports, *, one_way: bool, settle_seconds: float, settings: dict[str, str]) -> None:
-        """`settings` are added to the functions' environment."""
-        self.ports = ports
-        self.keys = Keys()
-        self.organization_id = str(uuid4())
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        one_way: bool,
+        settle_seconds: float,
+        settings: dict[str, str],
+        keep: bool = False,
+        own_cmms: OwnCmms | None = None,
+    ) -> None:
+        """`settings` are added to the functions' environment; `keep` goes on with the state of the last kept run.
+
+        Raises:
+            StackError: `keep`, and another stack works on the kept state.
+        """
         self._one_way = one_way
         self._settle_seconds = settle_seconds
         self._settings = settings
+        self.own_cmms = own_cmms
         RUNS.mkdir(exist_ok=True)
-        ended = [path for path in RUNS.glob("run-*") if not alive(path)]
+        ended = [path for path in RUNS.glob("run-*") if path.name != KEPT_RUN and not alive(path)]
         for old in sorted(ended, key=lambda path: path.stat().st_mtime)[:-_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("run-%H%M%S-"), dir=RUNS))
+        self.folder = _kept_folder() if keep else Path(tempfile.mkdtemp(prefix=time.strftime("run-%H%M%S-"), dir=RUNS))
         (self.folder / "pid").write_text(str(os.getpid()), encoding="utf-8")
+        known = Known.read(self.folder) or Known(ports, Keys(), str(uuid4()))
+        if len(known.ports.more_hosts) != len(ports.more_hosts):
+            known = replace(known, ports=replace(known.ports, more_hosts=ports.more_hosts))
+        self.ports, self.keys, self.organization_id = known.ports, known.keys, known.organization_id
+        if keep:
+            self._write(Known.FILE, asdict(known))
 
     @property
     def dataverse_url(self) -> str:
@@ -70,8 +120,8 @@ class Run:
 
     @property
     def cmms_url(self) -> str:
-        """The demo CMMS's address."""
-        return f"http://127.0.0.1:{self.ports.cmms}"
+        """The CMMS's address."""
+        return self.own_cmms.url if self.own_cmms is not None else f"http://127.0.0.1:{self.ports.cmms}"
 
     @property
     def host_url(self) -> str:
@@ -156,7 +206,8 @@ class Run:
             "LOCAL_HOST_MASTER_KEY": self.keys.master,
         }
         if not self._one_way:
-            settings |= {"CMMS_BASE_URL": self.cmms_url, "CMMS_TOKEN": self.keys.cmms}
+            token = self.own_cmms.token if self.own_cmms is not None else self.keys.cmms
+            settings |= {"CMMS_BASE_URL": self.cmms_url, "CMMS_TOKEN": token}
         settings |= {name: os.environ[name] for name in _TRIED if os.environ.get(name)}
         if mapping := settings.get("SYNC_MAPPING"):
             settings["SYNC_MAPPING"] = str(Path(mapping).absolute())
@@ -196,9 +247,23 @@ class Run:
 
     def _write(self, name: str, content: object) -> Path:
         path = self.folder / name
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(content), encoding="utf-8")
+        write_private(path, json.dumps(content))
         return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    path.touch(mode=0o600)
+    path.chmod(0o600)
+    path.write_text(text, encoding="utf-8")
+
+
+def _kept_folder() -> Path:
+    folder = RUNS / KEPT_RUN
+    if alive(folder):
+        raise StackError(f"A stack with KEEP=1 runs already, on {folder.relative_to(ROOT)}. Stop it first.")
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 def broker_queues() -> list[dict[str, object]]:

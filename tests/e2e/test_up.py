@@ -15,11 +15,10 @@ from local.run import ROOT
 
 
 @contextmanager
-def running_up(log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running_up(log: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    command = [sys.executable, "-m", "local.up", "--free-ports", *options]
     with log.open("wb") as output:
-        process = subprocess.Popen(  # our own module
-            [sys.executable, "-m", "local.up", "--free-ports"], stdout=output, stderr=subprocess.STDOUT, cwd=ROOT
-        )
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT)  # noqa: S603 - our own
     try:
         deadline = time.monotonic() + 60
         while "Ctrl-C stops everything" not in log.read_text(encoding="utf-8"):
@@ -62,3 +61,39 @@ def test_nothing_is_left_running_however_make_up_ends(tmp_path: Path, number: si
     if number != signal.SIGKILL:
         assert process.returncode == 0
         assert "nothing is left running" in log.read_text(encoding="utf-8")
+
+
+def pasted(text: str) -> str:
+    """What a person sees who pastes the text into a shell."""
+    shell = ["/bin/bash", "-c", text]
+    done = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)  # noqa: S603 - ours
+    return done.stdout + done.stderr
+
+
+def until(text: str, log: Path, count: int = 1) -> None:
+    deadline = time.monotonic() + 60
+    while log.read_text(encoding="utf-8").count(text) < count:
+        assert time.monotonic() < deadline, log.read_text(encoding="utf-8")[-3000:]
+        time.sleep(0.1)
+
+
+def test_the_examples_paste_one_after_the_other_and_killed_parts_come_back(tmp_path: Path) -> None:
+    log = tmp_path / "up.log"
+    with running_up(log, "--hosts", "2"):
+        text = log.read_text(encoding="utf-8")
+        examples = text[text.index("# Create an asset") : text.index("# Look at everything")]
+        run = re.search(r"\.local/(run-\S+)", text)
+        assert run
+
+        said = pasted(examples)
+
+        for proof in ('"codigo_interno": "0001"', '"msdyn_assetnumber":"0001"', "999.90", '"status": "accepted"'):
+            assert proof in said
+        assert "reason: invalid_message" in said
+
+        # The broker too: what is parked must be there when it has come back.
+        for part in ("servicebus", "functions-2"):
+            assert f"{part} was killed" in pasted(f"{sys.executable} -m local.faults --run {run[1]} kill {part}")
+            until(f"{part} ended by itself (killed by SIGKILL) and was started again", log)
+        until("Listening on", log, 3)
+        assert "reason: invalid_message" in pasted(examples[examples.rindex(".venv") :])
