@@ -4,9 +4,10 @@ A queue takes bodies of 256 KB and the webhook of 1 MiB, and both are read on th
 """
 
 import contextlib
+import gc
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -131,12 +132,25 @@ def seconds(read: Callable[[str], object], text: str) -> float:
     return best
 
 
+def grows_linearly(read: Callable[[str], object], small: str, large: str) -> bool:
+    """Whether the longer text takes about as many times as long. A busy machine may spoil a measurement, not all."""
+    # Below a millisecond the clock and the interpreter's own steps tell more than the work.
+    return any(seconds(read, large) < max(seconds(read, small), 0.001) * MOST for _ in range(4))
+
+
+@pytest.fixture(autouse=True)
+def _no_collector() -> Iterator[None]:
+    """Without the garbage collector, which walks all that the other tests have left, at moments of its own."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_the_time_to_read_a_message_grows_with_its_length_and_no_faster(shape: str) -> None:
     small, large = SHAPES[shape](SMALL), SHAPES[shape](SMALL * TIMES)
     for read in READERS:
-        # Below a millisecond the clock and the interpreter's own steps tell more than the work.
-        assert seconds(read, large) < max(seconds(read, small), 0.001) * MOST, read
+        assert grows_linearly(read, small, large), read
 
 
 @pytest.mark.parametrize("what", ["fields", "aliases", "choices", "columns doubled", "names doubled"])
@@ -145,7 +159,7 @@ def test_the_time_to_read_a_mapping_grows_with_its_length_and_no_faster(what: st
         parse_mapping(text, "test")
 
     small, large = mapping_of(what, 50), mapping_of(what, 50 * TIMES)
-    assert seconds(parse, large) < max(seconds(parse, small), 0.001) * MOST
+    assert grows_linearly(parse, small, large)
 
 
 def mapping_of(what: str, count: int) -> str:
