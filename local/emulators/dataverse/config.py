@@ -87,7 +87,7 @@ class LimitsConfig(_Section):
 
 
 class DataverseConfig(_Section):
-    """The whole file. State lives in memory: a restart begins with empty tables."""
+    """The whole file. State lives in memory, unless the command line names a file for it."""
 
     signing_key: Annotated[SecretStr, Field(min_length=32, description="shared with the token issuer")]
     audience: Annotated[str, Field(min_length=1, description="the resource URL that tokens are made for")]
