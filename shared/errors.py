@@ -8,6 +8,7 @@ SyncError
 │   │   ├── TooLarge          larger than its queue takes
 │   │   └── VersionInTheFuture  its version is further ahead than clocks differ
 │   ├── MappingError          a value does not fit its field's rule
+│   │   └── LookupNotFound    no row, or no single one, has the code that a field refers to
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
@@ -18,6 +19,7 @@ SyncError
     ├── of the message        counted, parked after the last attempt
     │   ├── Conflict          the record changed between read and write (412)
     │   ├── NotYetVisible     a side does not yet show what the message announced
+    │   ├── LookupPending     the row that a field refers to is an entity of the mapping, and not there yet
     │   └── Unexpected        a fault of ours: the log holds the trace
     └── of the target         not counted: everything else waits for the same thing
         ├── Throttled         429; knows when to come back
@@ -114,6 +116,12 @@ class MappingError(PermanentError):
     reason = "mapping_error"
 
 
+class LookupNotFound(MappingError):
+    """No row of the other table, or no single one, has the code that a field refers to."""
+
+    reason = "lookup_not_found"
+
+
 class DoesNotConverge(MappingError):
     """A side keeps turning what we write back into something else."""
 
@@ -201,6 +209,12 @@ class NotYetVisible(MessageTransient):
     """What the message announced cannot be read yet."""
 
     reason = "not_yet_visible"
+
+
+class LookupPending(MessageTransient):
+    """The row that a field refers to belongs to an entity of the mapping: it may not have been created yet."""
+
+    reason = "lookup_pending"
 
 
 class Unexpected(MessageTransient):

@@ -10,6 +10,9 @@ so that formatting is never drift, decimals never pass through float and dates n
 | date     | `YYYY-MM-DD`                                                                   |
 | datetime | `YYYY-MM-DDTHH:MM:SSZ`, whole seconds, as Dataverse stores them                |
 | choice   | the CMMS's code (`PENDIENTE`) on its side, the option's number (`2`) in Dynamics |
+| boolean  | `true` or `false`                                                              |
+| integer  | plain digits: `-42`                                                            |
+| lookup   | the code by which the CMMS knows the other record: `ACC-7`, on both sides        |
 """
 
 from collections.abc import Mapping

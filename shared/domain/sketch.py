@@ -23,6 +23,7 @@ type Sketch = int | None
 type Row = Mapping[str, Any]
 type Bases = Mapping[str, Mapping[str, Value]]
 
+_BOOLEANS: Final = {None: None, True: "true", False: "false"}
 _LENGTHS: Final = {"date": 10, "datetime": 20}
 _DIGITS: Final = r"(?:0|[1-9][0-9]{0,17}+)(?:\.[0-9]{1,19}+)?+"
 _PLAIN: Final = re.compile(_DIGITS)
@@ -61,11 +62,11 @@ class Sketcher:
 
     def dynamics(self, rows: Sequence[Row]) -> list[Sketch]:
         """Sketch Dynamics rows' mapped columns."""
-        columns = [rule.column for rule in self._rules]
+        columns = [rule.read_columns()[0] for rule in self._rules]
         return self._sketch(
             rows,
             columns,
-            lambda rule, row: rule.from_dynamics({rule.column: _exact(row.get(rule.column))}),
+            lambda rule, row: rule.from_dynamics({name: _exact(row.get(name)) for name in rule.read_columns()[:1]}),
             options=True,
         )
 
@@ -136,6 +137,10 @@ def _normal(rule: FieldMapping, column: list[Any], *, options: bool) -> list[Any
         case "date" | "datetime":
             length = _LENGTHS[rule.type]
             return [value if value is None or len(value) == length else _ODD for value in column]
+        case "boolean":
+            return [_BOOLEANS[value] if value is None or type(value) is bool else _ODD for value in column]
+        case "integer":
+            return [value if value is None else str(value) if type(value) is int else _ODD for value in column]
         case "choice" if options:
             return [None if value is None else str(value) for value in column]
     return [None if value == "" else value for value in column] if "" in column else column

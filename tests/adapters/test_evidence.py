@@ -71,10 +71,10 @@ async def test_versions_only_rise(world: World) -> None:
     ],
 )
 def test_a_version_is_the_number_in_the_etag(etag: str, version: int | None) -> None:
-    row: DynamicsRecord = to_record(ASSET, {ASSET.id: "X", "@odata.etag": etag})
+    row: DynamicsRecord = to_record(ASSET, {ASSET.id: "X", "@odata.etag": etag}, {})
     assert (row.version, row.etag) == (version, etag)
 
 
 @pytest.mark.parametrize("stamp", [None, "", 5])
 def test_a_column_that_holds_no_text_is_no_stamp(stamp: object) -> None:
-    assert to_record(ASSET, {ASSET.id: "X", "@odata.etag": 'W/"1"', "cmms_operation": stamp}).stamp is None
+    assert to_record(ASSET, {ASSET.id: "X", "@odata.etag": 'W/"1"', "cmms_operation": stamp}, {}).stamp is None

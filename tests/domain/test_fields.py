@@ -172,6 +172,20 @@ def test_an_error_names_the_field_the_side_and_what_to_do_but_never_the_value() 
         ({"type": "decimal", "minimum": 2, "maximum": 1}, "minimum is above maximum"),
         ({"type": "decimal", "scale": 11}, "less than or equal to 10"),
         ({"type": "money"}, "string"),
+        ({"type": "lookup"}, "a lookup, and only a lookup, needs a target"),
+        ({"type": "string", "target": {"table": "t", "set": "s", "id": "i", "key": "k"}}, "only a lookup"),
+        ({"type": "lookup", "target": {"table": "t", "set": "s", "id": "i"}}, "key"),
+        (
+            {
+                "type": "lookup",
+                "targets": [{"table": t, "set": "s", "id": "i", "key": "k", "bind": "b"} for t in ("t", "u")],
+            },
+            "each target needs a 'bind' of its own",
+        ),
+        (
+            {"type": "lookup", "write_column": "w", "target": {"table": "t", "set": "s", "id": "i", "key": "k"}},
+            "not by a write_column",
+        ),
         ({"type": "string", "colunm": "x"}, "Extra inputs"),
         ({"type": "string", "on_conflict": "newest"}, "cmms"),
     ],
@@ -221,3 +235,61 @@ def test_dynamics_limits_do_not_bind_what_goes_to_the_cmms() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50))
 def test_a_texts_length_is_that_of_its_utf_16_form(text: str) -> None:
     assert utf16_length(text) == len(text.encode("utf-16-le")) // 2
+
+
+def field(kind: str, **rule: object) -> FieldMapping:
+    return FieldMapping.model_validate({"name": "campo", "column": "cmms_campo", "type": kind, **rule})
+
+
+LOOKUP = field("lookup", target={"table": "account", "set": "accounts", "id": "accountid", "key": "accountnumber"})
+
+
+@pytest.mark.parametrize(
+    ("rule", "raw", "normal", "as_json"),
+    [
+        (field("boolean"), True, "true", True),
+        (field("boolean"), False, "false", False),
+        (field("boolean"), None, None, None),
+        (field("integer"), 42, "42", 42),
+        (field("integer"), "-7", "-7", -7),
+        (field("integer"), Decimal("5.00"), "5", 5),
+        (field("integer"), 0, "0", 0),
+        (field("integer"), None, None, None),
+        (field("decimal"), Decimal("5.50"), "5.5", "5.5"),
+        (LOOKUP, "ACC-1", "ACC-1", "ACC-1"),
+        (LOOKUP, "", None, None),
+    ],
+)
+def test_a_value_has_one_normal_form_and_goes_out_as_its_type(
+    rule: FieldMapping, raw: object, normal: str | None, as_json: object
+) -> None:
+    column = rule.read_columns()[0]
+    assert rule.from_cmms(raw) == rule.from_dynamics({column: raw}) == normal
+    assert rule.to_dynamics(normal) == rule.to_cmms(normal) == normal
+    assert rule.as_json(normal) == as_json
+    assert type(rule.as_json(normal)) is type(as_json)
+
+
+NOT_OF_THE_TYPE: list[tuple[FieldMapping, list[Any]]] = [
+    (field("boolean"), ["true", "sí", 1, 0, Decimal(1), []]),
+    (field("integer"), [True, "1.5", Decimal("1.5"), "1e3", "siete", []]),
+    (LOOKUP, [5, True, {}]),
+]
+
+
+@pytest.mark.parametrize(("rule", "raw"), [(rule, raw) for rule, values in NOT_OF_THE_TYPE for raw in values])
+def test_what_is_not_of_the_type_is_an_error_and_never_a_guess(rule: FieldMapping, raw: object) -> None:
+    with pytest.raises(MappingError, match="campo: the value in Energy CMMS"):
+        rule.from_cmms(raw)
+
+
+@pytest.mark.parametrize("number", ["2147483648", "-2147483649"])
+def test_a_whole_number_has_32_bits(number: str) -> None:
+    with pytest.raises(MappingError, match="is outside -2147483648 to 2147483647"):
+        field("integer").to_dynamics(number)
+
+
+def test_a_lookups_columns_are_read_and_defined_under_two_names() -> None:
+    assert LOOKUP.read_columns() == ("_cmms_campo_value",)
+    assert LOOKUP.attributes() == ("cmms_campo",)
+    assert [target.bind for target in LOOKUP.targets] == ["cmms_campo"]

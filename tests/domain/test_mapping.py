@@ -1,6 +1,7 @@
 """The mapping file: the customer's tables as they stand, and what a wrong file is told."""
 
 import contextlib
+import itertools
 from typing import Any
 
 import pytest
@@ -148,6 +149,47 @@ def test_every_problem_of_a_mapping_is_told_at_once() -> None:
         parse_mapping(wrong, "file mine.toml")
     named = ["valor_adquisicion", "valor_libros", "total"]
     assert [name for name in named if name in refused.value.message] == named
+
+
+STANDARD = ("field_service.toml", "field_service_purchase_orders.toml")
+
+
+@pytest.mark.parametrize("name", STANDARD)
+def test_a_standard_organizations_mapping_can_be_used(name: str) -> None:
+    mapping = load_mapping(DOCUMENT_MAPPING.with_name(name))
+    asset, order = mapping.entities["asset"], mapping.entities["order"]
+    waited = {rule.name: [target.mapped for target in rule.targets] for rule in (*asset.lookups, *order.lookups)}
+    assert waited.pop("activo_padre") == [True]
+    assert True not in itertools.chain(*waited.values())
+    assert "_msdyn_account_value" in asset.select
+    assert all(name.endswith("@odata.bind") for name in order.constants)
+    columns = {rule.column for rule in asset.fields.values()}
+    assert {column for column in columns if not column.startswith(("msdyn_", "cmms_"))} == set()
+
+
+def test_both_standard_mappings_have_the_same_assets() -> None:
+    one, other = (load_mapping(DOCUMENT_MAPPING.with_name(name)).entities["asset"] for name in STANDARD)
+    assert one == other
+
+
+# The standard mapping, made wrong.
+BIND = '"pricelevelid@odata.bind"'
+CONSTANT = f'{BIND} = "/pricelevels('
+WRONG_STANDARD = {
+    "a constant that is no row": (f"{CONSTANT}00000000-0000-0000-0000-000000000001)", f'{BIND} = "x', "name a row"),
+    "a constant that a lookup writes": (BIND, '"customerid_account@odata.bind"', "is written by a field, too"),
+    "a constant that a field writes": (CONSTANT, f'description = "x"\n{CONSTANT}', "description is written by"),
+    "a target without a key": (', key = "accountnumber" }', " }", "fields.cliente.targets.0.key"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says"), WRONG_STANDARD.values(), ids=WRONG_STANDARD.keys())
+def test_a_wrong_lookup_or_constant_is_told_where_and_what(old: str, new: str, says: str) -> None:
+    text = DOCUMENT_MAPPING.with_name(STANDARD[0]).read_text(encoding="utf-8")
+    assert old in text
+    with pytest.raises(ConfigurationError) as refused:
+        parse_mapping(text.replace(old, new), "file mine.toml")
+    assert says in refused.value.message
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

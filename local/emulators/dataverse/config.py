@@ -11,6 +11,7 @@ from local.emulators.dataverse.costs import Costs
 from local.emulators.dataverse.environment import Organization
 from local.emulators.dataverse.limits import Limits
 from local.emulators.dataverse.organization import Dataverse
+from local.emulators.dataverse.reference_tables import reference_tables
 from local.emulators.dataverse.rows import Collation
 from local.emulators.dataverse.schema import Write
 from local.emulators.dataverse.tables import customer_asset, sales_order
@@ -108,11 +109,11 @@ class DataverseConfig(_Section):
         order = sales_order(
             total_on_create=Write(self.order_total_on_create), state_on_create=self.order_state_on_create
         )
-        tables = (customer_asset(), order)
+        tables = (customer_asset(), order, *reference_tables())
         if not self.provisioned:
             for table in tables:
                 table.keys.clear()
-                del table.columns["cmms_operation"]
+                table.columns.pop("cmms_operation", None)
                 table.change_tracking = False
         users = [SystemUser.of(one.name, one.application_id, one.id) for one in self.users]
         return Dataverse(

@@ -28,11 +28,12 @@ from local.emulators.dataverse.platform import (
     platform_tables,
 )
 from local.emulators.dataverse.plugins import PlugIn, run
+from local.emulators.dataverse.reference_tables import reference_tables
 from local.emulators.dataverse.rows import Collation, Row, TableRows, frozen
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.staleness import StaleReads
 from local.emulators.dataverse.states import first_state, next_state
-from local.emulators.dataverse.tables import standard_tables
+from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.dataverse.users import OVERRIDE_CREATED, SystemUser
 from local.emulators.dataverse.values import Value
 
@@ -77,17 +78,8 @@ class Dataverse:
             self.add_table(table)
         for message in (*EVENT_MESSAGES, *BULK_MESSAGES):
             self._set_up(MESSAGES, platform_id(MESSAGES, message), name=message)
-        for table in standard_tables() if tables is None else tables:
-            self.add_table(table)
-            for message in (*EVENT_MESSAGES, *(BULK_MESSAGES if table.bulk_messages else ())):
-                self._set_up(
-                    FILTERS,
-                    platform_id(FILTERS, message, table.name),
-                    name=f"{message} of {table.name}",
-                    primaryobjecttypecode=table.name,
-                    sdkmessageid=platform_id(MESSAGES, message),
-                    iscustomprocessingstepallowed=True,
-                )
+        for table in (customer_asset(), sales_order(), *reference_tables()) if tables is None else tables:
+            self.install(table)
         self.users: dict[str, SystemUser] = {}
         for user in users:
             self.put_user(user)
@@ -102,9 +94,23 @@ class Dataverse:
         self._version = 1_000_000
         self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
         self._uncommitted: list[Change] = []
+        self._referred: set[UUID] = set()
+
+    def install(self, table: Table) -> None:
+        """Add an empty table, as a solution does: with the messages that steps can be registered for."""
+        self.add_table(table)
+        for message in (*EVENT_MESSAGES, *(BULK_MESSAGES if table.bulk_messages else ())):
+            self._set_up(
+                FILTERS,
+                platform_id(FILTERS, message, table.name),
+                name=f"{message} of {table.name}",
+                primaryobjecttypecode=table.name,
+                sdkmessageid=platform_id(MESSAGES, message),
+                iscustomprocessingstepallowed=True,
+            )
 
     def add_table(self, table: Table) -> TableRows:
-        """Add an empty table."""
+        """Add an empty table, without messages of its own."""
         rows = self.tables[table.name] = TableRows(table, self.collation)
         return rows
 
@@ -139,7 +145,7 @@ class Dataverse:
         """Insert a row; `body` is the parsed JSON object, `row_id` the id of an upsert by id."""
         self._demand(caller, "Create", rows.table)
         table = rows.table
-        given = PayloadReader(table, Message.CREATE, numbers_as_text=caller.numbers_as_text).read(body)
+        given = self._read(table, Message.CREATE, body, caller)
         self._demand_columns(caller, table, given, "create")
         given = run(self.plug_ins, table, Message.CREATE, given)
         if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
@@ -175,7 +181,7 @@ class Dataverse:
         self._demand(caller, "Write", rows.table)
         table = rows.table
         before = self.retrieve(rows, row_id, caller, privilege=None)
-        given = PayloadReader(table, Message.UPDATE, numbers_as_text=caller.numbers_as_text).read(body)
+        given = self._read(table, Message.UPDATE, body, caller)
         self._demand_columns(caller, table, given, "update")
         given = run(self.plug_ins, table, Message.UPDATE, given)
         values = dict(before.values) | given
@@ -197,7 +203,24 @@ class Dataverse:
         self._demand(caller, "Delete", rows.table)
         before = self.retrieve(rows, row_id, caller, privilege=None)
         rows.remove(row_id)
+        self._unlink(rows.table.name, row_id)
         self._record(rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller)
+
+    def _read(self, table: Table, message: Message, body: Mapping[str, Any], caller: Caller) -> dict[str, Value]:
+        """Read a payload; the rows that it refers to must exist, where the organization has their table."""
+        reader = PayloadReader(table, message, numbers_as_text=caller.numbers_as_text)
+        given = reader.read(body)
+        for bound in reader.bound:
+            target = self.tables.get(bound.table)
+            if target is None:
+                continue
+            if bound.set_name != target.table.set_name:
+                detail = f"'{bound.set_name}' is not the set of {bound.table}, to which the property refers."
+                raise Refusal.PAYLOAD(set=table.set_name, detail=detail)
+            if target.get(bound.row_id) is None:
+                raise Refusal.NOT_FOUND(table=bound.table, id=bound.row_id)
+            self._referred.add(bound.row_id)
+        return given
 
     def retrieve(self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read") -> Row:
         """Find a row by id; DataverseError NOT_FOUND if there is none."""
@@ -211,6 +234,19 @@ class Dataverse:
     def may_read(self, rows: TableRows, caller: Caller) -> None:
         """Refuse a user who may not read the table."""
         self._demand(caller, "Read", rows.table)
+
+    def _unlink(self, table: str, row_id: UUID) -> None:
+        """Clear the lookups that refer to a deleted row, as a relationship of the type Referential does."""
+        if row_id not in self._referred:
+            return
+        for rows in self.tables.values():
+            columns = [one.name for one in rows.table.columns.values() if table in one.targets]
+            for row in [one for one in rows if any(one.values.get(name) == row_id for name in columns)]:
+                cleared = {name: None for name in columns if row.values.get(name) == row_id}
+                self._version += 1
+                rows.put(Row(row.id, self._version, frozen({**row.values, **cleared, "versionnumber": self._version})))
+                if self._transaction is not None:
+                    self._transaction.append((rows, row.id, row))
 
     def snapshot(self) -> Snapshot:
         """Take a backup of every table's rows, and of the number that row versions have come to."""

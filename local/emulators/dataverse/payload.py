@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from local.emulators.dataverse.changes import Message
 from local.emulators.dataverse.errors import Refusal
@@ -11,6 +13,15 @@ from local.emulators.dataverse.values import Value, parse_text, to_stored
 
 _BIND = "@odata.bind"
 _REFERENCE = re.compile(r"(?:.*/)?(?P<set>\w+)\((?P<id>[0-9a-fA-F-]{36})\)")
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A row that a payload refers to: its table, the set that the payload names, and its id."""
+
+    table: str
+    set_name: str
+    row_id: UUID
 
 
 class PayloadReader:
@@ -24,6 +35,7 @@ class PayloadReader:
         self._table = table
         self._message = message
         self._numbers_as_text = numbers_as_text
+        self.bound: list[Bound] = []
 
     def read(self, body: Mapping[str, Any]) -> dict[str, Value]:
         """Convert a payload; DataverseError names the property that is unknown, wrong or not writable."""
@@ -59,14 +71,15 @@ class PayloadReader:
         found = self._table.by_navigation(navigation)
         if found is None:
             raise self._unknown(navigation)
-        column, _target = found
+        column, referred = found
         if value is None:
             return column, None
         match = _REFERENCE.fullmatch(value) if isinstance(value, str) else None
         target = parse_text(ColumnType.LOOKUP, match["id"]) if match else None
-        if target is None:
+        if match is None or not isinstance(target, UUID):
             detail = f"The value of '{navigation}{_BIND}' must look like /accounts(GUID)."
             raise Refusal.PAYLOAD(set=self._table.set_name, detail=detail)
+        self.bound.append(Bound(referred, match["set"], target))
         return column, target
 
     def _writable(self, column: Column) -> bool:

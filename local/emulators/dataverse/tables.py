@@ -27,12 +27,30 @@ def customer_asset() -> Table:
             Column("msdyn_assetnumber", ColumnType.STRING, "Asset Number", max_length=100),
             Column("msdyn_serialid", ColumnType.STRING, "Serial ID", max_length=100),
             Column("msdyn_assettag", ColumnType.STRING, "Asset Tag", max_length=100),
-            _stamp(),
-            _money("msdyn_acquisitioncost", "Acquisition Cost"),
-            _money("msdyn_currentbookvalue", "Current Book Value"),
+            stamp(),
+            money("msdyn_acquisitioncost", "Acquisition Cost"),
+            money("msdyn_currentbookvalue", "Current Book Value"),
             Column("msdyn_acquisitiondate", ColumnType.DATE, "Acquisition Date"),
             Column("msdyn_account", ColumnType.LOOKUP, "Account", targets={"account": "msdyn_account"}),
             Column("msdyn_product", ColumnType.LOOKUP, "Product", targets={"product": "msdyn_product"}),
+            Column(
+                "msdyn_parentasset",
+                ColumnType.LOOKUP,
+                "Parent Asset",
+                targets={"msdyn_customerasset": "msdyn_parentasset_msdyn_customerasset"},
+            ),
+            Column(
+                "msdyn_masterasset",
+                ColumnType.LOOKUP,
+                "Top-Level Asset",
+                targets={"msdyn_customerasset": "msdyn_masterasset_msdyn_customerasset"},
+            ),
+            Column(
+                "msdyn_functionallocation",
+                ColumnType.LOOKUP,
+                "Functional Location",
+                targets={"msdyn_functionallocation": "msdyn_FunctionalLocation"},
+            ),
             *state_columns(
                 states=((0, "Active"), (1, "Inactive")),
                 statuses=(Option(1, "Active", 0, default=True), Option(2, "Inactive", 1, default=True)),
@@ -47,7 +65,7 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
 
     On the standard table `totalamount` is calculated: `Write.REFUSED` or `Write.IGNORED` models it.
     """
-    total = _money("totalamount", "Total Amount")
+    total = money("totalamount", "Total Amount")
     total.on_create = total_on_create
     customer = {"account": "customerid_account", "contact": "customerid_contact"}
     return Table(
@@ -64,7 +82,7 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
             Column("name", ColumnType.STRING, "Name", max_length=300, required=Required.SYSTEM),
             Column("ordernumber", ColumnType.STRING, "Order ID", max_length=100, on_update=Write.IGNORED),
             Column("description", ColumnType.MEMO, "Description", max_length=2000),
-            _stamp(),
+            stamp(),
             total,
             Column(
                 "customerid",
@@ -105,16 +123,13 @@ def sales_order(*, total_on_create: Write = Write.ALLOWED, state_on_create: bool
     )
 
 
-def standard_tables() -> tuple[Table, ...]:
-    """Make the tables that the emulator starts with."""
-    return customer_asset(), sales_order()
-
-
-def _stamp() -> Column:
+def stamp() -> Column:
+    """Make the column for the id of an integration's last write."""
     return Column("cmms_operation", ColumnType.STRING, "Energy CMMS operation", max_length=100)
 
 
-def _money(name: str, label: str) -> Column:
+def money(name: str, label: str) -> Column:
+    """Make an amount of two decimals."""
     return Column(name, ColumnType.MONEY, label, precision=2, low=-_MONEY_LIMIT, high=_MONEY_LIMIT)
 
 

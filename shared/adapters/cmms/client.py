@@ -160,7 +160,7 @@ class CmmsGateway:
         return await asyncio.gather(*(self._write(entity, write, deadline) for write in writes))
 
     async def _write(self, entity: EntityMapping, write: CmmsWrite, deadline: float) -> CmmsRecord | Failed:
-        fields: dict[str, Value] = dict(write.values)
+        fields = {name: entity.fields[name].as_json(value) for name, value in write.values.items()}
         method, path, headers = "POST", f"{entity.cmms}/", {}
         if write.etag is None:
             fields = {entity.key.name: write.key, **fields}

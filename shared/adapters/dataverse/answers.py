@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from shared.adapters.dataverse.wire import to_record
+from shared.adapters.dataverse.wire import Codes, to_record
 from shared.domain import jsontext
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
@@ -32,17 +32,17 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
     return found
 
 
-def record_of(entity: EntityMapping, response: httpx.Response) -> DynamicsRecord:
+def record_of(entity: EntityMapping, response: httpx.Response, codes: Codes) -> DynamicsRecord:
     """The one row of an answer.
 
     Raises:
         Unavailable: It is not one.
     """
-    return _record(entity, json_of(response))
+    return _record(entity, json_of(response), codes)
 
 
-def records_of(entity: EntityMapping, answer: dict[str, Any]) -> list[DynamicsRecord]:
-    """The rows of a list.
+def rows_of(entity: EntityMapping, answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of a list, as JSON.
 
     Raises:
         Unavailable: It is not one.
@@ -50,12 +50,22 @@ def records_of(entity: EntityMapping, answer: dict[str, Any]) -> list[DynamicsRe
     rows = answer.get("value")
     if not isinstance(rows, list):
         raise Unavailable(f"Dynamics' list of {entity.set} has no value: a proxy may stand between.")
-    return [_record(entity, row) for row in rows]
+    return [row for row in rows if isinstance(row, dict)]
 
 
-def _record(entity: EntityMapping, row: Any) -> DynamicsRecord:
+def records_of(entity: EntityMapping, answer: dict[str, Any], codes: Codes) -> list[DynamicsRecord]:
+    """The rows of a list.
+
+    Raises:
+        Unavailable: It is not one.
+    """
+    rows_of(entity, answer)
+    return [_record(entity, row, codes) for row in answer["value"]]
+
+
+def _record(entity: EntityMapping, row: Any, codes: Codes) -> DynamicsRecord:
     try:
-        return to_record(entity, row)
+        return to_record(entity, row, codes)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unavailable(
             f"A row of Dynamics' {entity.set} came without an id or an etag ({type(error).__name__})."

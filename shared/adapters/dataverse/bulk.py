@@ -19,10 +19,11 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows, record_of, r
 from shared.adapters.dataverse.chunks import ChunkSize
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.culprit import find_culprits
+from shared.adapters.dataverse.lookups import Lookups, References
 from shared.adapters.dataverse.multipart import Part, decode, encode
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.refusals import failure, is_duplicate, refusal, taken
-from shared.adapters.dataverse.wire import dumps, to_columns
+from shared.adapters.dataverse.wire import Codes, dumps, to_columns
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, NotAuthorized, RejectedByTarget, SyncError, Throttled, Unavailable
@@ -34,6 +35,7 @@ BULK_TIMEOUT: Final = 120.0
 # Below this a CreateMultiple saves nothing, and a batch names its rows at once.
 _FEW: Final = 4
 _NO_SUCH_MESSAGE: Final = "0x80040800"
+_NO_SUCH_ROW: Final = "0x80040217"
 _NO_SUCH_ADDRESS: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 
 _WHATEVER_IS_ASKED: Final = frozenset(
@@ -51,8 +53,9 @@ type Result = DynamicsRecord | Failed
 class BulkWriter:
     """Writes chunks of rows of one kind. Nothing is sent after the deadline, and no failure of a chunk escapes."""
 
-    def __init__(self, client: DataverseClient, clock: Clock) -> None:
+    def __init__(self, client: DataverseClient, clock: Clock, lookups: Lookups) -> None:
         self._client = client
+        self._lookups = lookups
         self._clock = clock
         self._sizes: dict[str, ChunkSize] = {}
         self._without_create_multiple: set[str] = set()
@@ -64,45 +67,61 @@ class BulkWriter:
     def _size(self, entity: EntityMapping, kind: str) -> ChunkSize:
         return self._sizes.setdefault(f"{kind} {entity.table}", ChunkSize())
 
-    async def create(self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float) -> Sequence[Result]:
-        """Create rows; each may fail alone."""
+    async def create(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
+    ) -> Sequence[Result]:
+        """Create rows; each may fail alone. `references` holds what the codes of their lookups refer to."""
         if len(writes) >= _FEW and entity.table not in self._without_create_multiple:
-            results = await self._create_multiple(entity, writes, deadline)
+            results = await self._create_multiple(entity, writes, references, deadline)
             if results is not None:
                 return results
-        return await self._each(entity, writes, deadline, "create")
+        return await self._each(entity, writes, references, deadline)
 
-    async def update(self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float) -> Sequence[Result]:
+    async def update(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
+    ) -> Sequence[Result]:
         """Update rows, each under its own etag."""
-        return await self._each(entity, writes, deadline, "update")
+        return await self._each(entity, writes, references, deadline)
 
     async def _each(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float, kind: str
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
     ) -> Sequence[Result]:
         async def perform(parts: Sequence[DynamicsWrite]) -> Sequence[Result]:
-            return await self._singly(entity, parts, deadline, kind)
+            return await self._singly(entity, parts, references, deadline)
 
-        results = await self._singly(entity, writes, deadline, kind)
-        return await find_culprits(entity, writes, list(results), perform)
+        return await find_culprits(entity, writes, list(await perform(writes)), perform)
 
     async def _singly(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float, kind: str
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
     ) -> Sequence[Result]:
-        parts = _parts(self._client.base_url, entity, writes)
-        size = self._size(entity, kind)
+        parts = _parts(self._client.base_url, entity, writes, references)
+        creating = any(write.id is None for write in writes)
+        size = self._size(entity, "create" if creating else "update")
         try:
             answers = await self._batch(parts, deadline, size, rows=len(parts), keep_going=True)
         except SyncError as error:
             return _all_failed(writes, error)
-        results = self._results(entity, writes, answers)
-        return await self._decided(entity, writes, results, deadline) if kind == "create" else results
+        codes = await self._codes(entity, answers)
+        results = self._results(entity, writes, answers, codes)
+        return await self._decided(entity, writes, results, deadline) if creating else results
+
+    async def _codes(self, entity: EntityMapping, answers: Sequence[httpx.Response | None]) -> Codes | None:
+        """The codes of the rows that the answers refer to; None where Dynamics could not be asked for them."""
+        if not entity.lookups:
+            return {}
+        try:
+            rows = [json_of(answer) for answer in answers if answer is not None and answer.is_success]
+            return await self._lookups.codes(entity, [one for row in rows for one in row.get("value", [row])])
+        except (SyncError, AttributeError, TypeError):
+            return None
 
     async def _create_multiple(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
     ) -> Sequence[Result] | None:
         """All rows, or None when Dynamics refused the chunk as a whole and nothing was created."""
         targets = [
-            {"@odata.type": f"Microsoft.Dynamics.CRM.{entity.table}", **to_columns(entity, write)} for write in writes
+            {"@odata.type": f"Microsoft.Dynamics.CRM.{entity.table}", **to_columns(entity, write, references.bindings)}
+            for write in writes
         ]
         url = f"{self._client.base_url}/{entity.set}"
         create = Part("POST", f"{url}/Microsoft.Dynamics.CRM.CreateMultiple", dumps({"Targets": targets}))
@@ -121,8 +140,9 @@ class BulkWriter:
         if not created.is_success:
             return self._refused(entity, writes, created)
         rows: dict[str, DynamicsRecord] = {}
-        for answer in read:
-            rows.update(_read_back(entity, answer))
+        codes = await self._codes(entity, read)
+        for answer in read if codes is not None else ():
+            rows.update(_read_back(entity, answer, codes or {}))
         # Created but not read back: the engine asks once more, and then its intent tells what became of it.
         unread = Failed(Unavailable("The rows were created, but could not be read back."), unknown=True)
         return [row if (row := rows.get(write.key)) is not None and _is_of(write, row) else unread for write in writes]
@@ -168,9 +188,13 @@ class BulkWriter:
         return answers
 
     def _results(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], answers: Sequence[httpx.Response | None]
+        self,
+        entity: EntityMapping,
+        writes: Sequence[DynamicsWrite],
+        answers: Sequence[httpx.Response | None],
+        codes: Codes | None,
     ) -> list[Result]:
-        results = [self._result(entity, write, answer) for write, answer in zip(writes, answers, strict=True)]
+        results = [self._result(entity, write, answer, codes) for write, answer in zip(writes, answers, strict=True)]
         strays = {
             number
             for number, (write, row) in enumerate(zip(writes, results, strict=True))
@@ -182,15 +206,22 @@ class BulkWriter:
                     results[number] = _unanswered()
         return results
 
-    def _result(self, entity: EntityMapping, write: DynamicsWrite, answer: httpx.Response | None) -> Result:
+    def _result(
+        self, entity: EntityMapping, write: DynamicsWrite, answer: httpx.Response | None, codes: Codes | None
+    ) -> Result:
         if answer is None:
             return _unanswered()
         if not answer.is_success:
             error = refusal(entity, write, answer, self._clock.now())
             self._heed(error)
+            if error.code == _NO_SUCH_ROW:
+                # It may be a row that a lookup refers to: whoever tries again asks for its code anew.
+                self._lookups.forget(entity)
             return Failed(error, unknown=_unknown(error))
+        if codes is None:
+            return Failed(Unavailable("The row was written, but its lookups could not be read back."), unknown=True)
         try:
-            return record_of(entity, answer)
+            return record_of(entity, answer, codes)
         except Unavailable as error:
             return Failed(error, unknown=True)
 
@@ -228,7 +259,7 @@ class BulkWriter:
         ]
         try:
             answers = await self._batch(reads, deadline, ChunkSize(), rows=len(reads), keep_going=True)
-            rows = [row for answer in answers for row in _list(entity, answer)]
+            rows = [row for answer in answers for row in _list(entity, answer, {})]
         except SyncError:
             return ()
         asked = {fold(write.key) for write in writes}
@@ -242,7 +273,7 @@ class BulkWriter:
             self._client.gate.throttled(error.retry_after)
 
 
-def _list(entity: EntityMapping, answer: httpx.Response | None) -> list[DynamicsRecord]:
+def _list(entity: EntityMapping, answer: httpx.Response | None, codes: Codes) -> list[DynamicsRecord]:
     """The rows of a read within a batch.
 
     Raises:
@@ -250,12 +281,12 @@ def _list(entity: EntityMapping, answer: httpx.Response | None) -> list[Dynamics
     """
     if answer is None or not answer.is_success:
         raise Unavailable("Dynamics did not answer a read within a batch.")
-    return records_of(entity, json_of(answer))
+    return records_of(entity, json_of(answer), codes)
 
 
-def _read_back(entity: EntityMapping, answer: httpx.Response | None) -> dict[str, DynamicsRecord]:
+def _read_back(entity: EntityMapping, answer: httpx.Response | None, codes: Codes) -> dict[str, DynamicsRecord]:
     try:
-        return {row.key: row for row in _list(entity, answer)}
+        return {row.key: row for row in _list(entity, answer, codes)}
     except Unavailable:
         return {}  # its rows count as not read back
 
@@ -280,13 +311,13 @@ def _unknown(error: SyncError) -> bool:
     return isinstance(error, Unavailable) and error.sent
 
 
-def _parts(base_url: str, entity: EntityMapping, writes: Sequence[DynamicsWrite]) -> list[Part]:
+def _parts(base_url: str, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References) -> list[Part]:
     """A request for each row. The query is encoded once for all of them: the column list is the same."""
     address = f"{base_url}/{entity.set}"
     query = httpx.URL("http://-", params={"$select": ",".join(entity.select)}).query.decode()
     parts: list[Part] = []
     for write in writes:
-        body = dumps(to_columns(entity, write))
+        body = dumps(to_columns(entity, write, references.bindings))
         headers = {"Prefer": "return=representation"}
         if write.id is None:
             parts.append(Part("POST", f"{address}?{query}", body, headers))

@@ -8,10 +8,11 @@ from uuid import UUID
 import httpx
 
 from shared.adapters.dataverse import tracking
-from shared.adapters.dataverse.answers import json_of, of_all_rows, records_of
+from shared.adapters.dataverse.answers import json_of, of_all_rows, records_of, rows_of
 from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
+from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
 from shared.domain.model import DynamicsRecord
@@ -30,7 +31,8 @@ class DataverseGateway:
     def __init__(self, client: DataverseClient, clock: Clock) -> None:
         self._client = client
         self._identity: asyncio.Future[tuple[UUID, UUID]] | None = None
-        self._bulk = BulkWriter(client, clock)
+        self._lookups = Lookups(client, clock)
+        self._bulk = BulkWriter(client, clock, self._lookups)
         self._keys = AlternateKeys(client, clock)
         self._security = ColumnSecurity(client, clock, self.user_id)
 
@@ -120,7 +122,7 @@ class DataverseGateway:
 
     def sketches(self, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
         """Every row as a sketch, page by page, then the delta link."""
-        return tracking.sketches(self._client, entity)
+        return tracking.sketches(self._client, entity, self._lookups)
 
     def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
         """What changed since the delta link was given."""
@@ -132,7 +134,7 @@ class DataverseGateway:
         seen: set[str] = set()
         while path is not None:
             answer = json_of(await self._ask(path, query, {"Prefer": f"odata.maxpagesize={PAGE}"}))
-            page = records_of(entity, answer)
+            page = records_of(entity, answer, await self._lookups.codes(entity, rows_of(entity, answer)))
             path, query = answer.get("@odata.nextLink"), None
             if path is not None and (not isinstance(path, str) or path in seen):
                 raise Unavailable(f"Dynamics' list of {entity.set} goes on at no address, or in a circle.")
@@ -149,7 +151,31 @@ class DataverseGateway:
     async def write(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:
-        """Create and update, each row under its own condition, in as few requests as they fit into."""
+        """Create and update, each row under its own condition, in as few requests as they fit into.
+
+        A field whose lookup finds no row is left out and blocked, or waited for; the rest of its row is written.
+        """
+        if not entity.lookups:
+            return await self._written(entity, writes, NO_REFERENCES, deadline)
+        try:
+            references = await self._lookups.references(entity, writes)
+        except SyncError as error:
+            return [Failed(error)] * len(writes)
+        parts = [references.without_problems(write) for write in writes]
+        possible = [write for write, _ in parts if write is not None]
+        done = iter(await self._written(entity, possible, references, deadline))
+        results: list[DynamicsRecord | Failed] = []
+        for write, problem in parts:
+            row = None if write is None else next(done)
+            if isinstance(row, Failed) or (row is not None and problem is None):
+                results.append(row)
+            elif problem is not None:
+                results.append(Failed(problem, row=row))
+        return results
+
+    async def _written(
+        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References, deadline: float
+    ) -> Sequence[DynamicsRecord | Failed]:
         creates = [number for number, write in enumerate(writes) if write.id is None]
         updates = [number for number, write in enumerate(writes) if write.id is not None]
         results: dict[int, DynamicsRecord | Failed] = {}
@@ -164,7 +190,7 @@ class DataverseGateway:
             *_chunks(updates, self._bulk.size(entity, "update"), self._bulk.update),
         ]
         done = await asyncio.gather(
-            *(write(entity, [writes[number] for number in chunk], deadline) for chunk, write in chunks)
+            *(write(entity, [writes[number] for number in chunk], references, deadline) for chunk, write in chunks)
         )
         for (chunk, _), answers in zip(chunks, done, strict=True):
             results.update(zip(chunk, answers, strict=True))

@@ -12,6 +12,8 @@ from typing import Any, Final
 import httpx
 
 from shared.adapters.dataverse.client import DataverseClient
+from shared.adapters.dataverse.lookups import Lookups
+from shared.adapters.dataverse.wire import with_codes
 from shared.adapters.http.retry import on_its_way, patiently
 from shared.domain import jsontext
 from shared.domain.schema.mapping import EntityMapping
@@ -25,7 +27,7 @@ _UNTRACKED: Final = {"Prefer": f"odata.maxpagesize={PAGE}"}
 TRACKING_OFF: Final = "0x80072491"
 
 
-async def sketches(client: DataverseClient, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
+async def sketches(client: DataverseClient, entity: EntityMapping, lookups: Lookups) -> AsyncIterator[DynamicsSketches]:
     """Every row as a sketch, and at the end the delta link, or None where the table's changes are not tracked."""
     params = {"$select": ",".join(entity.mapped_columns)}
     try:
@@ -41,6 +43,9 @@ async def sketches(client: DataverseClient, entity: EntityMapping) -> AsyncItera
     async for answer in _ahead(client, entity, first, headers):
         try:
             rows = answer["value"]
+            if entity.lookups:
+                codes = await lookups.codes(entity, rows)
+                rows = [with_codes(entity, row, codes) for row in rows]
             ids = [row[entity.id].lower() for row in rows]
             keys = [key if type(key := row.get(entity.key.column)) is str else "" for row in rows]
             inactive = [off is not None and row.get("statecode") == off for row in rows]

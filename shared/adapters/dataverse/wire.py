@@ -10,10 +10,16 @@ from shared.adapters.http.client import usable_etag
 from shared.domain import jsontext
 from shared.domain.merge import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
+from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
 from shared.domain.schema.values import parse_instant, shown_raw
 from shared.errors import MappingError
 from shared.flows.ports.engine import DynamicsWrite
+
+type Codes = Mapping[str, str | None]
+"""GUIDs, in lower case, to codes; None for a row that has none, or that our user does not see."""
+type Binding = tuple[str, str]
+"""A navigation property and the row that it is bound to: `msdyn_account`, `/accounts(GUID)`."""
 
 _VERSION: Final = re.compile(r'(?:W/)?"([0-9]{1,19})"\Z')
 
@@ -23,8 +29,13 @@ def dumps(value: object) -> str:
     return jsontext.dumps(value, "{:f}".format)
 
 
-def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
+def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> DynamicsRecord:
     """Read a row. A value that its rule refuses is an error of its field, not of the row.
+
+    Args:
+        entity: What the row is.
+        row: Its JSON.
+        codes: The codes of the rows that its lookups refer to, by GUID.
 
     Raises:
         KeyError: The row has no id.
@@ -32,11 +43,12 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
     """
     values: dict[str, Value] = {}
     errors: dict[str, BadValue] = {}
+    row = with_codes(entity, row, codes)
     for rule in entity.fields.values():
         try:
             values[rule.name] = rule.from_dynamics(dict(row))
         except MappingError as error:
-            raw = row.get(rule.column)
+            raw = row.get(rule.read_columns()[0])
             errors[rule.name] = BadValue(error, digest(raw), shown_raw(raw))
     state = row.get("statecode")
     key = row.get(entity.key.column)
@@ -58,6 +70,21 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any]) -> DynamicsRecord:
     )
 
 
+def with_codes(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Mapping[str, Any]:
+    """The row with codes in place of GUIDs; what has no code becomes what no rule takes for a value."""
+    if not entity.lookups:
+        return row
+    columns = [column for rule in entity.lookups for column in rule.read_columns()]
+    return {
+        **row,
+        **{
+            column: code if (code := codes.get(raw.lower())) is not None else [raw]
+            for column in columns
+            if isinstance(raw := row.get(column), str)
+        },
+    }
+
+
 def _instant(raw: object) -> datetime | None:
     try:
         return parse_instant(raw)
@@ -69,10 +96,13 @@ def _id(raw: object) -> str | None:
     return raw.lower() if isinstance(raw, str) else None
 
 
-def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]:
+def to_columns(
+    entity: EntityMapping, write: DynamicsWrite, bindings: Mapping[tuple[str, str], Binding]
+) -> dict[str, object]:
     """The columns of a write. A create carries its key and constants; a state carries both of its columns.
 
-    A write with an operation id leaves the id in the operation stamp, where the mapping names one.
+    A write with an operation id leaves the id in the operation stamp, where the mapping names one. `bindings` are the
+    rows that codes refer to, by field and code: for every code of the write.
     """
     create = write.id is None
     columns: dict[str, object] = dict(entity.constants) if create else {}
@@ -88,14 +118,23 @@ def to_columns(entity: EntityMapping, write: DynamicsWrite) -> dict[str, object]
             columns["statecode"] = state
         columns["statuscode"] = status
     for name, value in write.values.items():
-        rule = entity.fields[name]
-        if rule.type == "choice":
-            columns[rule.column] = None if value is None else int(value)
-            # Dataverse takes no state on create: a row is born in the state of its status.
-            if rule.state_column is not None and not create:
-                columns[rule.state_column] = rule.state_of(value)
-        elif rule.type == "decimal":
-            columns[rule.write_column or rule.column] = None if value is None else Decimal(value)
-        else:
-            columns[rule.write_column or rule.column] = value
+        columns |= _of_field(entity.fields[name], value, bindings, create=create)
     return columns
+
+
+def _of_field(
+    rule: FieldMapping, value: Value, bindings: Mapping[tuple[str, str], Binding], *, create: bool
+) -> dict[str, object]:
+    column = rule.write_column or rule.column
+    match rule.type:
+        case "choice":
+            # Dataverse takes no state on create: a row is born in the state of its status.
+            state = {} if rule.state_column is None or create else {rule.state_column: rule.state_of(value)}
+            return {rule.column: None if value is None else int(value), **state}
+        case "lookup":
+            # Clearing one of a lookup's navigation properties clears the column.
+            bind, reference = (rule.targets[0].bind, None) if value is None else bindings[rule.name, value]
+            return {f"{bind}@odata.bind": reference}
+        case "decimal":
+            return {column: None if value is None else Decimal(value)}
+    return {column: rule.as_json(value)}

@@ -10,7 +10,7 @@ from shared.domain.model import Side, Value
 from shared.domain.schema import limits, values
 from shared.errors import MappingError
 
-type FieldType = Literal["string", "decimal", "date", "datetime", "choice"]
+type FieldType = Literal["string", "decimal", "date", "datetime", "choice", "boolean", "integer", "lookup"]
 
 _NORMALISE = {
     "string": values.text,
@@ -18,6 +18,9 @@ _NORMALISE = {
     "date": values.day,
     "datetime": values.instant,
     "choice": values.text,
+    "boolean": values.boolean,
+    "integer": values.integer,
+    "lookup": values.text,
 }
 
 
@@ -32,6 +35,21 @@ class Option(Frozen):
 
     state: int | None = None
     status: int
+
+
+class Target(Frozen):
+    """A table that a lookup refers to, and the column by which the CMMS knows its rows.
+
+    `bind` is the navigation property that writes the lookup (`customerid_account`): by default the lookup's column.
+    `mapped` tells that the table is an entity of the mapping: a row that is not there may still come.
+    """
+
+    table: str
+    set: str
+    id: str
+    key: str
+    bind: str
+    mapped: bool = False
 
 
 class FieldMapping(Frozen):
@@ -50,24 +68,41 @@ class FieldMapping(Frozen):
     minimum: Decimal | None = None
     maximum: Decimal | None = None
     create_only: bool = False
+    targets: tuple[Target, ...] = ()
     to_dynamics_choices: dict[str, Option] = {}
     to_cmms_choices: dict[int, str] = {}
 
+    @model_validator(mode="before")
+    @classmethod
+    def _name_targets(cls, data: object) -> object:
+        """Take `target` for one of `targets`, and let a lookup's only navigation property be called as its column."""
+        if not isinstance(data, dict):
+            return data
+        rest = dict(data)
+        targets = [rest.pop("target")] if "target" in rest and "targets" not in rest else rest.get("targets")
+        if isinstance(targets, (list, tuple)):
+            alone = len(targets) == 1
+            rest["targets"] = [
+                {"bind": data.get("column"), **one} if alone and isinstance(one, dict) else one for one in targets
+            ]
+        return rest
+
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent_target(self) -> Self:
+        if (self.type == "lookup") != bool(self.targets):
+            raise ValueError("a lookup, and only a lookup, needs a target")
+        if len({target.bind for target in self.targets}) != len(self.targets):
+            raise ValueError("each target needs a 'bind' of its own, such as customerid_account")
+        if self.type == "lookup" and self.write_column is not None:
+            raise ValueError("a lookup is written by its target's 'bind', not by a write_column")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_choices(self) -> Self:
         if (self.type == "choice") != bool(self.to_dynamics_choices):
             raise ValueError("a choice, and only a choice, needs to_dynamics_choices")
         if self.type == "choice" and not self.to_cmms_choices:
             raise ValueError("a choice needs to_cmms_choices")
-        if self.length is not None and self.type != "string":
-            raise ValueError("length is for strings")
-        if self.scale is not None and self.type != "decimal":
-            raise ValueError("scale is for decimals")
-        if (self.minimum, self.maximum) != (None, None) and self.type not in limits.RANGES:
-            raise ValueError("minimum and maximum are for numbers")
-        lowest, highest = self.range
-        if self.type in limits.RANGES and not lowest <= highest:
-            raise ValueError("minimum is above maximum")
         if unknown := sorted(set(self.to_cmms_choices.values()) - self.to_dynamics_choices.keys()):
             raise ValueError(f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have")
         if lost := sorted(
@@ -76,6 +111,19 @@ class FieldMapping(Frozen):
             raise ValueError(f"to_cmms_choices lacks {', '.join(map(str, lost))}, which to_dynamics_choices writes")
         if any((option.state is None) != (self.state_column is None) for option in self.to_dynamics_choices.values()):
             raise ValueError("state_column and each option's state belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_limits(self) -> Self:
+        if self.length is not None and self.type not in {"string", "lookup"}:
+            raise ValueError("length is for strings")
+        if self.scale is not None and self.type != "decimal":
+            raise ValueError("scale is for decimals")
+        if (self.minimum, self.maximum) != (None, None) and self.type not in limits.RANGES:
+            raise ValueError("minimum and maximum are for numbers")
+        lowest, highest = self.range
+        if self.type in limits.RANGES and not lowest <= highest:
+            raise ValueError("minimum is above maximum")
         return self
 
     @property
@@ -93,12 +141,15 @@ class FieldMapping(Frozen):
         return {"both": None, "to_dynamics": "cmms", "to_cmms": "dynamics"}[self.direction]
 
     def read_columns(self) -> tuple[str, ...]:
-        """The Dynamics columns that hold the field."""
+        """The Dynamics columns that hold the field, as they are read: a lookup as `_msdyn_account_value`."""
+        if self.type == "lookup":
+            return (f"_{self.column}_value",)
         return (self.column, self.state_column) if self.state_column else (self.column,)
 
-    def columns(self) -> tuple[str, ...]:
-        """Every Dynamics column that is the field's alone."""
-        return (*self.read_columns(), self.write_column) if self.write_column else self.read_columns()
+    def attributes(self) -> tuple[str, ...]:
+        """The Dynamics columns of the field, as they are defined: a lookup as `msdyn_account`."""
+        own = (self.column, self.state_column, self.write_column)
+        return tuple(column for column in own if column is not None)
 
     def from_cmms(self, raw: object) -> Value:
         """Normalise a CMMS value.
@@ -112,12 +163,15 @@ class FieldMapping(Frozen):
         return value
 
     def from_dynamics(self, row: dict[str, object]) -> Value:
-        """Normalise the field from a row's columns.
+        """Normalise the field from a row's columns, where a lookup stands as the code of the row that it refers to.
 
         Raises:
             MappingError: The value's shape is wrong, or an option is not in the table.
         """
-        raw = row.get(self.column)
+        raw = row.get(self.read_columns()[0])
+        if self.type == "lookup" and not isinstance(raw, (str, type(None))):
+            where = " or ".join(f"{target.table} without {target.key}" for target in self.targets)
+            raise self._error("Dynamics", f"refers to a row of {where}, or to one that our user may not read")
         if self.type != "choice":
             return self._normalise(raw, "Dynamics")
         if raw is None:
@@ -159,6 +213,12 @@ class FieldMapping(Frozen):
         if self.type != "choice" or cmms is None or dynamics is None:
             return cmms == dynamics
         return str(self.to_dynamics_choices[cmms].status) == dynamics or self.to_cmms_choices[int(dynamics)] == cmms
+
+    def as_json(self, value: Value) -> str | int | bool | None:
+        """A value in its normal form as JSON carries it: true and false, whole numbers, and text for all others."""
+        if value is not None and self.type == "boolean":
+            return value == "true"
+        return int(value) if value is not None and self.type == "integer" else value
 
     def state_of(self, dynamics: Value) -> int | None:
         """The state that an option, in the Dynamics normal form, belongs to."""

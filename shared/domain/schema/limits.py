@@ -14,6 +14,7 @@ _INT32: Final = 2**31
 RANGES: Final[dict[str, tuple[Decimal, Decimal]]] = {
     # A Decimal column holds less than a Money column (100,000,000,000): the mapping's minimum and maximum say so.
     "decimal": (-_MONEY, _MONEY),
+    "integer": (Decimal(-_INT32), Decimal(_INT32 - 1)),
 }
 _FIRST_DATE: Final = "1753-01-01"
 _NOT_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")

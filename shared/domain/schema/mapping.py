@@ -1,8 +1,10 @@
 """The customer's field table, made executable: read once from TOML, validated, then pure."""
 
+import re
 import tomllib
+from collections.abc import Collection
 from functools import cached_property
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -21,6 +23,10 @@ MODIFIED_BY: Final = "_modifiedby_value"
 """Who touched it last."""
 STAMP_LENGTH: Final = 100
 """The characters that the column of an operation stamp must take."""
+
+
+_BIND: Final = "@odata.bind"
+_REFERENCE: Final = re.compile(r"/\w+\((?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+='[^']+')\)")
 
 
 class KeyMapping(Frozen):
@@ -67,7 +73,7 @@ class EntityMapping(Frozen):
         return data
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
+    def _consistent_names(self) -> Self:
         if self.on_delete == "deactivate" and self.inactive is None:
             raise ValueError("on_delete = 'deactivate' needs inactive = { state = ..., status = ... }")
         taken: dict[str, str] = {}
@@ -79,16 +85,27 @@ class EntityMapping(Frozen):
                 if alias in taken:
                     raise ValueError(f"the name {alias} is used by {taken[alias]} and by {name}")
                 taken[alias] = name
+        return self
+
+    @model_validator(mode="after")
+    def _consistent_columns(self) -> Self:
         owners = {self.id: "id", self.key.column: self.key.name}
         if self.stamp is not None:
             if self.stamp in owners or self.stamp in self.constants:
                 raise ValueError(f"the column {self.stamp} is the stamp's alone: nothing else may write it")
             owners[self.stamp] = "the stamp"
         for field in self.fields.values():
-            for column in field.columns():
+            for column in field.attributes():
                 if column in owners:
                     raise ValueError(f"the column {column} is used by {owners[column]} and by {field.name}")
                 owners[column] = field.name
+        bound = {target.bind for field in self.lookups for target in field.targets}
+        for name, value in self.constants.items():
+            reference = name.endswith(_BIND)
+            if name.removesuffix(_BIND) in (bound if reference else owners):
+                raise ValueError(f"the constant {name} is written by a field, too")
+            if reference and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
+                raise ValueError(f"the constant {name} must name a row, such as /transactioncurrencies(GUID)")
         return self
 
     @cached_property
@@ -114,9 +131,14 @@ class EntityMapping(Frozen):
         return tuple(dict.fromkeys(wanted))
 
     @cached_property
+    def lookups(self) -> tuple[FieldMapping, ...]:
+        """The fields that refer to rows of other tables."""
+        return tuple(field for field in self.fields.values() if field.type == "lookup")
+
+    @cached_property
     def tells_creation(self) -> bool:
         """Whether Dynamics itself says when a row was made, so that one that was made again is known."""
-        return all(CREATED not in field.columns() for field in self.fields.values())
+        return all(CREATED not in field.attributes() for field in self.fields.values())
 
     def usable_key(self, raw: object) -> str:
         """Check a business key.
@@ -153,12 +175,14 @@ class Mapping(Frozen):
     @classmethod
     def _name_entities(cls, data: object) -> object:
         if isinstance(data, dict) and isinstance(data.get("entities"), dict):
-            for name in data["entities"]:
+            entities = data["entities"]
+            for name in entities:
                 if name not in OF_ENTITY:
                     raise ValueError(f"there is no entity {name!r}{meant(str(name), list(OF_ENTITY))}")
+            tables = {entity.get("table") for entity in entities.values() if isinstance(entity, dict)}
             named = {
-                name: {**entity, "name": name} if isinstance(entity, dict) else entity
-                for name, entity in data["entities"].items()
+                name: {**_knowing(entity, tables), "name": name} if isinstance(entity, dict) else entity
+                for name, entity in entities.items()
             }
             return {**data, "entities": named}
         return data
@@ -175,6 +199,27 @@ class Mapping(Frozen):
     def of_table(self, table: str) -> EntityMapping | None:
         """The entity that a Dataverse table holds, if the mapping has one."""
         return next((entity for entity in self.entities.values() if entity.table == table), None)
+
+
+def _knowing(entity: dict[str, Any], tables: Collection[object]) -> dict[str, Any]:
+    """An entity of the file whose lookups know which of their targets are entities of the mapping themselves."""
+
+    def marked(target: object) -> object:
+        return {**target, "mapped": target.get("table") in tables} if isinstance(target, dict) else target
+
+    fields = entity.get("fields")
+    if not isinstance(fields, dict):
+        return entity
+    known: dict[str, Any] = {}
+    for name, field in fields.items():
+        known[name] = field
+        if isinstance(field, dict):
+            known[name] = dict(field)
+            if "target" in field:
+                known[name]["target"] = marked(field["target"])
+            if isinstance(field.get("targets"), list):
+                known[name]["targets"] = [marked(target) for target in field["targets"]]
+    return {**entity, "fields": known}
 
 
 def parse_mapping(text: str, source: str) -> Mapping:

@@ -12,7 +12,14 @@ ENDPOINT: Final = "Energy CMMS sync"
 MESSAGES: Final = ("Create", "Update", "Delete")
 """The events of a row: an upsert raises one of them."""
 
-_KINDS: Final = {"string": "String", "decimal": "Decimal", "date": "DateOnly", "datetime": "DateTime"}
+_KINDS: Final = {
+    "string": "String",
+    "decimal": "Decimal",
+    "date": "DateOnly",
+    "datetime": "DateTime",
+    "boolean": "Boolean",
+    "integer": "Integer",
+}
 # What a type may be stored in, by AttributeType.
 ACCEPTED: Final[dict[str, frozenset[str]]] = {
     "string": frozenset({"String", "Memo"}),
@@ -20,6 +27,9 @@ ACCEPTED: Final[dict[str, frozenset[str]]] = {
     "date": frozenset({"DateTime"}),
     "datetime": frozenset({"DateTime"}),
     "choice": frozenset({"Picklist", "State", "Status"}),
+    "boolean": frozenset({"Boolean"}),
+    "integer": frozenset({"Integer", "BigInt"}),
+    "lookup": frozenset({"Lookup", "Customer", "Owner"}),
 }
 
 
@@ -28,7 +38,7 @@ type Use = Literal["read", "update", "create"]
 
 @dataclass(frozen=True)
 class NewColumn:
-    """A column that can be created: `kind` String, Decimal, DateTime or DateOnly."""
+    """A column that can be created: `kind` String, Decimal, DateTime, DateOnly, Boolean or Integer."""
 
     name: str
     kind: str
@@ -43,7 +53,7 @@ def mapped_columns(entity: EntityMapping) -> frozenset[str]:
     if entity.stamp is not None:
         columns.add(entity.stamp)
     for rule in entity.fields.values():
-        columns.update(rule.columns())
+        columns.update(rule.attributes())
     if entity.open_states is not None or entity.inactive is not None:
         columns.update(("statecode", "statuscode"))
     return frozenset(column for column in columns if "@" not in column)
@@ -57,7 +67,7 @@ def uses(entity: EntityMapping) -> dict[str, tuple[Use, ...]]:
     if entity.stamp is not None:
         found[entity.stamp] = everything
     for rule in entity.fields.values():
-        found |= dict.fromkeys(rule.read_columns(), ("read",))
+        found |= dict.fromkeys(map(attribute_of, rule.read_columns()), ("read",))
         if rule.direction != "to_cmms":
             written = (rule.write_column or rule.column, rule.state_column)
             own: tuple[Use, ...] = ("create",) if rule.create_only else ("update", "create")
@@ -77,14 +87,14 @@ def watched_columns(entity: EntityMapping) -> frozenset[str]:
     columns = {entity.key.column}
     for rule in entity.fields.values():
         if not rule.create_only:
-            columns.update(rule.read_columns())
+            columns.update(map(attribute_of, rule.read_columns()))
     if entity.open_states is not None or entity.inactive is not None:
         columns.add("statecode")
     return frozenset(columns)
 
 
 def new_column(entity: EntityMapping, name: str) -> NewColumn | None:
-    """How to create a missing column, or None where only a person can: choices, and columns of the platform."""
+    """How to create a missing column, or None where only a person can: choices, lookups, columns of the platform."""
     if "_" not in name:
         return None
     if name == entity.key.column:
@@ -92,11 +102,11 @@ def new_column(entity: EntityMapping, name: str) -> NewColumn | None:
     if name == entity.stamp:
         return NewColumn(name, "String", STAMP_LENGTH, None, "Energy CMMS operation")
     rule = rule_of(entity, name)
-    if rule is None or rule.type == "choice":
+    if rule is None or rule.type not in _KINDS:
         return None
     return NewColumn(name, _KINDS[rule.type], rule.length, rule.scale, rule.name)
 
 
 def rule_of(entity: EntityMapping, column: str) -> FieldMapping | None:
     """The field that a column belongs to."""
-    return next((rule for rule in entity.fields.values() if column in rule.columns()), None)
+    return next((rule for rule in entity.fields.values() if column in rule.attributes()), None)

@@ -89,6 +89,31 @@ def decimal(raw: object) -> Value:
     return plain.rstrip("0").rstrip(".") if "." in plain else plain
 
 
+def integer(raw: object) -> Value:
+    """Normalise a whole number from a JSON number or from text of plain digits.
+
+    Raises:
+        ValueError: Not such a number, or one with decimals.
+    """
+    number = decimal(raw)
+    if number is not None and "." in number:
+        raise ValueError("has decimals, and the field is a whole number")
+    return number
+
+
+def boolean(raw: object) -> Value:
+    """Normalise true and false; texts such as "yes" are refused: each system has its own.
+
+    Raises:
+        ValueError: Neither of the two.
+    """
+    if raw is None or raw == "":
+        return None
+    if not isinstance(raw, bool):
+        raise ValueError(f"is {shape(raw)}, not true or false")
+    return "true" if raw else "false"
+
+
 def day(raw: object) -> Value:
     """Normalise a date; midnight is dropped as written, any other time is refused: it could mean another day.
 

@@ -39,9 +39,9 @@ def _misspelt(entity: EntityMapping, known: EntityMapping) -> Iterator[Remark]:
         name, usual = getattr(entity, part), getattr(known, part)
         if _nearly(name, usual):
             yield Remark(f"{place}.{part}", f"{name} is nearly {usual}", f"did you mean {usual}?")
-    usual_columns = {column for rule in known.fields.values() for column in rule.columns()} | {known.key.column}
-    own_columns = {column for rule in entity.fields.values() for column in rule.columns()} | {entity.key.column}
-    owners = {column: f"fields.{rule.name}" for rule in entity.fields.values() for column in rule.columns()}
+    usual_columns = {column for rule in known.fields.values() for column in rule.attributes()} | {known.key.column}
+    own_columns = {column for rule in entity.fields.values() for column in rule.attributes()} | {entity.key.column}
+    owners = {column: f"fields.{rule.name}" for rule in entity.fields.values() for column in rule.attributes()}
     for column in sorted(own_columns - usual_columns):
         near = max(usual_columns - own_columns, key=lambda usual: _alike(column, usual), default="")
         if _nearly(column, near):

@@ -56,6 +56,15 @@ class KeyInfo:
 
 
 @dataclass(frozen=True)
+class Relationship:
+    """What a lookup column may refer to, and the navigation property that binds it there."""
+
+    column: str
+    table: str
+    bind: str
+
+
+@dataclass(frozen=True)
 class TableInfo:
     """A table's definition, as far as the product depends on it. `privileges` maps a kind (`Create`) to its name."""
 
@@ -69,6 +78,7 @@ class TableInfo:
     privileges: dict[str, str]
     options: dict[str, tuple[ChoiceOption, ...]] = field(default_factory=dict)
     messages: frozenset[str] = frozenset()
+    relationships: tuple[Relationship, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,7 +164,7 @@ class Platform(Protocol):
     async def create_column(
         self, table: str, column: str, kind: str, *, length: int | None, scale: int | None, label: str
     ) -> None:
-        """Create a custom column: String, Money or Decimal, DateTime or DateOnly."""
+        """Create a custom column: String, Money or Decimal, DateTime or DateOnly, Boolean or Integer."""
 
     async def create_key(self, table: str, name: str, columns: tuple[str, ...]) -> None:
         """Create an alternate key; its index is built afterwards."""

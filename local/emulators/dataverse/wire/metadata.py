@@ -41,6 +41,8 @@ def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resou
             return _collection(
                 request, "EntityDefinitions/Keys", [_key(found, one) for one in found.keys.values()], options
             )
+        case ("ManyToOneRelationships",):
+            return _collection(request, "EntityDefinitions/ManyToOneRelationships", _relationships(found), options)
         case ("Attributes", *cast):
             shown = [_column(found, one) for one in found.columns.values()]
             wanted = [one for one in shown if str(one["@odata.type"]).endswith(cast[0] if cast else "")]
@@ -159,7 +161,7 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
         "MetadataId": str(metadata_id(f"{table.name}.{column.name}")),
         "LogicalName": column.name,
         "SchemaName": column.name,
-        "AttributeType": "DateTime" if column.type is ColumnType.DATE else column.type.value,
+        "AttributeType": _kind(column),
         "DisplayName": _label(column.label),
         "IsValidForCreate": column.on_create is Write.ALLOWED,
         "IsValidForUpdate": column.on_update is Write.ALLOWED,
@@ -174,6 +176,10 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
         shown["MaxLength"] = column.max_length
     if column.type in {ColumnType.MONEY, ColumnType.DECIMAL}:
         shown["Precision"] = column.precision
+    if column.low is not None and column.high is not None:
+        shown |= {"MinValue": column.low, "MaxValue": column.high}
+    if column.type is ColumnType.LOOKUP:
+        shown["Targets"] = list(column.targets)
     if column.type is ColumnType.MONEY:
         shown["PrecisionSource"] = 0
     if column.type in {ColumnType.DATE, ColumnType.DATETIME}:
@@ -181,6 +187,31 @@ def _column(table: Table, column: Column) -> dict[str, Any]:
         shown["Format"] = "DateOnly" if date_only else "DateAndTime"
         shown["DateTimeBehavior"] = {"Value": "DateOnly" if date_only else "UserLocal"}
     return shown
+
+
+def _relationships(table: Table) -> list[dict[str, Any]]:
+    return [
+        {
+            "SchemaName": f"{target}_{table.name}_{column.name}",
+            "ReferencingEntity": table.name,
+            "ReferencingAttribute": column.name,
+            "ReferencingEntityNavigationPropertyName": navigation,
+            "ReferencedEntity": target,
+            "ReferencedAttribute": f"{target}id",
+            "RelationshipType": "OneToManyRelationship",
+        }
+        for column in table.columns.values()
+        for target, navigation in column.targets.items()
+        if navigation
+    ]
+
+
+def _kind(column: Column) -> str:
+    if column.type is ColumnType.DATE:
+        return "DateTime"
+    if column.type is ColumnType.LOOKUP and {"account", "contact"} <= column.targets.keys():
+        return "Customer"
+    return column.type.value
 
 
 def _key(table: Table, key: AlternateKey) -> dict[str, Any]:

@@ -163,6 +163,7 @@ def _create_column(request: ODataRequest, rows: TableRows) -> ODataResponse:
         "MoneyAttributeMetadata": ColumnType.MONEY,
         "DecimalAttributeMetadata": ColumnType.DECIMAL,
         "IntegerAttributeMetadata": ColumnType.INTEGER,
+        "BooleanAttributeMetadata": ColumnType.BOOLEAN,
         "DateTimeAttributeMetadata": _date_type(body),
     }.get(kind)
     if column_type is None:
@@ -170,6 +171,8 @@ def _create_column(request: ODataRequest, rows: TableRows) -> ODataResponse:
     limit = body.get("MaxLength")
     if column_type in {ColumnType.STRING, ColumnType.MEMO} and not isinstance(limit, int):
         raise Refusal.DEFINITION(detail=f"{name} needs a MaxLength.")
+    if column_type is ColumnType.BOOLEAN and not {"TrueOption", "FalseOption"} <= set(body.get("OptionSet") or ()):
+        raise Refusal.DEFINITION(detail=f"{name} needs an OptionSet with a TrueOption and a FalseOption.")
     table.columns[name] = Column(
         name,
         column_type,

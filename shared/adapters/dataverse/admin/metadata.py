@@ -20,12 +20,22 @@ from shared.adapters.dataverse.query import definition, literal
 from shared.adapters.dataverse.security import column_access
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports.platform import ChoiceOption, ColumnAccess, ColumnInfo, KeyInfo, TableInfo, User, WhoAmI
+from shared.flows.ports.platform import (
+    ChoiceOption,
+    ColumnAccess,
+    ColumnInfo,
+    KeyInfo,
+    Relationship,
+    TableInfo,
+    User,
+    WhoAmI,
+)
 
 _NOT_FOUND: Final = 404
 # Creating a key or a column takes the service up to minutes; it refuses a second one meanwhile.
 _SLOW: Final = 300.0
 _LANGUAGE: Final = 1033
+_INT32: Final = 2**31
 _CASTS: Final = ("StatusAttributeMetadata", "StateAttributeMetadata", "PicklistAttributeMetadata")
 _FILTER_COLUMNS: Final = 20
 
@@ -65,6 +75,7 @@ class DataversePlatform(Registration):
             privileges={one["PrivilegeType"]: one["Name"] for one in shown.get("Privileges") or ()},
             options=await self._options(path, columns),
             messages=await self._messages(name),
+            relationships=await self._relationships(path),
         )
 
     async def keys(self, table: str) -> tuple[KeyInfo, ...]:
@@ -93,6 +104,18 @@ class DataversePlatform(Registration):
                         ChoiceOption(option["Value"], option.get("State")) for option in one["OptionSet"]["Options"]
                     )
         return found
+
+    async def _relationships(self, path: str) -> tuple[Relationship, ...]:
+        select = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName"
+        answer = await self._get(f"{path}/ManyToOneRelationships", {"$select": select})
+        return tuple(
+            Relationship(
+                str(one.get("ReferencingAttribute")),
+                str(one.get("ReferencedEntity")),
+                str(one.get("ReferencingEntityNavigationPropertyName")),
+            )
+            for one in answer.get("value", ())
+        )
 
     async def _messages(self, table: str) -> frozenset[str]:
         names = {found: name for name, found in (await self._message_ids()).items()}
@@ -143,7 +166,7 @@ class DataversePlatform(Registration):
     async def create_column(
         self, table: str, column: str, kind: str, *, length: int | None, scale: int | None, label: str
     ) -> None:
-        """Create a custom column: String, Memo, Money, Decimal, DateTime or DateOnly."""
+        """Create a custom column: String, Memo, Money, Decimal, DateTime, DateOnly, Boolean or Integer."""
         body: dict[str, Any] = {
             "@odata.type": f"Microsoft.Dynamics.CRM.{'DateTime' if kind == 'DateOnly' else kind}AttributeMetadata",
             "SchemaName": column,
@@ -163,6 +186,15 @@ class DataversePlatform(Registration):
             body |= {"Precision": scale if scale is not None else 2}
         if kind == "Money":
             body |= {"PrecisionSource": 0}
+        if kind == "Integer":
+            body |= {"Format": "None", "MinValue": -_INT32, "MaxValue": _INT32 - 1}
+        if kind == "Boolean":
+            options = {"TrueOption": (1, "Yes"), "FalseOption": (0, "No")}
+            body["OptionSet"] = {
+                "@odata.type": "Microsoft.Dynamics.CRM.BooleanOptionSetMetadata",
+                "OptionSetType": "Boolean",
+                **{name: {"Value": value, "Label": _label(text)} for name, (value, text) in options.items()},
+            }
         if kind in {"DateTime", "DateOnly"}:
             body |= {
                 "Format": "DateOnly" if kind == "DateOnly" else "DateAndTime",

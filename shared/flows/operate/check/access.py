@@ -1,6 +1,6 @@
 """Webhook registration and privileges against what is needed. Pure, no I/O."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from shared.domain.fingerprint import is_of
@@ -97,11 +97,23 @@ def compare_column_access(
             yield error(entity.table, column.name, message, action)
 
 
+def compare_target_privileges(
+    entity: EntityMapping, targets: Iterable[TableInfo | None], user: User, held: Mapping[str, str]
+) -> Iterator[Finding]:
+    """What the application user needs on the tables that lookups refer to."""
+    for target in filter(None, targets):
+        names = [name for kind in ("Read", "AppendTo") if (name := target.privileges.get(kind)) is not None]
+        if missing := [name for name in names if name.lower() not in held]:
+            message = f"{user.name} lacks {', '.join(missing)}, and lookups of {entity.table} refer to {target.name}"
+            yield error("privileges", target.name, message, "add them to its security role, at organization depth")
+
+
 def compare_privileges(
     entity: EntityMapping, table: TableInfo, user: User, held: Mapping[str, str]
 ) -> Iterator[Finding]:
     """What the application user needs on one table; `held` maps lower-case privilege names to depths."""
     kinds = ["Read", "Write", *(["Create"] if "dynamics" in entity.create_in else [])]
+    kinds += ["Append"] if entity.lookups else []
     missing = []
     if "Create" in kinds and any(rule.write_column == _CREATED for rule in entity.fields.values()):
         missing += [] if _OVERRIDE.lower() in held else [_OVERRIDE]

@@ -17,8 +17,10 @@ from shared.flows.operate.check.access import (
     compare_endpoint,
     compare_privileges,
     compare_steps,
+    compare_target_privileges,
 )
 from shared.flows.operate.check.findings import Finding, error, ok, warning
+from shared.flows.operate.check.lookups import compare_lookups, targets_of
 from shared.flows.operate.check.tables import compare_table
 from shared.flows.operate.overview import BACKLOG
 from shared.flows.operate.parked import Queues
@@ -72,6 +74,15 @@ class World:
     cmms: Cmms | None
     sign_in: Callable[[], Awaitable[Identity]]
     now: Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Described:
+    """An entity with its table's definition, and those of the tables that its lookups refer to."""
+
+    entity: EntityMapping
+    table: TableInfo
+    targets: dict[str, TableInfo | None]
 
 
 class Checker:
@@ -150,26 +161,29 @@ class Checker:
 
     async def _definitions(self) -> AsyncIterator[Finding]:
         world = self._world
-        tables: list[tuple[EntityMapping, TableInfo]] = []
+        described: list[Described] = []
         for entity in world.mapping.entities.values():
             table = await world.platform.table(entity.table, mapped_columns(entity))
             for finding in compare_table(entity, table):
                 yield finding
             if table is not None:
-                tables.append((entity, table))
+                names = targets_of(entity).items()
+                targets = {name: await world.platform.table(name, columns) for name, columns in names}
+                described.append(Described(entity, table, targets))
+                for finding in compare_lookups(entity, table, targets):
+                    yield finding
         endpoint = await world.platform.endpoint(ENDPOINT)
         expected = world.expected
         for finding in compare_endpoint(endpoint, expected.url, expected.header, expected.secrets):
             yield finding
-        if endpoint is not None:
-            steps = await world.platform.steps(endpoint.id)
-            for entity, _ in tables:
-                for finding in compare_steps(entity, steps):
-                    yield finding
-        async for finding in self._privileges(tables):
+        steps = [] if endpoint is None else await world.platform.steps(endpoint.id)
+        for one in described if endpoint is not None else ():
+            for finding in compare_steps(one.entity, steps):
+                yield finding
+        async for finding in self._privileges(described):
             yield finding
 
-    async def _privileges(self, tables: list[tuple[EntityMapping, TableInfo]]) -> AsyncIterator[Finding]:
+    async def _privileges(self, described: list[Described]) -> AsyncIterator[Finding]:
         user, problem = await self._application_user()
         if problem is not None:
             yield problem
@@ -177,22 +191,21 @@ class Checker:
             return
         try:
             held = await self._world.platform.privileges(user.id)
-            access = await self._column_access(tables, user)
+            access = await self._column_access(described, user)
         except NotAuthorized as refusal:
             action = "sign in as an administrator to have them checked"
             yield warning("privileges", user.name, f"its privileges cannot be read: {refusal.message}", action)
             return
-        for entity, table in tables:
+        for one in described:
             for finding in (
-                *compare_privileges(entity, table, user, held),
-                *compare_column_access(entity, table, user, access),
+                *compare_privileges(one.entity, one.table, user, held),
+                *compare_target_privileges(one.entity, one.targets.values(), user, held),
+                *compare_column_access(one.entity, one.table, user, access),
             ):
                 yield finding
 
-    async def _column_access(
-        self, tables: list[tuple[EntityMapping, TableInfo]], user: User
-    ) -> dict[UUID, ColumnAccess]:
-        if not any(column.secured for _, table in tables for column in table.columns.values()):
+    async def _column_access(self, described: list[Described], user: User) -> dict[UUID, ColumnAccess]:
+        if not any(column.secured for one in described for column in one.table.columns.values()):
             return {}
         return await self._world.platform.column_access(user.id)
 

@@ -1,0 +1,185 @@
+"""Lookups as codes: a row refers to another one by its GUID, the CMMS by a code, and the flows see only codes.
+
+Both directions are resolved in bulk, 500 in a request, and remembered for ten minutes in a bounded cache: what is
+remembered of a table is thrown away where Dynamics says that a row is gone. A code finds a row only if it is the same
+letter for letter and no second row has it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any, Final
+
+from shared.adapters.dataverse.answers import json_of, of_all_rows
+from shared.adapters.dataverse.client import DataverseClient
+from shared.adapters.dataverse.query import in_filters
+from shared.adapters.dataverse.wire import Binding, Codes
+from shared.domain.schema.fields import FieldMapping, Target
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import LookupNotFound, LookupPending, SyncError, Unavailable
+from shared.flows.ports.engine import Clock, DynamicsWrite
+
+REMEMBERED: Final = timedelta(minutes=10)
+MOST: Final = 50_000
+"""Rows of one target table that are remembered: some 10 MB."""
+
+
+@dataclass(frozen=True)
+class References:
+    """What the codes of some writes refer to, by field and code, or why they refer to nothing."""
+
+    bindings: Mapping[tuple[str, str], Binding] = field(default_factory=dict)
+    problems: Mapping[tuple[str, str], SyncError] = field(default_factory=dict)
+
+    def without_problems(self, write: DynamicsWrite) -> tuple[DynamicsWrite | None, SyncError | None]:
+        """What of a write can be written, and the error of a field that cannot.
+
+        A part of a write bears no operation stamp: a row that shows an operation holds all of its values.
+        """
+        wrong = {
+            name: self.problems[name, value]
+            for name, value in write.values.items()
+            if value is not None and (name, value) in self.problems
+        }
+        if not wrong:
+            return write, None
+        # What waits comes back by itself; what is wrong has to be told first.
+        error = next((one for one in wrong.values() if isinstance(one, LookupNotFound)), next(iter(wrong.values())))
+        rest = {name: value for name, value in write.values.items() if name not in wrong}
+        if write.id is not None and not rest and write.state is None and not write.restore_key:
+            return None, error
+        return replace(write, values=rest, operation=""), error
+
+
+NO_REFERENCES: Final = References()
+
+
+class Lookups:
+    """Resolves the lookups of one organization."""
+
+    def __init__(self, client: DataverseClient, clock: Clock) -> None:
+        self._client = client
+        self._known: dict[tuple[str, str], _Table] = {}
+        self._now: Callable[[], float] = clock.monotonic
+
+    async def codes(self, entity: EntityMapping, rows: Iterable[Mapping[str, Any]]) -> Codes:
+        """The codes of all rows that some rows refer to.
+
+        Raises:
+            TargetTransient: Dynamics could not be asked.
+        """
+        found: dict[str, str | None] = {}
+        shown = list(rows) if entity.lookups else []
+        for rule in entity.lookups:
+            column = rule.read_columns()[0]
+            wanted = {raw.lower() for row in shown if isinstance(raw := row.get(column), str)} - found.keys()
+            # A lookup of several tables does not say which one a GUID is of: they are asked one after the other.
+            for target in rule.targets:
+                codes = await self._codes(target, wanted)
+                found |= codes
+                wanted -= {row_id for row_id, code in codes.items() if code is not None}
+        return found
+
+    async def references(self, entity: EntityMapping, writes: Sequence[DynamicsWrite]) -> References:
+        """The rows that the codes of some writes refer to.
+
+        Raises:
+            TargetTransient: Dynamics could not be asked.
+        """
+        bindings: dict[tuple[str, str], Binding] = {}
+        problems: dict[tuple[str, str], SyncError] = {}
+        for rule in entity.lookups:
+            codes = {code for write in writes if (code := write.values.get(rule.name)) is not None}
+            rows: dict[str, list[Binding]] = {code: [] for code in codes}
+            for target in rule.targets if codes else ():
+                for code, ids in (await self._ids(target, codes)).items():
+                    rows[code] += [(target.bind, f"/{target.set}({row_id})") for row_id in ids]
+            for code, candidates in rows.items():
+                if len(candidates) == 1:
+                    bindings[rule.name, code] = candidates[0]
+                else:
+                    problems[rule.name, code] = _problem(rule, code, len(candidates))
+        return References(bindings, problems)
+
+    def forget(self, entity: EntityMapping) -> None:
+        """Forget the rows that an entity's lookups refer to: one of them is gone."""
+        for rule in entity.lookups:
+            for target in rule.targets:
+                self._known.pop((target.table, target.key), None)
+
+    async def _codes(self, target: Target, ids: Iterable[str]) -> dict[str, str | None]:
+        known = self._table(target)
+        wanted = set(ids)
+        fresh = {row_id: known.codes[row_id] for row_id in wanted if row_id in known.codes}
+        asked = sorted(wanted - fresh.keys())
+        rows = await self._read(target, target.id, asked, guids=True) if asked else {}
+        for row_id in asked:
+            fresh[row_id] = known.remember(row_id, rows.get(row_id))
+        return fresh
+
+    async def _ids(self, target: Target, codes: Iterable[str]) -> dict[str, list[str]]:
+        known = self._table(target)
+        wanted = set(codes)
+        found = {code: [known.ids[code]] for code in wanted if code in known.ids}
+        asked = sorted(wanted - found.keys())
+        rows = await self._read(target, target.key, asked) if asked else {}
+        for row_id, code in rows.items():
+            # Dynamics' collation finds other spellings too.
+            if code in wanted:
+                found.setdefault(code, []).append(row_id)
+        for code in asked:
+            if len(ids := found.get(code, [])) == 1:
+                known.remember(ids[0], code)
+        return found
+
+    def _table(self, target: Target) -> "_Table":
+        now = self._now()
+        known = self._known.get((target.table, target.key))
+        if known is None or now - known.since > REMEMBERED.total_seconds() or len(known.codes) > MOST:
+            known = self._known[target.table, target.key] = _Table(now)
+        return known
+
+    async def _read(
+        self, target: Target, column: str, values: Sequence[str], *, guids: bool = False
+    ) -> dict[str, str | None]:
+        rows: dict[str, str | None] = {}
+        for _, condition in in_filters(column, values, guids=guids):
+            params: dict[str, str] | None = {"$select": f"{target.id},{target.key}", "$filter": condition}
+            path: str | None = target.set
+            while path is not None:
+                with of_all_rows():
+                    answer = json_of(await self._client.send("GET", path, params=params))
+                try:
+                    rows |= {row[target.id].lower(): row[target.key] or None for row in answer["value"]}
+                except (KeyError, TypeError, AttributeError) as error:
+                    raise Unavailable(f"Dynamics' list of {target.set} has an unknown form.") from error
+                path, params = answer.get("@odata.nextLink"), None
+        return rows
+
+
+@dataclass
+class _Table:
+    """What is known of one target table since an instant (monotonic seconds)."""
+
+    since: float
+    codes: dict[str, str | None] = field(default_factory=dict)
+    ids: dict[str, str] = field(default_factory=dict)
+
+    def remember(self, row_id: str, code: str | None) -> str | None:
+        """Remember what code a row has, and give the code back."""
+        self.codes[row_id] = code
+        if code is not None and self.ids.setdefault(code, row_id) != row_id:
+            # A second row with the code: the next question goes to Dynamics.
+            del self.ids[code]
+        return code
+
+
+def _problem(rule: FieldMapping, code: str, rows: int) -> SyncError:
+    where = " or ".join(f"{target.table}.{target.key}" for target in rule.targets)
+    if rows:
+        message = f"{rule.name}: {rows} rows have the code {code[:100]!r} in {where}, and a lookup needs exactly one."
+        return LookupNotFound(f"{message} Give the others codes of their own.", field=rule.name)
+    message = f"{rule.name}: no row has the code {code[:100]!r} in {where}, written in just these letters."
+    if any(target.mapped for target in rule.targets):
+        return LookupPending(f"{message} It is waited for, as the mapping creates such rows.", field=rule.name)
+    return LookupNotFound(f"{message} Create it there, or correct the code in Energy CMMS.", field=rule.name)
