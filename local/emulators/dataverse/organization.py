@@ -30,7 +30,7 @@ from local.emulators.dataverse.platform import (
 from local.emulators.dataverse.plugins import PlugIn, run
 from local.emulators.dataverse.reference_tables import reference_tables
 from local.emulators.dataverse.rows import Collation, Row, TableRows, frozen
-from local.emulators.dataverse.schema import Table
+from local.emulators.dataverse.schema import ColumnType, Table
 from local.emulators.dataverse.staleness import StaleReads
 from local.emulators.dataverse.states import first_state, next_state
 from local.emulators.dataverse.tables import customer_asset, sales_order
@@ -203,8 +203,8 @@ class Dataverse:
         self._demand(caller, "Delete", rows.table)
         before = self.retrieve(rows, row_id, caller, privilege=None)
         rows.remove(row_id)
-        self._unlink(rows.table.name, row_id)
         self._record(rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller)
+        self._unlink(rows.table.name, row_id, caller)
 
     def _read(self, table: Table, message: Message, body: Mapping[str, Any], caller: Caller) -> dict[str, Value]:
         """Read a payload; the rows that it refers to must exist, where the organization has their table."""
@@ -219,7 +219,6 @@ class Dataverse:
                 raise Refusal.PAYLOAD(set=table.set_name, detail=detail)
             if target.get(bound.row_id) is None:
                 raise Refusal.NOT_FOUND(table=bound.table, id=bound.row_id)
-            self._referred.add(bound.row_id)
         return given
 
     def retrieve(self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read") -> Row:
@@ -235,18 +234,30 @@ class Dataverse:
         """Refuse a user who may not read the table."""
         self._demand(caller, "Read", rows.table)
 
-    def _unlink(self, table: str, row_id: UUID) -> None:
+    def _note_references(self, table: Table, row: Row) -> None:
+        self._referred.update(
+            value
+            for column in table.columns.values()
+            if column.type is ColumnType.LOOKUP and isinstance(value := row.values.get(column.name), UUID)
+        )
+
+    def _unlink(self, table: str, row_id: UUID, caller: Caller) -> None:
         """Clear the lookups that refer to a deleted row, as a relationship of the type Referential does."""
         if row_id not in self._referred:
             return
         for rows in self.tables.values():
             columns = [one.name for one in rows.table.columns.values() if table in one.targets]
             for row in [one for one in rows if any(one.values.get(name) == row_id for name in columns)]:
-                cleared = {name: None for name in columns if row.values.get(name) == row_id}
-                self._version += 1
-                rows.put(Row(row.id, self._version, frozen({**row.values, **cleared, "versionnumber": self._version})))
-                if self._transaction is not None:
-                    self._transaction.append((rows, row.id, row))
+                cleared = [name for name in columns if row.values.get(name) == row_id]
+                self._store(
+                    rows,
+                    message=Message.UPDATE,
+                    before=row,
+                    row_id=row.id,
+                    values=dict(row.values) | dict.fromkeys(cleared),
+                    columns=frozenset(cleared),
+                    caller=caller,
+                )
 
     def snapshot(self) -> Snapshot:
         """Take a backup of every table's rows, and of the number that row versions have come to."""
@@ -264,6 +275,7 @@ class Dataverse:
         rows = self.tables[change.table]
         if change.after is not None:
             rows.put(change.after)
+            self._note_references(rows.table, change.after)
         elif rows.get(change.row_id) is not None:
             rows.remove(change.row_id)
         self._version = max(self._version, change.version)
@@ -304,6 +316,7 @@ class Dataverse:
         values["versionnumber"] = self._version + 1
         row = Row(row_id, self._version + 1, frozen(values))
         rows.put(row)
+        self._note_references(rows.table, row)
         self._version += 1
         self._record(rows, message=message, before=before, after=row, columns=columns, caller=caller)
         return row

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from local.emulators.dataverse import __version__
 from local.emulators.identity import mint_token
 
 ARGUMENTS = [sys.executable, "-m", "local.emulators.dataverse"]
@@ -92,3 +93,8 @@ def test_a_wrong_configuration_is_refused_naming_the_place(tmp_path: Path) -> No
     assert "signing_key" in result.stderr
     assert "nonsense" in result.stderr
     assert "short-key" not in result.stderr
+
+
+def test_it_says_its_version() -> None:
+    shown = subprocess.run([*ARGUMENTS, "--version"], capture_output=True, text=True, check=True)  # noqa: S603  # our own
+    assert shown.stdout.strip() == f"dataverse emulator {__version__}"

@@ -24,6 +24,7 @@ async def test_a_create_answers_204_with_the_address_of_the_row(client: httpx.As
     response = await client.post(ASSETS, json={"msdyn_name": "Pump"})
     assert (response.status_code, response.content) == (204, b"")
     address = response.headers["OData-EntityId"]
+    assert response.headers["Location"] == address
     assert address.startswith(f"{ROOT}/{ASSETS}(")
     assert (await client.get(address)).json()["msdyn_name"] == "Pump"
 
@@ -172,6 +173,23 @@ async def test_the_metadata_document_describes_the_sets_and_their_types(client: 
     assert sets[ORDERS] == "Microsoft.Dynamics.CRM.salesorder"
     assert cost is not None
     assert cost.get("Type") == "Edm.Decimal"
+
+
+async def test_the_metadata_document_describes_navigation_properties(
+    client: httpx.AsyncClient,
+) -> None:
+    names = {"e": "http://docs.oasis-open.org/odata/ns/edm"}
+    root = ET.fromstring((await client.get("$metadata")).content)  # noqa: S314  # our own emulator's answer
+    found = root.find(".//e:NavigationProperty[@Name='msdyn_FunctionalLocation']", names)
+    assert found is not None
+    assert found.get("Type") == "Microsoft.Dynamics.CRM.msdyn_functionallocation"
+
+
+@pytest.mark.parametrize("header", ["CallerObjectId", "MSCRMCallerID"])
+async def test_impersonation_is_refused_by_name_and_not_ignored(client: httpx.AsyncClient, header: str) -> None:
+    answer = await client.get("WhoAmI", headers={header: "11111111-2222-4333-8444-555555555555"})
+    assert code_of(answer) == (400, "0x80060888")
+    assert header in answer.text
 
 
 async def test_every_answer_carries_the_services_headers(client: httpx.AsyncClient) -> None:

@@ -89,3 +89,23 @@ async def test_a_yes_no_column_can_be_made_and_written(client: httpx.AsyncClient
     assert (await client.post(definition, json=body | {"OptionSet": options})).status_code == 204
     row = await asset(client, new_critical=True)
     assert row["new_critical"] is True
+
+
+async def test_a_reference_is_set_and_removed_by_its_own_address(client: httpx.AsyncClient) -> None:
+    owner = await account(client)
+    row = await asset(client)
+    address = f"{ASSETS}({row['msdyn_customerassetid']})"
+    reference = f"{address}/msdyn_account/$ref"
+    assert (await client.put(reference, json={"@odata.id": f"{client.base_url}accounts({owner})"})).status_code == 204
+    assert (await client.get(address)).json()["_msdyn_account_value"] == owner
+    assert (await client.delete(reference)).status_code == 204
+    assert (await client.get(address)).json()["_msdyn_account_value"] is None
+
+
+async def test_annotations_name_the_row_and_the_table_that_a_lookup_refers_to(client: httpx.AsyncClient) -> None:
+    person = (await created(client, "contacts", {"fullname": "Ana"}))["contactid"]
+    row = await order(client, **{"customerid_contact@odata.bind": f"/contacts({person})"})
+    answer = await client.get(f"{ORDERS}({row['salesorderid']})", headers={"Prefer": 'odata.include-annotations="*"'})
+    shown = answer.json()
+    assert shown["_customerid_value@OData.Community.Display.V1.FormattedValue"] == "Ana"
+    assert shown["_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname"] == "contact"

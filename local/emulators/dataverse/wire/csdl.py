@@ -37,3 +37,9 @@ def _entity_type(schema: ET.Element, table: Table) -> None:
     ET.SubElement(key, f"{{{_EDM}}}PropertyRef", Name=table.primary_id)
     for column in table.columns.values():
         ET.SubElement(entity, f"{{{_EDM}}}Property", Name=column.wire_name, Type=edm_type(column))
+        for target, name in column.targets.items():
+            if name:
+                kind = f"{_NAMESPACE}.{target}"
+                navigation = ET.SubElement(entity, f"{{{_EDM}}}NavigationProperty", Name=name, Type=kind)
+                constraint = {"Property": column.wire_name, "ReferencedProperty": f"{target}id"}
+                ET.SubElement(navigation, f"{{{_EDM}}}ReferentialConstraint", constraint)

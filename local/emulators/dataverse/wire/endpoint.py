@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive, Scope, Send
 
 from local.emulators.dataverse.changes import Caller
-from local.emulators.dataverse.errors import DataverseError
+from local.emulators.dataverse.errors import DataverseError, Refusal
 from local.emulators.dataverse.faults import Effect, Fault
 from local.emulators.dataverse.organization import Dataverse
 from local.emulators.dataverse.users import SystemUser
@@ -21,6 +21,7 @@ from local.emulators.dataverse.wire.statistics import Statistics
 _URL_LIMIT = 32 * 1024
 _PREFIX = b"/api/data/"
 _AFFINITY = "ARRAffinity"
+_IMPERSONATION = ("CallerObjectId", "MSCRMCallerID")
 # What the statistics show for a request that got no answer.
 _NO_ANSWER = 0
 
@@ -90,6 +91,8 @@ class WebApi:
         except DataverseError as error:
             return ODataResponse.refused(error)
         try:
+            if name := next((name for name in _IMPERSONATION if name in request.headers), None):
+                return ODataResponse.refused(Refusal.NOT_SUPPORTED(what=f"Impersonation by the header {name}"))
             operation = self._operation(request, user, version, path, body)
             response = await self._service.handle(operation)
         finally:

@@ -37,7 +37,7 @@ def list_rows(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> O
     matching = _matching(options, rows, stored, hidden)
     found = list(islice(_behind(options, rows, _ordered(options, rows, matching)), size + 1))
     page, more = found[:size], len(found) > size and options.top is None
-    renderer = RowRenderer(rows.table, options.select, request)
+    renderer = RowRenderer(dataverse, rows.table, options.select, request)
     payload: dict[str, Any] = {"@odata.context": context_url(request, rows.table, options.select, single=False)}
     if options.count:
         payload["@odata.count"] = min(sum(1 for _ in _matching(options, rows, rows, hidden)), _PAGE_LIMIT)

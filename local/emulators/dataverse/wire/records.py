@@ -13,6 +13,7 @@ from local.emulators.dataverse.wire.options import QueryOptions
 from local.emulators.dataverse.wire.render import RowRenderer, context_url
 from local.emulators.dataverse.wire.resource import Resource, address
 
+CREATED = 201
 _APPLIED = {"Preference-Applied": "return=representation"}
 
 
@@ -20,7 +21,7 @@ def create_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows) -> 
     """Answer `POST set`: 204, or 201 with the row."""
     QueryOptions.parse(request.query, rows.table)  # an address that cannot be answered changes nothing
     row = dataverse.create(rows, request.json_object(rows.table.set_name), request.caller)
-    return _written(request, rows, row, status=201, entity_id=_entity_id(request, rows, row))
+    return _written(dataverse, request, rows, row, status=CREATED, entity_id=_entity_id(request, rows, row))
 
 
 def retrieve_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
@@ -31,7 +32,7 @@ def retrieve_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, r
         return ODataResponse(304, {"OData-Version": "4.0", "ETag": row.etag})
     if resource.tail:
         return _property(request, rows, row, resource.tail)
-    return _represented(request, rows, row, status=200, headers={"ETag": row.etag})
+    return _represented(dataverse, request, rows, row, status=200, headers={"ETag": row.etag})
 
 
 def change_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
@@ -54,7 +55,7 @@ def change_row(dataverse: Dataverse, request: ODataRequest, rows: TableRows, res
         body |= {name: to_json(value) for name, value in where.key_values.items()}
         row = dataverse.create(rows, body, request.caller, row_id=where.row_id)
     entity_id = f"{request.root}/{resource.text}"
-    return _written(request, rows, row, status=200 if existing else 201, entity_id=entity_id)
+    return _written(dataverse, request, rows, row, status=200 if existing else CREATED, entity_id=entity_id)
 
 
 def change_property(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
@@ -63,6 +64,17 @@ def change_property(dataverse: Dataverse, request: ODataRequest, rows: TableRows
     _check_version(existing, request.headers.get("if-match"))
     body = request.json_object(rows.table.set_name) if request.method == "PUT" else {}
     dataverse.update(rows, existing.id, {resource.tail[0]: body.get("value")}, request.caller)
+    response = ODataResponse.no_content()
+    response.rows = 1
+    return response
+
+
+def change_reference(dataverse: Dataverse, request: ODataRequest, rows: TableRows, resource: Resource) -> ODataResponse:
+    """Answer `PUT set(key)/navigation/$ref` with `{"@odata.id": ...}`, and `DELETE set(key)/navigation/$ref`."""
+    existing = address(resource, rows).require(rows)
+    _check_version(existing, request.headers.get("if-match"))
+    body = request.json_object(rows.table.set_name) if request.method == "PUT" else {}
+    dataverse.update(rows, existing.id, {f"{resource.tail[0]}@odata.bind": body.get("@odata.id")}, request.caller)
     response = ODataResponse.no_content()
     response.rows = 1
     return response
@@ -83,22 +95,25 @@ def _check_version(existing: Row, if_match: str | None) -> None:
         raise Refusal.VERSION_MISMATCH(id=existing.id)
 
 
-def _written(request: ODataRequest, rows: TableRows, row: Row, *, status: int, entity_id: str) -> ODataResponse:
-    headers = {"OData-EntityId": entity_id, "ETag": row.etag}
+def _written(
+    dataverse: Dataverse, request: ODataRequest, rows: TableRows, row: Row, *, status: int, entity_id: str
+) -> ODataResponse:
+    where = {"OData-EntityId": entity_id} | ({"Location": entity_id} if status == CREATED else {})
     if request.wants_row:
-        response = _represented(request, rows, row, status=status, headers=headers | _APPLIED)
+        headers = where | {"ETag": row.etag} | _APPLIED
+        response = _represented(dataverse, request, rows, row, status=status, headers=headers)
     else:
-        response = ODataResponse.no_content({"OData-EntityId": entity_id})
+        response = ODataResponse.no_content(where)
     response.rows = 1
     return response
 
 
 def _represented(
-    request: ODataRequest, rows: TableRows, row: Row, *, status: int, headers: dict[str, str]
+    dataverse: Dataverse, request: ODataRequest, rows: TableRows, row: Row, *, status: int, headers: dict[str, str]
 ) -> ODataResponse:
     select = QueryOptions.parse(request.query, rows.table).select
     payload = {"@odata.context": context_url(request, rows.table, select, single=True)}
-    payload |= RowRenderer(rows.table, select, request).render(row)
+    payload |= RowRenderer(dataverse, rows.table, select, request).render(row)
     return ODataResponse.json(payload, status=status, headers=headers, numbers_as_text=request.numbers_as_text)
 
 

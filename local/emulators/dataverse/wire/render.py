@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from local.emulators.dataverse.organization import Dataverse
 from local.emulators.dataverse.rows import Row
 from local.emulators.dataverse.schema import Column, ColumnType, Table
 from local.emulators.dataverse.values import to_json
@@ -14,7 +15,10 @@ _FORMATTED = "OData.Community.Display.V1.FormattedValue"
 class RowRenderer:
     """Renders the rows of one table for one request; the id is always among the columns."""
 
-    def __init__(self, table: Table, select: tuple[Column, ...] | None, request: ODataRequest) -> None:
+    def __init__(
+        self, dataverse: Dataverse, table: Table, select: tuple[Column, ...] | None, request: ODataRequest
+    ) -> None:
+        self._tables = dataverse.tables
         chosen = list(table.columns.values() if select is None else select)
         primary = table.columns[table.primary_id]
         if primary not in chosen:
@@ -37,8 +41,18 @@ class RowRenderer:
                 option = column.option(value)
                 shown[f"{wire}@{_FORMATTED}"] = option.label if option else str(value)
             if value is not None and column.type is ColumnType.LOOKUP:
-                shown[f"{wire}@Microsoft.Dynamics.CRM.lookuplogicalname"] = next(iter(column.targets), "")
+                shown |= self._of_lookup(column, wire, value)
             shown[wire] = to_json(value)
+        return shown
+
+    def _of_lookup(self, column: Column, wire: str, value: Any) -> dict[str, Any]:
+        """The table and the name of the row that a lookup refers to; where no table has it, the first table."""
+        rows = {name: self._tables[name].get(value) for name in column.targets if name in self._tables}
+        name = next((name for name, row in rows.items() if row is not None), next(iter(column.targets), ""))
+        row = rows.get(name)
+        shown = {f"{wire}@Microsoft.Dynamics.CRM.lookuplogicalname": name}
+        if row is not None:
+            shown[f"{wire}@{_FORMATTED}"] = str(row.values.get(self._tables[name].table.primary_name) or "")
         return shown
 
 

@@ -19,7 +19,14 @@ from local.emulators.dataverse.wire.provisioning import (
     platform_action,
     user_privileges,
 )
-from local.emulators.dataverse.wire.records import change_property, change_row, create_row, delete_row, retrieve_row
+from local.emulators.dataverse.wire.records import (
+    change_property,
+    change_reference,
+    change_row,
+    create_row,
+    delete_row,
+    retrieve_row,
+)
 from local.emulators.dataverse.wire.resource import Resource, parse_path
 from local.emulators.dataverse.wire.statistics import Statistics
 
@@ -150,6 +157,8 @@ class ODataService:
                 return change_row(self._dataverse, request, rows, resource)
             case "DELETE", 0:
                 return delete_row(self._dataverse, request, rows, resource)
+            case (("PUT" | "DELETE"), 2) if resource.tail[1] == "$ref":
+                return change_reference(self._dataverse, request, rows, resource)
             case (("PUT" | "DELETE"), 1):
                 return change_property(self._dataverse, request, rows, resource)
         raise Refusal.METHOD_NOT_ALLOWED(method=request.method)

@@ -71,7 +71,7 @@ def list_changes(dataverse: Dataverse, request: ODataRequest, rows: TableRows, s
         since = _since(given["$deltatoken"], rows.table.name, dataverse.clock()) if "$deltatoken" in given else None
         place = _Place(since, dataverse.log[-1].version if dataverse.log else 0)
     found = list(islice(_entries(dataverse, rows, place), size + 1))
-    renderer = RowRenderer(rows.table, options.select, request)
+    renderer = RowRenderer(dataverse, rows.table, options.select, request)
     payload: dict[str, Any] = {
         "@odata.context": context_url(request, rows.table, options.select, single=False) + "/$delta",
         "value": [_shown(request, rows, renderer, row_id, row) for row_id, row in found[:size]],
