@@ -1,6 +1,7 @@
 """`parked list|show|replay|discard`: what was set aside for a person."""
 
 import json
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -236,7 +237,17 @@ def discard(
 
 
 def document(message: Waiting) -> dict[str, Any]:
-    """A parked message for `--json`."""
+    """A parked message for `--json` and for the file of what is discarded.
+
+    A body that is not UTF-8 stands there in base64 as well, so that no byte of it is lost.
+    """
+    try:
+        body = {"body": message.body.decode()}
+    except UnicodeDecodeError:
+        body = {
+            "body": message.body.decode(errors="backslashreplace"),
+            "body_base64": b64encode(message.body).decode(),
+        }
     return {
         "number": message.sequence,
         "entity": message.entity,
@@ -248,7 +259,7 @@ def document(message: Waiting) -> dict[str, Any]:
         "parked_at": stamp(message.enqueued_at),
         "source_queue": message.queue,
         "history": message.history,
-        "body": message.body.decode("utf-8", "replace"),
+        **body,
     }
 
 
@@ -373,7 +384,7 @@ def _print(session: Session, found: Sequence[Waiting]) -> None:
 
 def pretty(body: bytes) -> str:
     """A body as a person reads it: JSON in lines, anything else as it is."""
-    text = body.decode("utf-8", "replace")
+    text = body.decode(errors="backslashreplace")
     try:
         return json.dumps(json.loads(text), ensure_ascii=False, indent=2)
     except (ValueError, RecursionError):

@@ -5,14 +5,16 @@ import json
 import os
 import random
 import sys
+from base64 import b64decode
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from azure.servicebus.aio import ServiceBusClient
 
 from local.emulators.servicebus import Broker, QueueSettings
+from ops.commands.parked import document
 from shared.adapters.clock import SystemClock
 from shared.adapters.service_bus.receiver import ServiceBusQueues
 from shared.adapters.service_bus.sender import ServiceBus
@@ -285,3 +287,18 @@ async def test_killed_at_any_moment_a_replay_loses_nothing(forgetful: Bench) -> 
             await asyncio.sleep(0.1)
         await forgetful.parked.replay(await forgetful.parked.find(Filter()), heard()[1])
         assert forgetful.count("parked") == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("Válvula".encode(), "Válvula"),
+        (b"", ""),
+        ("Válvula".encode("latin-1"), "V\\xe1lvula"),
+        (b"\x1f\x8b\x08", "\x1f\\x8b\x08"),
+    ],
+)
+def test_no_byte_of_a_body_is_lost_on_the_way_into_json(body: bytes, shown: str) -> None:
+    found = document(Waiting(1, body, {}, datetime.now(UTC), "id"))
+    assert found["body"] == shown
+    assert (b64decode(found["body_base64"]) if "body_base64" in found else found["body"].encode()) == body
