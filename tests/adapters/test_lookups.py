@@ -1,8 +1,9 @@
 """Lookups: codes on our side, GUIDs on Dynamics', resolved in bulk; what finds no row blocks its field alone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -10,8 +11,11 @@ import pytest
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.rows import Row, frozen
 from shared.adapters.dataverse.lookups import REMEMBERED
-from shared.domain.model import DynamicsRecord
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, LookupNotFound, LookupPending, RejectedByTarget, Unavailable
+from shared.flows.operate.check import Level
+from shared.flows.operate.check.data import preflight
 from shared.flows.ports.engine import DynamicsWrite
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
@@ -208,3 +212,38 @@ async def test_a_refused_reference_is_named_among_many_fields(world: World) -> N
     (result,) = await world.write(ASSET, [update(row, nombre="x", cliente="ACC-1")])
     failed = only_failure(result)
     assert (type(failed.error), failed.error.field) == (RejectedByTarget, "cliente")
+
+
+async def test_two_lookups_of_one_table_may_know_its_rows_by_different_codes(world: World) -> None:
+    put(world, "account", accountnumber="ACC-1", name="Contoso")
+    target = ASSET.fields["cliente"].targets[0].model_dump() | {"key": "name", "bind": "msdyn_product"}
+    by_name = {"column": "msdyn_product", "type": "lookup", "target": target}
+    world.dataverse.tables[ASSET.table].table.columns["msdyn_product"].targets = {"account": "msdyn_product"}
+    whole = ASSET.model_dump()
+    entity = EntityMapping.model_validate({**whole, "fields": {**whole["fields"], "por_nombre": by_name}})
+    (row,) = await world.landed(entity, [create("A", cliente="ACC-1", por_nombre="Contoso")])
+    assert (row.values["cliente"], row.values["por_nombre"]) == ("ACC-1", "Contoso")
+
+
+async def test_codes_that_refer_to_nothing_can_be_told_beforehand(world: World) -> None:
+    put(world, "account", accountnumber="ACC-1")
+    values = [{"cliente": "ACC-1"}, {"cliente": "ACC-2", "activo_padre": "A-9"}, {"nombre": "x"}]
+    problems = await world.gateway.unresolved(ASSET, values)
+    assert {place: type(error) for place, error in problems.items()} == {
+        ("cliente", "ACC-2"): LookupNotFound,
+        ("activo_padre", "A-9"): LookupPending,
+    }
+
+
+async def test_the_preflight_counts_the_codes_that_no_row_has(world: World) -> None:
+    put(world, "account", accountnumber="ACC-1")
+
+    class Cmms:
+        async def pages(self, _: object) -> AsyncIterator[list[CmmsRecord]]:
+            codes = ["ACC-1", "ACC-2", "ACC-2", "ACC-3", None]
+            yield [CmmsRecord(f"A-{n}", "e", {"cliente": code, "activo_padre": "A-0"}) for n, code in enumerate(codes)]
+
+    found = [one async for one in preflight(ASSET, world.gateway, cast("Any", Cmms()))]
+    (lookup,) = [one for one in found if one.level is Level.ERROR]
+    assert lookup.subject == "cliente"
+    assert "2 codes of 3 records are in no single row of account.accountnumber: ACC-2, ACC-3" in lookup.message

@@ -15,7 +15,7 @@ from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
-from shared.domain.model import DynamicsRecord
+from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
 from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsSketches, DynamicsWrite, Failed
@@ -78,6 +78,10 @@ class DataverseGateway:
     async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
         """The columns, of those that the mapping reads, that are secured against our user: they read as null."""
         return await self._security.unreadable(entity, fresh=fresh)
+
+    async def unresolved(self, entity: EntityMapping, values: Sequence[Values]) -> Mapping[tuple[str, str], SyncError]:
+        """The codes of lookups that refer to no single row, by field and code, and why."""
+        return (await self._lookups.references(entity, values)).problems
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for."""
@@ -158,7 +162,7 @@ class DataverseGateway:
         if not entity.lookups:
             return await self._written(entity, writes, NO_REFERENCES, deadline)
         try:
-            references = await self._lookups.references(entity, writes)
+            references = await self._lookups.references(entity, [write.values for write in writes])
         except SyncError as error:
             return [Failed(error)] * len(writes)
         parts = [references.without_problems(write) for write in writes]

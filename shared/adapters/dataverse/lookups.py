@@ -14,6 +14,7 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import in_filters
 from shared.adapters.dataverse.wire import Binding, Codes
+from shared.domain.model import Values
 from shared.domain.schema.fields import FieldMapping, Target
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LookupNotFound, LookupPending, SyncError, Unavailable
@@ -68,20 +69,20 @@ class Lookups:
         Raises:
             TargetTransient: Dynamics could not be asked.
         """
-        found: dict[str, str | None] = {}
+        found: dict[tuple[str, str], str | None] = {}
         shown = list(rows) if entity.lookups else []
         for rule in entity.lookups:
             column = rule.read_columns()[0]
-            wanted = {raw.lower() for row in shown if isinstance(raw := row.get(column), str)} - found.keys()
+            wanted = {raw.lower() for row in shown if isinstance(raw := row.get(column), str)}
             # A lookup of several tables does not say which one a GUID is of: they are asked one after the other.
             for target in rule.targets:
                 codes = await self._codes(target, wanted)
-                found |= codes
+                found |= {(rule.name, row_id): code for row_id, code in codes.items()}
                 wanted -= {row_id for row_id, code in codes.items() if code is not None}
         return found
 
-    async def references(self, entity: EntityMapping, writes: Sequence[DynamicsWrite]) -> References:
-        """The rows that the codes of some writes refer to.
+    async def references(self, entity: EntityMapping, values: Sequence[Values]) -> References:
+        """The rows that the codes of some records refer to; `values` are by field, those of lookups count.
 
         Raises:
             TargetTransient: Dynamics could not be asked.
@@ -89,7 +90,7 @@ class Lookups:
         bindings: dict[tuple[str, str], Binding] = {}
         problems: dict[tuple[str, str], SyncError] = {}
         for rule in entity.lookups:
-            codes = {code for write in writes if (code := write.values.get(rule.name)) is not None}
+            codes = {code for one in values if (code := one.get(rule.name)) is not None}
             rows: dict[str, list[Binding]] = {code: [] for code in codes}
             for target in rule.targets if codes else ():
                 for code, ids in (await self._ids(target, codes)).items():

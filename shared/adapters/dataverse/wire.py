@@ -16,8 +16,8 @@ from shared.domain.schema.values import parse_instant, shown_raw
 from shared.errors import MappingError
 from shared.flows.ports.engine import DynamicsWrite
 
-type Codes = Mapping[str, str | None]
-"""GUIDs, in lower case, to codes; None for a row that has none, or that our user does not see."""
+type Codes = Mapping[tuple[str, str], str | None]
+"""Fields and GUIDs, in lower case, to codes; None for a row that has none, or that our user does not see."""
 type Binding = tuple[str, str]
 """A navigation property and the row that it is bound to: `msdyn_account`, `/accounts(GUID)`."""
 
@@ -74,15 +74,13 @@ def with_codes(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> M
     """The row with codes in place of GUIDs; what has no code becomes what no rule takes for a value."""
     if not entity.lookups:
         return row
-    columns = [column for rule in entity.lookups for column in rule.read_columns()]
-    return {
-        **row,
-        **{
-            column: code if (code := codes.get(raw.lower())) is not None else [raw]
-            for column in columns
-            if isinstance(raw := row.get(column), str)
-        },
-    }
+    shown = dict(row)
+    for rule in entity.lookups:
+        column = rule.read_columns()[0]
+        if isinstance(raw := row.get(column), str):
+            code = codes.get((rule.name, raw.lower()))
+            shown[column] = [raw] if code is None else code
+    return shown
 
 
 def _instant(raw: object) -> datetime | None:

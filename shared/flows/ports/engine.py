@@ -137,6 +137,15 @@ class Dynamics(Protocol):
             TargetTransient: Dynamics could not be asked.
         """
 
+    async def unresolved(self, entity: EntityMapping, values: Sequence[Values]) -> Mapping[tuple[str, str], SyncError]:
+        """The codes of lookups that refer to no single row, by field and code: LookupNotFound, or LookupPending.
+
+        `values` are those of CMMS records, or any with the fields of lookups. A write finds the same out by itself.
+
+        Raises:
+            TargetTransient: Dynamics could not be asked.
+        """
+
     async def organization_id(self) -> UUID:
         """The organization that we are signed in to (WhoAmI)."""
 

@@ -1,12 +1,13 @@
 """A preflight of the data on both sides: what a first sync would park, counted, with examples."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from shared.domain.model import Record, Side
+from shared.domain.model import Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, MappingError
+from shared.errors import KeyNotUsable, LookupNotFound, MappingError, SyncError
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.engine import Cmms, Dynamics
 
@@ -51,8 +52,50 @@ async def preflight(entity: EntityMapping, dynamics: Dynamics, cmms: Cmms | None
     async for finding in _side(entity, "dynamics", dynamics.pages(entity)):
         yield finding
     if cmms is not None:
-        async for finding in _side(entity, "cmms", cmms.pages(entity)):
+        codes = _Codes(entity)
+        async for finding in _side(entity, "cmms", codes.seen(cmms.pages(entity))):
             yield finding
+        problems = await dynamics.unresolved(entity, codes.values())
+        for finding in _code_findings(entity, codes, problems):
+            yield finding
+
+
+class _Codes:
+    """The codes of one side's lookups, with how many records have each: memory grows with the codes only."""
+
+    def __init__(self, entity: EntityMapping) -> None:
+        self._names = [rule.name for rule in entity.lookups]
+        self.counts: Counter[tuple[str, str]] = Counter()
+
+    async def seen(self, pages: AsyncIterator[Sequence[Record]]) -> AsyncIterator[Sequence[Record]]:
+        """Pass pages on, and count their codes."""
+        async for page in pages:
+            self.counts.update(
+                (name, code) for record in page for name in self._names if (code := record.values.get(name)) is not None
+            )
+            yield page
+
+    def values(self) -> list[Values]:
+        """The codes as if each were a record's."""
+        return [{name: code} for name, code in self.counts]
+
+
+def _code_findings(
+    entity: EntityMapping, codes: _Codes, problems: Mapping[tuple[str, str], SyncError]
+) -> Iterator[Finding]:
+    area = f"{entity.name} data in {_SIDES['cmms']}"
+    for rule in entity.lookups:
+        # A row of the mapping that is not there yet is made by the first sync itself.
+        wrong = [
+            code for name, code in problems if name == rule.name and isinstance(problems[name, code], LookupNotFound)
+        ]
+        if wrong:
+            records = sum(codes.counts[rule.name, code] for code in wrong)
+            where = " or ".join(f"{target.table}.{target.key}" for target in rule.targets)
+            shown = ", ".join(sorted(wrong)[:EXAMPLES])
+            more = ", ..." if len(wrong) > EXAMPLES else ""
+            message = f"{len(wrong)} codes of {records} records are in no single row of {where}: {shown}{more}"
+            yield error(area, rule.name, message, "create the rows, or correct the codes: such fields are parked")
 
 
 async def _side(entity: EntityMapping, side: Side, pages: AsyncIterator[Sequence[Record]]) -> AsyncIterator[Finding]:
