@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# After a deployment: are the five functions there, and could they do their job? Usage: infra/smoke.sh GROUP APP
+# After a deployment: are the six functions there, and could they do their job? Usage: infra/smoke.sh GROUP APP
 set -euo pipefail
 group=$1 app=$2
-wanted="assets health orders reconcile webhook"
+wanted="assets backup health orders reconcile webhook"
 
 for attempt in $(seq "${ATTEMPTS:-20}"); do
   found=$(az functionapp function list --resource-group "$group" --name "$app" --query '[].name' --output tsv |

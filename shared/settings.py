@@ -190,6 +190,12 @@ class Settings(BusSettings):
         default=30, ge=1, le=3650, description="for how many days a report is kept: 1 to 3650"
     )
 
+    backup_location: str = Field(
+        default="",
+        description="where a backup of the ledger is kept each night: a folder, or a container such as"
+        " https://<account>.blob.core.windows.net/backups; empty means nowhere",
+    )
+
     @field_validator("dynamics_365_resource_url")
     @classmethod
     def _organization_root(cls, value: str) -> str:
@@ -239,7 +245,7 @@ class Settings(BusSettings):
             raise ValueError("must end with a slash and a table's name: 3 to 63 letters and digits, a letter first")
         return value
 
-    @field_validator("report_location")
+    @field_validator("report_location", "backup_location")
     @classmethod
     def _folder_or_container(cls, value: str) -> str:
         if "://" not in value:

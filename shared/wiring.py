@@ -31,7 +31,16 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-WITH_CONNECTIONS: Final = ("dynamics", "cmms", "bus", "ledger", "reports", "dynamics_credential", "credential")
+WITH_CONNECTIONS: Final = (
+    "dynamics",
+    "cmms",
+    "bus",
+    "ledger",
+    "reports",
+    "backups",
+    "dynamics_credential",
+    "credential",
+)
 """The parts that hold something open, the credentials last: closing may still need them."""
 
 BUILT_ON_OTHERS: Final = ("router", "sync", "receiver", "reconciler")
@@ -208,6 +217,35 @@ class Wiring:
         if not where:
             return None
         return BlobReports(where, self.credential) if "://" in where else FolderReports(Path(where))
+
+    @cached_property
+    def backups(self) -> Reports | None:
+        """Where backups of the ledger are kept, or None where they are not."""
+        from shared.adapters.reports import BlobReports, FolderReports
+
+        where = self.settings.backup_location
+        if not where:
+            return None
+        return BlobReports(where, self.credential) if "://" in where else FolderReports(Path(where))
+
+    async def back_up(self) -> str | None:
+        """Keep a backup of the ledger's table.
+
+        Returns:
+            Where it is, such as `https://account.blob.core.windows.net/backups/ledger-20260131T023000Z.jsonl.gz`; None
+            where none is kept, or the ledger is a file on this machine.
+
+        Raises:
+            SyncError: The table cannot be read, or the backup cannot be kept.
+        """
+        from shared.adapters.ledger.backup import exported
+
+        where = self.settings.sync_ledger
+        if self.backups is None or where.startswith("sqlite:///"):
+            return None
+        content = await exported(where, self.credential if where.startswith("https://") else None)
+        name = f"ledger-{self.clock.now():%Y%m%dT%H%M%SZ}.jsonl.gz"
+        return await self.backups.save(name, content, "application/gzip")
 
     def requests(self) -> dict[str, int]:
         """The requests sent to either side so far, by its name."""

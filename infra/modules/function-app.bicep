@@ -204,6 +204,7 @@ resource app 'Microsoft.Web/sites@2025-03-01' = {
       RECONCILE_MODE: sync.mode
       REPORT_LOCATION: 'https://${storageName}.blob.${storageHost}/reports'
       REPORT_RETENTION_DAYS: string(sync.reportDays)
+      BACKUP_LOCATION: 'https://${storageName}.blob.${storageHost}/backups'
     }
   }
 }

@@ -55,6 +55,7 @@ def test_exactly_these_functions_are_indexed_in_the_order_of_the_flow(
         ("assets", queue(queues.ASSETS.name)),
         ("orders", queue(queues.ORDERS.name)),
         ("reconcile", [timer | {"schedule": "%RECONCILE_SCHEDULE%"}]),
+        ("backup", [timer | {"schedule": "0 30 2 * * *"}]),
         ("health", http("health", ["GET"])),
     ]
 

@@ -169,7 +169,7 @@ def test_the_host_is_told_what_the_design_counts_on() -> None:
 @pytest.fixture
 def cloud(tmp_path: Path) -> Cloud:
     found = Cloud(tmp_path)
-    names = ("webhook", "assets", "health", "orders", "reconcile")
+    names = ("webhook", "assets", "backup", "health", "orders", "reconcile")
     found.answer("function list", "".join(f"app/{name}\n" for name in names))
     found.answer("properties.defaultHostName", "app.azurewebsites.net\n")
     found.answer("curl", '{"status": "ok"}')

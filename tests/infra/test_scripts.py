@@ -19,7 +19,8 @@ DEPLOYED = {
     "APPLICATION_USER_CLIENT_ID": "77777777-7777-7777-7777-777777777777",
     "DYNAMICS_365_RESOURCE_URL": "https://contoso.crm.dynamics.com",
 }
-FUNCTIONS = "".join(f"app/{name}\n" for name in ("webhook", "assets", "health", "orders", "reconcile"))
+NAMES = ("webhook", "assets", "backup", "health", "orders", "reconcile")
+FUNCTIONS = "".join(f"app/{name}\n" for name in NAMES)
 
 
 @pytest.fixture

@@ -40,6 +40,7 @@ def platform_settings(resources: list[Resource]) -> Iterator[str]:
         ServiceBusConnection__fullyQualifiedNamespace=f"{namespace}.servicebus.windows.net",
         SYNC_LEDGER=f"https://{account}.table.core.windows.net/ledger",
         REPORT_LOCATION=f"https://{account}.blob.core.windows.net/reports",
+        BACKUP_LOCATION=f"https://{account}.blob.core.windows.net/backups",
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.com/",
     )
 
