@@ -16,13 +16,45 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 from local.stack import Stack
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.ledger import Entry, readable
+from shared.domain.messages import queues
 from shared.domain.messages.events import CONTENT_TYPE
 
 PATIENCE: Final = 20.0
 # By this header a Dynamics user writes without the asynchronous steps: what a lost webhook looks like.
 UNANNOUNCED: Final = {"MSCRM.BypassBusinessLogicExecution": "CustomAsync"}
 
+_ALREADY: Final = frozenset({400, 409, 412})
+_AGAIN_AFTER: Final = 0.3
+_RECOVERY: Final = max(queue.lock_duration for queue in queues.ALL).total_seconds() + 60
+"""How long a check waits once a part has died: what its worker held comes back when the locks end."""
+
 type Row = dict[str, Any]
+
+
+class Patient(httpx.BaseTransport):
+    """Asks again where nobody answers, as a person does: the part may just be starting again."""
+
+    def __init__(self) -> None:
+        self._inner = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Send the request; the answer's extensions say whether it had been sent before."""
+        deadline, retried = time.monotonic() + PATIENCE, False
+        while True:
+            try:
+                response = self._inner.handle_request(request)
+            except httpx.TransportError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_AGAIN_AFTER)
+                retried = True
+            else:
+                response.extensions["retried"] = retried
+                return response
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._inner.close()
 
 
 class CheckError(Exception):
@@ -34,9 +66,9 @@ class Player:
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
-        self._http = httpx.Client(timeout=30, trust_env=False)
+        self._http = httpx.Client(timeout=30, trust_env=False, transport=Patient())
         self._dynamics = {"Authorization": f"Bearer {stack.person_token()}", "Content-Type": "application/json"}
-        self._bus = ServiceBusClient.from_connection_string(stack.servicebus_connection, retry_total=1)
+        self._bus = ServiceBusClient.from_connection_string(stack.servicebus_connection, retry_total=5)
 
     def __enter__(self) -> Self:
         return self
@@ -188,10 +220,11 @@ class Player:
         Raises:
             CheckError: It did not come true in time.
         """
-        deadline = time.monotonic() + seconds
+        begun = time.monotonic()
         while not condition():
-            if time.monotonic() > deadline:
-                raise CheckError(f"after {seconds:.0f} s still not: {what}")
+            patience = max(seconds, _RECOVERY) if self.stack.restarts else seconds
+            if time.monotonic() - begun > patience:
+                raise CheckError(f"after {patience:.0f} s still not: {what}")
             time.sleep(0.1)
 
     def until_quiet(self) -> None:
@@ -219,7 +252,9 @@ class Player:
 
     @staticmethod
     def _must(response: httpx.Response) -> httpx.Response:
-        if not response.is_success:
+        # A refusal of what was sent a second time says that the first time was carried out: the record is there.
+        carried_out = response.extensions.get("retried") and response.status_code in _ALREADY
+        if not response.is_success and not carried_out:
             raise CheckError(
                 f"{response.request.method} {response.request.url.path} answered {response.status_code}: "
                 f"{response.text[:200]}"
