@@ -1,6 +1,7 @@
 """Every failure of another's making becomes one of the error tree's, whatever was being asked."""
 
 import json
+import math
 import ssl
 from collections.abc import Callable
 from typing import Any
@@ -106,7 +107,7 @@ class Side:
     def active_key(self) -> None:
         """So that creates get as far as their own request."""
         if self.name == "dynamics":
-            self.gateway._keys._active.add(ASSET.table)
+            self.gateway._keys._active[ASSET.table] = math.inf
 
     async def read(self) -> Any:
         return await self.gateway.by_key(ASSET, ["A", "B"])
