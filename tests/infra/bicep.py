@@ -107,8 +107,27 @@ TRIAL: Final = {
     "VAULT_RECOVER": "true",
     "RECONCILE_MINUTES": "5",
     "DAILY_LOG_GIGABYTES": "-1",
+    "DYNAMICS_365_API_VERSION": "9.3",
+    "DYNAMICS_365_BASE_URL": "https://gateway.contoso.com/api/data/v9.3",
+    "DYNAMICS_365_WEBHOOK_HEADER": "x-other",
+    "SYNC_MAPPING": "shared/mappings/mine.toml",
+    "RECONCILE_SETTLE_SECONDS": "60",
+    "RECONCILE_FULL_EVERY": "12",
+    "RECONCILE_MAX_REPAIRS": "5",
+    "RECONCILE_MODE": "report",
+    "REPORT_RETENTION_DAYS": "7",
+    "MAXIMUM_INSTANCES": "3",
+    "INSTANCE_MEMORY": "512",
+    "WEBHOOKS_PER_INSTANCE": "4",
+    "SERVICE_BUS_TIER": "Premium",
+    "SERVICE_BUS_UNITS": "4",
+    "ALERT_BACKLOG_MINUTES": "5",
+    "ALERT_FAILURE_PERCENT": "50",
+    "ALERT_THROTTLES": "7",
+    "LOG_RETENTION_DAYS": "60",
+    "BACKUP_RETENTION_DAYS": "9",
 }
-"""What somebody tries and takes away again."""
+"""What somebody tries and takes away again, with another value than the default wherever there is one."""
 
 FASTER: Final = {"DOTNET_TieredPGO": "0"}
 """The compiler runs too briefly to win back what it would spend on optimizing itself: a fifth of its time."""

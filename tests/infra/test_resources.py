@@ -254,3 +254,30 @@ def test_without_a_cap_nobody_is_told_of_it(trial: list[Resource]) -> None:
     assert workspace["workspaceCapping"] == {"dailyQuotaGb": -1}
     rules_ = of_type(trial, "Microsoft.Insights/scheduledQueryRules")
     assert "log-cap" not in {watching.alert_name(rule) for rule in rules_}
+
+
+def test_a_parameter_that_is_a_setting_reaches_the_app(trial: list[Resource]) -> None:
+    settings = settings_of(trial)
+    passed = {name: value for name, value in bicep.TRIAL.items() if name in settings}
+    assert len(passed) > 9
+    assert {name: settings[name] for name in passed} == passed
+
+
+def test_other_parameters_reach_what_they_are_for(trial: list[Resource]) -> None:
+    scale = one(trial, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    assert (scale["maximumInstanceCount"], scale["instanceMemoryMB"]) == (3, 512)
+    assert scale["triggers"] == {"http": {"perInstanceConcurrency": 4}}
+    bus = one(trial, "Microsoft.ServiceBus/namespaces")
+    assert bus["sku"] == {"name": "Premium", "tier": "Premium", "capacity": 4}
+    # Premium without a private network stays reachable.
+    assert bus["properties"]["publicNetworkAccess"] == "Enabled"
+    assert of_type(trial, "Microsoft.ServiceBus/namespaces/networkRuleSets") == []
+    workspace = one(trial, "Microsoft.OperationalInsights/workspaces")["properties"]
+    assert workspace["retentionInDays"] == 60
+    (rule,) = one(trial, "Microsoft.Storage/storageAccounts/managementPolicies")["properties"]["policy"]["rules"]
+    assert rule["definition"]["actions"]["baseBlob"]["delete"]["daysAfterModificationGreaterThan"] == 9
+    thresholds = {
+        watching.alert_name(rule): rule["properties"]["criteria"]["allOf"][0]["threshold"]
+        for rule in of_type(trial, "Microsoft.Insights/scheduledQueryRules")
+    }
+    assert (thresholds["backlog"], thresholds["failures"], thresholds["throttling"]) == (5, 50, 7)
