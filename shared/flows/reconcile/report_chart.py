@@ -1,6 +1,7 @@
 """Drift over the last runs: bars in SVG, stretched to whatever room there is, with their labels beside them as text."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from html import escape
 from typing import Final
 
@@ -14,6 +15,8 @@ _FOOT: Final = 8
 _FEWEST: Final = 12
 """Room for as many runs, so that a few bars are not as wide as the page."""
 
+_SHORT: Final = timedelta(minutes=2)
+
 type Names = Mapping[DriftClass, str]
 
 
@@ -25,11 +28,13 @@ def chart(runs: Sequence[PastRun], names: Names) -> str:
     if not highest:
         return f'<p class="empty">Nothing drifted in the last {len(runs)} runs, since {_time(runs[0])} UTC.</p>'
     top = _top(highest)
+    # Two runs within a minute, as on the local stack, are told apart by their seconds.
+    form = "%Y-%m-%d %H:%M:%S" if runs[-1].at - runs[0].at < _SHORT else "%Y-%m-%d %H:%M"
     return (
         f'<div class="chart"><div class="ticks"><span>{top:,}</span><span>{top // 2:,}</span><span>0</span></div>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img"'
         f' aria-label="Drifted records in the last {len(runs)} runs">{"".join(_drawn(runs, names, top))}</svg>'
-        f'<div class="times"><span>{_time(runs[0])}</span><span>{_time(runs[-1])} UTC</span></div></div>'
+        f'<div class="times"><span>{runs[0].at:{form}}</span><span>{runs[-1].at:{form}} UTC</span></div></div>'
         '<p class="hint">Records that drifted, by run. A mark below the line is a full pass.</p>'
         f"{_table(runs, names)}"
     )

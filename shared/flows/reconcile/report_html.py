@@ -26,6 +26,7 @@ NAMES: Final = {
 }
 
 
+_ASKED: Final = '<p class="empty">The timer\'s runs have reports of their own: this one was asked for by hand.</p>'
 _UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -46,7 +47,7 @@ def as_html(report: Report) -> str:
         banner=_banner(report),
         tiles=_tiles(report),
         counts=_counts(report),
-        chart=chart(report.history, NAMES),
+        chart=_ASKED if report.asked else chart(report.history, NAMES),
         notes=_notes(report),
         total=f"{report.drifted:,}",
         names=_embedded({kind.value: name for kind, name in NAMES.items()}),
@@ -114,7 +115,10 @@ def _entity(one: EntityReport) -> dict[str, Any]:
 def _facts(report: Report) -> str:
     facts = [f"took {report.seconds:,.1f} s"]
     facts += [f"{count:,} requests to {side}" for side, count in report.requests.items()]
-    facts.append("repairs what it can" if report.mode == "repair" else "only reports (RECONCILE_MODE=report)")
+    if report.asked:
+        facts.append("asked for by a person: compares, and repairs nothing")
+    else:
+        facts.append("enqueues repairs" if report.mode == "repair" else "repairs nothing (RECONCILE_MODE=report)")
     return escape(" · ".join(facts))
 
 
@@ -138,7 +142,8 @@ def _brake(report: Report) -> str:
         f'<p class="banner" role="alert"><strong>The brake is on.</strong> {held} of {rows} known records would be'
         " repaired, which is more likely a mistake in the mapping than work of people. Nothing was repaired. Correct"
         " the mapping; or, if these repairs are meant, release the brake:"
-        ' <code>.venv/bin/python -m ops drift --release-brake "your name"</code></p>'
+        ' <code>.venv/bin/python -m ops drift --release-brake "your name"</code> (on the stack of <code>make up</code>'
+        " with <code>--local</code>)</p>"
     )
 
 
@@ -146,11 +151,11 @@ def _tiles(report: Report) -> str:
     tiles = {
         "drifted": report.drifted,
         "repairs enqueued": report.repairs,
-        "pending": report.pending,
-        "in flight": sum(one.in_flight for one in report.entities),
+        "repairs left to later runs": report.pending,
+        "in flight: looked at again": sum(one.in_flight for one in report.entities),
         "compared": sum(one.compared for one in report.entities),
     }
-    shown = {name: f"{count:,}" for name, count in tiles.items()} | {"oldest message waits": _oldest(report)}
+    shown = {name: f"{count:,}" for name, count in tiles.items()} | {"oldest waiting message": _oldest(report)}
     return "".join(f"<li><b>{figure}</b><span>{escape(name)}</span></li>" for name, figure in shown.items())
 
 
