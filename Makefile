@@ -15,11 +15,14 @@ $(READY): requirements-dev.txt
 	  if "$$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 13))' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
+	  [ -z "$(PYTHON)" ] || echo "PYTHON=$(PYTHON) is not a Python 3.13 that runs." >&2; \
 	  echo "Python 3.13 was not found: install it (for example 'uv python install 3.13' or 'pyenv install 3.13') or name it with 'make PYTHON=/path/to/python3.13'." >&2; exit 1; \
 	fi; \
-	echo "Setting up $(VENV) (once, about a minute)"; \
+	echo "Setting up $(VENV) (once, two minutes or so)"; set -o pipefail; \
 	{ [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); } \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt \
+	  && $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check -r requirements-dev.txt \
+	    | awk '/^Collecting /{n++; printf "\r  %d packages found", n; fflush()} /^Installing /{printf "\n  installing\n"; fflush()}' \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable . \
 	  && touch $@
 
 demo: $(READY) ## Play and check the whole job on this machine, then stop everything
@@ -27,7 +30,8 @@ demo: $(READY) ## Play and check the whole job on this machine, then stop everyt
 
 up: $(READY) ## Start the local stack and print its addresses, keys and examples; Ctrl-C stops it
 	@OTEL=$(OTEL) $(BIN)/python -m local.up $(if $(FREE_PORTS),--free-ports) $(if $(ONE_WAY),--one-way) \
-	  $(if $(KEEP),--keep) $(if $(HOSTS),--hosts $(HOSTS)) $(if $(CMMS_URL),--cmms-url $(CMMS_URL))
+	  $(if $(KEEP),--keep) $(if $(HOSTS),--hosts $(HOSTS)) $(if $(CMMS_URL),--cmms-url $(CMMS_URL)) \
+	  $(if $(NEW_COLUMNS),--columns)
 
 test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff format --check --quiet . || { echo "Run 'make format'." >&2; exit 1; }
@@ -73,4 +77,7 @@ scan: $(READY) requirements-scan.txt ## Let a scanner (checkov, in .venv-scan) l
 	@$(BIN)/python -m tests.infra.scan .venv-scan/bin/checkov
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .venv-scan .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .venv-scan .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info \
+	  cmms/build cmms/*.egg-info cmms/.mypy_cache cmms/.ruff_cache cmms/demo.sqlite3
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+	@if [ -e discarded.jsonl ]; then echo "discarded.jsonl stays: it holds the messages that you discarded."; fi

@@ -1,5 +1,6 @@
 """Writes what the docs say of the code: `.venv/bin/python -m docs.generate`. A test holds them together."""  # noqa: INP001  # no package is shipped from here
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -78,7 +79,8 @@ def pages() -> dict[Path, str]:
 
 
 def main() -> None:
-    """Write them all."""
+    """Write them all, and say which."""
+    argparse.ArgumentParser(prog="python -m docs.generate", description=__doc__).parse_args()
     for path, text in pages().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,11 +1,12 @@
 """What `make up` prints: where everything is, and examples to paste one after the other."""
 
 from rich.console import Console
-from rich.table import Table
 
-from local.run import ROOT
+from local.run import ROOT, write_private
 from local.stack import Stack
+from ops.output import table
 
+EXAMPLES = "examples.sh"
 TOKEN = "person.token"  # noqa: S105  # a file's name
 _TRIES = 30  # seconds that an example waits for what an earlier one began; usually it takes two
 
@@ -13,31 +14,27 @@ _TRIES = 30  # seconds that an example waits for what an earlier one began; usua
 def describe(console: Console, stack: Stack, *, one_way: bool) -> None:
     """Print the addresses, the keys of this run, and examples that work as they are, in their order."""
     more_hosts = enumerate(stack.ports.more_hosts, start=2)
-    table = Table(title="Energy CMMS and Dynamics 365 on this machine", title_justify="left")
-    table.add_column("part")
-    table.add_column("address")
-    for part, address in (
+    examples_file = stack.folder / EXAMPLES
+    addresses = (
+        ("console", stack.console_url),
         ("CMMS, page and API", stack.cmms_url),
         ("Dynamics Web API", stack.web_api_url),
-        ("Dynamics, what it holds", f"{stack.dataverse_url}/_emulator/tables/salesorder"),
+        ("Dynamics, what it holds", f"{stack.dataverse_url}/_emulator/tables/msdyn_customerasset"),
         ("webhook", stack.webhook_url),
         ("health", f"{stack.host_url}/api/health"),
         ("queues, counts", f"http://127.0.0.1:{stack.ports.servicebus_admin}/counts"),
         *((f"health of host {number}", f"http://127.0.0.1:{port}/api/health") for number, port in more_hosts),
+        ("ServiceBusConnection", stack.servicebus_connection),
         ("logs and ledger", str(stack.folder.relative_to(ROOT))),
-    ):
-        table.add_row(part, address)
-    console.print(table, soft_wrap=True)
-    # Not in the table, which would cut them.
-    print(f"\nThe operator's console: {stack.console_url}")  # noqa: T201 - as below
-    if stack.own_cmms is not None:
-        print(f"\nServiceBusConnection for your CMMS: {stack.servicebus_connection}")  # noqa: T201 - as below
+        ("these examples again", f"cat {examples_file.relative_to(ROOT)}"),
+    )
+    console.print("Energy CMMS and Dynamics 365 on this machine\n", style="bold")
+    table(console, ("part", "address"), addresses)
     examples = _by_message(stack) if one_way or stack.own_cmms is not None else _examples(stack)
-    for title, lines in examples:
-        console.print(f"\n# {title}", style="bold", soft_wrap=True)
-        for line in lines:
-            # Not by rich: it would wrap a line that is meant to be pasted.
-            print(line)  # noqa: T201
+    shown = "\n".join(line for title, lines in examples for line in (f"\n# {title}", *lines))
+    write_private(examples_file, f"{shown}\n")
+    # Not by rich: it would wrap a line that is meant to be pasted.
+    print(shown)  # noqa: T201
     console.print("\nCtrl-C stops everything. The log of the functions follows.\n", style="bold")
 
 
@@ -71,6 +68,7 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
         (
             "Look at everything as an operator does: the set-up, one record's story, what was parked",
             [
+                ".venv/bin/python -m ops status --local",
                 ".venv/bin/python -m ops check --local",
                 ".venv/bin/python -m ops show --entity asset --key 0001 --local",
                 ".venv/bin/python -m ops parked list --local",
@@ -86,7 +84,8 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
                 (
                     f"curl -s -X POST {stack.host_url}/admin/functions/reconcile -H 'Content-Type: application/json'"
                     f" -H 'x-functions-key: {stack.keys.master}' -d '{{\"input\": \"\"}}'"
-                )
+                ),
+                _until(f"ls {(stack.folder / 'reports').relative_to(ROOT)}/latest.html"),
             ],
         ),
     ]

@@ -1,33 +1,52 @@
 """Drop a message on a queue of the local stack, or look at what a queue holds."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from azure.servicebus import ServiceBusClient, ServiceBusMessage, ServiceBusSubQueue
 
-from shared.adapters.service_bus.client import body_of
+from ops.settings import read_stack
+from shared.adapters.service_bus.client import body_of, mapped
 from shared.domain.messages.events import CONTENT_TYPE, Event
-from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.messages.queues import ALL, OF_ENTITY
+from shared.errors import NotAuthorized, Unavailable
 from shared.flows.routing.parking import printable
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-_Port = Annotated[int, typer.Option(help="the local broker's port")]
-_port = 5673
+_Port = Annotated[
+    int | None, typer.Option(help="the local broker's port; without it: that of the stack that 'make up' runs")
+]
+_port: int | None = None
 
 
 @app.callback()
-def main(port: _Port = _port) -> None:
+def main(port: _Port = None) -> None:
     """Choose the broker."""
     global _port  # noqa: PLW0603  # one command per process
     _port = port
 
 
-def connect() -> ServiceBusClient:
-    """A client for the local broker."""
-    return ServiceBusClient.from_connection_string(
-        f"Endpoint=sb://localhost:{_port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;",
-        retry_total=0,
+@contextmanager
+def connected(queue: str) -> Iterator[ServiceBusClient]:
+    """A client for the local broker, to use one queue; what goes wrong is a sentence."""
+    if queue not in (names := [one.name for one in ALL]):
+        raise typer.BadParameter(f"There is no queue {queue}: there are {', '.join(names)}.")
+    try:
+        connection = read_stack()["ServiceBusConnection"] if _port is None else _connection(_port)
+        with mapped(queue), ServiceBusClient.from_connection_string(connection, retry_total=0) as client:
+            yield client
+    except (Unavailable, NotAuthorized) as error:
+        hint = "" if _port is None else f" Does 'make up' run, and is {_port} its broker's port?"
+        typer.echo(f"{error.message}{hint}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _connection(port: int) -> str:
+    return (
+        f"Endpoint=sb://localhost:{port};SharedAccessKeyName=local;SharedAccessKey=local;UseDevelopmentEmulator=true;"
     )
 
 
@@ -38,14 +57,17 @@ def send(
 ) -> None:
     """Send one CloudEvent to the queue of its type, with a fresh id and the present as its time."""
     try:
-        event = Event.model_validate({"source": "/by-hand", "type": kind, "data": json.loads(data)})
+        held = json.loads(data)
     except ValueError as error:
-        raise typer.BadParameter(f"DATA must be a JSON object: {error}") from None
+        raise typer.BadParameter(f"DATA is not JSON: {error}") from None
+    if not isinstance(held, dict):
+        raise typer.BadParameter(f"DATA must be a JSON object such as {{}}, not {type(held).__name__}")
+    event = Event.model_validate({"source": "/by-hand", "type": kind, "data": held})
     queue = OF_ENTITY.get(event.entity)
     if queue is None:
         raise typer.BadParameter(f"TYPE {kind} is not one of the contract's, such as energy.asset.upserted")
     with_time = Event.model_validate(event.model_dump() | {"time": _now()})
-    with connect() as client, client.get_queue_sender(queue.name) as sender:
+    with connected(queue.name) as client, client.get_queue_sender(queue.name) as sender:
         sender.send_messages(ServiceBusMessage(with_time.to_json(), message_id=event.id, content_type=CONTENT_TYPE))
     typer.echo(f"{queue.name}: sent {event.id}")
 
@@ -57,7 +79,7 @@ def peek(
 ) -> None:
     """Show what waits on a queue, without taking it."""
     sub_queue = ServiceBusSubQueue.DEAD_LETTER if dead_letters else None
-    with connect() as client, client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
+    with connected(queue) as client, client.get_queue_receiver(queue, sub_queue=sub_queue) as receiver:
         messages = receiver.peek_messages(max_message_count=100)
     for message in messages:
         typer.echo(f"{message.sequence_number}: {_shown(body_of(message))}")

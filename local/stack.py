@@ -37,6 +37,7 @@ class Stack(Run):
         say: Callable[[str], None] = lambda _sentence: None,
         one_way: bool = False,
         console: bool = False,
+        columns: bool = False,
         settle_seconds: float = 120,
         settings: dict[str, str] | None = None,
         keep: bool = False,
@@ -50,6 +51,7 @@ class Stack(Run):
             say: Gets a sentence for each part that ended and was started again.
             one_way: Without the CMMS's API.
             console: Also serve the operator's console.
+            columns: Create the custom columns that the mapping names and Dynamics lacks.
             settle_seconds: RECONCILE_SETTLE_SECONDS.
             settings: Added to the functions' environment.
             keep: Go on with the state of the last kept run, and keep it.
@@ -68,6 +70,7 @@ class Stack(Run):
         self._echo = echo
         self._say = say
         self._console = console
+        self._columns = columns
         self._parts: dict[str, Part] = {}
         self._processes: dict[str, Process] = {}
         self._ends: defaultdict[str, list[float]] = defaultdict(list)
@@ -172,8 +175,8 @@ class Stack(Run):
         Raises:
             StackError: It failed; shows what it said.
         """
-        done = subprocess.run(
-            [sys.executable, "-m", "ops", "provision", "--yes"],
+        done = subprocess.run(  # noqa: S603  # our own command line
+            [sys.executable, "-m", "ops", "provision", "--yes", *(["--columns"] if self._columns else [])],
             env={**self.environment(), **self.operator_settings()},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
@@ -184,7 +187,10 @@ class Stack(Run):
         )
         (self.folder / "provision.log").write_text(done.stdout + done.stderr, encoding="utf-8")
         if done.returncode:
-            raise StackError(f"Setting the local Dynamics up failed:\n{done.stdout}{done.stderr}")
+            cannot = [line.strip() for line in done.stdout.splitlines() if "! cannot" in line]
+            said = "\n".join(cannot) if cannot else done.stdout + done.stderr
+            hint = " 'make up NEW_COLUMNS=1' has missing custom columns created." if "--columns" in said else ""
+            raise StackError(f"Setting the local Dynamics up failed.{hint}\n{said}")
 
     def _start(self, part: Part) -> None:
         self._parts[part.name] = part

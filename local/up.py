@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
@@ -15,6 +16,8 @@ from local.ports import Ports
 from local.processes import StackError
 from local.run import OwnCmms, write_private
 from local.stack import Stack
+from shared.errors import ConfigurationError
+from shared.wiring import load_mapping
 
 SETTINGS = "stack.env"
 """In the run's folder for as long as it runs: what `python -m ops --local` reads."""
@@ -28,6 +31,9 @@ def main() -> int:
     parser.add_argument("--hosts", type=int, default=1, help="how many functions hosts share the queues")
     parser.add_argument("--keep", action="store_true", help="go on with the last kept state, and keep it")
     parser.add_argument("--cmms-url", default="", help="a CMMS of yours; CMMS_TOKEN holds its token")
+    parser.add_argument(
+        "--columns", action="store_true", help="create the custom columns that SYNC_MAPPING names and Dynamics lacks"
+    )
     options = parser.parse_args()
     console = Console(highlight=False)
     # By ourselves: a shell starts background jobs with SIGINT ignored.
@@ -46,6 +52,7 @@ def main() -> int:
 def _serve(console: Console, options: argparse.Namespace) -> int:
     if options.hosts < 1:
         raise StackError(f"HOSTS={options.hosts} is no number of functions hosts. Use 1 or more.")
+    _check_mapping()
     console.print("Starting the local stack ...")
     ports = Ports.free(options.hosts) if options.free_ports else Ports.usual(options.hosts)
     with Stack(
@@ -54,6 +61,7 @@ def _serve(console: Console, options: argparse.Namespace) -> int:
         say=lambda sentence: _complain(console, sentence),
         one_way=options.one_way,
         console=True,
+        columns=options.columns,
         keep=options.keep,
         own_cmms=_own_cmms(options.cmms_url),
     ) as stack:
@@ -68,6 +76,19 @@ def _serve(console: Console, options: argparse.Namespace) -> int:
             (stack.folder / SETTINGS).unlink(missing_ok=True)
         _complain(console, stack.failure)
         return 1
+
+
+def _check_mapping() -> None:
+    """Tell of a mapping that cannot be used before anything starts.
+
+    Raises:
+        StackError: It cannot; says where and why.
+    """
+    if own := os.environ.get("SYNC_MAPPING"):
+        try:
+            load_mapping(Path(own))
+        except ConfigurationError as error:
+            raise StackError(error.message) from None
 
 
 def _own_cmms(url: str) -> OwnCmms | None:

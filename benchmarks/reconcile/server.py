@@ -4,10 +4,10 @@
 need no memory; the forms are those of the emulator and of the Django app.
 """
 
+import argparse
 import asyncio
 import json
 import re
-import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -159,4 +159,6 @@ async def serve(count: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reconcile.server", description="Both sides, computed.")
+    parser.add_argument("count", type=int, help="how many records there are")
+    asyncio.run(serve(parser.parse_args().count))

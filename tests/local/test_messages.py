@@ -1,6 +1,11 @@
 """The local stack's look at a queue: whatever a sender put there, the terminal only prints it."""
 
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from azure.servicebus import ServiceBusMessage
@@ -37,3 +42,49 @@ def test_a_peek_shows_any_body_and_property_in_printable_text(
     assert first.partition(": ")[2] == shown
     assert properties == ["    p: \\x1b[31m"]
     assert count == "1 message"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+# Modules that a person starts by hand; each answers --help, and does nothing else then.
+STARTED = [
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
+    for folder in ("local", "docs", "ops", "benchmarks", "tests/simulation")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+    if re.search(r"^if __name__ == .__main__.:", path.read_text(encoding="utf-8"), re.MULTILINE)
+]
+
+
+@pytest.mark.parametrize("module", STARTED)
+def test_help_is_all_that_help_does(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(  # noqa: S603  # our own modules
+        [sys.executable, "-m", module, "--help"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'cmms'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "usage:" in done.stdout.lower()
+    assert len(done.stdout.splitlines()) < 80
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "9", "peek", "assets"], "Does 'make up' run"),
+        (["--port", "9", "send", "sync.asset.dirty", '{"key": "1"}'], "Does 'make up' run"),
+        (["--port", "9", "peek", "nope"], "there are assets, orders, parked"),
+        (["--port", "9", "send", "sync.asset.dirty", "[]"], "must be a JSON object"),
+        (["--port", "9", "send", "sync.asset.dirty", "{"], "is not JSON"),
+        (["--port", "9", "send", "sync.contact.dirty", "{}"], "is not one of the contract's"),
+    ],
+)
+def test_a_mistake_is_answered_by_a_sentence(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code != 0
+    assert says in " ".join(done.output.replace("│", " ").split())
+    assert isinstance(done.exception, SystemExit)
+    assert "pydantic" not in done.output
