@@ -1,9 +1,11 @@
 """Every command as a person types it, on a running local stack."""
 
 import json
+import re
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import chdir
+from contextlib import chdir, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from typer.testing import CliRunner, Result
 from local.ports import Ports
 from local.stack import Stack
 from ops.app import app
+from shared.settings import DOCUMENT_MAPPING
 
 PATIENCE = 30.0
 
@@ -43,7 +46,7 @@ class Shell:
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    with Stack(Ports.free(), settle_seconds=0) as stack:
+    with Stack(Ports.free(), settle_seconds=0, console=True) as stack:
         yield Shell(stack, tmp_path_factory.mktemp("operator"))
 
 
@@ -165,3 +168,74 @@ def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -
     assert {one["number"] for one in kept} == set(done["done"])
     assert {one["because"] for one in kept} == {"a test"}
     assert shell.json("parked", "list") == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("resync", "--entity", "asset", "--key", "ZZ", "--wait"), "Nothing is known of asset ZZ"),
+        (("show", "--entity", "asset", "--key", "NOSUCH"), "Nothing is known of asset NOSUCH"),
+        (("parked", "list", "--reason", "mapping_eror"), "did you mean mapping_error?"),
+        (("parked", "list", "--field", "nombr"), "did you mean nombre?"),
+    ],
+)
+def test_a_name_that_exists_nowhere_is_a_mistake(shell: Shell, arguments: tuple[str, ...], says: str) -> None:
+    done = shell(*arguments)
+    assert (done.exit_code, says in " ".join(done.output.split())) == (2, True)
+
+
+def test_a_message_is_told_by_status_tail_and_the_console(shell: Shell) -> None:
+    create(shell.stack, codigo_interno="0009", nombre="Torno")
+    assert shell.json("resync", "--entity", "asset", "--key", "0009", "--wait")[0] == 0
+    done = shell("tail", "--no-follow", "--json", "--key", "0009")
+    outcomes = {json.loads(line)["outcome"] for line in done.stdout.splitlines()}
+    assert "applied" in outcomes
+    _, view = shell.json("status")
+    assert [one["queue"] for one in view["queues"]] == ["assets", "orders", "parked"]
+    assert all(one["problem"] is None for one in view["health"])
+    with httpx.Client(timeout=60, trust_env=False, follow_redirects=True) as browser:
+        base = shell.stack.console_url.partition("/?")[0]
+        assert browser.get(base).status_code == 403
+        assert browser.get(shell.stack.console_url).status_code == 200
+        assert "0009" in browser.get(base).text
+        page = browser.get(f"{base}/record", params={"entity": "asset", "key": "0009"}).text
+        assert "Torno" in page
+        assert "message applied" in page
+        token = re.search(r'name="token" value="(\w+)"', page)
+        assert token is not None
+        form = {"token": token[1], "entity": "asset", "key": "0009"}
+        assert "on its way" in browser.post(f"{base}/record/resync", data=form).text
+
+
+def test_the_mapping_in_force_would_change_nothing(shell: Shell) -> None:
+    code, found = shell.json("mapping", "plan", str(DOCUMENT_MAPPING))
+    assert (code, found["effects"], found["cannot"]) == (0, [], [])
+
+
+def test_a_side_that_is_down_is_told_within_seconds(shell: Shell) -> None:
+    faults = f"{shell.stack.dataverse_url}/_emulator/faults"
+    with httpx.Client(timeout=30, trust_env=False) as client:
+        for fault in (
+            {"effect": "status"},
+            {"effect": "status", "status": 429, "retry_after": "600"},
+            {"effect": "dropped"},
+        ):
+            client.post(faults, json={**fault, "times": None}).raise_for_status()
+            started = time.monotonic()
+            done = shell("drift")
+            client.delete(faults).raise_for_status()
+            assert (done.exit_code, "ERROR" in done.stderr) == (3, False)
+            assert time.monotonic() - started < 45
+
+
+def test_a_value_that_its_rule_refuses_is_shown(shell: Shell) -> None:
+    order = {"numero_requisicion": "R-9", "estado": "BORRADOR"}
+    answer = httpx.post(f"{shell.stack.cmms_url}/demo/requisiciones/", json=order, timeout=30, trust_env=False)
+    answer.raise_for_status()
+    assert shell.json("resync", "--entity", "order", "--key", "R-9", "--wait")[0] == 0
+    with closing(sqlite3.connect(shell.stack.folder / "cmms.sqlite3", timeout=30)) as database, database:
+        changed = database.execute("UPDATE inventario_requisicion SET estado = 'INVENTADO'")
+        assert changed.rowcount == 1
+    _, story = shell.json("show", "--entity", "order", "--key", "R-9")
+    (state,) = [one for one in story["fields"] if one["field"] == "estado"]
+    assert (state["cmms"], state["state"]) == ("INVENTADO", "blocked")
