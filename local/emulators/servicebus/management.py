@@ -145,11 +145,11 @@ def _update_disposition(queue: Queue[Message], arguments: dict[Any, Any]) -> Res
 
 
 def _renew_session_lock(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    return Response(value={"expiration": Timestamp.of(queue.renew_session(_session_id(arguments)))})
+    return Response(value={"expiration": Timestamp.of(queue.with_sessions().renew_session(_session_id(arguments)))})
 
 
 def _get_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    return Response(value={"session-state": queue.session_state(_session_id(arguments))})
+    return Response(value={"session-state": queue.with_sessions().session_state(_session_id(arguments))})
 
 
 def _set_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
@@ -158,14 +158,15 @@ def _set_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Resp
         raise _BadArgumentError("'session-state' must be binary or null.")
     if state is not None and len(state) > queue.settings.max_message_bytes:
         raise _BadArgumentError(f"'session-state' is larger than {queue.settings.max_message_bytes} bytes.")
-    queue.set_session_state(_session_id(arguments), state)
+    queue.with_sessions().set_session_state(_session_id(arguments), state)
     return Response()
 
 
 def _get_message_sessions(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     after, skip, top = (_number(arguments, name) for name in ("last-updated-time", "skip", "top"))
     # The last instant of .NET's calendar asks for all sessions instead of the recently updated ones.
-    every = queue.session_ids() if after >= _END_OF_TIME else queue.session_ids(Timestamp(after).instant())
+    sessions = queue.with_sessions()
+    every = sessions.session_ids(None if after >= _END_OF_TIME else Timestamp(after).instant())
     page = every[max(skip, 0) : max(skip, 0) + max(top, 0)]
     if not page:
         return Response(204, "There are no sessions.", "com.microsoft:session-not-found")

@@ -9,6 +9,7 @@ from local.emulators.servicebus.amqp.message import Message
 from local.emulators.servicebus.entity import Entity, Outlet
 from local.emulators.servicebus.faults import Faults
 from local.emulators.servicebus.queue import Queue
+from local.emulators.servicebus.session_queue import SessionQueue
 from local.emulators.servicebus.settings import QueueSettings
 from local.emulators.servicebus.state_file import StateFile
 
@@ -44,7 +45,8 @@ class Namespace:
             if key in self.entities:
                 raise ValueError(f"Queue {settings.name!r} is configured twice. Remove one of the two.")
             keeper = state.keeper(key) if state is not None else None
-            queue: Queue[Message] = Queue(settings, clock, keeper=keeper)
+            kind: type[Queue[Message]] = SessionQueue if settings.requires_session else Queue
+            queue = kind(settings, clock, keeper=keeper)
             self.entities[key] = Entity(queue, clock)
 
     def entity(self, name: str) -> Entity:

@@ -8,7 +8,7 @@ Rules: https://learn.microsoft.com/azure/service-bus-messaging/message-transfers
 import heapq
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from local.emulators.servicebus.due import DueKeys
@@ -17,8 +17,13 @@ from local.emulators.servicebus.entry import Counts, Entry, State, Submission
 from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, NotAllowedError, QueueFullError
 from local.emulators.servicebus.keeper import Forgetful, Keeper
 from local.emulators.servicebus.ready import Ready
-from local.emulators.servicebus.sessions import SessionLock, Sessions
+from local.emulators.servicebus.sessions import SessionLock
 from local.emulators.servicebus.settings import QueueSettings
+
+_ONE_FOR_ALL: Final[str | None] = None  # the line of a queue without sessions
+
+if TYPE_CHECKING:
+    from local.emulators.servicebus.session_queue import SessionQueue
 
 
 class Queue[T]:
@@ -41,9 +46,6 @@ class Queue[T]:
         if not is_dead_letter_queue:
             graves = keeper.of_dead_letters() if keeper is not None else None
             self.dead_letters = Queue(settings, clock, tokens, is_dead_letter_queue=True, keeper=graves)
-        # A dead-letter queue has no sessions, whatever its queue has.
-        with_sessions = settings.requires_session and not is_dead_letter_queue
-        self._sessions = Sessions(settings.lock_duration) if with_sessions else None
         self._clock = clock
         self._tokens = tokens
         self._entries: dict[int, Entry[T]] = {}
@@ -68,16 +70,11 @@ class Queue[T]:
 
         Raises:
             QueueFullError: there is no room for all of them below `max_queue_bytes`.
-            NotAllowedError: this is a dead-letter queue, or a message lacks the session id that the queue requires.
+            NotAllowedError: this is a dead-letter queue, or one that requires sessions, and a message has none.
         """
         now = self.advance()
         if self.dead_letters is None:
             raise NotAllowedError("A dead-letter queue takes no messages from senders.")
-        if self._sessions is not None and any(each.session_id is None for each in submissions):
-            raise NotAllowedError(
-                f"The SessionId was not set on a message, and the queue {self.settings.name!r} requires sessions. "
-                "Set it on every message."
-            )
         if self._bytes + sum(each.size for each in submissions) > self.settings.max_queue_bytes:
             raise QueueFullError(
                 f"The queue {self.settings.name!r} is full: it holds {self._bytes} bytes, its limit is "
@@ -103,14 +100,11 @@ class Queue[T]:
     def receive(self, limit: int = 1, *, delete: bool = False, session: SessionLock | None = None) -> list[Entry[T]]:
         """Take up to `limit` messages, lowest sequence number first: locked, or removed if `delete`.
 
-        With `session` they are those of the session, as long as its lock is held; a queue that requires sessions
-        gives out nothing without one.
+        `session` is whose messages to take, on a queue with sessions.
         """
         now = self.advance()
-        taken: list[Entry[T]] = []
-        if session is not None and not self.holds(session):
-            return taken
         line = session.session_id if session is not None else None
+        taken: list[Entry[T]] = []
         while len(taken) < limit and (number := self._ready.take(line)) is not None:
             entry = self._entries[number]
             self._take(entry, now, delete=delete)
@@ -127,8 +121,6 @@ class Queue[T]:
             SessionLockLostError: the queue requires sessions, and nobody holds this one.
         """
         now = self.advance()
-        if self._sessions is not None:
-            self._sessions.held(session_id or "")
         for number in sequence_numbers:
             entry = self._entries.get(number)
             if entry is not None and number in self._deferred and _is_expired(entry, now):
@@ -151,62 +143,16 @@ class Queue[T]:
         )
         return [self._entries[number] for number in heapq.nsmallest(limit, wanted)]
 
-    # Sessions; each raises NotAllowedError on a queue without them
-
-    def accept_session(self, session_id: str | None = None) -> SessionLock | None:
-        """Lock a session: the named one, or without a name the next one that is free and has a message to receive.
-
-        Returns:
-            The lock; None if no name was given and there is no such session now.
+    def with_sessions(self) -> "SessionQueue[T]":
+        """The same queue as one with sessions.
 
         Raises:
-            SessionCannotBeLockedError: another receiver holds the named session.
+            NotAllowedError: it has none.
         """
-        now, sessions = self.advance(), self._with_sessions()
-        if session_id is None:
-            free = (each for each in self._ready.session_ids() if not sessions.is_locked(each))
-            session_id = next(free, None)
-        return sessions.lock(session_id, now) if session_id is not None else None
-
-    def holds(self, session: SessionLock) -> bool:
-        """Whether the lock of the session is still held."""
-        self.advance()
-        return self._with_sessions().holds(session)
-
-    def release_session(self, session: SessionLock) -> None:
-        """Give a session back, with its locked messages as if they had not been delivered."""
-        now, sessions = self.advance(), self._with_sessions()
-        if sessions.holds(session):
-            for entry in self._unlocked(sessions.unlock(session.session_id)):
-                self._give_back(entry, now)
-
-    def renew_session(self, session_id: str) -> datetime:
-        """Lock the session for another `lock_duration` from now; return the new end.
-
-        Raises:
-            SessionLockLostError: nobody holds it.
-        """
-        now = self.advance()
-        return self._with_sessions().renew(session_id, now)
-
-    def session_state(self, session_id: str) -> bytes | None:
-        """The state of a session that is held; raises as `renew_session`."""
-        self.advance()
-        return self._with_sessions().state(session_id)
-
-    def set_session_state(self, session_id: str, state: bytes | None) -> None:
-        """Replace the state of a session that is held, or clear it with None; raises as `renew_session`."""
-        now = self.advance()
-        self._with_sessions().set_state(session_id, state, now)
-
-    def session_ids(self, state_set_after: datetime | None = None) -> list[str]:
-        """The sessions with active messages or a state; or those whose state was set after an instant."""
-        self.advance()
-        sessions = self._with_sessions()
-        if state_set_after is not None:
-            return sorted(sessions.with_state(state_set_after))
-        active = {self._line(entry) for entry in self._entries.values() if entry.state is State.ACTIVE}
-        return sorted({each for each in active if each is not None}.union(sessions.with_state()))
+        raise NotAllowedError(
+            f"The queue {self.settings.name!r} has no sessions. Receive without a session, or configure it with "
+            "requires_session."
+        )
 
     # Settling; each raises LockLostError unless the token's lock is still held
 
@@ -245,8 +191,6 @@ class Queue[T]:
         """Lock the message for another `lock_duration` from now; return the new end."""
         now = self.advance()
         entry = self._held(token)
-        if self._sessions is not None:
-            raise NotAllowedError("The lock of a message in a session cannot be renewed. Renew the session's lock.")
         entry.locked_until = now + self.settings.lock_duration
         self._lock_ends.add(entry.sequence_number, entry.locked_until)
         return entry.locked_until
@@ -262,31 +206,7 @@ class Queue[T]:
         """Let happen what has fallen due: lock ends, scheduled messages, expiries. Return the present."""
         now = self._clock()
         while (due := self._first_due()) is not None and due <= now:
-            if due == self._lock_ends.first():
-                entry = self._entries[self._lock_ends.pop()]
-                if entry.lock_token is not None:
-                    del self._locks[entry.lock_token]
-                entry.lock_token = entry.locked_until = None
-                self._fail(entry, due)
-            elif self._sessions is not None and due == self._sessions.first_end():
-                ended = self._sessions.end_first(now)
-                for entry in self._unlocked(ended) if ended is not None else ():
-                    self._fail(entry, due)
-            elif due == self._scheduled.first():
-                entry = self._entries.pop(self._scheduled.pop())
-                self._keeper.drop(entry.sequence_number)
-                # A scheduled message is appended as if sent at that instant, which gives it a new number.
-                entry.sequence_number = self._next_number()
-                entry.enqueued_at = due
-                entry.state = State.ACTIVE
-                self._entries[entry.sequence_number] = entry
-                self._activate(entry, due)
-                self._keeper.put(entry)
-            else:
-                entry = self._entries[self._expiries.pop()]
-                # A locked one expires when its lock ends, a deferred one when somebody tries to receive it.
-                if entry.lock_token is None and entry.state is not State.DEFERRED:
-                    self._expire(entry)
+            self._pass(due, now)
         return now
 
     def next_due(self) -> datetime | None:
@@ -346,24 +266,42 @@ class Queue[T]:
             self._recent_ids.add(entry.submission.message_id, entry.sequence_number, entry.enqueued_at)
 
     def _first_due(self) -> datetime | None:
-        session_end = self._sessions.first_end() if self._sessions is not None else None
-        dues = (self._lock_ends.first(), session_end, self._scheduled.first(), self._expiries.first())
+        dues = (self._lock_ends.first(), self._scheduled.first(), self._expiries.first())
         return min((due for due in dues if due is not None), default=None)
+
+    def _pass(self, due: datetime, now: datetime) -> None:
+        """Let one thing happen that is due, the first one."""
+        del now
+        if due == self._lock_ends.first():
+            entry = self._entries[self._lock_ends.pop()]
+            if entry.lock_token is not None:
+                del self._locks[entry.lock_token]
+            entry.lock_token = entry.locked_until = None
+            self._fail(entry, due)
+        elif due == self._scheduled.first():
+            entry = self._entries.pop(self._scheduled.pop())
+            self._keeper.drop(entry.sequence_number)
+            # A scheduled message is appended as if sent at that instant, which gives it a new number.
+            entry.sequence_number = self._next_number()
+            entry.enqueued_at = due
+            entry.state = State.ACTIVE
+            self._entries[entry.sequence_number] = entry
+            self._activate(entry, due)
+            self._keeper.put(entry)
+        else:
+            entry = self._entries[self._expiries.pop()]
+            # A locked one expires when its lock ends, a deferred one when somebody tries to receive it.
+            if entry.lock_token is None and entry.state is not State.DEFERRED:
+                self._expire(entry)
 
     def _next_number(self) -> int:
         self._last_number += 1
         return self._last_number
 
-    def _with_sessions(self) -> Sessions:
-        if self._sessions is None:
-            raise NotAllowedError(
-                f"The queue {self.settings.name!r} has no sessions. Receive without a session, or configure it with "
-                "requires_session."
-            )
-        return self._sessions
-
     def _line(self, entry: Entry[T]) -> str | None:
-        return entry.submission.session_id if self._sessions is not None else None
+        """The line in which the message waits: one for all, on a queue without sessions."""
+        del entry
+        return _ONE_FOR_ALL
 
     def _put_in_line(self, entry: Entry[T]) -> None:
         self._ready.add(entry.sequence_number, self._line(entry))
@@ -398,15 +336,13 @@ class Queue[T]:
             return
         entry.lock_token = self._tokens()
         self._locks[entry.lock_token] = entry
-        line = self._line(entry)
-        if self._sessions is not None and line is not None:
-            # The message is locked for as long as its session is.
-            session = self._sessions.held(line)
-            session.tokens.add(entry.lock_token)
-            entry.locked_until = session.locked_until
-        else:
-            entry.locked_until = now + self.settings.lock_duration
-            self._lock_ends.add(entry.sequence_number, entry.locked_until)
+        self._lock(entry, entry.lock_token, now)
+
+    def _lock(self, entry: Entry[T], token: UUID, now: datetime) -> None:
+        """Say how long the message is locked."""
+        del token
+        entry.locked_until = now + self.settings.lock_duration
+        self._lock_ends.add(entry.sequence_number, entry.locked_until)
 
     def _held(self, token: UUID) -> Entry[T]:
         entry = self._locks.get(token)
@@ -419,18 +355,8 @@ class Queue[T]:
         entry = self._held(token)
         del self._locks[token]
         self._lock_ends.discard(entry.sequence_number)
-        line = self._line(entry)
-        if self._sessions is not None and line is not None:
-            self._sessions.held(line).tokens.discard(token)
         entry.lock_token = entry.locked_until = None
         return entry
-
-    def _unlocked(self, session: SessionLock) -> list[Entry[T]]:
-        """The messages that were locked under a session's lock, unlocked."""
-        entries = [self._locks.pop(token) for token in session.tokens]
-        for entry in entries:
-            entry.lock_token = entry.locked_until = None
-        return entries
 
     def _fail(self, entry: Entry[T], now: datetime) -> None:
         entry.delivery_count += 1

@@ -50,7 +50,7 @@ class SessionLink(QueueLink):
         if wanted is not None and not isinstance(wanted, str):
             raise LinkFailure("amqp:invalid-field", "A session id must be text.")
         try:
-            accepted = outlet.queue.accept_session(wanted)
+            accepted = outlet.queue.with_sessions().accept_session(wanted)
         except QueueError as error:
             raise LinkFailure(error.condition, str(error)) from error
         super().__init__(session, attach, outlet, deletes=deletes)
@@ -65,10 +65,10 @@ class SessionLink(QueueLink):
     @override
     def prepare(self) -> None:
         if self.hold is None:
-            accepted = self.outlet.queue.accept_session()
+            accepted = self.outlet.queue.with_sessions().accept_session()
             if accepted is not None:
                 self._begin(accepted)
-        elif not self.outlet.queue.holds(self.hold):
+        elif not self.outlet.queue.with_sessions().holds(self.hold):
             lost = SessionLockLostError(self.hold.session_id)
             self._session.drop(self, LinkFailure(lost.condition, str(lost)))
 
@@ -86,12 +86,12 @@ class SessionLink(QueueLink):
     def close(self) -> None:
         super().close()
         if self.hold is not None:
-            self.outlet.queue.release_session(self.hold)
+            self.outlet.queue.with_sessions().release_session(self.hold)
             self.outlet.touch()
 
     @override
     def settle(self, token: UUID, outcome: Outcome) -> QueueError | None:
-        if self.hold is not None and not self.outlet.queue.holds(self.hold):
+        if self.hold is not None and not self.outlet.queue.with_sessions().holds(self.hold):
             return SessionLockLostError(self.hold.session_id)
         return super().settle(token, outcome)
 

@@ -13,6 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, consumes, invariant, rule
 from local.emulators.servicebus.entry import Counts, Entry, State, Submission
 from local.emulators.servicebus.errors import LockLostError, MessageNotFoundError, NotAllowedError, QueueFullError
 from local.emulators.servicebus.queue import Queue
+from local.emulators.servicebus.session_queue import SessionQueue
 from local.emulators.servicebus.sessions import SessionLock
 from local.emulators.servicebus.settings import QueueSettings
 
@@ -241,7 +242,7 @@ class NothingIsLost(RuleBasedStateMachine):
         )
         self.settings = settings
         self.shelf = Shelf()
-        self.queue: Queue[int] = Queue(settings, self.clock, keeper=self.shelf)
+        self.queue = self.begin()
         assert self.queue.dead_letters is not None
         self.graves = self.queue.dead_letters
         self.sent: set[int] = set()
@@ -276,6 +277,10 @@ class NothingIsLost(RuleBasedStateMachine):
         (entry,) = entries
         return dead, token(entry), entry.content  # type: ignore[arg-type]
 
+    def begin(self) -> Queue[int]:
+        kind: type[Queue[int]] = SessionQueue if self.with_sessions else Queue
+        return kind(self.settings, self.clock, keeper=self.shelf)
+
     def from_queue(self) -> list[Entry[int]]:
         return self.queue.receive()
 
@@ -304,7 +309,7 @@ class NothingIsLost(RuleBasedStateMachine):
     def restart(self) -> None:
         """Begin again with nothing but what was kept: all is there as it was, and the locks are over."""
         before = {entry.sequence_number: (entry.content, entry.state) for entry in self.queue.peek(0, 1000)}
-        self.queue = Queue(self.settings, self.clock, keeper=self.shelf)
+        self.queue = self.begin()
         assert self.queue.dead_letters is not None
         self.graves = self.queue.dead_letters
         assert {each.sequence_number: (each.content, each.state) for each in self.queue.peek(0, 1000)} == before
@@ -340,8 +345,8 @@ class NothingIsLostInSessions(NothingIsLost):
     hold: SessionLock | None = None
 
     def from_queue(self) -> list[Entry[int]]:
-        if self.hold is None or not self.queue.holds(self.hold):
-            self.hold = self.queue.accept_session()
+        if self.hold is None or not self.queue.with_sessions().holds(self.hold):
+            self.hold = self.queue.with_sessions().accept_session()
         entries = self.queue.receive(session=self.hold)
         assert self.hold is None or {entry.submission.session_id for entry in entries} <= {self.hold.session_id}
         return entries
@@ -349,17 +354,17 @@ class NothingIsLostInSessions(NothingIsLost):
     @rule()
     def release_session(self) -> None:
         if self.hold is not None:
-            self.queue.release_session(self.hold)
+            self.queue.with_sessions().release_session(self.hold)
 
     @rule()
     def renew_session(self) -> None:
-        if self.hold is not None and self.queue.holds(self.hold):
-            assert self.queue.renew_session(self.hold.session_id) == self.clock.now + 10 * SECOND
+        if self.hold is not None and self.queue.with_sessions().holds(self.hold):
+            assert self.queue.with_sessions().renew_session(self.hold.session_id) == self.clock.now + 10 * SECOND
 
     @invariant()
     def only_who_holds_a_session_holds_its_messages(self) -> None:
         counts = self.queue.counts()
-        held = self.hold is not None and self.queue.holds(self.hold)
+        held = self.hold is not None and self.queue.with_sessions().holds(self.hold)
         assert counts.locked == (len(self.hold.tokens) if self.hold is not None and held else 0)
 
 
