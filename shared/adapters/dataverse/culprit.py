@@ -90,6 +90,18 @@ class Search:
         suspects += [_KEY] * self._write.restore_key + [_STATE] * (self._write.state is not None)
         if len(suspects) == 1 and not self._creating:
             return self._blamed(suspects[0], refused)
+        end = yield from self._halve(suspects, refused)
+        if end.result is not None:
+            return end.result
+        if self._row is None and self._creating:
+            return (yield from self._without(end.suspects, refused))
+        if self._row is None or not end.suspects:
+            # Where no write was taken at all, nothing says that it is the field and not the row.
+            return Failed(refused, row=self._row)
+        return self._blamed(end.suspects[0], end.alone or refused)
+
+    def _halve(self, suspects: list[str], refused: SyncError) -> Generator[DynamicsWrite, Result, "_End"]:
+        """Write one half of the suspects and then the other, until one is left that was refused by itself."""
         # How the suspects were refused when nothing else was written beside them; None where that is not known.
         alone: SyncError | None = refused
         while len(suspects) > 1:
@@ -100,19 +112,16 @@ class Search:
                 continue
             second = first if first.ends else (yield from self._try(other))
             if second.ends:
-                return self._ended(second.result)
+                return _End(result=self._ended(second.result))
             suspects, alone = [name for name in half if name not in self._fixed], first.error
         if alone is None:
             last = yield from self._try(suspects)
-            if last.taken or last.ends:
-                return self._ended(last.result)
+            if last.error is None or last.ends:
+                return _End(result=self._ended(last.result))
             alone = last.error
-        if self._row is None and self._creating:
-            return (yield from self._without(suspects, refused))
-        # Where no write was taken at all, nothing says that it is the field and not the row.
-        return Failed(refused) if self._row is None else self._blamed(suspects[0], alone or refused)
+        return _End(suspects, alone)
 
-    def _without(self, suspects: list[str], refused: SyncError) -> Generator[DynamicsWrite, Result, Result]:
+    def _without(self, suspects: Sequence[str], refused: SyncError) -> Generator[DynamicsWrite, Result, Result]:
         """Create the row without the suspects, then without what every create so far held: one of them is at fault."""
         bare = yield from self._try([])
         if bare.ends:
@@ -159,6 +168,15 @@ class Search:
 
     def _ended(self, result: Result) -> Result:
         return replace(result, row=self._row) if isinstance(result, Failed) else result
+
+
+@dataclass(frozen=True)
+class _End:
+    """Where halving came to: the last suspects with their refusal, or a result that ends the search."""
+
+    suspects: Sequence[str] = ()
+    alone: SyncError | None = None
+    result: Result | None = None
 
 
 @dataclass(frozen=True)
