@@ -39,9 +39,10 @@ async def test_nothing_is_told_to_be_done_that_could_not_be_done(
     assert caplog.records == []
     world.bus.failure = None
     await world.router.route(ASSETS.name, [routed(OUTCOMES[end])])
-    (record,) = caplog.records
+    record, told = caplog.records
     assert ("Parked A" in record.getMessage()) == (end == "parked")
     assert ("is tried again" in record.getMessage()) == (end == "retried")
+    assert 'asset "A": ' in told.getMessage()
 
 
 async def test_a_retry_too_large_for_its_queue_is_told_as_parked_and_not_as_tried_again(
@@ -57,8 +58,9 @@ async def test_a_retry_too_large_for_its_queue_is_told_as_parked_and_not_as_trie
     world.router._bus = bus = Narrow()
     counts = await world.router.route(ASSETS.name, [routed(OUTCOMES["retried"])])
     assert (counts.retried, counts.parked, len(bus.queues[PARKED.name])) == (0, 1, 1)
-    (record,) = caplog.records
+    record, told = caplog.records
     assert "Parked A from assets: not_yet_visible" in record.getMessage()
+    assert 'asset "A": parked' in told.getMessage()
 
 
 @pytest.mark.parametrize(
