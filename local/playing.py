@@ -15,7 +15,7 @@ from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
 from local.stack import Stack
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.ledger import Entry, readable
+from shared.domain.link import Link
 from shared.domain.messages import queues
 from shared.domain.messages.events import CONTENT_TYPE
 
@@ -204,11 +204,11 @@ class Player:
                 for message in receiver.peek_messages(max_message_count=200)
             ]
 
-    def ledger(self, entity: str, key: str) -> Entry:
-        """The ledger's memory of a record."""
+    def ledger(self, entity: str, key: str) -> Link:
+        """The ledger's memory of the record with a key."""
         ledger = SqliteLedger(self.stack.ledger_path)
         try:
-            return readable(asyncio.run(ledger.read(entity, [key]))[key]).entry
+            return asyncio.run(_link(ledger, entity, key))
         finally:
             ledger.close()
 
@@ -260,3 +260,8 @@ class Player:
                 f"{response.text[:200]}"
             )
         return response
+
+
+async def _link(ledger: SqliteLedger, entity: str, key: str) -> Link:
+    links = [one async for page in ledger.scan(entity) for one in page if isinstance(one, Link)]
+    return next(link for link in links if link.key == key)

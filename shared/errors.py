@@ -10,14 +10,19 @@ SyncError
 │   ├── MappingError          a value does not fit its field's rule
 │   │   └── LookupNotFound    no row, or no single one, has the code that a field refers to
 │   ├── RejectedByTarget      a side refused a value or a row for good
+│   ├── NoEffect              a side confirmed a write and still holds what it held before
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
 │   ├── LedgerUnreadable      what the ledger holds of one record is not what this version writes
+│   ├── LinkTooLarge          the ledger cannot hold what it should remember of one record
+│   ├── WentBack              a side shows an older state than was seen: it was restored from a backup
+│   ├── RowReplaced           the row was deleted in Dynamics and then made again
 │   ├── RecordGone            the row was deleted in Dynamics; only an operator creates it again
 │   └── RecordMissing         the CMMS no longer shows a record, and says nothing of a deletion
 └── TransientError            tried again later
     ├── of the message        counted, parked after the last attempt
     │   ├── Conflict          the record changed between read and write (412)
+    │   │   └── KeyTaken      another row or record holds the business key
     │   ├── NotYetVisible     a side does not yet show what the message announced
     │   ├── LookupPending     the row that a field refers to is an entity of the mapping, and not there yet
     │   └── Unexpected        a fault of ours: the log holds the trace
@@ -28,6 +33,7 @@ SyncError
         │   └── DeltaRefused  a delta link expired, or Dynamics does not track the table's changes
         ├── NotAuthorized     401 or 403 for the identity, not for the row
         ├── Misconfigured     the worker itself cannot work: see ConfigurationError
+        ├── MassClear         a batch would empty one field of many records: held, with an alert
         └── IntentHeld        another worker is writing this record right now
 
 Messages are sentences for a person: what was wrong, where, and what to do. They never hold a secret.
@@ -134,6 +140,12 @@ class RejectedByTarget(PermanentError):
     reason = "rejected_by_target"
 
 
+class NoEffect(PermanentError):
+    """A side confirmed a write of a field and still holds what it held before: the column may be read-only."""
+
+    reason = "no_effect"
+
+
 class KeyNotUsable(PermanentError):
     """The business key cannot identify one record on both sides."""
 
@@ -155,13 +167,34 @@ class RecordClosed(PermanentError):
 
 
 class LedgerUnreadable(PermanentError):
-    """The ledger's row of one record is not what this version of the product writes. `key` names the record."""
+    """The ledger's row of one record is not what this version of the product writes.
+
+    `identity` names the record, such as `cmms 4711`.
+    """
 
     reason = "ledger_unreadable"
 
-    def __init__(self, message: str, *, key: str) -> None:
+    def __init__(self, message: str, *, identity: str) -> None:
         super().__init__(message)
-        self.key = key
+        self.identity = identity
+
+
+class LinkTooLarge(PermanentError):
+    """The ledger cannot hold all that it should remember of one record."""
+
+    reason = "link_too_large"
+
+
+class WentBack(PermanentError):
+    """A side shows an older state than the ledger has seen: an operator decides which side's values count."""
+
+    reason = "went_back"
+
+
+class RowReplaced(PermanentError):
+    """The row was deleted in Dynamics and then made again: an operator decides whether it is the record's."""
+
+    reason = "row_replaced"
 
 
 class RecordGone(PermanentError):
@@ -194,6 +227,11 @@ class TransientError(SyncError):
         super().__init__(message, field=field, status=status, code=code, request_id=request_id)
         self.retry_after = retry_after
 
+    @property
+    def least_wait(self) -> timedelta:
+        """The least wait before another try; none where the service asked for none."""
+        return self.retry_after or timedelta()
+
 
 class MessageTransient(TransientError):
     """Of this message alone: counts as an attempt."""
@@ -203,6 +241,10 @@ class Conflict(MessageTransient):
     """The record changed between our read and our write."""
 
     reason = "conflict"
+
+
+class KeyTaken(Conflict):
+    """Another row or record holds the business key that was to be written."""
 
 
 class NotYetVisible(MessageTransient):
@@ -274,10 +316,23 @@ class Misconfigured(TargetTransient):
     reason = ConfigurationError.reason
 
 
+class MassClear(TargetTransient):
+    """A batch would empty one field of many records and fill it in none."""
+
+    reason = "mass_clear"
+
+
 class IntentHeld(TargetTransient):
-    """Another worker has announced a write to this record and may still be at it."""
+    """Another worker has announced a write to this record and may still be at it, or a write may still land.
+
+    `ends_in` is the time after which a try is worthwhile at the latest.
+    """
 
     reason = "intent_held"
+
+    def __init__(self, message: str, *, ends_in: timedelta) -> None:
+        super().__init__(message)
+        self.ends_in = ends_in
 
 
 DEAD_LETTERED: Final = "dead_lettered"

@@ -179,7 +179,7 @@ class Wiring:
         """The timer's use case."""
         from shared.adapters.service_bus.dead_letters import ServiceBusDeadLetters
         from shared.flows.reconcile import Policy, Reconciler
-        from shared.flows.reconcile.dead_letters import Letters
+        from shared.flows.reconcile.dead_letters import DeadLetterMover
 
         settings = self.settings
         letters = ServiceBusDeadLetters(settings, self.bus_credential)
@@ -199,7 +199,7 @@ class Wiring:
             state=self.state,
             reports=self.reports,
             retention=timedelta(days=settings.report_retention_days),
-            letters=Letters(letters, self.bus, self.clock),
+            letters=DeadLetterMover(letters, self.bus, self.clock),
             requests=self.requests,
         )
 

@@ -25,12 +25,13 @@ from typing import Final
 
 import httpx
 
-from benchmarks.reconcile.world import drifted, id_of, is_in_ledger, key_of, values_of
+from benchmarks.reconcile.world import drifted, id_of, is_in_ledger, key_of, record_of, values_of
 from shared.adapters.clock import SystemClock
 from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
+from shared.domain.row_hash import row_hash
 from shared.flows.ports.engine import Outgoing
 from shared.flows.reconcile import Policy, Reconciler, Report
 from shared.flows.routing.route import Router
@@ -43,6 +44,7 @@ CHANGES: Final = 100
 _NEXT: Final = re.compile(rb'"@odata\.nextLink":"([^"]+)"')
 _CURSOR: Final = re.compile(rb'"siguiente":"([^"]+)"')
 _DECIMAL: Final = re.compile(r"[0-9]+\.[0-9]+")
+_KEY: Final = "codigo_interno"
 _FIELDS: Final = ("nombre", "numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adquisicion")
 
 
@@ -70,26 +72,37 @@ def fill(path: Path, count: int) -> None:
     """Make a ledger in which every record is settled as the world says."""
     SqliteLedger(path).close()
     db = sqlite3.connect(path)
-    db.executescript("PRAGMA synchronous=OFF; DROP INDEX entry_by_id;")
-    statement = "INSERT INTO entry (entity, key, etag, dynamics_id, body) VALUES ('asset', ?, 1, ?, ?)"
-    db.executemany(statement, (_entry(number) for number in range(count) if is_in_ledger(number)))
-    db.commit()
-    db.executescript(
-        "CREATE UNIQUE INDEX entry_by_id ON entry (entity, dynamics_id) WHERE dynamics_id IS NOT NULL;"
-        "PRAGMA wal_checkpoint(TRUNCATE);"
+    db.executescript("PRAGMA synchronous=OFF;" + "".join(f"DROP INDEX {name};" for name in _indexes(db)))
+    statement = (
+        "INSERT INTO link (entity, etag, deleted, cmms_id, row_id, key, hash_cmms, hash_dynamics, body)"
+        " VALUES ('asset', 1, 0, ?, ?, ?, ?, ?, ?)"
     )
+    rules = load_mapping(DOCUMENT_MAPPING).entities["asset"].rules
+    prints = {name: rule.fingerprint for name, rule in rules.items()}
+    db.executemany(statement, (_link(number, prints) for number in range(count) if is_in_ledger(number)))
+    db.commit()
     db.close()
+    # Opening it makes the indexes again.
+    SqliteLedger(path).close()
 
 
-def _entry(number: int) -> tuple[str, str, str]:
-    values = [_normal(value) for value in values_of(number)]
+def _indexes(db: sqlite3.Connection) -> list[str]:
+    found = db.execute("SELECT name FROM sqlite_master WHERE type = 'index' AND tbl_name = 'link'").fetchall()
+    return [name for (name,) in found if not name.startswith("sqlite_")]
+
+
+def _link(number: int, prints: Mapping[str, str]) -> tuple[str, str, str, str, str, str]:
+    key, values = key_of(number), [_normal(value) for value in values_of(number)]
+    held = dict(zip((_KEY, *_FIELDS), (key, *values), strict=True))
     body = {
-        "key": key_of(number),
-        "dynamics_id": id_of(number),
-        "bases": {name: {"cmms": value, "dynamics": value} for name, value in zip(_FIELDS, values, strict=True)},
+        "cmms_id": record_of(number),
+        "row_id": id_of(number),
+        "key": key,
+        "bases": {name: {"cmms": value, "dynamics": value, "rule": prints[name]} for name, value in held.items()},
         "last_sync": "2026-01-01T00:00:00Z",
     }
-    return key_of(number), id_of(number), json.dumps(body)
+    hashed = row_hash(held)
+    return record_of(number), id_of(number), key, hashed, hashed, json.dumps(body)
 
 
 def _normal(text: str | None) -> str | None:

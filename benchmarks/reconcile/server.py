@@ -22,6 +22,9 @@ from benchmarks.reconcile.world import (
     key_of,
     kind_of,
     number_of,
+    number_of_key,
+    number_of_row,
+    record_of,
     values_of,
 )
 from shared.domain.drift import DriftClass
@@ -69,7 +72,9 @@ class World:
         if "requisiciones" in path or "modificado_desde" in query:
             return '{"resultados":[],"siguiente":null}'
         if body:
-            numbers: Iterable[int] = [number_of(key) for key in json.loads(body)["claves"]]
+            asked = json.loads(body)
+            numbers: Iterable[int] = [number_of(one) for one in asked.get("ids", ())]
+            numbers = [*numbers, *(number_of_key(one) for one in asked.get("claves", ()))]
             return f'{{"resultados":[{",".join(_records(numbers))}],"siguiente":null}}'
         start = int(query.get("cursor", "0"))
         end = min(start + min(int(query["limite"]), CMMS_PAGE), self.count)
@@ -101,9 +106,9 @@ class World:
         else:
             column, *wanted = _QUOTED.findall(condition)
         if column == "msdyn_assetnumber":
-            return _rows(number_of(key) for key in wanted)
-        # By id only rows whose key moved or that are gone are asked for: there are none of the former.
-        return iter(())
+            return _rows(number_of_key(key) for key in wanted)
+        identities = map(number_of_row, wanted)
+        return (_row(one % DOUBLE, one) for one in identities if is_in_dynamics(one % DOUBLE))
 
 
 def _records(numbers: Iterable[int]) -> Iterator[str]:
@@ -115,8 +120,9 @@ def _records(numbers: Iterable[int]) -> Iterator[str]:
             name += " bis"
         shown = "null" if serial is None else f'"{serial}"'
         yield (
-            f'{{"clave":"{key_of(number)}","etag":"\\"{number:032x}\\"","version":"2026-01-01T00:00:00.000000Z",'
-            '"modificado_en":"2026-01-01T00:00:00.000000Z","modificado_por":"persona","borrado":false,"campos":{'
+            f'{{"id":"{record_of(number)}","clave":"{key_of(number)}","etag":"\\"{number:032x}\\"","version":"2026-01-01T00:00:00.000000Z",'
+            '"modificado_en":"2026-01-01T00:00:00.000000Z","modificado_por":"persona","operaciones":[],"borrado":false,'
+            '"campos":{'
             f'"codigo_interno":"{key_of(number)}","nombre":"{name}","numero_de_serie":{shown},"valor_adquisicion":'
             f'"{cost}","valor_libros":"{book}0","fecha_adquisicion":"{bought}"}}}}'
         )

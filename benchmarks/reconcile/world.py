@@ -21,6 +21,10 @@ _KINDS: Final = (
     DriftClass.GONE_FROM_DYNAMICS,
     DriftClass.DUPLICATE_KEY,
 )
+# Ids are scattered like real ones by a multiplication that can be undone.
+_ROOM: Final = 1 << 61
+_SCATTER: Final = 0x9E3779B97F4A7C15
+_GATHER: Final = pow(_SCATTER, -1, _ROOM)
 DOUBLE: Final = 1 << 40
 """Added to a record's number: the second row with its key."""
 
@@ -43,14 +47,30 @@ def key_of(number: int) -> str:
     return f"A-{number:07d}"
 
 
-def number_of(key: str) -> int:
+def record_of(number: int) -> str:
+    """The CMMS's id of the record."""
+    return str(number + 1)
+
+
+def number_of(record: str) -> int:
+    """The number of a record's id."""
+    return int(record) - 1
+
+
+def number_of_key(key: str) -> int:
     """The record of a key."""
     return int(key[2:])
 
 
 def id_of(number: int) -> str:
-    """The Dynamics id. Scattered like real ones: the order of the ids is not that of the keys."""
-    return str(UUID(int=(number * 0x9E3779B97F4A7C15F39CC0605CEDC835) % (1 << 128), version=4))
+    """The Dynamics id: the order of the ids is not that of the keys."""
+    scattered = number * _SCATTER % _ROOM
+    return str(UUID(int=scattered << 67 | scattered, version=4))
+
+
+def number_of_row(row_id: str) -> int:
+    """The number of a Dynamics id."""
+    return UUID(row_id).int % _ROOM * _GATHER % _ROOM
 
 
 def values_of(number: int) -> tuple[str, str | None, str, str, str]:

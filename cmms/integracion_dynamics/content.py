@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -17,7 +18,7 @@ from django.core.exceptions import ValidationError
 from django.db import models
 
 from .entities import Entity
-from .fields import to_wire
+from .fields import to_wire, usable_text
 
 # Below the parameter limit of every database that Django supports.
 CHUNK = 500
@@ -50,25 +51,32 @@ def by_pk(entity: Entity, pks: Collection[Any], using: str) -> dict[str, Content
     return {content.pk: content for content in found}
 
 
-def usable_pks(entity: Entity, texts: Collection[str]) -> list[Any]:
-    """Primary keys from their texts; a text that can be none of this model's is left out."""
-    return [pk for text in texts if (pk := _pk(entity, text)) is not None]
+def canonical_id(entity: Entity, text: str) -> str | None:
+    """The id of the record that this text names, as the API shows it; None where the text can name no record.
 
-
-def _pk(entity: Entity, text: str) -> Any:
-    try:
-        return entity.model._meta.pk.to_python(text)  # noqa: SLF001 - Django's documented model API
-    except ValidationError:
+    Ids are compared as text: "007" is not 7. A UUID may be written in any of its forms.
+    """
+    if not usable_text(text):
         return None
+    try:
+        pk = entity.model._meta.pk.to_python(text)  # noqa: SLF001 - Django's documented model API
+    except (ValidationError, ValueError):
+        return None
+    if isinstance(pk, int) and not -(2**63) <= pk < 2**63:
+        return None  # no database has such a number
+    return str(pk) if str(pk) == text or isinstance(pk, uuid.UUID) else None
 
 
-def by_key(entity: Entity, keys: Collection[str], using: str) -> dict[str, Content]:
-    """The records with exactly these keys; what a lenient collation adds is left out."""
-    lookup = f"{entity.key_attribute}__in"
+def pks_by_key(entity: Entity, keys: Collection[str], using: str) -> dict[str, str]:
+    """The primary keys, as text, of the records with exactly these keys; what a lenient collation adds is left out."""
+    attribute = entity.key_attribute
     found = {
-        content.key: content
+        str(key): str(pk)
         for some in chunks(keys)
-        for content in _read(entity, records(entity, using).filter(**{lookup: some}))
+        for pk, key in records(entity, using)
+        .order_by()
+        .filter(**{f"{attribute}__in": some})
+        .values_list("pk", attribute)
     }
     return {key: found[key] for key in keys if key in found}
 

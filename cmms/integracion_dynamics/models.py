@@ -8,17 +8,17 @@ from typing import Any, ClassVar
 from django.db import models
 from django.db.models import Q
 
-from .fields import instant
+from .fields import EPOCH, instant
 
 
 class Registro(models.Model):
     """What the integration knows of one record: revision, version, who changed it last, whether it is gone.
 
-    A row outlives its record as a tombstone. `huella` is the hash of the content last announced, `objeto`
-    the primary key of the host's row. `revision` 0 means that nothing was announced yet. `renombrado_a` is the key that
-    this key's previous holder went to, `claves_anteriores` the keys that its last holder had before, oldest first.
-    `operaciones` are the writes of the integration that the record took, by the names that it gave them, oldest first;
-    null where some may be missing.
+    `objeto` is the primary key of the host's row as text: it identifies the record. `clave` is the business key as last
+    announced, a value that may change. The row outlives its record as a tombstone, and is used again should a row with
+    the same primary key come back. `revision` 0 means that nothing was announced yet. `huella` is the hash of the
+    content last announced. `operaciones` are the last writes of the integration that the record took, by their
+    `Operation-Id`, oldest first; `creado_por` is the `Operation-Id` of the request that created the record.
     """
 
     class Autor(models.TextChoices):
@@ -28,31 +28,32 @@ class Registro(models.Model):
         INTEGRACION = "integracion", "Integración"
 
     entidad = models.CharField(max_length=50)
-    clave = models.CharField(max_length=255)
-    objeto = models.CharField(max_length=255, blank=True)
+    objeto = models.CharField(max_length=255)
+    clave = models.CharField(max_length=255, blank=True)
     revision = models.PositiveBigIntegerField(default=0)
-    version = models.DateTimeField()
-    modificado_en = models.DateTimeField()
+    version = models.DateTimeField(default=EPOCH)
+    modificado_en = models.DateTimeField(default=EPOCH)
     modificado_por = models.CharField(max_length=11, choices=Autor.choices, default=Autor.PERSONA)
     borrado = models.BooleanField(default=False)
-    renombrado_a = models.CharField(max_length=255, blank=True)
-    claves_anteriores = models.JSONField(default=list)
-    operaciones = models.JSONField(null=True)
     huella = models.CharField(max_length=64, blank=True)
+    operaciones = models.JSONField(default=list, blank=True)
+    # Null, not empty, where people made the record: a unique column holds many nulls.
+    creado_por = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
 
     class Meta:
         verbose_name = "registro integrado"
         verbose_name_plural = "registros integrados"
         constraints: ClassVar[list[models.BaseConstraint]] = [
-            models.UniqueConstraint(fields=["entidad", "clave"], name="registro_clave_unica"),
+            models.UniqueConstraint(fields=["entidad", "objeto"], name="registro_objeto_unico"),
+            models.UniqueConstraint(fields=["entidad", "creado_por"], name="registro_creado_por_unico"),
         ]
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(fields=["entidad", "objeto"], name="registro_objeto"),
+            models.Index(fields=["entidad", "clave"], name="registro_clave"),
             models.Index(fields=["entidad", "version", "id"], name="registro_version"),
         ]
 
     def __str__(self) -> str:
-        return f"{self.entidad} {self.clave}"
+        return f"{self.entidad} {self.clave or self.objeto}"
 
 
 class Mensaje(models.Model):

@@ -1,6 +1,6 @@
 """Announcing changes: one row of the outbox per change, in the transaction that makes the change.
 
-A record's row in `Registro` is locked before its content is read, so that for one key the order of messages,
+A record's row in `Registro` is locked before its content is read, so that for one record the order of messages,
 of versions and of commits is the same.
 """
 
@@ -18,25 +18,12 @@ from . import context
 from .config import current
 from .content import CHUNK, Content, by_pk, chunks
 from .entities import Entity
-from .fields import EPOCH, instant
+from .fields import instant
 from .models import Mensaje, Registro
 
-# Former keys that are kept of a record: it takes so many renames before the integration learns of one to lose it.
-FORMER_KEYS = 20
-# Writes of the integration that are kept by name: it asks about one only as long as it has not settled that.
+# Writes of the integration that are kept by name: it asks about one only as long as that one is in doubt.
 OPERATIONS = 20
-_STATE = [
-    "objeto",
-    "revision",
-    "version",
-    "modificado_en",
-    "modificado_por",
-    "borrado",
-    "renombrado_a",
-    "claves_anteriores",
-    "operaciones",
-    "huella",
-]
+_STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "huella"]
 
 
 def registrar_cambios(changed: models.QuerySet[Any] | Iterable[models.Model], *, using: str | None = None) -> int:
@@ -66,157 +53,129 @@ def registrar_cambios(changed: models.QuerySet[Any] | Iterable[models.Model], *,
     return written
 
 
-def announce(entity: Entity, pks: Collection[Any], using: str, former_keys: Mapping[str, str] | None = None) -> int:
+def announce(entity: Entity, pks: Collection[Any], using: str, last_keys: Mapping[str, str] | None = None) -> int:
     """Bring the memory of these records up to date and write a message for each one that changed.
 
     Args:
         entity: the entity of the records.
         pks: primary keys of the host's rows, at most `CHUNK`; a row that is gone counts as deleted.
         using: the database alias.
-        former_keys: by primary key as text, the business key that a record without memory had before.
+        last_keys: by primary key as text, the business key of a deleted record that was never announced.
+
+    Returns:
+        The number of messages written.
     """
-    with transaction.atomic(using=using):
+    with transaction.atomic(using=using, savepoint=False):
         texts = [pk_text(entity.model, pk) for pk in pks]
-        announcement = _Announcement(entity, texts, using, former_keys or {})
-        return announcement.write()
+        return _Announcement(entity, texts, using, last_keys or {}).write()
 
 
-def note_operation(entity: Entity, key: str, pk: str, operation: str, using: str) -> None:
-    """Keep the integration's name of a write with the record that took it, in the write's own transaction."""
+def note_operation(entity: Entity, pk: str, operation: str, using: str, *, created: bool = False) -> None:
+    """Keep the integration's name of a write with the record that took it, in the write's own transaction.
+
+    `created` says that the write made the record: that name is kept for good.
+    """
+    row = next(iter(remember(entity, [pk], using).values()))
+    row.operaciones = [*row.operaciones, operation][-OPERATIONS:]
+    if created:
+        row.creado_por = operation
+    row.save(using=using, update_fields=["operaciones", "creado_por"])
+
+
+def remember(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
+    """Lock the memories of these records, by primary key, and begin the missing ones."""
+    rows = locked(entity, pks, using)
+    missing = sorted(pk for pk in pks if pk not in rows)
+    if missing:
+        # Another transaction may begin the same rows now: whoever is second takes the first's.
+        blank = [Registro(entidad=entity.name, objeto=pk) for pk in missing]
+        Registro.objects.using(using).bulk_create(blank, ignore_conflicts=True)
+        rows |= locked(entity, missing, using)
+    return rows
+
+
+def locked(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
+    """The memories that there are of these records, locked, by primary key."""
     rows = Registro.objects.using(using).select_for_update()
-    row = rows.filter(entidad=entity.name, clave=key, objeto=pk, borrado=False).first()
-    if row is not None:
-        row.operaciones = [*(row.operaciones or ()), operation][-OPERATIONS:]
-        row.save(using=using, update_fields=["operaciones"])
-
-
-class _Former:
-    """What a record takes along to its new key."""
-
-    def __init__(self, row: Registro, pk: str) -> None:
-        self.keys = [*row.claves_anteriores, row.clave][-FORMER_KEYS:]
-        self.operations = row.operaciones if row.objeto == pk else None
+    return {row.objeto: row for row in rows.filter(entidad=entity.name, objeto__in=pks).order_by("pk")}
 
 
 class _Announcement:
-    def __init__(self, entity: Entity, pks: list[str], using: str, former_keys: Mapping[str, str]) -> None:
+    def __init__(self, entity: Entity, pks: list[str], using: str, last_keys: Mapping[str, str]) -> None:
         self.entity = entity
         self.using = using
         self.now = timezone.now()
         self.author = Registro.Autor.INTEGRACION if context.by_integration() else Registro.Autor.PERSONA
-        self.changed: dict[str, Registro] = {}
+        self.changed: list[Registro] = []
         self.messages: list[Mensaje] = []
-        remembered = list(self._locked(objeto__in=pks))
-        self.rows = {row.clave: row for row in remembered}
-        self.keys_before = {**former_keys, **{row.objeto: row.clave for row in remembered}}
-        found = by_pk(entity, pks, using)
-        self.contents = {pk: found[pk] for pk in pks if pk in found}
-        self._remember({content.key for content in self.contents.values()} | set(self.keys_before.values()))
-        self.gone = [pk for pk in pks if pk not in self.contents and pk in self.keys_before]
+        self.last_keys = last_keys
+        self.rows = locked(entity, pks, using)
+        unknown = [pk for pk in pks if pk not in self.rows]
+        if unknown:
+            self.rows |= remember(entity, {*by_pk(entity, unknown, using), *(last_keys.keys() & set(unknown))}, using)
+        # Read after the locks: what another transaction announced meanwhile is then seen here as well.
+        self.contents = by_pk(entity, list(self.rows), using)
 
     def write(self) -> int:
-        renamed = {
-            pk: self.keys_before[pk]
-            for pk, content in self.contents.items()
-            if self.keys_before.get(pk, content.key) != content.key
-        }
-        former = {pk: _Former(self.rows[old_key], pk) for pk, old_key in renamed.items()}
-        for pk in self.gone:
-            row = self.rows[self.keys_before[pk]]
-            if row.objeto in ("", pk) and not (row.borrado and row.revision):
-                self._retire(row, next_version(self.now, row.version))
-                self._message(row, "deleted", {})
-        # A rename is later than all that was said of either key: else a record could seem to come to a key before
-        # the one that had it left, where two web servers' clocks differ.
-        involved = {*renamed.values(), *(self.contents[pk].key for pk in renamed)}
-        moment = next_version(self.now, max((self.rows[key].version for key in involved), default=EPOCH))
-        # All old keys are let go before any new key is taken: two records may have exchanged theirs.
-        for pk, old_key in renamed.items():
-            row = self.rows[old_key]
-            if row.objeto in ("", pk):
-                self._retire(row, moment, successor=self.contents[pk].key)
-        for pk, content in self.contents.items():
-            row = self.rows[content.key]
-            if pk in renamed:
-                self._take(row, content, moment, former[pk])
-                self._message(row, "renamed", {"old_key": renamed[pk], "fields": content.fields})
+        for pk, row in self.rows.items():
+            content = self.contents.get(pk)
+            if content is None:
+                self._retire(row)
             elif row.borrado or not row.revision or row.huella != content.fingerprint:
-                self._take(row, content, next_version(self.now, row.version))
-                self._message(row, "upserted", {"fields": content.fields})
-            elif row.objeto != pk:
-                row.objeto, row.operaciones = pk, None
-                self.changed[row.clave] = row
+                self._take(row, content)
         self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)
         return len(self.messages)
 
-    def _locked(self, **criteria: object) -> models.QuerySet[Registro]:
-        rows = Registro.objects.using(self.using).select_for_update()
-        return rows.filter(entidad=self.entity.name, **criteria).order_by("pk")
-
-    def _remember(self, keys: set[str]) -> None:
-        """Lock the rows of these keys, and create the missing ones."""
-        wanted = keys - self.rows.keys()
-        if wanted:
-            self.rows.update({row.clave: row for row in self._locked(clave__in=wanted)})
-        missing = sorted(wanted - self.rows.keys())
-        if missing:
-            # Another transaction may create the same rows now: whoever is second takes the first's.
-            blank = [
-                Registro(entidad=self.entity.name, clave=key, version=EPOCH, modificado_en=self.now) for key in missing
-            ]
-            Registro.objects.using(self.using).bulk_create(blank, ignore_conflicts=True)
-            self.rows.update({row.clave: row for row in self._locked(clave__in=missing)})
-
-    def _store(self) -> None:
-        rows = list(self.changed.values())
-        if len(rows) == 1:
-            rows[0].save(using=self.using, update_fields=_STATE)
+    def _retire(self, row: Registro) -> None:
+        if row.borrado or not (row.revision or row.objeto in self.last_keys):
             return
-        # An upsert of rows that exist and are locked: one statement, where `bulk_update` builds a CASE per value.
-        for row in rows:
-            row.pk = None
-        target = transaction.get_connection(self.using).features.supports_update_conflicts_with_target
-        Registro.objects.using(self.using).bulk_create(
-            rows,
-            batch_size=CHUNK,
-            update_conflicts=True,
-            update_fields=_STATE,
-            unique_fields=["entidad", "clave"] if target else None,
-        )
+        row.clave = row.clave or self.last_keys.get(row.objeto, "")
+        row.huella, row.borrado = "", True
+        self._advance(row, "deleted", {})
 
-    def _retire(self, row: Registro, version: datetime, successor: str = "") -> None:
-        row.objeto, row.huella, row.borrado, row.renombrado_a = "", "", True, successor
-        row.operaciones = None
-        self._advance(row, version)
+    def _take(self, row: Registro, content: Content) -> None:
+        row.clave, row.huella, row.borrado = content.key, content.fingerprint, False
+        self._advance(row, "upserted", {"fields": content.fields})
 
-    def _take(self, row: Registro, content: Content, version: datetime, former: _Former | None = None) -> None:
-        if row.objeto != content.pk:
-            row.claves_anteriores = former.keys if former else []
-            # A record that comes from nowhere to a key that was used before may be one that was lost sight of.
-            row.operaciones = former.operations if former else None if row.revision else []
-        row.objeto, row.huella, row.borrado = content.pk, content.fingerprint, False
-        self._advance(row, version)
-
-    def _advance(self, row: Registro, version: datetime) -> None:
+    def _advance(self, row: Registro, what: str, data: dict[str, Any]) -> None:
         row.revision += 1
-        row.version = version
+        row.version = next_version(self.now, row.version)
         row.modificado_en = self.now
         row.modificado_por = self.author
-        self.changed[row.clave] = row
-
-    def _message(self, row: Registro, what: str, data: dict[str, Any]) -> None:
-        origin = "integration" if row.modificado_por == Registro.Autor.INTEGRACION else "person"
+        self.changed.append(row)
+        said = {
+            "id": row.objeto,
+            "key": row.clave,
+            "version": instant(row.version),
+            "origin": "integration" if self.author == Registro.Autor.INTEGRACION else "person",
+        }
         self.messages.append(
             Mensaje(
                 entidad=self.entity.name,
                 cola=self.entity.queue,
                 clave=row.clave,
                 tipo=f"energy.{self.entity.event}.{what}",
-                cuerpo={"key": row.clave, "version": instant(row.version), "origin": origin, **data},
+                cuerpo={**said, **data},
                 traceparent=context.traceparent(),
                 creado=self.now,
             )
+        )
+
+    def _store(self) -> None:
+        if len(self.changed) == 1:
+            self.changed[0].save(using=self.using, update_fields=_STATE)
+            return
+        # An upsert of rows that exist and are locked: one statement, where `bulk_update` builds a CASE per value.
+        for row in self.changed:
+            row.pk = row.creado_por = None  # the stored row keeps its own, and only one unique column is in conflict
+        target = transaction.get_connection(self.using).features.supports_update_conflicts_with_target
+        Registro.objects.using(self.using).bulk_create(
+            self.changed,
+            batch_size=CHUNK,
+            update_conflicts=True,
+            update_fields=_STATE,
+            unique_fields=["entidad", "objeto"] if target else None,
         )
 
 

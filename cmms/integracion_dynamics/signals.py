@@ -19,7 +19,7 @@ from .config import current
 from .models import Registro
 from .recording import announce, pk_text
 
-_ATTRIBUTE = "_integracion_dynamics_claves"
+_ATTRIBUTE = "_integracion_dynamics_clave"
 _WRAPPED = "integracion_dynamics_atomic"
 
 
@@ -29,14 +29,13 @@ def connect() -> None:
         configured = tuple(entity.model for entity in current().entities.values())
     except ImproperlyConfigured:
         # The system checks report it, but a web server runs none: then the first save of any model says it.
-        pre_save.connect(_before, dispatch_uid="integracion_dynamics")
+        pre_save.connect(_refuse, dispatch_uid="integracion_dynamics")
         return
     for model in apps.get_models():
         # By sender, because Django deletes the rows of a model without receivers in one statement.
         if issubclass(model, configured):
             make_saves_atomic(model)
-            for signal in (pre_save, pre_delete):
-                signal.connect(_before, sender=model, dispatch_uid="integracion_dynamics")
+            pre_delete.connect(_before_delete, sender=model, dispatch_uid="integracion_dynamics")
             for signal in (post_save, post_delete):
                 signal.connect(_after, sender=model, dispatch_uid="integracion_dynamics")
 
@@ -60,25 +59,27 @@ def make_saves_atomic(model: type[models.Model]) -> None:
     model.save_base = save_base  # type: ignore[method-assign]
 
 
-def _before(*, sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
-    """Note the stored key of a record without memory, or its rename would look like a new record."""
-    if instance.pk is None:
-        return
+def _refuse(**_: Any) -> None:
+    current()
+
+
+def _before_delete(*, sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
+    """Note the stored key of a record that was never announced: afterwards nothing tells which one it was."""
     for entity in current().entities_of(sender):
         if not Registro.objects.using(using).filter(entidad=entity.name, objeto=pk_text(sender, instance.pk)).exists():
             stored = entity.model._base_manager.using(using).filter(pk=instance.pk)  # noqa: SLF001 - Django's documented model API
             key = stored.values_list(entity.key_attribute, flat=True).first()
             if key:
-                _former_keys(instance)[entity.name] = str(key)
+                _last_keys(instance)[entity.name] = str(key)
 
 
 def _after(*, sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
     for entity in current().entities_of(sender):
-        former = _former_keys(instance).pop(entity.name, None)
+        last = _last_keys(instance).pop(entity.name, None)
         pk = pk_text(sender, instance.pk)
-        announce(entity, [pk], using, {pk: former} if former else None)
+        announce(entity, [pk], using, {pk: last} if last else None)
 
 
-def _former_keys(instance: models.Model) -> dict[str, str]:
+def _last_keys(instance: models.Model) -> dict[str, str]:
     keys: dict[str, str] = instance.__dict__.setdefault(_ATTRIBUTE, {})
     return keys

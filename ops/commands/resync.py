@@ -1,5 +1,6 @@
 """`resync`: have records looked at again."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -9,10 +10,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ops.output import plain, plural
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable
 from shared.flows.operate.parked import parse_age
-from shared.flows.operate.resync import Followed, Resync
+from shared.flows.operate.resync import Followed, Resync, name_of
 
 
 def resync(
@@ -67,42 +69,44 @@ def resync(
         if not key:
             await session.reach()
         with session.err.status("looking for the records"):
-            keys = await _keys(flow, mapped, key, instant)
+            records = await _records(flow, mapped, key, instant)
         if dry_run:
-            _show_keys(session, keys)
+            _show(session, records)
             return ExitCode.FINE
         started = wiring.clock.now()
         with _progress(session) as progress:
-            task = progress.add_task("enqueueing", total=len(keys))
+            task = progress.add_task("enqueueing", total=len(records))
             await flow.enqueue(
-                mapped, keys, rate=rate, recreate=recreate, progress=lambda count: progress.advance(task, count)
+                mapped, records, rate=rate, recreate=recreate, progress=lambda count: progress.advance(task, count)
             )
             followed = None
-            if wait and keys:
-                task = progress.add_task("synchronizing", total=len(keys))
+            if wait and records:
+                task = progress.add_task("synchronizing", total=len(records))
 
                 def show(now: Followed) -> None:
                     progress.update(task, completed=len(now.settled) + len(now.parked))
 
-                followed = await flow.follow(mapped, keys, started, longest, show)
-        return _conclude(session, len(keys), followed)
+                followed = await flow.follow(mapped, records, started, longest, show)
+        return _conclude(session, len(records), followed)
 
     Session(local, as_json, verbose, settings).run(main)
 
 
-async def _keys(flow: Resync, entity: EntityMapping, keys: list[str] | None, since: datetime | None) -> list[str]:
-    if keys:
-        try:
-            wanted = [entity.usable_key(one) for one in dict.fromkeys(keys)]
-        except KeyNotUsable as error:
-            raise UsageError(error.message) from None
-        if unknown := await flow.unknown(entity, wanted):
-            raise UsageError(
-                f"Nothing is known of {entity.name} {', '.join(unknown)}: neither side has such a record, nor does the"
-                " ledger remember one. Is the key spelt right?"
-            )
-        return wanted
-    return await (flow.all_keys(entity) if since is None else flow.keys_since(entity, since))
+async def _records(
+    flow: Resync, entity: EntityMapping, keys: list[str] | None, since: datetime | None
+) -> Mapping[Identity, str]:
+    if not keys:
+        return await (flow.everything(entity) if since is None else flow.changed(entity, since))
+    try:
+        named = await flow.named(entity, [entity.usable_key(one) for one in keys])
+    except KeyNotUsable as error:
+        raise UsageError(error.message) from None
+    if unknown := [key for identity, key in named.items() if identity.kind == "key"]:
+        raise UsageError(
+            f"Nothing is known of {entity.name} {', '.join(unknown)}: neither side has such a record, nor does the"
+            " ledger remember one. Is the key spelt right?"
+        )
+    return named
 
 
 def _instant(text: str) -> datetime:
@@ -131,7 +135,8 @@ def _progress(session: Session) -> Progress:
     return Progress(*columns, console=session.err, transient=True)
 
 
-def _show_keys(session: Session, keys: list[str]) -> None:
+def _show(session: Session, records: Mapping[Identity, str]) -> None:
+    keys = sorted(name_of(identity, key) for identity, key in records.items())
     if session.as_json:
         session.print_json({"dry_run": True, "keys": keys})
         return

@@ -9,7 +9,7 @@ from rich.text import Text
 from ops.commands.parked import document
 from ops.output import plain, plural, stamp, table
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
-from shared.domain.ledger import Base
+from shared.domain.link import Base
 from shared.errors import KeyNotUsable
 from shared.flows.operate.show import Story, tell
 
@@ -75,7 +75,7 @@ def show(
 
 
 def _document(story: Story) -> dict[str, Any]:
-    entry = story.entry
+    link = story.link
     return {
         "entity": story.entity,
         "key": story.key,
@@ -92,7 +92,7 @@ def _document(story: Story) -> dict[str, Any]:
         "dynamics": None
         if story.row is None
         else {"id": story.row.id, "etag": story.row.etag, "state": story.row.state, "open": story.row.is_open},
-        "rows": story.rows,
+        "other_rows": list(story.others),
         "fields": [
             {
                 "field": one.name,
@@ -106,15 +106,16 @@ def _document(story: Story) -> dict[str, Any]:
             }
             for one in story.fields
         ],
-        "ledger": entry.model_dump(mode="json", exclude_defaults=True) if story.known else None,
+        "ledger": link.model_dump(mode="json", exclude_defaults=True) if story.known else None,
         "problems": list(story.problems),
+        "due": list(story.due),
         "conflicts": [one.model_dump(mode="json") for one in story.conflicts],
         "parked": [document(message) for message in story.parked],
     }
 
 
 def _base(base: Base | None) -> dict[str, Any] | None:
-    return None if base is None else dict(base.model_dump())
+    return None if base is None else base.model_dump(include={"cmms", "dynamics"})
 
 
 def _print(session: Session, story: Story) -> None:
@@ -131,6 +132,8 @@ def _print(session: Session, story: Story) -> None:
         out.print("[dim]kept: the CMMS deleted the record, and its inactive row keeps the value.[/]", soft_wrap=True)
     for problem in (*story.problems, *(one.problem for one in story.fields if one.problem)):
         out.print(f"[red]{escape(plain(problem))}[/]", soft_wrap=True)
+    for due in story.due:
+        out.print(f"[yellow]A sync would act: {escape(plain(due))}.[/]", soft_wrap=True)
     differing = [one.name for one in story.fields if one.state == "differ"]
     if differing:
         text = (
@@ -177,7 +180,7 @@ def _past(session: Session, story: Story) -> None:
 
 
 def _sides(session: Session, story: Story) -> None:
-    out, entry = session.out, story.entry
+    out, link = session.out, story.link
     if story.cmms is None:
         out.print("  CMMS      no record")
     else:
@@ -196,15 +199,11 @@ def _sides(session: Session, story: Story) -> None:
     if not story.known:
         out.print("  ledger    knows nothing of it: the two sides have not met")
         return
-    parts = [f"last sync {stamp(entry.last_sync) if entry.last_sync else 'never'}"]
-    if entry.deleted_at:
-        parts.append(f"deleted {stamp(entry.deleted_at)}")
-    if entry.renamed_from:
-        parts.append(f"renamed from {entry.renamed_from}")
-    if entry.moved_to:
-        parts.append(f"now {entry.moved_to}")
-    if entry.intents:
-        parts.append(f"{plural(len(entry.intents), 'write')} announced{' and under way' if story.in_flight else ''}")
+    parts = [f"last sync {stamp(link.last_sync) if link.last_sync else 'never'}"]
+    if link.deleted_at:
+        parts.append(f"deleted {stamp(link.deleted_at)}")
+    if link.intents:
+        parts.append(f"{plural(len(link.intents), 'write')} announced{' and under way' if story.in_flight else ''}")
     out.print(escape(plain(f"  ledger    {', '.join(parts)}")), soft_wrap=True)
 
 

@@ -135,10 +135,10 @@ class Desk:
             clock=wiring.clock,
             changed=self._session.platform,
         )
-        wanted = mapped.usable_key(key)
-        if await flow.unknown(mapped, [wanted]):
+        records = await flow.named(mapped, [mapped.usable_key(key)])
+        if any(identity.kind == "key" for identity in records):
             raise InvalidMessage(f"Nothing is known of {entity} {key}. Is the key spelt right?")
-        await flow.enqueue(mapped, [wanted], rate=100, recreate=recreate, progress=lambda _count: None)
+        await flow.enqueue(mapped, records, rate=100, recreate=recreate, progress=lambda _count: None)
 
     async def release_brake(self, who: str) -> BrakeState | None:
         """Let the repairs go that the brake holds."""

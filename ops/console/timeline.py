@@ -32,11 +32,11 @@ def timeline(story: Story, processed: Sequence[Processed]) -> list[Moment]:
     found += [Moment(at, "conflict", "value replaced", sentence) for at, sentence in lost_values(story)]
     for message in story.parked:
         found += _parked(message)
-    entry = story.entry
-    if entry.last_sync is not None:
-        found.append(Moment(_at(entry.last_sync), "sync", "last synchronized"))
-    if entry.deleted_at is not None:
-        found.append(Moment(_at(entry.deleted_at), "parked", "deleted in the CMMS"))
+    link = story.link
+    if link.last_sync is not None:
+        found.append(Moment(_at(link.last_sync), "sync", "last synchronized"))
+    if link.deleted_at is not None:
+        found.append(Moment(_at(link.deleted_at), "parked", "deleted in the CMMS"))
     return sorted(set(found), key=lambda one: one.at, reverse=True)
 
 

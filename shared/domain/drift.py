@@ -1,4 +1,4 @@
-"""The classes of drift, and what of a record drifted, decided by the engine's own plan."""
+"""The classes of drift, and what of a record drifted, decided by the engine's own decision."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,16 +6,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
-from shared.domain.ledger import Entry
-from shared.domain.merge import digest
-from shared.domain.model import Value
-from shared.domain.plan import Plan, Sides, SideWrite, decide
+from shared.domain.blocked import RECORD, Blocked
+from shared.domain.decide import Context, Plan, Snapshot, Wait, decide
+from shared.domain.decide.situation import PATIENCE
+from shared.domain.decide.trust import ledger_is_behind
+from shared.domain.link import Write
+from shared.domain.model import Record, Value
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, RecordGone
-
-WHOLE: Final = "*"
-"""The pseudo-field of a difference that is the whole record's."""
+from shared.errors import KeyNotUsable, RecordGone, RowReplaced, WentBack
 
 
 class DriftClass(StrEnum):
@@ -26,13 +25,25 @@ class DriftClass(StrEnum):
     CONFLICT = "conflict"
     MISSING_IN_DYNAMICS = "missing_in_dynamics"
     MISSING_IN_CMMS = "missing_in_cmms"
+    MAPPING_CHANGED = "mapping_changed"
+    LEDGER_BEHIND = "ledger_behind"
     GONE_FROM_DYNAMICS = "gone_from_dynamics"
+    ROW_REPLACED = "row_replaced"
+    WENT_BACK = "went_back"
     DUPLICATE_KEY = "duplicate_key"
 
     @property
     def repairable(self) -> bool:
-        """Whether a resync may mend it; the others need a person, and are only reported."""
-        return self not in {DriftClass.GONE_FROM_DYNAMICS, DriftClass.DUPLICATE_KEY}
+        """Whether a resync may repair it; the others need a person, and are only reported."""
+        return self not in _FOR_A_PERSON.values()
+
+
+_FOR_A_PERSON: Final = {
+    RecordGone.reason: DriftClass.GONE_FROM_DYNAMICS,
+    RowReplaced.reason: DriftClass.ROW_REPLACED,
+    WentBack.reason: DriftClass.WENT_BACK,
+    KeyNotUsable.reason: DriftClass.DUPLICATE_KEY,
+}
 
 
 @dataclass(frozen=True)
@@ -54,55 +65,58 @@ class Drift:
     differences: tuple[Difference, ...]
 
 
-type Assessment = Drift | Literal["unremembered"] | None
+type Assessment = Drift | Literal["unremembered", "in_flight"] | None
 
 
-def assess(entity: EntityMapping, entry: Entry, sides: Sides, now: datetime) -> Assessment:
-    """A record's drift, or None where a sync would do nothing.
+def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessment:
+    """Judge one record.
 
-    "unremembered": the sides agree, and only the ledger does not know it yet. That is no drift, but until a sync has
-    remembered it, the next edit on either side would look like a conflict. A field that is blocked and was parked for
-    the same value is known, and no drift.
+    Returns:
+        The record's drift; "in_flight" while a write or an exchange of keys is under way; "unremembered" where the
+        sides agree and only the ledger does not know it yet, so that the next edit would look like a conflict; None
+        where a sync would do nothing. What was parked for the same value is known, and no drift.
     """
-    plan = decide(entity, entry, sides, now)
-    kind = _kind(entry, sides, plan)
-    if kind is None:
-        return "unremembered" if plan.merged.bases else None
-    return Drift(kind, tuple(_differences(entity, plan, sides)))
+    plan = decide(snapshot, Context(entity, now, attempts=PATIENCE))
+    if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
+        return "in_flight"
+    kind = _kind(entity, snapshot, plan)
+    if kind is not None:
+        return Drift(kind, tuple(_differences(entity, plan, snapshot)))
+    known = plan.blocked or plan.link.same_as(snapshot.stored.link)
+    return None if known else "unremembered"
 
 
-def _kind(entry: Entry, sides: Sides, plan: Plan) -> DriftClass | None:
+def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass | None:
+    parked = snapshot.link.parked
     for block in plan.blocked:
-        if isinstance(block.error, RecordGone):
-            return DriftClass.GONE_FROM_DYNAMICS
-        if isinstance(block.error, KeyNotUsable):
-            return DriftClass.DUPLICATE_KEY
-    fresh = [block for block in plan.blocked if not block.same_as(entry.parked.get(block.field))]
-    to_dynamics, to_cmms = _news(entry, plan.to_dynamics), _news(entry, plan.to_cmms)
-    if to_dynamics is not None and to_dynamics.create:
-        return DriftClass.MISSING_IN_DYNAMICS
-    if sides.cmms is None and (to_dynamics is not None or to_cmms is not None or fresh):
-        return DriftClass.MISSING_IN_CMMS
-    if plan.merged.conflicts and (to_dynamics or to_cmms):
+        if block.field == RECORD and block.error.reason in _FOR_A_PERSON:
+            return _FOR_A_PERSON[block.error.reason]
+    fresh = [block for block in plan.blocked if not block.same_as(parked.get(block.field))]
+    if not plan.writes:
+        return _blocked(snapshot, fresh) if fresh else None
+    if creates := [write for write in plan.writes if write.creates]:
+        missing = {"dynamics": DriftClass.MISSING_IN_DYNAMICS, "cmms": DriftClass.MISSING_IN_CMMS}
+        return missing[creates[0].side]
+    if ledger_is_behind(snapshot):
+        return DriftClass.LEDGER_BEHIND
+    if _under_another_rule(entity, snapshot, plan.writes):
+        return DriftClass.MAPPING_CHANGED
+    if plan.merged.conflicts:
         return DriftClass.CONFLICT
-    if to_dynamics is not None or any(block.side == "cmms" for block in fresh):
-        return DriftClass.CMMS_AHEAD
-    return DriftClass.DYNAMICS_AHEAD if to_cmms is not None or fresh else None
+    return DriftClass.CMMS_AHEAD if plan.to_dynamics is not None else DriftClass.DYNAMICS_AHEAD
 
 
-def _news(entry: Entry, write: SideWrite | None) -> SideWrite | None:
-    """A write, unless all of it was refused and parked before: repeating it would only be refused again."""
-    if write is None or write.restore_key or write.state is not None:
-        return write
-    whole = entry.parked.get(WHOLE)
-    if whole is not None and whole.digest == write.digest:
-        return None
-    known = [
-        name
-        for name, source in write.sources.items()
-        if (parked := entry.parked.get(name)) is not None and parked.digest == digest(source)
-    ]
-    return None if not write.create and len(known) == len(write.sources) else write
+def _blocked(snapshot: Snapshot, fresh: list[Blocked]) -> DriftClass:
+    if snapshot.cmms is None:
+        return DriftClass.MISSING_IN_CMMS
+    ahead = any(block.side == "cmms" for block in fresh)
+    return DriftClass.CMMS_AHEAD if ahead else DriftClass.DYNAMICS_AHEAD
+
+
+def _under_another_rule(entity: EntityMapping, snapshot: Snapshot, writes: tuple[Write, ...]) -> bool:
+    bases = snapshot.link.bases
+    written = {name for write in writes for name in write.values} & bases.keys()
+    return any(bases[name].rule != entity.rules[name].fingerprint for name in written)
 
 
 def rule_of(rule: FieldMapping) -> str:
@@ -116,45 +130,39 @@ def rule_of(rule: FieldMapping) -> str:
             return f"both may change it; in a conflict {'the CMMS' if rule.on_conflict == 'cmms' else 'Dynamics'} wins"
 
 
-def _differences(entity: EntityMapping, plan: Plan, sides: Sides) -> Iterator[Difference]:
-    cmms = sides.cmms.values if sides.cmms is not None else {}
-    row = plan.row or sides.bound or next(iter(sides.rows), None)
-    dynamics = row.values if row is not None else {}
-    for block in plan.blocked:
-        if block.field not in entity.fields:
-            yield Difference(WHOLE, _present(sides.cmms), _present(row), "", block.error.message)
-            return
-    whole = _whole(plan)
-    if whole:
-        yield Difference(WHOLE, _present(sides.cmms), _present(row), "", whole)
+def _differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterator[Difference]:
+    cmms, row = snapshot.cmms, snapshot.row
+    planned = _planned(plan)
+    of_all = [block.error.message for block in plan.blocked if block.field == RECORD] or whole(plan)
+    if of_all:
+        yield Difference(RECORD, _present(cmms), _present(row), "", of_all[0])
         return
-    for name, what in _planned(plan).items():
-        rule = entity.fields[name]
-        yield Difference(name, cmms.get(name), dynamics.get(name), rule_of(rule), what)
-    if plan.to_dynamics is not None and plan.to_dynamics.restore_key and row is not None:
-        yield Difference(entity.key.name, plan.entry.key, row.key, "the key is the CMMS's", "restored in Dynamics")
+    for name, what in planned.items():
+        held = [side.held(entity.key.name, name) if side is not None else None for side in (cmms, row)]
+        yield Difference(name, held[0], held[1], rule_of(entity.rules[name]), what)
 
 
-def _whole(plan: Plan) -> str:
-    if plan.to_dynamics is not None and plan.to_dynamics.create:
-        return "created in Dynamics"
-    if plan.to_cmms is not None and plan.to_cmms.create:
-        return "created in the CMMS"
+def whole(plan: Plan) -> list[str]:
+    """What a plan does to the record as a whole, in a sentence for a person; nothing where it only changes fields."""
+    if plan.to_dynamics is not None and plan.to_dynamics.creates:
+        return ["created in Dynamics"]
+    if plan.to_cmms is not None and plan.to_cmms.creates:
+        return ["created in the CMMS"]
     if plan.to_dynamics is not None and plan.to_dynamics.state is not None and not plan.to_dynamics.values:
-        return "the row's state is set in Dynamics, as the record was deleted or created again in the CMMS"
-    return ""
+        return ["the row's state is set in Dynamics, as the record was deleted or created again in the CMMS"]
+    return []
 
 
 def _planned(plan: Plan) -> dict[str, str]:
-    lost = {conflict.field: conflict.winner for conflict in plan.merged.conflicts}
-    found: dict[str, str] = {}
-    for write in plan.merged.writes:
-        what = "written to Dynamics" if write.side == "dynamics" else "written to the CMMS"
-        found[write.field] = what + (", the other value recorded" if write.field in lost else "")
-    for block in plan.blocked:
-        found[block.field] = block.error.message
-    return found
+    lost = {conflict.field for conflict in plan.merged.conflicts}
+    where = {"dynamics": "written to Dynamics", "cmms": "written to the CMMS"}
+    found = {
+        name: where[write.side] + (", the other value recorded" if name in lost else "")
+        for write in plan.writes
+        for name in write.values
+    }
+    return found | {block.field: block.error.message for block in plan.blocked}
 
 
-def _present(record: object) -> str:
+def _present(record: Record | None) -> str:
     return "absent" if record is None else "present"

@@ -1,48 +1,78 @@
 """The three-way merge with two bases: for each field, who changed, who wins, what to write. Pure, no I/O.
 
-Two bases, because a side may hold something else than what was written to it (Dataverse rounds money, several
-states of the CMMS are one state in Dynamics): a side has changed only against what it itself held.
+Two bases, because a side may hold something else than what was written to it (Dataverse rounds money, several states
+of the CMMS are one state in Dynamics): a side has changed only against what that side itself held.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from hashlib import sha256
+from typing import Literal
 
-from shared.domain.ledger import Base, ConflictRecord, ParkedField, Why
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
+from shared.domain.blocked import Blocked, digest
+from shared.domain.link import Base, ConflictRecord, Why
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other
 from shared.domain.schema.fields import FieldMapping
-from shared.domain.schema.mapping import EntityMapping
 from shared.errors import PermanentError, RecordClosed
 
 
-def digest(value: object) -> str:
-    """Recognise a value again without keeping it."""
-    return sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+@dataclass(frozen=True)
+class Verdict:
+    """What a field's merge says.
+
+    `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
+    whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses.
+    """
+
+    outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept"]
+    why: Why | None = None
+
+
+def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> Verdict:
+    """Decide one field. The decision table stands in docs/architecture.md.
+
+    Example: `judge(rule, "B", "A", Base(cmms="A", dynamics="A"))` is `Verdict("cmms")`.
+    """
+    if base is None:
+        return _first_contact(rule, cmms, dynamics)
+    changed: list[Side] = []
+    if cmms != base.cmms:
+        changed.append("cmms")
+    if dynamics != base.dynamics:
+        changed.append("dynamics")
+    if not changed:
+        return Verdict("unchanged")
+    if rule.agree(cmms, dynamics):
+        return Verdict("agreed")
+    if len(changed) > 1:
+        return Verdict(rule.source or rule.on_conflict, "both_changed")
+    if rule.source in {None, changed[0]}:
+        return Verdict(changed[0])
+    return Verdict(other(changed[0]), "one_way")
+
+
+def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value) -> Verdict:
+    if rule.agree(cmms, dynamics):
+        return Verdict("agreed")
+    if cmms is not None and dynamics is not None:
+        return Verdict(rule.source or rule.on_conflict, "first_contact")
+    knows: Side = "dynamics" if cmms is None else "cmms"
+    # The only side that may set this field holds nothing: emptying the other side would guess that this was meant.
+    return Verdict(knows) if rule.source in {None, knows} else Verdict("kept", "first_contact")
 
 
 @dataclass(frozen=True)
-class Write:
-    """A value for one side, in that side's normal form; `source` is what the other side holds."""
+class FieldWrite:
+    """A value for one side, in that side's normal form.
+
+    `source` is what the other side holds, `before` what the written side holds.
+    """
 
     field: str
     side: Side
     value: Value
     source: Value
-
-
-@dataclass(frozen=True)
-class Blocked:
-    """A field that cannot proceed. The rest of its record does."""
-
-    field: str
-    side: Side
-    digest: str
-    error: PermanentError
-
-    def same_as(self, parked: ParkedField | None) -> bool:
-        """Whether this very value was parked before."""
-        return parked is not None and (parked.side, parked.digest) == (self.side, self.digest)
+    before: Value
 
 
 @dataclass(frozen=True)
@@ -50,116 +80,109 @@ class Merged:
     """The outcome for one record: bases to remember, writes to do, losers to record, fields to park."""
 
     bases: Mapping[str, Base] = field(default_factory=dict)
-    writes: tuple[Write, ...] = ()
+    writes: tuple[FieldWrite, ...] = ()
     conflicts: tuple[ConflictRecord, ...] = ()
     blocked: tuple[Blocked, ...] = ()
 
-    def to(self, side: Side) -> tuple[Write, ...]:
+    def to(self, side: Side) -> tuple[FieldWrite, ...]:
         """The writes for one side."""
         return tuple(write for write in self.writes if write.side == side)
 
+    def without(self, blocked: Iterable[Blocked]) -> "Merged":
+        """The same, without what concerns the blocked fields, which are parked instead."""
+        stopped = {block.field: block for block in blocked}
+        return Merged(
+            self.bases,
+            tuple(write for write in self.writes if write.field not in stopped),
+            tuple(conflict for conflict in self.conflicts if conflict.field not in stopped),
+            (*(block for block in self.blocked if block.field not in stopped), *stopped.values()),
+        )
+
 
 def merge(
-    entity: EntityMapping,
+    rules: Iterable[FieldMapping],
     cmms: CmmsRecord,
-    dynamics: DynamicsRecord,
+    row: DynamicsRecord,
     bases: Mapping[str, Base],
     now: datetime,
 ) -> Merged:
-    """Merge two existing records, field by field, in the mapping's order. Deterministic."""
-    merger = _Merger(dynamics.is_open, now)
-    for rule in entity.fields.values():
-        if problem := cmms.errors.get(rule.name):
-            merger.blocked.append(Blocked(rule.name, "cmms", problem.digest, problem.error))
-        if problem := dynamics.errors.get(rule.name):
-            merger.blocked.append(Blocked(rule.name, "dynamics", problem.digest, problem.error))
-        if rule.name not in cmms.values or rule.name not in dynamics.values:
-            continue  # not said, or not readable: neither a change nor an agreement
-        merger.field(rule, cmms.values[rule.name], dynamics.values[rule.name], bases.get(rule.name))
+    """Merge a record and its row, field by field, in the order of the rules.
+
+    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement.
+    """
+    merger = _Merger(row.is_open, now)
+    for rule in rules:
+        name = rule.name
+        merger.unreadable(name, "cmms", cmms)
+        merger.unreadable(name, "dynamics", row)
+        if name in cmms.values and name in row.values:
+            merger.field(rule, cmms.values[name], row.values[name], bases.get(name))
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
 
 
-def record_replaced(merged: Merged, row: DynamicsRecord, why: Why, now: datetime) -> Merged:
-    """The same, with every value on record that a write to the row replaces and no conflict names yet."""
-    named = {conflict.field for conflict in merged.conflicts}
-    replaced = tuple(
-        ConflictRecord(
-            field=write.field, winner="cmms", won=write.source, lost=row.values[write.field], why=why, at=now
-        )
-        for write in merged.to("dynamics")
-        if write.field not in named
-    )
-    return replace(merged, conflicts=(*merged.conflicts, *replaced))
-
-
 class _Merger:
+    """Collects what the fields of one record come to."""
+
     def __init__(self, is_open: bool, now: datetime) -> None:
         self._is_open = is_open
         self._now = now
         self.bases: dict[str, Base] = {}
-        self.writes: list[Write] = []
+        self.writes: list[FieldWrite] = []
         self.conflicts: list[ConflictRecord] = []
         self.blocked: list[Blocked] = []
 
+    def unreadable(self, name: str, side: Side, record: Record) -> None:
+        """Block a field whose value on one side its rule refuses."""
+        if problem := record.errors.get(name):
+            self.blocked.append(Blocked(name, side, problem.digest, problem.error))
+
     def field(self, rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> None:
-        cmms_changed = base is None or cmms != base.cmms
-        dynamics_changed = base is None or dynamics != base.dynamics
-        if not cmms_changed and not dynamics_changed:
-            return
-        if rule.agree(cmms, dynamics):
-            self.bases[rule.name] = Base(cmms=cmms, dynamics=dynamics)
-        elif base is None and (cmms is None or dynamics is None):
-            self._only_one_knows(rule, cmms, dynamics)
-        elif cmms_changed and dynamics_changed:
-            winner = rule.source or rule.on_conflict
-            self._win(rule, winner, cmms, dynamics, "first_contact" if base is None else "both_changed")
-        else:
-            changed: Side = "cmms" if cmms_changed else "dynamics"
-            if rule.source in {None, changed}:
-                self._win(rule, changed, cmms, dynamics, None)
-            else:
-                self._win(rule, rule.source, cmms, dynamics, "one_way")
+        held: dict[Side, Value] = {"cmms": cmms, "dynamics": dynamics}
+        verdict = judge(rule, cmms, dynamics, base)
+        match verdict.outcome:
+            case "unchanged":
+                return
+            case "agreed":
+                self._agree(rule, held)
+            case "kept":
+                keeper: Side = "dynamics" if cmms is None else "cmms"
+                # Without a base, so that the kept value is recorded as the loser once the other side speaks.
+                self._lose(rule, keeper, held, verdict.why)
+            case winner:
+                self._carry(rule, winner, held, verdict.why)
 
-    def _only_one_knows(self, rule: FieldMapping, cmms: Value, dynamics: Value) -> None:
-        knows: Side = "dynamics" if cmms is None else "cmms"
-        if rule.source in {None, knows}:
-            self._win(rule, knows, cmms, dynamics, None)
-        else:
-            # The one side that may say this field says nothing, and the other holds a value: emptying it on first
-            # contact would guess that nothing was meant. Both keep what they have until the source speaks; without a
-            # base, so that the value is then recorded as the loser.
-            kept, other = (cmms, dynamics) if knows == "cmms" else (dynamics, cmms)
-            self._record(rule, knows, kept, other, "first_contact")
-
-    def _win(self, rule: FieldMapping, winner: Side, cmms: Value, dynamics: Value, why: Why | None) -> None:
-        source, target = (cmms, dynamics) if winner == "cmms" else (dynamics, cmms)
-        target_side: Side = "dynamics" if winner == "cmms" else "cmms"
-        if target_side == "dynamics" and rule.create_only:
-            self._keep(rule, "dynamics", cmms, dynamics, "create_only")
+    def _carry(self, rule: FieldMapping, winner: Side, held: dict[Side, Value], why: Why | None) -> None:
+        target = other(winner)
+        if target == "dynamics" and rule.create_only:
+            self._agree(rule, held)
+            self._lose(rule, "dynamics", held, "create_only")
             return
         try:
-            value = rule.to_dynamics(source) if winner == "cmms" else rule.to_cmms(source)
-            if target_side == "dynamics" and not self._is_open and rule.state_column is None and value != target:
-                raise RecordClosed(
-                    f"{rule.name}: the Dynamics row is closed and refuses edits. Reopen it there and replay this"
-                    " message, or discard it.",
-                    field=rule.name,
-                )
+            value = rule.translate(held[winner], target)
+            self._check_open(rule, target, changes=value != held[target])
         except PermanentError as error:
-            self.blocked.append(Blocked(rule.name, winner, digest(source), error))
+            self.blocked.append(Blocked(rule.name, winner, digest(held[winner]), error))
             return
-        if value == target:
-            self.bases[rule.name] = Base(cmms=cmms, dynamics=dynamics)
-        else:
-            self.writes.append(Write(rule.name, target_side, value, source))
-        if why is not None and value != target:
-            self._record(rule, winner, source, target, why)
+        if value == held[target]:
+            self._agree(rule, held)
+            return
+        self.writes.append(FieldWrite(rule.name, target, value, held[winner], held[target]))
+        self._lose(rule, winner, held, why)
 
-    def _keep(self, rule: FieldMapping, keeper: Side, cmms: Value, dynamics: Value, why: Why) -> None:
-        """Leave both as they are, remember that, and record the value that did not travel."""
-        self.bases[rule.name] = Base(cmms=cmms, dynamics=dynamics)
-        kept, other = (cmms, dynamics) if keeper == "cmms" else (dynamics, cmms)
-        self._record(rule, keeper, kept, other, why)
+    def _check_open(self, rule: FieldMapping, target: Side, *, changes: bool) -> None:
+        if changes and target == "dynamics" and not self._is_open and rule.state_column is None:
+            raise RecordClosed(
+                f"{rule.name}: the Dynamics row is closed and refuses edits. Reopen the row there and replay this"
+                " message, or discard the message.",
+                field=rule.name,
+            )
 
-    def _record(self, rule: FieldMapping, winner: Side, won: Value, lost: Value, why: Why) -> None:
-        self.conflicts.append(ConflictRecord(field=rule.name, winner=winner, won=won, lost=lost, why=why, at=self._now))
+    def _agree(self, rule: FieldMapping, held: dict[Side, Value]) -> None:
+        self.bases[rule.name] = Base(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule.fingerprint)
+
+    def _lose(self, rule: FieldMapping, winner: Side, held: dict[Side, Value], why: Why | None) -> None:
+        if why is not None:
+            won, lost = held[winner], held[other(winner)]
+            self.conflicts.append(
+                ConflictRecord(field=rule.name, winner=winner, won=won, lost=lost, why=why, at=self._now)
+            )

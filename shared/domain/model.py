@@ -66,22 +66,35 @@ class Record:
     values: Values
     errors: Mapping[str, BadValue] = field(default_factory=dict)
 
+    def held(self, key: str, name: str, otherwise: Value = None) -> Value:
+        """What the side holds of a field; `key` is the name of the business key's field."""
+        return self.key if name == key else self.values.get(name, otherwise)
+
 
 @dataclass(frozen=True)
 class CmmsRecord(Record):
     """A CMMS record; a deleted one is a tombstone without values.
 
-    `id` stays the same when the record is renamed. `former_keys` are the keys that it had before, oldest first;
-    `renamed_to` is the key that this key's previous holder went to, on a tombstone and on a record that took the key
-    over. `operations` are the names of our writes that the record took of late; None where the CMMS does not tell.
+    `id` never changes and is never given to another record. `operations` are the ids of the last writes of ours that
+    the record took, oldest first; None where the CMMS does not tell. `by_us` tells whether the newest of them was the
+    last change of the record.
     """
 
+    id: str = ""
     version: Version | None = None
     deleted: bool = False
-    id: str | None = None
-    former_keys: tuple[str, ...] = ()
-    renamed_to: str | None = None
-    operations: frozenset[str] | None = None
+    operations: tuple[str, ...] | None = None
+    by_us: bool = False
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """The instant of the record's version; None where the CMMS gives none."""
+        return self.version.at if self.version is not None else None
+
+    @property
+    def last_operation(self) -> str | None:
+        """The newest write of ours that the record shows."""
+        return self.operations[-1] if self.operations else None
 
 
 @dataclass(frozen=True)
@@ -101,3 +114,8 @@ class DynamicsRecord(Record):
     created: datetime | None = None
     version: int | None = None
     stamp: str | None = None
+
+
+def other(side: Side) -> Side:
+    """The side across."""
+    return "dynamics" if side == "cmms" else "cmms"

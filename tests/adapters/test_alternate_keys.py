@@ -8,9 +8,10 @@ import pytest
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.schema import KeyStatus
 from shared.adapters.dataverse import DataverseGateway
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.errors import NotAuthorized, NotReady, Unavailable
-from shared.flows.ports.engine import DynamicsWrite, Failed
-from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure, update
+from shared.flows.ports.engine import Failed
+from tests.adapters.worlds import ASSET, ORDER, World, create, creates, intent_of, only_failure, update
 
 
 @pytest.mark.parametrize("status", [KeyStatus.PENDING, KeyStatus.IN_PROGRESS, KeyStatus.FAILED])
@@ -20,7 +21,8 @@ async def test_creates_are_refused_while_the_key_is_not_active_and_updates_go_on
     (row,) = await world.landed(ASSET, [create("A")])
     fresh = DataverseGateway(world.client, world.clock)
     world.set_key(ASSET, status)
-    refused, updated = await fresh.write(ASSET, [create("B"), update(row, nombre="new")], 100)
+    intents = [intent_of(ASSET, write) for write in (create("B"), update(row, nombre="new"))]
+    refused, updated = await fresh.write(ASSET, intents, 100)
     failed = only_failure(refused)
     assert isinstance(failed.error, NotReady)
     assert not failed.unknown

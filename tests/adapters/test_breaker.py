@@ -13,9 +13,9 @@ from shared.adapters.http.client import HttpService
 from shared.adapters.http.gate import FAILURES_TO_OPEN, Gate
 from shared.domain.model import CmmsRecord
 from shared.errors import NotAuthorized, RejectedByTarget, SyncError, Throttled, Unavailable
-from shared.flows.ports.engine import CmmsWrite, Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.virtual import LoopClock
-from tests.adapters.worlds import ASSET
+from tests.adapters.worlds import ASSET, record_write
 
 OURS = b'{"error": {"codigo": "error_interno", "mensaje": "No se pudo guardar."}}'
 THEIRS = b'{"error": {"code": "0x80040265", "message": "The plug-in failed."}}'
@@ -160,13 +160,13 @@ async def test_records_that_the_cmms_cannot_save_do_not_stop_twenty_good_ones(
         key = request.url.path.rstrip("/").rpartition("/")[2]
         if key.startswith("bad"):
             return httpx.Response(500, content=OURS)
-        record: dict[str, Any] = {"clave": key, "etag": '"2"', "campos": {"nombre": "x"}}
+        record: dict[str, Any] = {"id": key, "clave": key, "etag": '"2"', "campos": {"nombre": "x"}}
         return httpx.Response(200, content=json.dumps(record))
 
     gateway = CmmsGateway("https://cmms.example", "t", clock, httpx.MockTransport(answers))
     keys = [*(f"good{n}" for n in range(first)), *(f"bad{n}" for n in range(bad))]
     keys += [f"good{n}" for n in range(first, 20)]
-    writes = [CmmsWrite(key, '"1"', {"nombre": "x"}) for key in keys]
+    writes = [record_write(key, '"1"', {"nombre": "x"}) for key in keys]
     results = await gateway.write(ASSET, writes, clock.monotonic() + 60)
     stored = [result.key for result in results if isinstance(result, CmmsRecord)]
     failed = [result for result in results if isinstance(result, Failed)]

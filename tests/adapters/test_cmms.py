@@ -2,7 +2,8 @@
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from hashlib import sha256
 from typing import Any, cast
 
 import httpx
@@ -15,11 +16,13 @@ from starlette.types import ASGIApp
 from local.emulators.identity.tests.serving import serving
 from shared.adapters.clock import SystemClock
 from shared.adapters.cmms.client import CmmsGateway
+from shared.domain.link import Intent
 from shared.domain.model import CmmsRecord
+from shared.domain.row_hash import UNUSABLE
 from shared.errors import Conflict, MappingError, NotAuthorized, NotReady, RejectedByTarget, Unavailable
-from shared.flows.ports.engine import CmmsWrite, Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.virtual import LoopClock
-from tests.adapters.worlds import ASSET, ORDER, only_failure
+from tests.adapters.worlds import ASSET, ORDER, only_failure, record_write
 
 pytestmark = [pytest.mark.real_time, pytest.mark.django_db(transaction=True)]
 
@@ -48,26 +51,35 @@ def model(name: str) -> Any:
     return apps.get_model("inventario", name)
 
 
-async def write(gateway: CmmsGateway, *writes: CmmsWrite, seconds: float = 60) -> list[CmmsRecord | Failed]:
+async def write(gateway: CmmsGateway, *writes: Intent, seconds: float = 60) -> list[CmmsRecord | Failed]:
     return list(await gateway.write(ASSET, writes, SystemClock().monotonic() + seconds))
 
 
-async def stored(gateway: CmmsGateway, *writes: CmmsWrite) -> list[CmmsRecord]:
+async def stored(gateway: CmmsGateway, *writes: Intent) -> list[CmmsRecord]:
     results = await write(gateway, *writes)
     assert [result for result in results if isinstance(result, Failed)] == []
     return [result for result in results if isinstance(result, CmmsRecord)]
 
 
-def new(key: str, **values: str | None) -> CmmsWrite:
-    return CmmsWrite(key, None, {"nombre": "Bomba"} | values)
+def new(key: str, **values: str | None) -> Intent:
+    """A create whose operation is named after its key."""
+    operation = sha256(key.encode()).hexdigest()[:20]
+    return record_write(None, None, {"codigo_interno": key, "nombre": "Bomba"} | values, operation)
+
+
+def records(found: Mapping[str, CmmsRecord | MappingError]) -> dict[str, CmmsRecord]:
+    """What was read, where all of it is readable."""
+    return {name: one for name, one in found.items() if isinstance(one, CmmsRecord)}
 
 
 async def test_any_key_is_created_found_and_updated(cmms: CmmsGateway) -> None:
     created = await stored(cmms, *(new(key) for key in AWKWARD))
     assert [record.key for record in created] == AWKWARD
-    found = await cmms.by_key(ASSET, AWKWARD)
+    found = records(await cmms.by_key(ASSET, AWKWARD))
     assert set(found) == set(AWKWARD)
-    written = await stored(cmms, *(CmmsWrite(key, found[key].etag, {"nombre": f"{key}!"}) for key in AWKWARD))
+    written = await stored(
+        cmms, *(record_write(found[key].id, found[key].etag, {"nombre": f"{key}!"}) for key in AWKWARD)
+    )
     assert [record.values["nombre"] for record in written] == [f"{key}!" for key in AWKWARD]
 
 
@@ -77,25 +89,37 @@ async def test_the_answer_of_a_write_is_the_record_as_stored(cmms: CmmsGateway) 
     assert {name: record.values[name] for name in values} == values
     assert record.version is not None
     assert (await cmms.by_key(ASSET, ["A"]))["A"] == record
-    (record,) = await stored(cmms, CmmsWrite("A", record.etag, {"valor_libros": None}))
+    assert (await cmms.by_id(ASSET, [record.id]))[record.id] == record
+    (record,) = await stored(cmms, record_write(record.id, record.etag, {"valor_libros": None}))
     assert record.values["valor_libros"] is None
     assert record.values["fecha_adquisicion"] == "2026-02-28"
 
 
 async def test_a_record_shows_the_names_of_the_writes_that_it_took(cmms: CmmsGateway) -> None:
-    (made,) = await stored(cmms, CmmsWrite("A", None, {"nombre": "Bomba"}, operation="make"))
-    await stored(cmms, CmmsWrite("A", made.etag, {"nombre": "Motor"}, operation="change"))
-    await write(cmms, CmmsWrite("A", made.etag, {"nombre": "late"}, operation="late"))
-    assert (await cmms.by_key(ASSET, ["A"]))["A"].operations == frozenset({"make", "change"})
+    values = {"codigo_interno": "A", "nombre": "Bomba"}
+    (made,) = await stored(cmms, record_write(None, None, values, operation="make"))
+    await stored(cmms, record_write(made.id, made.etag, {"nombre": "Motor"}, operation="change"))
+    await write(cmms, record_write(made.id, made.etag, {"nombre": "late"}, operation="late"))
+    found = records(await cmms.by_id(ASSET, [made.id]))[made.id]
+    assert (found.operations, found.last_operation, found.by_us) == (("make", "change"), "change", True)
+
+
+async def test_a_create_is_done_once_for_its_operation_and_answers_what_it_made(cmms: CmmsGateway) -> None:
+    (made,) = await stored(cmms, new("A"))
+    await stored(cmms, record_write(made.id, made.etag, {"nombre": "Motor"}, operation="change"))
+    (again,) = await stored(cmms, new("A"))
+    assert (again.id, again.values["nombre"]) == (made.id, "Motor")
+    assert [len(page) async for page in cmms.pages(ASSET)] == [1]
 
 
 async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_absent(cmms: CmmsGateway) -> None:
-    await stored(cmms, new("A"), new("B"))
+    first, second = await stored(cmms, new("A"), new("B"))
     await sync_to_async(lambda: model("Activo").objects.get(codigo_interno="A").delete())()
-    found = await cmms.by_key(ASSET, ["A", "B", "C"])
-    assert {key: record.deleted for key, record in found.items()} == {"A": True, "B": False}
-    assert found["A"].values == {}
-    assert found["A"].version is not None
+    found = records(await cmms.by_id(ASSET, [first.id, second.id, "never"]))
+    assert {name: record.deleted for name, record in found.items()} == {first.id: True, second.id: False}
+    assert (found[first.id].values, found[first.id].key) == ({}, "A")
+    assert found[first.id].version is not None
+    assert set(await cmms.by_key(ASSET, ["A", "B", "C"])) == {"B"}
 
 
 async def test_a_record_is_found_by_its_id_under_whatever_key_it_has_now(cmms: CmmsGateway) -> None:
@@ -105,8 +129,11 @@ async def test_a_record_is_found_by_its_id_under_whatever_key_it_has_now(cmms: C
     renamed = await sync_to_async(assets.get)(codigo_interno="A")
     renamed.codigo_interno = "C"
     await sync_to_async(renamed.save)()
-    ids = [str(first.id), str(second.id), "never"]
-    assert {id_: record.key for id_, record in (await cmms.by_id(ASSET, ids)).items()} == {first.id: "C"}
+    found = records(await cmms.by_id(ASSET, [first.id, second.id, "never"]))
+    assert {name: (record.key, record.deleted) for name, record in found.items()} == {
+        first.id: ("C", False),
+        second.id: ("B", True),
+    }
 
 
 async def test_every_record_is_read_once_page_by_page(cmms: CmmsGateway, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -122,9 +149,13 @@ async def test_every_record_is_read_once_page_by_page(cmms: CmmsGateway, monkeyp
 
 async def test_lost_races_conflict_and_change_nothing(cmms: CmmsGateway) -> None:
     (first,) = await stored(cmms, new("A"))
-    await stored(cmms, CmmsWrite("A", first.etag, {"nombre": "by another"}))
+    await stored(cmms, record_write(first.id, first.etag, {"nombre": "by another"}))
+    another = record_write(None, None, {"codigo_interno": "A", "nombre": "x"}, operation="another-create")
     late, twice, gone = await write(
-        cmms, CmmsWrite("A", first.etag, {"nombre": "late"}), new("A"), CmmsWrite("Z", first.etag, {"nombre": "x"})
+        cmms,
+        record_write(first.id, first.etag, {"nombre": "late"}),
+        another,
+        record_write("99", first.etag, {"nombre": "x"}),
     )
     assert [(only_failure(one).error.status, only_failure(one).unknown) for one in (late, twice, gone)] == [
         (412, False),
@@ -132,7 +163,7 @@ async def test_lost_races_conflict_and_change_nothing(cmms: CmmsGateway) -> None
         (404, False),
     ]
     assert {type(only_failure(one).error) for one in (late, twice, gone)} == {Conflict}
-    assert (await cmms.by_key(ASSET, ["A"]))["A"].values["nombre"] == "by another"
+    assert records(await cmms.by_key(ASSET, ["A"]))["A"].values["nombre"] == "by another"
 
 
 async def test_a_refused_value_names_its_field(cmms: CmmsGateway) -> None:
@@ -194,7 +225,13 @@ def showing(*records: dict[str, Any]) -> httpx.MockTransport:
     return httpx.MockTransport(lambda _: httpx.Response(200, json={"resultados": list(records), "siguiente": None}))
 
 
-GOOD: dict[str, Any] = {"clave": "A", "etag": '"1"', "version": "2026-01-31T12:00:00Z", "campos": {"nombre": "Bomba"}}
+GOOD: dict[str, Any] = {
+    "id": "1",
+    "clave": "A",
+    "etag": '"1"',
+    "version": "2026-01-31T12:00:00Z",
+    "campos": {"nombre": "Bomba"},
+}
 
 
 @pytest.mark.parametrize(
@@ -213,15 +250,13 @@ async def test_a_record_of_unusable_form_is_a_failure_of_its_own_key_that_says_w
 ) -> None:
     transport = showing(GOOD, {**GOOD, "clave": "B", member: wrong}, {**GOOD, "clave": "C"})
     gateway = CmmsGateway("https://cmms.example", TOKEN, clock, transport)
-    found = await gateway.each_by_key(ASSET, ["A", "B", "C"])
+    found = await gateway.by_key(ASSET, ["A", "B", "C"])
     assert {key for key, one in found.items() if isinstance(one, CmmsRecord)} == {"A", "C"}
     error = found["B"]
     assert isinstance(error, MappingError)
     assert error.field == member
     assert f"The record B of the CMMS's {ASSET.cmms} cannot be read, as its {member} " in error.message
     assert why in error.message
-    with pytest.raises(Unavailable, match="The record B"):
-        await gateway.by_key(ASSET, ["A", "B", "C"])
     await gateway.aclose()
 
 
@@ -231,20 +266,20 @@ async def test_a_record_of_unusable_form_is_a_failure_of_its_own_key_that_says_w
 async def test_a_record_that_does_not_name_itself_spoils_the_whole_answer(clock: LoopClock, raw: Any) -> None:
     """Which key it is of, and so which key is absent, cannot be told."""
     gateway = CmmsGateway("https://cmms.example", TOKEN, clock, showing(GOOD, raw))
-    with pytest.raises(Unavailable, match="without a usable key"):
-        await gateway.each_by_key(ASSET, ["A", "B"])
+    with pytest.raises(Unavailable, match="without a usable clave"):
+        await gateway.by_key(ASSET, ["A", "B"])
     await gateway.aclose()
 
 
 async def test_a_list_goes_on_past_a_record_without_usable_fields_which_is_then_looked_at_closely(
     clock: LoopClock,
 ) -> None:
-    full = {**GOOD, "campos": dict.fromkeys(ASSET.fields)}
+    full = {**GOOD, "campos": dict.fromkeys(ASSET.fields) | {"codigo_interno": "A"}}
     unusable: list[Any] = [None, [], "x", {}]
     spoilt = [{**full, "clave": f"B{n}", "campos": campos} for n, campos in enumerate(unusable)]
     gateway = CmmsGateway("https://cmms.example", TOKEN, clock, showing(spoilt[0], full, *spoilt[1:]))
-    (page,) = [page async for page in gateway.sketches(ASSET)]
-    assert [(key, sketch is None) for key, sketch in page] == [
+    (page,) = [page async for page in gateway.hashes(ASSET)]
+    assert [(key, row_hash == UNUSABLE) for _, key, row_hash in page] == [
         ("B0", True), ("A", False), ("B1", True), ("B2", True), ("B3", True),
     ]  # fmt: skip
     await gateway.aclose()

@@ -8,8 +8,9 @@ import pytest
 
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.errors import DataverseError, Refusal
-from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.adapters.dataverse.writes import DynamicsWrite
+from shared.errors import Conflict, KeyTaken, NotAuthorized, NotReady, RejectedByTarget, Throttled, Unavailable
+from shared.flows.ports.engine import Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure
 
 
@@ -138,7 +139,7 @@ async def test_a_lost_answer_is_unknown_and_a_repeat_makes_no_second_row(
     }
     assert world.count(ASSET) == count
     again = await world.write(ASSET, creates(count))
-    assert {type(only_failure(result).error) for result in again} == {Conflict}
+    assert {type(only_failure(result).error) for result in again} == {KeyTaken}
     assert world.count(ASSET) == count
     found = await world.gateway.by_key(ASSET, [write.key for write in creates(count)])
     assert all(len(rows) == 1 for rows in found.values())

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from local.emulators.dataverse import Effect
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.model import DynamicsRecord
 from shared.errors import Conflict, RecordClosed, RejectedByTarget, Unavailable
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.worlds import ASSET, CLIENT_ID, ORDER, World, create, only_failure, update
 
 SAYS = "Business process error."
@@ -142,7 +143,7 @@ async def test_what_only_a_create_sets_is_in_the_create_or_is_named(world: World
 async def test_a_key_that_is_refused_is_named(world: World) -> None:
     (row,) = await world.landed(ASSET, [create("A")])
     world.plug_in("refuse", column="msdyn_assetnumber", message=SAYS)
-    (result,) = await world.write(ASSET, [replace(update(row, **VALUES), key="B", restore_key=True)])
+    (result,) = await world.write(ASSET, [replace(update(row, **VALUES), key="B", writes_key=True)])
     assert only_failure(result).error.field == "codigo_interno"
     assert landed(result) == VALUES
 

@@ -38,14 +38,14 @@ async def test_a_mapping_without_a_stamp_writes_and_reads_none(world: World) -> 
 
 
 async def test_a_stamp_alone_makes_no_row_look_different_to_the_full_pass(world: World) -> None:
-    async def sketched() -> list[object]:
-        return [row async for page in world.gateway.sketches(ASSET) for row in page.rows]
+    async def hashed() -> list[object]:
+        return [row async for page in world.gateway.hashes(ASSET) for row in page.rows]
 
     (row,) = await world.landed(ASSET, [replace(create("A"), operation="op-1")])
-    before = await sketched()
+    before = await hashed()
     (stamped,) = await world.landed(ASSET, [replace(update(row), operation="op-2")])
     assert stamped.stamp == "op-2"
-    assert await sketched() == before
+    assert await hashed() == before
 
 
 async def test_versions_only_rise(world: World) -> None:

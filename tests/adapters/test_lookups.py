@@ -11,12 +11,13 @@ import pytest
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.rows import Row, frozen
 from shared.adapters.dataverse.lookups import REMEMBERED
-from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.adapters.dataverse.writes import DynamicsWrite
+from shared.domain.model import CmmsRecord, DynamicsRecord, Value
+from shared.domain.row_hash import row_hash
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, LookupNotFound, LookupPending, RejectedByTarget, Unavailable
 from shared.flows.operate.check import Level
 from shared.flows.operate.check.data import preflight
-from shared.flows.ports.engine import DynamicsWrite
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
 from tests.adapters.worlds import World, only_failure, update
@@ -190,19 +191,24 @@ async def test_while_targets_cannot_be_asked_nothing_is_written(world: World, ef
     assert len(await world.landed(ASSET, [create("A", cliente="ACC-1")])) == 1
 
 
+def known(row: DynamicsRecord, **values: str) -> dict[str, Value]:
+    """What a row holds, its key among it."""
+    return {ASSET.key.name: row.key, **row.values, **values}
+
+
 async def test_the_full_pass_sees_codes(world: World) -> None:
     put(world, "account", accountnumber="ACC-1")
     put(world, "account", accountnumber="ACC-2")
 
-    async def sketched() -> dict[str, object]:
-        return {row[0]: row[2] async for page in world.gateway.sketches(ASSET) for row in page.rows}
+    async def hashed() -> dict[str, object]:
+        return {row[0]: row[2] async for page in world.gateway.hashes(ASSET) for row in page.rows}
 
     rows = await world.landed(ASSET, [create("A", cliente="ACC-1"), create("B", cliente="ACC-2")])
-    before = await sketched()
-    assert before[rows[0].id] != before[rows[1].id]
+    before = await hashed()
     await world.landed(ASSET, [update(rows[1], cliente="ACC-1")])
-    after = await sketched()
-    assert after[rows[0].id] == after[rows[1].id] == before[rows[0].id]
+    after = await hashed()
+    assert after[rows[0].id] == before[rows[0].id] == row_hash(known(rows[0], cliente="ACC-1"))
+    assert after[rows[1].id] == row_hash(known(rows[1], cliente="ACC-1")) != before[rows[1].id]
 
 
 async def test_a_refused_reference_is_named_among_many_fields(world: World) -> None:

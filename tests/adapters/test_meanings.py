@@ -7,8 +7,10 @@ import pytest
 
 from local.emulators.dataverse import Effect
 from shared.adapters.dataverse.codes import CODES, Meaning, meaning, normal
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.errors import (
     Conflict,
+    KeyTaken,
     NotAuthorized,
     NotReady,
     RejectedByTarget,
@@ -16,9 +18,8 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.flows.ports.engine import DynamicsWrite
 from tests.adapters.virtual import LoopClock
-from tests.adapters.worlds import ASSET, World, create, creates, only_failure, scripted
+from tests.adapters.worlds import ASSET, World, create, creates, intent_of, only_failure, scripted
 
 ROW_ID = "11111111-1111-1111-1111-111111111111"
 PLUG_IN = "Business rule: the serial number is not known."
@@ -79,7 +80,7 @@ ERRORS: dict[str, type[SyncError]] = {
     "outage": Unavailable,
     "throttled": Throttled,
     "race": Conflict,
-    "duplicate": Conflict,
+    "duplicate": KeyTaken,
     "absent": Conflict,
     "address": NotReady,
 }
@@ -139,7 +140,7 @@ async def test_a_part_of_a_batch_becomes_its_rows_error(
 
     write = DynamicsWrite("A", None if etag is None else ROW_ID, etag, {"nombre": "x"})
     gateway = scripted(clock, answer)
-    (result,) = await gateway.write(ASSET, [write], clock.monotonic() + 100)
+    (result,) = await gateway.write(ASSET, [intent_of(ASSET, write)], clock.monotonic() + 100)
     failed = only_failure(result)
     # An update's duplicate is no lost race: another row holds a value that may be there only once.
     expected = RejectedByTarget if of_row == "duplicate" and etag is not None else ERRORS[of_row]

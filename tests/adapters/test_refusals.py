@@ -8,8 +8,9 @@ import pytest
 from local.emulators.dataverse import Effect
 from local.emulators.dataverse.schema import AlternateKey, KeyStatus
 from shared.adapters.dataverse.refusals import refusal
-from shared.errors import Conflict, PermanentError, RecordClosed, RejectedByTarget, SyncError
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.adapters.dataverse.writes import DynamicsWrite
+from shared.errors import Conflict, KeyTaken, PermanentError, RecordClosed, RejectedByTarget, SyncError
+from shared.flows.ports.engine import Failed
 from tests.adapters.worlds import ASSET, ORDER, ROOT, World, create, creates, only_failure, update
 
 ROW_ID = "11111111-1111-1111-1111-111111111111"
@@ -71,7 +72,7 @@ async def test_one_request_asks_for_all_creates_that_another_key_may_have_refuse
     ]
     results = await world.write(ASSET, writes)
     kinds = [type(result.error) if isinstance(result, Failed) else None for result in results]
-    assert kinds == [RejectedByTarget] * 5 + [Conflict] * 5 + [None] * 10
+    assert kinds == [RejectedByTarget] * 5 + [KeyTaken] * 5 + [None] * 10
     assert len(world.wire.requests) == 3  # all at once, row by row, and the question
 
 
@@ -88,7 +89,7 @@ async def test_a_create_whose_key_is_there_lost_a_race_whichever_key_is_blamed(w
 
 async def test_a_create_whose_row_is_there_under_another_key_lost_a_race(world: World) -> None:
     (row,) = await world.landed(ASSET, [with_id(create("A"), ROW_ID)])
-    await world.landed(ASSET, [DynamicsWrite(key="renamed", id=row.id, etag=row.etag, values={}, restore_key=True)])
+    await world.landed(ASSET, [DynamicsWrite(key="renamed", id=row.id, etag=row.etag, values={}, writes_key=True)])
     (result,) = await world.write(ASSET, [with_id(create("A"), ROW_ID.upper())])
     error = only_failure(result).error
     assert isinstance(error, Conflict)
@@ -120,12 +121,12 @@ async def test_a_create_counts_as_a_lost_race_where_dynamics_shows_a_row_that_it
 
     world.wire.change = unlike
     results = await world.write(ASSET, [create("B", numero_de_serie="S-1"), create("straße")])
-    assert {type(only_failure(result).error) for result in results} == {Conflict}
+    assert {type(only_failure(result).error) for result in results} == {KeyTaken}
 
 
 async def test_a_key_that_is_restored_while_another_row_has_it_is_a_lost_race(world: World) -> None:
     row, _ = await world.landed(ASSET, [create("A"), create("B")])
-    write = DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, restore_key=True)
+    write = DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, writes_key=True)
     (result,) = await world.write(ASSET, [write])
     assert isinstance(only_failure(result).error, Conflict)
 

@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from local.emulators.dataverse import Effect
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.errors import Conflict, RecordClosed, RejectedByTarget, Throttled, Unavailable
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.flows.ports.engine import Failed
 from tests.adapters.worlds import ASSET, ORDER, World, create, creates, only_failure, update
 
 
@@ -89,7 +90,7 @@ async def test_a_choice_carries_its_state_and_a_closed_row_refuses_edits(world: 
 
 async def test_a_key_is_restored_and_a_row_is_deactivated_by_its_write(world: World) -> None:
     (row,) = await world.landed(ASSET, [create("A")])
-    write = DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, restore_key=True)
+    write = DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, writes_key=True)
     (row,) = await world.landed(ASSET, [write])
     assert row.key == "B"
     (row,) = await world.landed(ASSET, [DynamicsWrite(key="B", id=row.id, etag=row.etag, values={}, state=(1, 2))])

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,9 +17,11 @@ from local.emulators.dataverse.wire.statistics import Statistics
 from local.emulators.identity import mint_token
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
-from shared.domain.model import DynamicsRecord
+from shared.adapters.dataverse.writes import DynamicsWrite
+from shared.domain.link import Intent
+from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.flows.ports.engine import Failed
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
 from tests.adapters.virtual import LoopClock
@@ -132,13 +135,40 @@ class World:
     async def write(
         self, entity: EntityMapping, writes: Sequence[DynamicsWrite], seconds: float = 130
     ) -> list[DynamicsRecord | Failed]:
-        return list(await self.gateway.write(entity, writes, self.clock.monotonic() + seconds))
+        intents = [intent_of(entity, write) for write in writes]
+        return list(await self.gateway.write(entity, intents, self.clock.monotonic() + seconds))
 
     async def landed(self, entity: EntityMapping, writes: Sequence[DynamicsWrite]) -> list[DynamicsRecord]:
         """Write, and insist that every row landed."""
         results = await self.write(entity, writes)
         assert [result for result in results if isinstance(result, Failed)] == []
         return [result for result in results if isinstance(result, DynamicsRecord)]
+
+
+def intent_of(entity: EntityMapping, write: DynamicsWrite) -> Intent:
+    """A write as the engine announces it."""
+    named = {entity.key.name: write.key} if write.id is None or write.writes_key else {}
+    return Intent(
+        side="dynamics",
+        target=write.id or write.new_id,
+        etag=write.etag,
+        values={**named, **write.values},
+        state=write.state,
+        id=write.operation,
+        expires_at=datetime(2100, 1, 1, tzinfo=UTC),
+    )
+
+
+def record_write(target: str | None, etag: str | None, values: Values, operation: str = "op") -> Intent:
+    """A write of a record in the CMMS: a create without an etag."""
+    return Intent(
+        side="cmms",
+        target=target,
+        etag=etag,
+        values=dict(values),
+        id=operation,
+        expires_at=datetime(2100, 1, 1, tzinfo=UTC),
+    )
 
 
 def create(key: str, **values: str | None) -> DynamicsWrite:

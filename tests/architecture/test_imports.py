@@ -130,12 +130,12 @@ def test_the_integration_app_imports_nothing_of_the_demo_that_shows_it() -> None
 def test_the_reader_of_imports_sees_every_form(tmp_path: Path) -> None:
     source = tmp_path / "shape.py"
     source.write_text(
-        "import os.path\nfrom shared import errors\nfrom shared.domain.model import Value\nfrom . import plan\n"
+        "import os.path\nfrom shared import errors\nfrom shared.domain.model import Value\nfrom . import merge\n"
         "def later():\n    from ..flows.routing import route\n",
         encoding="utf-8",
     )
     assert set(imports("shared.domain.shape", source)) == {
-        *("os.path", "shared.errors", "shared.domain.model", "shared.domain.plan", "shared.flows.routing.route"),
+        *("os.path", "shared.errors", "shared.domain.model", "shared.domain.merge", "shared.flows.routing.route"),
     }
 
 

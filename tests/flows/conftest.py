@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.flows.sides import World
+from tests.kit.world import World
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from shared.domain.messages.ahead import MOST_AHEAD, ahead_of_time
 from shared.domain.messages.queues import ASSETS, PARKED
 from shared.domain.model import Version
 from tests.fakes import FakeClock
-from tests.flows.sides import World
+from tests.kit.world import World
 
 KINDS: dict[str, dict[str, Any]] = {
     "upserted": {"fields": {"nombre": "from the future"}},
@@ -23,7 +23,7 @@ AHEAD = [timedelta(minutes=10, seconds=1), timedelta(hours=1), timedelta(days=36
 
 
 def message(kind: str, version: datetime | None, time: datetime | None, key: str = "A", **data: Any) -> bytes:
-    said = {"key": key, **data} | ({"version": version.isoformat()} if version else {})
+    said = {"id": "1", "key": key, **data} | ({"version": version.isoformat()} if version else {})
     event = {"specversion": "1.0", "id": f"{kind} {version} {time}", "source": "/cmms", "data": said}
     event |= {"time": time.isoformat()} if time else {}
     return json.dumps({**event, "type": f"energy.asset.{kind}"}).encode()

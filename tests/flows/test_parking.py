@@ -18,7 +18,7 @@ from shared.flows.routing.outcomes import Again, Outcome, Park
 from shared.flows.routing.parking import LONGEST_HISTORY, LONGEST_TEXT
 from shared.flows.routing.route import KEPT, Routed
 from tests.fakes import make_settings
-from tests.flows.sides import World
+from tests.kit.world import World
 
 LIMIT = 262_144
 ALL_PROPERTIES = 64 * 1024
@@ -65,7 +65,7 @@ async def test_a_bad_message_that_its_reason_makes_too_large_is_parked_whole_and
     real: World, broker: Broker, spare: int
 ) -> None:
     for number in range(3):
-        real.cmms.put(f"G-{number}", nombre="Bomba")
+        real.cmms.put(f"G-{number}", str(number), nombre="Bomba")
     bad = b"x" * (LIMIT - spare)
     summary = await real.sync.handle("asset", [bad, *good(3)])
     assert (summary.applied, summary.parked) == (3, 1)

@@ -6,15 +6,13 @@ from uuid import uuid4
 
 import pytest
 
-from shared.domain.ledger import Entry, Stored
+from shared.domain.link import Identity, Link, Stored
 from shared.domain.messages.events import Event, parse_event
 from shared.domain.messages.queues import ASSETS, PARKED
-from shared.domain.model import DynamicsRecord
-from shared.domain.renamed import ASIDE
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.resync import Resync
 from tests.fakes import document_mapping
-from tests.flows.sides import World
+from tests.kit.world import World
 
 ASSET = document_mapping().entities["asset"]
 
@@ -26,14 +24,14 @@ async def order(world: World, *, recreate: bool) -> list[bytes]:
         ledger=world.ledger, dynamics=unused, cmms=None, router=world.router, queues=unused, clock=world.clock,
         changed=unused,
     )  # fmt: skip
-    await resync.enqueue(ASSET, ["A"], rate=1000, recreate=recreate, progress=lambda _: None)
+    await resync.enqueue(ASSET, {Identity("cmms", "1"): "A"}, rate=1000, recreate=recreate, progress=lambda _: None)
     return [str(one.body).encode() for one in world.bus.queues.pop(ASSETS.name)]
 
 
 async def gone(world: World) -> None:
     """An asset whose row was deleted in Dynamics."""
     world.cmms.put("A", nombre="Bomba")
-    await world.dirty("A")
+    await world.dirty()
     world.dynamics.rows.clear()
 
 
@@ -50,24 +48,41 @@ async def test_a_plain_resync_creates_no_row_that_is_gone(world: World) -> None:
     (body,) = await order(world, recreate=False)
     assert parse_event(body).data["operation"] == "resync"
     await world.sync.handle("asset", [body])
+    await world.settle()
     assert world.dynamics.rows == {}
     assert [one.properties["reason"] for one in world.bus.queues[PARKED.name]] == ["gone_from_dynamics"]
 
 
-async def test_a_memory_that_was_put_aside_is_looked_at_as_well(world: World) -> None:
-    class Rows:
-        async def pages(self, _: EntityMapping) -> AsyncIterator[list[DynamicsRecord]]:
-            yield list(world.dynamics.rows.values())
+class Everything:
+    """A side that can be read whole."""
 
+    def __init__(self, records: list[Any]) -> None:
+        self._records = records
+
+    async def pages(self, _: EntityMapping) -> AsyncIterator[list[Any]]:
+        yield self._records
+
+
+async def test_everything_is_every_link_record_and_row_once_by_identity_with_its_key(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
-    await world.dirty("A")
-    await world.ledger.write("asset", [Stored(entry=Entry(key=f"{ASIDE}1", dynamics_id="r"))])  # type: ignore[no-untyped-call]
+    await world.dirty("1")
+    world.cmms.put("B", "2", nombre="New")
+    alone = world.dynamics.put("C", nombre="Alone")
+    gone = Link(cmms_id="9", row_id="r", key="D")
+    await world.ledger.write("asset", [Stored(link=gone)])  # type: ignore[no-untyped-call]
     unused = cast("Any", None)
+    records = (await world.cmms.by_id(ASSET, ["1", "2"])).values()
     resync = Resync(
-        ledger=world.ledger, dynamics=cast("Any", Rows()), cmms=None, router=world.router, queues=unused,
-        clock=world.clock, changed=unused,
+        ledger=world.ledger, dynamics=cast("Any", Everything(list(world.dynamics.rows.values()))),
+        cmms=cast("Any", Everything(list(records))), router=world.router, queues=unused, clock=world.clock,
+        changed=unused,
     )  # fmt: skip
-    assert await resync.all_keys(ASSET) == [f"{ASIDE}1", "A"]
+    assert await resync.everything(ASSET) == {
+        Identity("cmms", "1"): "A",
+        Identity("cmms", "2"): "B",
+        Identity("cmms", "9"): "D",
+        Identity("row", alone.id): "C",
+    }
 
 
 @pytest.mark.parametrize("operation", ["create", "update", "delete", "resync"])

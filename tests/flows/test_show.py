@@ -6,7 +6,7 @@ from typing import cast
 from shared.flows.operate.show import Story, tell
 from shared.flows.ports import engine as ports
 from tests.fakes import document_mapping
-from tests.flows.sides import World
+from tests.kit.world import World
 from tests.ops.test_check import QuietQueues
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -47,10 +47,10 @@ async def test_in_one_way_mode_what_no_message_named_is_no_record(one_way: World
 
 async def test_of_a_deleted_record_nothing_is_left_to_do_and_its_row_keeps_its_values(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
-    await world.dirty("A")
-    world.cmms.delete("A")
+    await world.dirty()
+    world.cmms.delete()
     before = await story(world)
-    await world.dirty("A")
+    await world.dirty()
     told = await story(world)
     states = {one.name: one.state for one in told.fields}
     assert (before.agrees, told.agrees, states["nombre"], states["valor_libros"]) == (False, True, "kept", "agree")
@@ -58,7 +58,7 @@ async def test_of_a_deleted_record_nothing_is_left_to_do_and_its_row_keeps_its_v
 
 async def test_of_a_row_that_is_missing_only_what_the_record_says_differs(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
-    await world.dirty("A")
+    await world.dirty()
     world.dynamics.rows.clear()
     told = await story(world)
     states = {one.name: one.state for one in told.fields}

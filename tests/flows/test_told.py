@@ -15,7 +15,7 @@ from shared.flows.routing.outcomes import Again, Outcome, Park
 from shared.flows.routing.parking import printable
 from shared.flows.routing.route import Routed
 from tests.fakes import FakeBus
-from tests.flows.sides import World
+from tests.kit.world import World
 
 OUTCOMES: dict[str, Outcome] = {
     "parked": Park(InvalidMessage("no")),

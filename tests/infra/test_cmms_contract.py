@@ -54,49 +54,53 @@ def test_the_document_has_the_apps_addresses_and_methods() -> None:
 
 
 def test_every_answer_of_a_records_life_is_as_described(api: Client) -> None:
-    record = "/integracion/activos/A%2F1/"
     created = answered(
         "/{entidad}/", "post", api.post("/integracion/activos/", {"campos": ASSET}, content_type="application/json")
     )
     assert created["campos"]["valor_adquisicion"] == "10.50"
-    assert answered("/{entidad}/{clave}/", "get", api.get(record)) == created
+    record = f"/integracion/activos/{created['id']}/"
+    assert answered("/{entidad}/{id}/", "get", api.get(record)) == created
     changed = api.patch(
         record, {"campos": {"nombre": None}}, content_type="application/json", headers={"If-Match": created["etag"]}
     )
     if changed.status_code != 200:
-        answered("/{entidad}/{clave}/", "patch", changed)
+        answered("/{entidad}/{id}/", "patch", changed)
     again = api.patch(
         record, {"campos": {"nombre": "Otra"}}, content_type="application/json", headers={"If-Match": created["etag"]}
     )
-    answered("/{entidad}/{clave}/", "patch", again)
+    answered("/{entidad}/{id}/", "patch", again)
     page = answered("/{entidad}/", "get", api.get("/integracion/activos/"))
     assert [entry["clave"] for entry in page["resultados"]] == ["A/1"]
     found = answered("/{entidad}/", "get", api.get("/integracion/activos/", {"clave": ["A/1", "none"]}))
     assert len(found["resultados"]) == 1
     answered("/{entidad}/", "get", api.get("/integracion/activos/", {"modificado_desde": "2020-01-01T00:00:00Z"}))
-    looked = api.post("/integracion/activos/consulta/", {"claves": ["A/1"]}, content_type="application/json")
-    assert len(answered("/{entidad}/consulta/", "post", looked)["resultados"]) == 1
+    for asked in ({"claves": ["A/1"]}, {"ids": [created["id"]]}):
+        looked = api.post("/integracion/activos/consulta/", asked, content_type="application/json")
+        assert len(answered("/{entidad}/consulta/", "post", looked)["resultados"]) == 1
 
 
 def test_a_deleted_record_is_described_as_a_tombstone(api: Client) -> None:
-    api.post("/integracion/activos/", {"campos": ASSET}, content_type="application/json")
+    created = create(api, **ASSET).json()
     deleted = api.delete("/demo/activos/A%2F1/")
     assert deleted.status_code < 300
-    page = answered("/{entidad}/", "get", api.get("/integracion/activos/", {"clave": "A/1"}))
+    page = answered("/{entidad}/", "get", api.get("/integracion/activos/", {"id": created["id"]}))
     assert page["resultados"][0]["borrado"] is True
+    assert answered("/{entidad}/", "get", api.get("/integracion/activos/", {"clave": "A/1"}))["resultados"] == []
 
 
-def test_a_renamed_record_and_a_named_write_are_as_described(api: Client) -> None:
-    headers = {"Operation-Id": "1"}
-    address = "/integracion/activos/"
-    answered(
-        "/{entidad}/", "post", api.post(address, {"campos": ASSET}, content_type="application/json", headers=headers)
-    )
-    renamed = api.patch("/demo/activos/A%2F1/", {"codigo_interno": "A/2"}, content_type="application/json")
-    assert renamed.status_code == 200
-    page = answered("/{entidad}/", "get", api.get(address, {"clave": ["A/1", "A/2"]}))
-    tombstone, record = page["resultados"]
-    assert (tombstone["renombrado_a"], record["claves_anteriores"], record["operaciones"]) == ("A/2", ["A/1"], ["1"])
+@pytest.mark.parametrize("since", ["it lives", "it was deleted"])
+def test_a_repeated_create_is_as_described(api: Client, since: str) -> None:
+    def create_once() -> Any:
+        headers = {"Operation-Id": "1"}
+        body = {"campos": ASSET}
+        return api.post("/integracion/activos/", body, content_type="application/json", headers=headers)
+
+    record = answered("/{entidad}/", "post", create_once())
+    assert record["operaciones"] == ["1"]
+    if since == "it was deleted":
+        assert api.delete("/demo/activos/A%2F1/").status_code < 300
+    refused = answered("/{entidad}/", "post", create_once())
+    assert (refused["error"]["codigo"], refused["registro"]["id"]) == ("ya_aplicada", record["id"])
 
 
 REFUSALS: list[tuple[str, str, Callable[[Client], Any], int]] = [
@@ -107,10 +111,10 @@ REFUSALS: list[tuple[str, str, Callable[[Client], Any], int]] = [
     ("/{entidad}/", "post", lambda api: create(api, **ASSET), 409),
     ("/{entidad}/", "post", lambda api: create(api, codigo_interno="B", nombre="B", valor_adquisicion="much"), 422),
     ("/{entidad}/", "post", lambda api: create(api, codigo_interno="B", nombre="B" * 1_100_000), 413),
-    ("/{entidad}/{clave}/", "get", lambda api: api.get("/integracion/activos/none/"), 404),
-    ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {}), 428),
-    ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {"If-Match": "*", "Operation-Id": "a b"}), 400),
-    ("/{entidad}/{clave}/", "patch", lambda api: patch(api, {"If-Match": '"stale"'}), 412),
+    ("/{entidad}/{id}/", "get", lambda api: api.get("/integracion/activos/none/"), 404),
+    ("/{entidad}/{id}/", "patch", lambda api: patch(api, {}), 428),
+    ("/{entidad}/{id}/", "patch", lambda api: patch(api, {"If-Match": "*", "Operation-Id": "a b"}), 400),
+    ("/{entidad}/{id}/", "patch", lambda api: patch(api, {"If-Match": '"stale"'}), 412),
 ]
 
 
@@ -120,7 +124,8 @@ def create(api: Client, **fields: str) -> Any:
 
 def patch(api: Client, headers: dict[str, str]) -> Any:
     fields = {"campos": {"nombre": "Otra"}}
-    return api.patch("/integracion/activos/A%2F1/", fields, content_type="application/json", headers=headers)
+    (record,) = api.get("/integracion/activos/").json()["resultados"]
+    return api.patch(f"/integracion/activos/{record['id']}/", fields, content_type="application/json", headers=headers)
 
 
 @pytest.mark.parametrize(

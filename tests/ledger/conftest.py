@@ -6,8 +6,12 @@ import pytest
 from azure.data.tables import UpdateMode
 
 from shared.adapters.ledger import AzureTableLedger, SqliteLedger
+from shared.adapters.ledger.rows import name_of
+from shared.domain.link import Identity
 from tests.azurite import azurite
 from tests.ledger.store import Store
+
+_COLUMNS = {"cmms": "cmms_id", "row": "row_id", "key": "key_id"}
 
 
 @pytest.fixture(scope="session")
@@ -33,8 +37,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         sqlite.append(SqliteLedger(tmp_path / "ledger.sqlite3"))
         return sqlite[-1]
 
-    async def spoil_sqlite(key: str, body: str) -> None:
-        sqlite[-1]._db.execute("UPDATE entry SET body = ? WHERE key = ?", (body, key))
+    async def spoil_sqlite(identity: Identity, body: str) -> None:
+        column = _COLUMNS[identity.kind]
+        sqlite[-1]._db.execute(f"UPDATE link SET body = ? WHERE {column} = ?", (body, identity.value))  # noqa: S608  # a column of three
 
     if request.param == "sqlite":
         yield Store(open_sqlite, spoil_sqlite)
@@ -45,9 +50,9 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             tables.append(AzureTableLedger(url))
             return tables[-1]
 
-        async def spoil_table(key: str, body: str) -> None:
-            row = {"PartitionKey": "asset", "RowKey": f"k.{key}", "body": body}
-            await tables[-1]._client.update_entity(row, mode=UpdateMode.MERGE)
+        async def spoil_table(identity: Identity, body: str) -> None:
+            row = {"PartitionKey": "asset", "RowKey": name_of(identity), "body": body}
+            await tables[-1]._table.client.update_entity(row, mode=UpdateMode.MERGE)
 
         yield Store(open_table, spoil_table)
     for one in sqlite:

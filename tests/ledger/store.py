@@ -1,57 +1,141 @@
 """What the ledger's tests share."""
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
-from shared.domain.ledger import Base, ConflictRecord, Entry, Intent, ParkedField, Said, Stored, readable
-from shared.flows.ports.engine import Ledger
+from shared.domain.link import (
+    Base,
+    ConflictRecord,
+    FieldVersion,
+    Identity,
+    Intent,
+    Link,
+    LinkHash,
+    Mark,
+    ParkedField,
+    Seen,
+    Stored,
+    Written,
+    readable,
+)
+from shared.errors import LinkTooLarge
+from shared.flows.ports.engine import Ledger, State
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 891011, tzinfo=UTC)
 
 
+class Both(Ledger, State, Protocol):
+    """What every store is."""
+
+
 @dataclass(frozen=True)
 class Store:
-    """A store that any number of workers may open; `spoil` edits an asset's row by hand: its key, its new body."""
+    """A store that any number of workers may open; `spoil` edits an asset's row by hand: its identity, its new body."""
 
-    open: Callable[[], Ledger]
-    spoil: Callable[[str, str], Awaitable[None]]
-
-
-async def read(ledger: Ledger, keys: Collection[str]) -> dict[str, Stored]:
-    """The assets' entries, all of which must be readable."""
-    return {key: readable(one) for key, one in (await ledger.read("asset", keys)).items()}
+    open: Callable[[], Both]
+    spoil: Callable[[Identity, str], Awaitable[None]]
 
 
-def fresh(key: str, dynamics_id: str | None = None) -> Stored:
-    """An entry that the ledger does not hold yet."""
-    return Stored(entry=Entry(key=key, dynamics_id=dynamics_id))
+def cmms(value: str) -> Identity:
+    """A CMMS record's id."""
+    return Identity("cmms", value)
+
+
+def row(value: str) -> Identity:
+    """A row's GUID."""
+    return Identity("row", value)
+
+
+def by_key(value: str) -> Identity:
+    """The key of a record whose id is not known."""
+    return Identity("key", value)
+
+
+def fresh(*identities: Identity, key: str = "") -> Stored:
+    """A link with these identities that the ledger does not hold yet; `key` tells links apart."""
+    return with_identities(Stored(link=Link(key=key)), *identities)
+
+
+def with_identities(stored: Stored, *identities: Identity) -> Stored:
+    """The same link under the same etag, with other identities."""
+    named = {identity.kind: identity.value for identity in identities}
+    update = {"cmms_id": named.get("cmms"), "row_id": named.get("row"), "by_key": "key" in named}
+    return changed(stored, **update, **({"key": named["key"]} if "key" in named else {}))
 
 
 def changed(stored: Stored, **update: object) -> Stored:
-    """The same entry under the same etag, with other contents."""
-    return stored.model_copy(update={"entry": stored.entry.model_copy(update=update)})
+    """The same link under the same etag, with other contents."""
+    return stored.model_copy(update={"link": stored.link.model_copy(update=update)})
 
 
-def full_entry(key: str) -> Entry:
-    """An entry in which everything is said."""
-    return Entry(
-        key=key,
-        dynamics_id="1d6c1d5b-0000-4000-8000-00000000000f",
-        moved_to="B-2",
-        renamed_from="A-0",
-        bases={"estado": Base(cmms="BORRADOR", dynamics="1"), "total": Base(cmms=None, dynamics="0.10")},
-        said={"total": Said(value="1.5", at=NOW, sequence=7)},
+async def write_one(ledger: Ledger, stored: Stored, entity: str = "asset") -> Stored | LinkTooLarge | None:
+    """Write one link."""
+    return (await ledger.write(entity, [stored]))[0]
+
+
+async def stored_one(ledger: Ledger, stored: Stored) -> Stored:
+    """Write an asset's link, which must be possible."""
+    result = await write_one(ledger, stored)
+    assert isinstance(result, Stored)
+    return result
+
+
+async def find(ledger: Ledger, *identities: Identity, entity: str = "asset") -> dict[Identity, Stored]:
+    """The links that are found, all of which must be readable."""
+    return {identity: readable(one) for identity, one in (await ledger.find(entity, identities)).items()}
+
+
+async def keys(ledger: Ledger, *identities: Identity, entity: str = "asset") -> dict[Identity, str]:
+    """The keys of the links that are found, by which the tests tell links apart."""
+    found = await find(ledger, *identities, entity=entity)
+    return {identity: stored.link.key for identity, stored in found.items()}
+
+
+async def scanned(ledger: Ledger, entity: str = "asset") -> list[Link]:
+    """Every link, all of which must be readable."""
+    links = [one async for page in ledger.scan(entity) for one in page]
+    assert all(isinstance(one, Link) for one in links), links
+    return [one for one in links if isinstance(one, Link)]
+
+
+async def hashed(ledger: Ledger, entity: str = "asset") -> list[LinkHash]:
+    """Every link's hashes."""
+    return [one async for page in ledger.hashes(entity) for one in page]
+
+
+def hash_of(link: Link) -> LinkHash:
+    """What `hashes` must tell of a link."""
+    hashes = link.hashes
+    deleted = link.deleted_at is not None
+    return LinkHash(link.cmms_id, link.row_id, link.key, hashes["cmms"], hashes["dynamics"], deleted)
+
+
+def full_link() -> Link:
+    """A link in which everything is said."""
+    return Link(
+        cmms_id="4711",
+        row_id="1d6c1d5b-0000-4000-8000-00000000000f",
+        key="A-1",
+        by_key=True,
+        bases={
+            "estado": Base(cmms="BORRADOR", dynamics="1", rule="c0ffee"),
+            "total": Base(cmms=None, dynamics="0.10"),
+        },
+        seen=Seen(row_version=12, stamp="op-1", row_made=NOW, cmms_version=NOW, operation="op-2"),
+        said={"total": FieldVersion(value="1.5", at=NOW, sequence=7)},
+        deleted=Mark(at=NOW, sequence=8),
+        deleted_at=NOW,
         intents=(
             Intent(
-                id="7", side="cmms", expected_etag=None, values={"a": None}, sources={"a": "é"},
-                expires_at=NOW + timedelta(seconds=150),
+                id="op-3", side="cmms", target=None, etag=None, values={"a": None}, sources={"a": "é"},
+                before={"a": "x"}, state=(None, 3), expires_at=NOW + timedelta(seconds=150),
             ),
         ),
         conflicts=(conflict(1), conflict(2)),
         parked={"serie": ParkedField(side="dynamics", digest="00ff", reason="mapping_error")},
-        deleted_at=NOW,
-        cmms_id="42",
+        written={"serie": (Written(side="cmms", digest="ff00", at=NOW),)},
         last_sync=NOW,
     )  # fmt: skip
 
@@ -62,3 +146,8 @@ def conflict(number: int, size: int = 0) -> ConflictRecord:
         field="nombre", winner="cmms", won=f"won {number}", lost=f"lost {number} " + "x" * size, why="both_changed",
         at=NOW + timedelta(seconds=number),
     )  # fmt: skip
+
+
+def filled(text: str, *identities: Identity) -> Stored:
+    """A link that remembers a long value."""
+    return changed(fresh(*identities), bases={"nombre": Base(cmms=text, dynamics=text[:1])})

@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.ledger import AzureTableLedger, backup
+from shared.domain.link import Identity
 from shared.errors import InvalidMessage
-from tests.ledger.store import fresh, read
+from tests.ledger.store import fresh
 
 EVERY_TYPE: dict[str, Any] = {
     "PartitionKey": "asset",
@@ -34,16 +35,16 @@ EVERY_TYPE: dict[str, Any] = {
 @pytest.fixture
 async def table(table_url: str) -> AsyncIterator[Any]:
     ledger = AzureTableLedger(table_url)
-    await ledger._client.create_table()
-    yield ledger._client
+    await ledger.client.create_table()
+    yield ledger.client
     await ledger.close()
 
 
 @pytest.fixture
 async def other(azurite_url: str) -> AsyncIterator[Any]:
     ledger = AzureTableLedger(f"{azurite_url}/restored{datetime.now(UTC):%H%M%S%f}")
-    await ledger._client.create_table()
-    yield ledger._client
+    await ledger.client.create_table()
+    yield ledger.client
     await ledger.close()
 
 
@@ -62,17 +63,17 @@ async def test_every_type_of_value_comes_back_as_it_was(table: Any, other: Any) 
 
 async def test_a_ledger_that_was_lost_is_had_back(table_url: str, table: Any, other: Any) -> None:
     ledger = AzureTableLedger(table_url)
-    await ledger.write("asset", [fresh(f"key {number}") for number in range(250)])
-    await ledger.write("order", [fresh("REQ-1")])
+    await ledger.write("asset", [fresh(Identity("cmms", str(number))) for number in range(250)])
+    await ledger.write("order", [fresh(Identity("cmms", "REQ-1"))])
     file = io.BytesIO()
     count = await backup.export(table, file)
-    before = await read(ledger, "key 249")
+    before = await ledger.find("asset", [Identity("cmms", "249")])
     await table.delete_table()
     file.seek(0)
     assert await backup.restore(other, backup.read(file)) == count
     again = AzureTableLedger(f"{other.url}/{other.table_name}")
-    assert await read(again, "key 249") == before
-    assert (await again.read("order", ["REQ-1"]))["REQ-1"]
+    assert await again.find("asset", [Identity("cmms", "249")]) == before
+    assert await again.find("order", [Identity("cmms", "REQ-1")])
     await ledger.close()
     await again.close()
 

@@ -8,6 +8,7 @@ import pytest
 
 from functions import backup as function
 from shared.adapters.ledger import AzureTableLedger, backup
+from shared.domain.link import Identity
 from shared.errors import Unavailable
 from shared.settings import Settings
 from shared.wiring import Wiring
@@ -28,7 +29,7 @@ def wiring_for(ledger: str, location: str) -> Wiring:
 
 async def test_a_backup_is_kept_under_the_time_of_its_night(table_url: str, tmp_path: Path) -> None:
     ledger = AzureTableLedger(table_url)
-    await ledger.write("asset", [fresh("one")])
+    await ledger.write("asset", [fresh(Identity("cmms", "one"))])
     await ledger.close()
     where = await wiring_for(table_url, str(tmp_path)).back_up()
     (kept,) = tmp_path.iterdir()  # noqa: ASYNC240  # a test's own folder

@@ -7,7 +7,7 @@ import pytest
 
 from shared.adapters.ledger import SqliteLedger
 from shared.errors import ConfigurationError, Unavailable
-from tests.ledger.store import fresh, read
+from tests.ledger.store import cmms, find, fresh, hashed, row, scanned, stored_one, write_one
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
@@ -29,18 +29,37 @@ async def test_a_file_that_is_held_too_long_is_unavailable(tmp_path: Path) -> No
     other = sqlite3.connect(tmp_path / "ledger.sqlite3", isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Unavailable):
-        await ledger.write("asset", [fresh("A")])
-    with pytest.raises(Unavailable):
-        await ledger.move("asset", fresh("A"), fresh("B"))
+        await ledger.write("asset", [fresh(cmms("A"))])
     other.close()
-    assert (await read(ledger, ["A"]))["A"].etag is None
+    assert await find(ledger, cmms("A")) == {}
     ledger.close()
+
+
+async def test_a_file_that_was_closed_is_unavailable(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite3")
+    ledger.close()
+    for call in (
+        find(ledger, cmms("A")), write_one(ledger, fresh(cmms("A"))), scanned(ledger), hashed(ledger),
+        ledger.get_state(["a"]), ledger.put_state({"a": "b"}),
+    ):  # fmt: skip
+        with pytest.raises(Unavailable):
+            await call
 
 
 async def test_what_was_stored_outlives_the_worker(tmp_path: Path) -> None:
     first = SqliteLedger(tmp_path / "ledger.sqlite3")
-    written = await first.write("asset", [fresh("A", "1")])
+    written = await stored_one(first, fresh(cmms("A"), row("1")))
     first.close()
     second = SqliteLedger(tmp_path / "ledger.sqlite3")
-    assert (await read(second, ["A"]))["A"] == written[0]
+    assert (await find(second, row("1")))[row("1")] == written
     second.close()
+
+
+async def test_a_link_deleted_by_hand_gives_its_etag_to_no_other(tmp_path: Path) -> None:
+    ledger = SqliteLedger(tmp_path / "ledger.sqlite3")
+    deleted = await stored_one(ledger, fresh(cmms("A")))
+    ledger._db.execute("DELETE FROM link")
+    met_anew = await stored_one(ledger, fresh(cmms("A")))
+    assert met_anew.etag != deleted.etag
+    assert await write_one(ledger, deleted) is None
+    ledger.close()

@@ -9,7 +9,7 @@ from typing import Any, override
 
 from ops.activity import Processed
 from ops.console.desk import Desk, Fault
-from shared.domain.ledger import Base, ConflictRecord, Entry
+from shared.domain.link import Base, ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Version
 from shared.errors import Unavailable
 from shared.flows.operate.overview import Health, Overview, QueueView
@@ -164,7 +164,7 @@ class FakeDesk(Desk):
 
 def story(entity: str, key: str, value: str = "Bomba", **changes: Any) -> Story:
     """A record whose name differs; `value` is what the CMMS says."""
-    entry = Entry(
+    link = Link(
         key=key,
         bases={"nombre": Base(cmms="Bomba", dynamics="Bomba")},
         conflicts=(ConflictRecord(field="nombre", winner="cmms", won="a", lost=value, why="both_changed", at=NOW),),
@@ -175,8 +175,8 @@ def story(entity: str, key: str, value: str = "Bomba", **changes: Any) -> Story:
         key=key,
         cmms=CmmsRecord(key, "e", {"nombre": value}, version=Version(NOW)),
         row=DynamicsRecord(key, "e", {"nombre": "Bomba"}, id="5f0c", state=0),
-        rows=1,
-        entry=entry,
+        others=(),
+        link=link,
         known=True,
         fields=(
             FieldStory(
@@ -185,7 +185,7 @@ def story(entity: str, key: str, value: str = "Bomba", **changes: Any) -> Story:
                 "both ways; conflicts: CMMS",
                 value,
                 "Bomba",
-                entry.bases["nombre"],
+                link.bases["nombre"],
                 "to Dynamics",
             ),
         ),

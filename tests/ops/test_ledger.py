@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ops.ledger import app
 from shared.adapters.ledger import AzureTableLedger
+from shared.domain.link import Identity
 from tests.azurite import azurite
 from tests.ledger.store import fresh
 
@@ -42,21 +43,21 @@ def settings(tmp_path: Path, table_url: str, monkeypatch: pytest.MonkeyPatch) ->
 
 async def fill(url: str) -> None:
     ledger = AzureTableLedger(url)
-    await ledger.write("asset", [fresh("one"), fresh("two")])
+    await ledger.write("asset", [fresh(Identity("cmms", "one")), fresh(Identity("cmms", "two"))])
     await ledger.close()
 
 
 async def rows(url: str) -> list[str]:
     ledger = AzureTableLedger(url)
-    found = sorted([row["RowKey"] async for row in ledger._client.list_entities()])
+    found = sorted([row["RowKey"] async for row in ledger.client.list_entities()])
     await ledger.close()
     return found
 
 
 async def forget(url: str) -> None:
     ledger = AzureTableLedger(url)
-    async for row in ledger._client.list_entities():
-        await ledger._client.delete_entity(row)
+    async for row in ledger.client.list_entities():
+        await ledger.client.delete_entity(row)
     await ledger.close()
 
 

@@ -10,12 +10,12 @@ from typing import Final
 
 import pytest
 
-from shared.domain.schema.mapping import EntityMapping, Mapping
+from shared.domain.schema.mapping import Mapping
 from shared.errors import Unavailable
 from shared.flows.reconcile import brake_of, release_brake
 from shared.flows.reconcile.brake import hold
 from tests.fakes import FakeClock
-from tests.reconcile.world import World
+from tests.reconcile.world import World, remapped
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 COUNT: Final = 120
@@ -129,7 +129,7 @@ async def test_a_ledger_that_cannot_be_counted_leaves_everything_as_it_was(
         raise Unavailable("The ledger cannot be used.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world.ledger, "bodies", away)
+        patch.setattr(world.ledger, "hashes", away)
         with pytest.raises(Unavailable):
             await world.reconciler().run()
     report = await world.reconciler().run()
@@ -139,12 +139,9 @@ async def test_a_ledger_that_cannot_be_counted_leaves_everything_as_it_was(
 
 def _mistaken(right: Mapping) -> Mapping:
     """A mapping that takes two columns for each other."""
-    fields = dict(right.entities["asset"].fields)
-    columns = (fields["nombre"].column, fields["numero_de_serie"].column)
-    fields["nombre"] = fields["nombre"].model_copy(update={"column": columns[1]})
-    fields["numero_de_serie"] = fields["numero_de_serie"].model_copy(update={"column": columns[0]})
-    wrong = right.entities["asset"].model_copy(update={"fields": fields})
-    return Mapping.model_construct(version=1, entities={**right.entities, "asset": _fresh(wrong)})
+    columns = {name: field.column for name, field in right.entities["asset"].fields.items()}
+    columns["nombre"], columns["numero_de_serie"] = columns["numero_de_serie"], columns["nombre"]
+    return remapped(right, columns)
 
 
 async def test_the_operators_command_releases_what_a_mapping_mistake_would_do(tmp_path: Path) -> None:
@@ -153,7 +150,7 @@ async def test_the_operators_command_releases_what_a_mapping_mistake_would_do(tm
     await world.agree(COUNT)
     for number in range(0, COUNT, 2):
         world.edit(f"A-{number:03}", msdyn_serialid=f"SN-{number}")
-    await world.router.resync("asset", [f"A-{n:03}" for n in range(COUNT)], reason="test", source="/test")
+    await world.resync(f"A-{n:03}" for n in range(COUNT))
     await world.settle()
     world.clock.advance(timedelta(hours=1))
     world.mapping = _mistaken(world.mapping)
@@ -187,13 +184,6 @@ async def test_the_brake_lets_go_by_itself_when_the_mistake_is_mended(world: Wor
     world.clock.advance(timedelta(minutes=15))
     report = await world.reconciler().run()
     assert (report.brake, report.repairs, report.drifted, report.pending) == (None, 0, 0, 0)
-
-
-def _fresh(entity: EntityMapping) -> EntityMapping:
-    """A copy without what was computed of the original."""
-    for name in ("select", "names"):
-        entity.__dict__.pop(name, None)
-    return entity
 
 
 async def test_there_is_nothing_to_release_where_nothing_is_held(world: World) -> None:

@@ -11,7 +11,7 @@ from shared.domain.drift import DriftClass
 from shared.errors import NotAuthorized, RoutingFailed, SyncError, Unavailable
 from shared.flows.ports.engine import Forward
 from shared.flows.reconcile import Policy, Reconciler
-from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.reconcile.dead_letters import DeadLetterMover
 from tests.reconcile.world import World
 
 SETS = {"asset": "msdyn_customerassets", "order": "salesorders"}
@@ -53,7 +53,7 @@ async def test_a_table_that_is_refused_stops_neither_the_other_nor_the_queues_no
     world: World, broken: str
 ) -> None:
     queues = Queues()
-    world.letters = Letters(queues, world.bus, world.clock)
+    world.letters = DeadLetterMover(queues, world.bus, world.clock)
     refuse(world, broken)
     world.cmms.put("A-001", nombre="Otra bomba", announced=False)
     with pytest.raises(NotAuthorized):
@@ -120,7 +120,7 @@ async def test_a_refused_delta_link_leads_to_a_full_pass_of_that_entity_alone(wo
     report = await world.reconciler().run()
     assert {one.entity: one.kind for one in report.entities} == {"asset": "full", "order": "incremental"}
     assert {one.key: one.kind for one in report.findings} == {"A-001": DriftClass.CMMS_AHEAD}
-    assert any("no longer knew" in note for note in report.notes)
+    assert any("no longer knew" in note for note in report.entities[0].notes)
     world.wire.before = None
     world.clock.advance(timedelta(minutes=15))
     assert (await world.reconciler().run()).kind == "incremental", "a new link was begun"
@@ -166,7 +166,7 @@ async def test_a_run_of_one_way_mode_is_counted_where_it_looked_after_every_queu
                 raise Unavailable("away")
             return await super().tend(queue, forward, limit)
 
-    letters = Letters(Some(), world.bus, world.clock)
+    letters = DeadLetterMover(Some(), world.bus, world.clock)
     one_way = Reconciler(
         world.mapping, world.ledger, world.dynamics, None, world.router, clock=world.clock,
         policy=Policy(**world.policy), letters=letters,

@@ -20,7 +20,7 @@ from tests.reconcile.killed import MOST_REPAIRS
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNT = 10_000
-MEMORY = "reconcile/memory"
+MEMORY = "reconcile/checkpoint"
 # One for each 500 records of the CMMS, one for each 5,000 rows of Dynamics.
 PAGES = COUNT // 500 + COUNT // 5000
 

@@ -14,7 +14,7 @@ from shared.adapters.service_bus.dead_letters import ServiceBusDeadLetters
 from shared.adapters.service_bus.sender import ServiceBus
 from shared.errors import Unavailable
 from shared.flows.ports.engine import DeadLetter, Forward, Outgoing
-from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.reconcile.dead_letters import DeadLetterMover
 from shared.flows.routing.parking import LONGEST_TEXT
 from tests.fakes import FakeBus, make_settings
 
@@ -69,7 +69,7 @@ async def test_dead_letters_are_parked_with_their_reason_and_ages_are_told(
     await bus.send("orders", [Outgoing('{"n": 1}', subject="O-1"), Outgoing('{"n": 2}', subject="O-2")])
     await give_up(broker, "orders", 2)
     await bus.send("assets", [Outgoing("later", scheduled_at=later), Outgoing("waits")])
-    states = {state.name: state for state in await Letters(letters, bus, SystemClock()).sweep()}
+    states = {state.name: state for state in await DeadLetterMover(letters, bus, SystemClock()).drain()}
     assert (states["orders"].moved, states["orders"].oldest_seconds) == (2, 0.0)
     assert states["assets"].oldest_seconds is not None
     assert 0 <= states["assets"].oldest_seconds < 60
@@ -103,7 +103,7 @@ async def test_a_broker_that_is_away_is_told_and_stops_nothing(broker: Broker, b
         service_bus_connection="Endpoint=sb://localhost:1;SharedAccessKeyName=x;SharedAccessKey=x;"
         "UseDevelopmentEmulator=true;"
     )
-    states = await Letters(ServiceBusDeadLetters(away, None), bus, SystemClock()).sweep()
+    states = await DeadLetterMover(ServiceBusDeadLetters(away, None), bus, SystemClock()).drain()
     assert [state.oldest_seconds for state in states] == [None, None, None]
 
 
@@ -123,7 +123,7 @@ async def test_a_dead_letter_that_is_too_large_blocks_no_other_and_none_is_parke
     bodies = ["first", "t" * 19_650, "h" * 60_000, "last"]
     await bus.send("assets", [Outgoing(body, message_id=f"id-{body[0]}", subject="S" * 400) for body in bodies])
     await give_up(narrow, "assets", 4)
-    runs = [(await Letters(letters, bus, SystemClock()).sweep())[0] for _ in range(2)]
+    runs = [(await DeadLetterMover(letters, bus, SystemClock()).drain())[0] for _ in range(2)]
     assert [(state.moved, state.oldest_seconds) for state in runs] == [(3, 0.0), (0, 0.0)]
     found = {str(message)[0]: message.application_properties or {} for message in await parked(narrow)}
     assert {name: properties[b"reason"] for name, properties in found.items()} == dict.fromkeys(
@@ -156,7 +156,7 @@ async def test_dead_letters_whose_body_is_no_bytes_are_parked_too_as_json(
             await sender.send_messages(message)
     await bus.send("assets", [Outgoing("ours")])
     await give_up(broker, "assets", 6)
-    states = await Letters(letters, bus, SystemClock()).sweep()
+    states = await DeadLetterMover(letters, bus, SystemClock()).drain()
     assert (states[0].moved, broker.counts("assets").dead_lettered) == (6, 0)
     found = await parked(broker)
     assert [str(message) for message in found] == [
@@ -179,7 +179,7 @@ async def test_what_a_foreign_sender_wrote_beside_a_dead_letter_never_outgrows_i
         async def tend(self, queue: str, forward: Forward, limit: int) -> tuple[int, datetime | None]:
             return (1, None) if limit and not await forward([letter]) else (0, None)
 
-    await Letters(Given(), bus, SystemClock()).sweep()
+    await DeadLetterMover(Given(), bus, SystemClock()).drain()
     copy = bus.queues["parked"][0]
     texts = [copy.subject or "", *(str(value) for value in copy.properties.values())]
     assert max(map(len, texts)) <= LONGEST_TEXT

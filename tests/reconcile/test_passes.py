@@ -11,7 +11,7 @@ import pytest
 from shared.domain.drift import DriftClass
 from shared.errors import RoutingFailed, Unavailable
 from shared.flows.reconcile import Report
-from tests.reconcile.world import TABLE, World
+from tests.reconcile.world import TABLE, World, remapped
 
 DRIFTED = {
     "A-001": DriftClass.CMMS_AHEAD,
@@ -21,11 +21,15 @@ DRIFTED = {
     "B-001": DriftClass.MISSING_IN_DYNAMICS,
     "B-002": DriftClass.MISSING_IN_CMMS,
     "A-005": DriftClass.DUPLICATE_KEY,
+    "A-006": DriftClass.ROW_REPLACED,
+    "A-008": DriftClass.WENT_BACK,
+    "A-011": DriftClass.LEDGER_BEHIND,
 }
+FOR_A_PERSON = {kind for kind in DriftClass if not kind.repairable}
 
 
 def drift(world: World, *, announced: bool = False) -> None:
-    """One record of every class."""
+    """One record of every class that needs no other mapping."""
     world.cmms.put("A-001", nombre="Otra bomba", announced=announced)
     world.edit("A-002", msdyn_serialid="SN-2")
     world.cmms.put("A-003", nombre="Nombre", announced=announced)
@@ -36,6 +40,12 @@ def drift(world: World, *, announced: bool = False) -> None:
     key = world.rows.table.keys.pop("cmms_AssetKey")
     world.create("A-005")
     world.rows.table.keys["cmms_AssetKey"] = key
+    made = world.row("A-006").id
+    world.delete("A-006")
+    world.create("A-006", msdyn_customerassetid=str(made))
+    world.cmms.restore("A-008", nombre="Vieja")
+    world.edit("A-008", msdyn_serialid="SN-8")
+    world.edit("A-011", cmms_operation="an operation of a later ledger", msdyn_name="Later")
     world.clock.advance(timedelta(minutes=15))
 
 
@@ -48,10 +58,10 @@ async def test_a_full_pass_finds_every_class_and_nothing_else(world: World) -> N
     report = await world.reconciler().run()
     assert report.kind == "full"
     assert classes(report) == DRIFTED
-    assert report.totals() == dict.fromkeys(sorted(DriftClass), 1)
+    assert report.totals() == {kind: 1 for kind in sorted(DriftClass) if kind is not DriftClass.MAPPING_CHANGED}
     repaired = {message.subject for message in world.bus.queues["assets"]}
     assert repaired == {key for key, kind in DRIFTED.items() if kind.repairable}
-    assert report.repairs == 5
+    assert report.repairs == 6
 
 
 async def test_what_was_repaired_is_no_drift_any_more(world: World) -> None:
@@ -61,7 +71,7 @@ async def test_what_was_repaired_is_no_drift_any_more(world: World) -> None:
     world.clock.advance(timedelta(hours=25))
     again = await world.reconciler().run()
     assert again.kind == "full"
-    assert set(classes(again).values()) == {DriftClass.GONE_FROM_DYNAMICS, DriftClass.DUPLICATE_KEY}
+    assert set(classes(again).values()) == FOR_A_PERSON
     assert again.repairs == 0
     assert world.row("A-001").values["msdyn_name"] == "Otra bomba"
     assert world.cmms.values("A-002")["numero_de_serie"] == "SN-2"
@@ -95,7 +105,7 @@ async def test_agreement_that_only_the_ledger_does_not_know_is_remembered_and_is
 
 
 async def test_a_key_that_the_cmms_has_twice_is_reported_and_never_repaired(world: World) -> None:
-    world.cmms.records.append({**world.cmms.records[7], "campos": {**world.cmms.records[7]["campos"], "nombre": "x"}})
+    world.cmms.double("A-007", nombre="x")
     report = await world.reconciler().run()
     assert [(one.key, one.kind) for one in report.findings] == [("A-007", DriftClass.DUPLICATE_KEY)]
     assert (report.drifted, report.repairs) == (1, 0)
@@ -121,7 +131,7 @@ async def test_an_expired_link_leads_to_a_full_pass(world: World) -> None:
     report = await world.reconciler().run()
     assert report.kind == "full"
     assert classes(report) == {"A-001": DriftClass.CMMS_AHEAD}
-    assert any("no longer knew" in note for note in report.notes)
+    assert any("no longer knew" in note for note in report.entities[0].notes)
     world.clock.advance(timedelta(minutes=15))
     assert (await world.reconciler().run()).kind == "incremental"
 
@@ -206,7 +216,7 @@ async def test_edits_made_during_the_sweep_whose_messages_are_on_their_way_are_n
     assert (classes(first), first.repairs) == ({}, 0)
     assert first.pending > 0, "some of it was seen"
     edited = [f"A-{number:03}" for number in (*range(10), *range(20, 30))]
-    await world.router.resync("asset", edited, reason="webhook", source="/test")
+    await world.resync(edited)
     await world.settle()
     world.clock.advance(timedelta(minutes=15))
     second = await world.reconciler().run()
@@ -235,5 +245,43 @@ async def test_a_deleted_record_and_its_inactive_row_agree(world: World) -> None
     }
     await world.settle()
     assert world.row("A-010").values["statecode"] == 1
+    world.clock.advance(timedelta(hours=25))
+    assert classes(await world.reconciler().run()) == {}
+
+
+async def test_a_field_whose_mapping_changed_meets_again_and_is_told_apart_from_edits(world: World) -> None:
+    world.mapping = remapped(world.mapping, {"numero_de_serie": "msdyn_name"})
+    report = await world.reconciler().run()
+    assert set(classes(report).values()) == {DriftClass.MAPPING_CHANGED}
+    assert len(report.findings) == 40
+
+
+async def test_a_renamed_record_drifts_in_its_key_and_is_repaired_in_its_row(world: World) -> None:
+    row = world.row("A-012").id
+    world.cmms.rename("A-012", "Z-012", announced=False)
+    report = await world.reconciler().run()
+    (finding,) = report.findings
+    assert (finding.key, finding.kind) == ("Z-012", DriftClass.CMMS_AHEAD)
+    assert [(one.field, one.cmms, one.dynamics) for one in finding.differences] == [
+        ("codigo_interno", "Z-012", "A-012")
+    ]
+    await world.settle()
+    assert world.row("Z-012").id == row
+    world.clock.advance(timedelta(hours=25))
+    assert classes(await world.reconciler().run()) == {}
+
+
+async def test_records_that_exchange_their_keys_are_told_by_their_ids_and_repaired(world: World) -> None:
+    rows = {key: world.row(key).id for key in ("A-013", "A-014")}
+    world.cmms.rename("A-013", "X", announced=False)
+    world.cmms.rename("A-014", "A-013", announced=False)
+    world.cmms.rename("X", "A-014", announced=False)
+    report = await world.reconciler().run()
+    assert classes(report) == dict.fromkeys(("A-013", "A-014"), DriftClass.CMMS_AHEAD)
+    for _ in range(6):
+        await world.settle()
+        world.clock.advance(timedelta(minutes=15))
+        await world.reconciler().run("full")
+    assert {key: world.row(key).id for key in rows} == {"A-013": rows["A-014"], "A-014": rows["A-013"]}
     world.clock.advance(timedelta(hours=25))
     assert classes(await world.reconciler().run()) == {}

@@ -12,7 +12,7 @@ import pytest
 from shared.adapters.reports import BlobReports, FolderReports
 from shared.errors import NotAuthorized, Unavailable
 from shared.flows.ports.engine import Reports
-from shared.flows.reconcile.report_store import HTML, JSON, Shelf
+from shared.flows.reconcile.report_store import HTML, JSON, ReportStore
 from tests.reconcile.blobs import Blobs, Identity, blobs
 from tests.reconcile.reports import AT, full
 
@@ -91,7 +91,7 @@ async def test_what_was_deleted_is_gone_and_may_be_deleted_again(place: Place) -
 
 
 async def test_old_reports_go_and_the_rest_stays(place: Place) -> None:
-    shelf = Shelf(place.reports, timedelta(days=30))
+    shelf = ReportStore(place.reports, timedelta(days=30))
     await place.reports.save("notes.txt", b"mine", "text/plain")
     old, new = full(1), full(1)
     old.at, new.run = AT - timedelta(days=31), "ffffffff"

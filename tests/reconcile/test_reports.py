@@ -9,7 +9,7 @@ import pytest
 from shared.adapters.reports import FolderReports
 from shared.errors import Unavailable
 from shared.flows.reconcile.report_html import as_html, as_json
-from shared.flows.reconcile.report_store import Shelf
+from shared.flows.reconcile.report_store import ReportStore
 from tests.reconcile.reports import HOSTILE, full
 from tests.reconcile.world import World
 
@@ -61,7 +61,7 @@ async def test_a_report_that_cannot_be_kept_undoes_no_run(tmp_path: Path) -> Non
     with pytest.raises(Unavailable, match="REPORT_LOCATION"):
         await reports.save("x.html", b"", "text/html")
     report = full(1)
-    await Shelf(reports, timedelta(days=1)).put(report)
+    await ReportStore(reports, timedelta(days=1)).put(report)
     assert report.stored is None
 
 

@@ -1,8 +1,9 @@
 """Both sides, the ledger and the engine in one process: what drifts, is found and is repaired."""
 
+import itertools
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
 from shared.adapters.reports import FolderReports
+from shared.domain.link import Identity
+from shared.domain.schema.mapping import Mapping as FieldTable
 from shared.flows.reconcile import Policy, Reconciler
-from shared.flows.reconcile.dead_letters import Letters
+from shared.flows.reconcile.dead_letters import DeadLetterMover
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
 from tests.adapters.worlds import StaticToken
@@ -31,85 +34,162 @@ TABLE = "msdyn_customerasset"
 
 
 class Cmms:
-    """The integration API over a list of records; a key may be there twice."""
+    """The integration API over a list of records, by their ids; a key may be there twice."""
 
     def __init__(self, clock: FakeClock) -> None:
         self._clock = clock
+        self._numbers = itertools.count(1)
         self.records: list[dict[str, Any]] = []
-        self.tombstones: dict[str, datetime] = {}
+        self.tombstones: dict[str, tuple[str, datetime]] = {}
+        """By id, the key and the instant of a deletion."""
         self.spoilt: dict[str, dict[str, Any]] = {}
         """By key, what a record shows in place of its members; a member that is None is not shown."""
         self.page = 3
 
     def put(self, key: str, *, announced: bool = True, **values: str | None) -> None:
         """Create or edit an asset."""
-        found = next((one for one in self.records if one["clave"] == key), None)
+        found = next((one for one in self.records if one["campos"]["codigo_interno"] == key), None)
         if found is None:
-            found = {"clave": key, "campos": {}, "revision": 0, "at": datetime.fromisoformat("1970-01-01T00:00:00Z")}
-            found["campos"] = {
-                "codigo_interno": key, "nombre": "Bomba", "numero_de_serie": None, "valor_adquisicion": "10.00",
-                "valor_libros": "5.50", "fecha_adquisicion": "2024-02-29",
-            }  # fmt: skip
-            self.records.append(found)
-        found["campos"].update(values)
-        found["revision"] += 1
-        if announced:
-            found["at"] = self._clock.now()
+            found = self._made(key)
+        self._change(found, values, announced=announced)
+
+    def rename(self, key: str, to: str, *, announced: bool = True) -> None:
+        """Give a record another key."""
+        self._change(self._record(key), {"codigo_interno": to}, announced=announced)
+
+    def double(self, key: str, **values: str | None) -> None:
+        """Make another record of the same key, as no CMMS should."""
+        self._change(self._made(key), values, announced=False)
+
+    def restore(self, key: str, **values: str | None) -> None:
+        """Show an older state of a record, as after a backup was restored."""
+        record = self._record(key)
+        self._change(record, values, announced=False)
+        record["at"] -= timedelta(days=1)
 
     def delete(self, key: str) -> None:
         """Delete with a tombstone."""
-        self.records = [one for one in self.records if one["clave"] != key]
-        self.tombstones[key] = self._clock.now()
+        gone = self._record(key)
+        self.records.remove(gone)
+        self.tombstones[gone["id"]] = (key, self._clock.now())
+
+    def forget(self, key: str) -> None:
+        """Let a record disappear without a word."""
+        self.records.remove(self._record(key))
 
     def values(self, key: str) -> dict[str, Any]:
         """A record's fields."""
-        found: dict[str, Any] = next(one["campos"] for one in self.records if one["clave"] == key)
+        found: dict[str, Any] = self._record(key)["campos"]
         return found
+
+    def id(self, key: str) -> str:
+        """A record's id."""
+        return str(self._record(key)["id"])
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
         if "requisiciones" in request.url.path:
             return httpx.Response(200, json={"resultados": [], "siguiente": None}, request=request)
-        query = request.url.params
         body = json.loads(request.content) if request.content else {}
+        status, answer = 200, self._list(request.url.params)
+        if request.method == "POST" and request.url.path.endswith("/consulta/"):
+            answer = {"resultados": self._asked(body), "siguiente": None}
+        elif request.method == "POST":
+            status, answer = self._create(request.headers["Operation-Id"], body["campos"])
+        elif request.method == "PATCH":
+            record_id = request.url.path.rstrip("/").rpartition("/")[2]
+            status, answer = self._update(record_id, request.headers, body["campos"])
+        return httpx.Response(status, json=answer, request=request)
+
+    def _asked(self, body: dict[str, list[str]]) -> list[dict[str, Any]]:
         if "claves" in body:
-            records = [self._shown(one) for one in self.records if one["clave"] in body["claves"]]
-            gone = [self._tombstone(key) for key in self.tombstones if key in body["claves"]]
-            return httpx.Response(200, json={"resultados": records + gone, "siguiente": None}, request=request)
-        if request.method == "PATCH":
-            key = request.url.path.rstrip("/").rpartition("/")[2]
-            record = next(one for one in self.records if one["clave"] == key)
-            if request.headers["If-Match"] != self._shown(record)["etag"]:
-                return httpx.Response(412, json={"error": {}}, request=request)
-            self.put(key, **body["campos"])
-            return httpx.Response(200, json=self._shown(record), request=request)
-        if request.method == "POST":
-            values = body["campos"]
-            nothing = dict.fromkeys(("numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adquisicion"))
-            self.put(values.pop("codigo_interno"), **{**nothing, **values})
-            return httpx.Response(201, json=self._shown(self.records[-1]), request=request)
-        return httpx.Response(200, json=self._list(query), request=request)
+            return [self._shown(one) for one in self.records if one["campos"]["codigo_interno"] in body["claves"]]
+        found = [self._shown(one) for one in self.records if one["id"] in body["ids"]]
+        return found + [self._tombstone(record_id) for record_id in self.tombstones if record_id in body["ids"]]
+
+    def _create(self, operation: str, values: dict[str, str | None]) -> tuple[int, dict[str, Any]]:
+        for one in self.records:
+            if one["made_by"] == operation:
+                return 409, {"error": {"codigo": "ya_aplicada", "mensaje": ""}, "registro": self._shown(one)}
+            if one["campos"]["codigo_interno"] == values["codigo_interno"]:
+                return 409, {"error": {"codigo": "ya_existe", "mensaje": ""}, "registro": self._shown(one)}
+        made = self._made(str(values["codigo_interno"]))
+        made["made_by"] = operation
+        made["campos"] = dict.fromkeys(made["campos"])
+        self._change(made, values, operation=operation)
+        return 201, self._shown(made)
+
+    def _update(
+        self, record_id: str, headers: Mapping[str, str], values: dict[str, str | None]
+    ) -> tuple[int, dict[str, Any]]:
+        record = next((one for one in self.records if one["id"] == record_id), None)
+        if record is None:
+            return 404, {"error": {"codigo": "no_existe", "mensaje": ""}}
+        if headers["If-Match"] != self._etag(record):
+            return 412, {"error": {"codigo": "etag", "mensaje": ""}}
+        self._change(record, values, operation=headers["Operation-Id"])
+        return 200, self._shown(record)
+
+    def _record(self, key: str) -> dict[str, Any]:
+        return next(one for one in self.records if one["campos"]["codigo_interno"] == key)
+
+    def _made(self, key: str) -> dict[str, Any]:
+        campos = {
+            "codigo_interno": key, "nombre": "Bomba", "numero_de_serie": None, "valor_adquisicion": "10.00",
+            "valor_libros": "5.50", "fecha_adquisicion": "2024-02-29",
+        }  # fmt: skip
+        made = {
+            "id": f"{next(self._numbers):04}", "campos": campos, "revision": 0, "operations": [], "made_by": None,
+            "at": datetime.fromisoformat("1970-01-01T00:00:00Z"),
+        }  # fmt: skip
+        self.records.append(made)
+        return made
+
+    def _change(
+        self, record: dict[str, Any], values: Mapping[str, str | None], *, announced: bool = True, operation: str = ""
+    ) -> None:
+        record["campos"].update(values)
+        record["revision"] += 1
+        if operation:
+            record["operations"].append(operation)
+        if announced:
+            record["at"] = self._clock.now()
 
     def _list(self, query: httpx.QueryParams) -> dict[str, Any]:
         if "modificado_desde" in query:
             since = datetime.fromisoformat(query["modificado_desde"])
             shown = [self._shown(one) for one in self.records if one["at"] >= since]
-            shown += [self._tombstone(key) for key, at in self.tombstones.items() if at >= since]
+            shown += [self._tombstone(gone) for gone, (_, at) in self.tombstones.items() if at >= since]
             return {"resultados": shown, "siguiente": None}
-        ordered = sorted(self.records, key=lambda one: str(one["clave"]))
+        ordered = sorted(self.records, key=lambda one: str(one["id"]))
         start = int(query.get("cursor", "0"))
         end = start + self.page
         following = str(end) if end < len(ordered) else None
         return {"resultados": [self._shown(one) for one in ordered[start:end]], "siguiente": following}
 
+    def _etag(self, one: dict[str, Any]) -> str:
+        return f'"{one["id"]}-{one["revision"]}"'
+
     def _shown(self, one: dict[str, Any]) -> dict[str, Any]:
-        etag = f'"{one["clave"]}-{one["revision"]}"'
-        shown = {"clave": one["clave"], "etag": etag, "version": one["at"].isoformat(), "campos": dict(one["campos"])}
-        shown |= self.spoilt.get(one["clave"], {})
+        key = one["campos"]["codigo_interno"]
+        shown = {
+            "id": one["id"], "clave": key, "etag": self._etag(one), "version": one["at"].isoformat(),
+            "operaciones": one["operations"][-20:], "campos": dict(one["campos"]),
+        }  # fmt: skip
+        shown |= self.spoilt.get(key, {})
         return {name: value for name, value in shown.items() if value is not None}
 
-    def _tombstone(self, key: str) -> dict[str, Any]:
-        return {"clave": key, "borrado": True, "version": self.tombstones[key].isoformat()}
+    def _tombstone(self, record_id: str) -> dict[str, Any]:
+        key, at = self.tombstones[record_id]
+        return {"id": record_id, "clave": key, "borrado": True, "version": at.isoformat()}
+
+
+def remapped(mapping: FieldTable, columns: Mapping[str, str]) -> FieldTable:
+    """A mapping that takes other columns for some of the asset's fields, and knows no others."""
+    table = mapping.model_dump()
+    fields = table["entities"]["asset"]["fields"]
+    table["entities"]["asset"]["fields"] = {name: {**fields[name], "column": at} for name, at in columns.items()}
+    return FieldTable.model_validate(table)
 
 
 class Wire(httpx.AsyncBaseTransport):
@@ -154,7 +234,7 @@ class World:
         self.bus = FakeBus()
         self.reports = FolderReports(folder)
         self.folder = folder
-        self.letters: Letters | None = None
+        self.letters: DeadLetterMover | None = None
         self.router = Router(self.bus, self.clock, random.Random(2))  # noqa: S311  # jitter
         self.mapping = document_mapping()
         self.sync = Sync(self.mapping, self.ledger, self.dynamics, self.gateway, self.router, clock=self.clock)
@@ -213,12 +293,16 @@ class World:
             done += len(bodies)
         return done
 
+    async def resync(self, keys: Iterable[str]) -> None:
+        """Enqueue a message for each record of the CMMS."""
+        records = {Identity("cmms", self.cmms.id(key)): key for key in keys}
+        await self.router.resync("asset", records, reason="test", source="/test")
+
     async def agree(self, count: int) -> None:
         """Start with `count` assets on both sides that the ledger knows."""
         for number in range(count):
             self.cmms.put(f"A-{number:03}")
-        keys = [f"A-{number:03}" for number in range(count)]
-        await self.router.resync("asset", keys, reason="start", source="/test")
+        await self.resync(f"A-{number:03}" for number in range(count))
         await self.settle()
         self.clock.advance(timedelta(hours=1))
 

@@ -27,7 +27,7 @@ def main() -> int:
         if given.digest:
             _say(result.trace.digest)
         else:
-            _say("\n".join([*result.trace.lines, "", *result.entries, "", *result.violations]))
+            _say("\n".join([*result.trace.lines, "", *result.links, "", *result.violations]))
             _say(f"seed {given.seed}: {'FAILED' if result.violations else 'passed'}, {result.sent} messages")
         return 1 if result.violations else 0
     started = time.monotonic()

@@ -1,89 +1,93 @@
 """What must hold when everything has come to rest. Independent of the engine's merge: see `history` for the edits."""
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from local.emulators.dataverse.rows import Row
-from shared.domain.ledger import ConflictRecord, Entry
+from shared.domain.link import ConflictRecord, Link
 from tests.simulation.cmms_model import Fields
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
-from tests.simulation.records import losers, records, taken_keys
-from tests.simulation.tables import COLUMNS, DEAD_STATE, FIELDS, KEYS, ONE_WAY, same
+from tests.simulation.records import losers, records
+from tests.simulation.tables import ALL_COLUMNS, CELLS, DEAD_STATE, FIELDS, KEYS, ONE_WAY, same
+
+type Stays = Callable[[Evidence, str, str, str, Row, Link], bool]
+"""Whether a difference may stay: evidence, entity, CMMS id, field, row, link."""
 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
     """Every violation, as sentences. `everything_seen` once the engine has looked at each record in peace."""
-    found = list(evidence.history.violations)
-    found.extend(messages(evidence))
-    found.extend(whole_records(evidence, everything_seen=everything_seen))
-    found.extend(losers(evidence))
-    found.extend(records(evidence))
-    found.extend(taken_keys(evidence))
+    found = [*common(evidence, _stays, everything_seen=everything_seen)]
     for entity in FIELDS:
-        found.extend(_records(evidence, entity))
         found.extend(_lonely_rows(evidence, entity))
-    for (entity, pk), rows in evidence.observer.created_for.items():
-        if len(rows) > 1:
-            found.append(f"{entity} #{pk}: the integration created {len(rows)} rows for one record")
     if everything_seen:
         found.extend(_memories(evidence))
     return found
 
 
+def common(evidence: Evidence, stays: Stays, *, everything_seen: bool) -> Iterator[str]:
+    """What must hold with and without the CMMS's API; `stays` tells which differences may stay."""
+    yield from evidence.history.violations
+    yield from messages(evidence)
+    yield from whole_records(evidence, everything_seen=everything_seen)
+    yield from losers(evidence)
+    yield from records(evidence)
+    for entity in FIELDS:
+        yield from _records(evidence, entity, stays)
+    for (entity, pk), rows in evidence.observer.created_for.items():
+        if len(rows) > 1:
+            yield f"{entity} #{pk}: the integration created {len(rows)} rows for one record"
+
+
 def _memories(evidence: Evidence) -> Iterator[str]:
     """What the ledger remembers decides the next edit: it must be what both sides hold, with nothing under way."""
     for entity in FIELDS:
-        rows = {str(row.id): row for _, row in evidence.rows(entity)}
-        for record in evidence.cmms.tables[entity].records.values():
-            entry = evidence.entries.get((entity, str(record[KEYS[entity]])))
-            row = rows.get(entry.dynamics_id or "") if entry is not None else None
-            if entry is None or row is None or "*" in entry.parked:
+        for pk, record in evidence.cmms.tables[entity].records.items():
+            link = evidence.link(entity, record=str(pk))
+            row = evidence.row(entity, link.row_id) if link is not None else None
+            if link is None or row is None or "*" in link.parked:
                 continue
-            for name in FIELDS[entity]:
-                held = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
-                base = entry.bases.get(name)
+            for name in CELLS[entity]:
+                held = _held(name, record, row)
+                base = link.bases.get(name)
                 if not same(name, *held):
                     continue
                 if base is None or (base.cmms, base.dynamics) != held:
-                    yield f"{entity} {entry.key} {name}: the sides agree on {held}, and the ledger remembers {base}"
-                if name in entry.parked:
-                    yield f"{entity} {entry.key} {name}: the sides agree, and it still counts as parked"
+                    yield f"{entity} #{pk} {name}: the sides agree on {held}, and the ledger remembers {base}"
+                if name in link.parked:
+                    yield f"{entity} #{pk} {name}: the sides agree, and it still counts as parked"
 
 
-def _records(evidence: Evidence, entity: str) -> Iterator[str]:
-    rows: dict[str, list[Row]] = defaultdict(list)
-    for key, row in evidence.rows(entity):
-        rows[key].append(row)
+def _held(name: str, record: Fields, row: Row) -> tuple[str | None, str | None]:
+    return normal(name, record[name]), normal(name, row.values[ALL_COLUMNS[name]])
+
+
+def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
     for pk, record in evidence.cmms.tables[entity].records.items():
-        key = str(record[KEYS[entity]])
-        if (entity, key) in evidence.unannounced:
+        link = evidence.link(entity, record=str(pk))
+        if evidence.is_untold(entity, link, record=str(pk)) or (link is not None and "*" in link.parked):
             continue
-        where = f"{entity} {key} #{pk}"
-        entry = evidence.entries.get((entity, key))
-        if entry is not None and ("*" in entry.parked or KEYS[entity] in entry.parked):
-            if "*" not in entry.parked and len(rows[key]) == 1:
-                yield from _fields(evidence, entity, record, rows[key][0], entry)
-        elif len(rows[key]) != 1:
-            yield f"{where}: {len(rows[key])} rows in Dynamics"
-        else:
-            yield from _fields(evidence, entity, record, rows[key][0], entry)
+        row = evidence.row(entity, link.row_id) if link is not None else None
+        where = f"{entity} {record[KEYS[entity]]} #{pk}"
+        if link is None or row is None:
+            yield f"{where}: it has no row in Dynamics"
+            continue
+        if entity == "asset" and row.values["statecode"] != 0:
+            yield f"{where}: its row is inactive"
+        for name in CELLS[entity]:
+            cmms, dynamics = _held(name, record, row)
+            if same(name, cmms, dynamics):
+                continue
+            if name in link.parked:
+                yield from held_back(evidence, entity, name, link, cmms, row)
+            elif not stays(evidence, entity, str(pk), name, row, link):
+                yield f"{where} {name}: the CMMS has {cmms!r}, Dynamics {dynamics!r}"
 
 
-def _fields(evidence: Evidence, entity: str, record: Fields, row: Row, entry: Entry | None) -> Iterator[str]:
-    key = str(record[KEYS[entity]])
-    if entity == "asset" and row.values["statecode"] != 0:
-        yield f"{entity} {key}: its row is inactive"
-    for name in FIELDS[entity]:
-        cmms, dynamics = normal(name, record[name]), normal(name, row.values[COLUMNS[name]])
-        if same(name, cmms, dynamics):
-            continue
-        if entry is not None and name in entry.parked:
-            yield from held_back(evidence, entity, name, entry, cmms, row)
-        elif not any(_kept(conflict, name, cmms, dynamics) for conflict in (entry.conflicts if entry else ())):
-            yield f"{entity} {key} {name}: the CMMS has {cmms!r}, Dynamics {dynamics!r}"
+def _stays(evidence: Evidence, entity: str, pk: str, name: str, row: Row, link: Link) -> bool:
+    held = _held(name, evidence.cmms.tables[entity].records[int(pk)], row)
+    return any(_kept(conflict, name, *held) for conflict in link.conflicts)
 
 
 def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str | None) -> bool:
@@ -96,30 +100,36 @@ def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str |
     )
 
 
-def lonely(evidence: Evidence, entity: str) -> Iterator[tuple[str, Row]]:
-    """Rows without a record, that do not wait for a person."""
-    waiting = {entry.dynamics_id for entry in evidence.entries.values() if {"*", KEYS[entity]} & entry.parked.keys()}
-    for key, row in evidence.rows(entity):
-        entry = evidence.entries.get((entity, key))
-        if not (
-            (entity, key) in evidence.unannounced
-            or evidence.cmms.find(entity, key) is not None
-            or (entry is not None and "*" in entry.parked)
-            or str(row.id) in waiting
-        ):
-            yield key, row
-
-
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
-    """Their records were deleted."""
-    gone = {*evidence.observer.deleted_keys, *evidence.observer.renamed_keys}
-    for key, row in lonely(evidence, entity):
-        if not any((entity, one) in gone for one in evidence.history.keys["dynamics", entity, str(row.id)]):
+    """Rows without a living record: theirs was deleted, or they wait for a person."""
+    for key, row in evidence.rows(entity):
+        link = evidence.link(entity, row=str(row.id))
+        record = link.cmms_id if link is not None else None
+        if evidence.is_untold(entity, link, row=str(row.id)) or (link is not None and "*" in link.parked):
+            continue
+        if record is None and entity == "asset" and row.values["statecode"] != 0:
+            continue  # a retired row is made no record of
+        if record is None and _stands_in_the_way(evidence, entity, key):
+            continue
+        if record is None:
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
+        elif int(record) in evidence.cmms.tables[entity].records:
+            continue
+        elif (entity, record) not in evidence.observer.deleted:
+            yield f"{entity} {key}: the row {row.id} is linked with #{record}, which never was"
         elif row.values["statecode"] != DEAD_STATE[entity]:
             yield f"{entity} {key}: the row {row.id} is not in the state of deleted records, as its record is"
 
 
-def describe(entry: Entry) -> dict[str, Any]:
-    """An entry for a trace."""
-    return entry.model_dump(mode="json", exclude_defaults=True)
+def _stands_in_the_way(evidence: Evidence, entity: str, key: str) -> bool:
+    """Whether a record with another row has the key: it waits for a person, who is told of this row."""
+    found = evidence.cmms.find(entity, key)
+    link = evidence.link(entity, record=str(found[0])) if found is not None else None
+    return link is not None and any(
+        name in link.parked and link.parked[name].reason == "key_not_usable" for name in ("*", KEYS[entity])
+    )
+
+
+def describe(link: Link) -> dict[str, Any]:
+    """A link for a trace."""
+    return link.model_dump(mode="json", exclude_defaults=True)

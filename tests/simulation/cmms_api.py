@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote
 import httpx
 
 from tests.simulation.cmms_model import REQUIRED, CmmsModel, Fields, entity_of, instant, stored
-from tests.simulation.tables import FIELDS, KEYS, TO_STATUS
+from tests.simulation.tables import FIELDS, KEYS, TO_STATUS, refused_by_cmms
 
 PAGE = 500
 _LENGTHS = {"nombre": 200, "numero_de_serie": 100, "codigo_interno": 50, "numero_requisicion": 100}
@@ -30,7 +30,9 @@ class _Refused(Exception):
 class CmmsApi:
     """Answers requests; each is carried out at one instant."""
 
-    def __init__(self, model: CmmsModel, token: str) -> None:
+    def __init__(self, model: CmmsModel, token: str, *, strict: bool = False) -> None:
+        """`strict` refuses some serial numbers, which people may enter."""
+        self._strict = strict
         self._model = model
         self._token = token
 
@@ -51,9 +53,9 @@ class CmmsApi:
         entity = entity_of(unquote(match[1])) if match else None
         if match is None or entity is None:
             raise _Refused(404, "no_encontrado")
-        key = unquote(match[2]) if match[2] else None
+        named = unquote(match[2]) if match[2] else None
         body = json.loads(request.content) if request.content else {}
-        match request.method, key:
+        match request.method, named:
             case "GET", None:
                 return 200, self._list(entity, parse_qs(request.url.query.decode()))
             case "POST", None:
@@ -63,51 +65,41 @@ class CmmsApi:
                     entity, body["claves"]
                 )
             case "GET", str():
-                found = self._model.find(entity, key)
-                if found is None:
-                    raise _Refused(404, "no_encontrado")
-                return 200, self._model.shown(entity, found[1])
+                return 200, self._one(entity, named)
             case "PATCH", str():
-                return 200, self._update(entity, key, body["campos"], request.headers)
+                return 200, self._update(entity, named, body["campos"], request.headers)
         raise _Refused(405, "metodo_no_permitido")
 
+    def _one(self, entity: str, named: str) -> dict[str, Any]:
+        shown = self._model.shown(entity, int(named)) if named.isdecimal() else None
+        if shown is None or shown["borrado"]:
+            raise _Refused(404, "no_encontrado")
+        return shown
+
     def _by_keys(self, entity: str, keys: list[str]) -> dict[str, Any]:
-        shown = []
-        for key in dict.fromkeys(keys):
-            found = self._model.find(entity, key)
-            one = self._model.shown(entity, found[1]) if found else self._model.tombstone(entity, key)
-            if one is not None:
-                shown.append(one)
-        return {"resultados": shown, "siguiente": None}
+        """The living records that hold these keys now."""
+        found = [one for key in dict.fromkeys(keys) if (one := self._model.find(entity, key)) is not None]
+        return {"resultados": [self._model.shown(entity, pk) for pk, _ in found], "siguiente": None}
 
     def _by_ids(self, entity: str, ids: list[str]) -> dict[str, Any]:
-        rows = self._model.tables[entity].records
-        shown = [self._model.shown(entity, rows[pk]) for pk in rows if str(pk) in ids]
-        return {"resultados": shown, "siguiente": None}
+        shown = [self._model.shown(entity, int(one)) for one in dict.fromkeys(ids) if one.isdecimal()]
+        return {"resultados": [one for one in shown if one is not None], "siguiente": None}
 
     def _list(self, entity: str, query: dict[str, list[str]]) -> dict[str, Any]:
-        if "clave" in query:
-            return self._by_keys(entity, query["clave"])
-        name = KEYS[entity]
         limit = min(int(query.get("limite", [str(PAGE)])[0]), PAGE)
         if "modificado_desde" in query:
             return self._changed(entity, datetime.fromisoformat(query["modificado_desde"][0]), query, limit)
-        after = query.get("cursor", [""])[0]
-        rows = sorted(self._model.tables[entity].records.values(), key=lambda row: str(row[name]))
-        rest = [row for row in rows if str(row[name]) > after]
-        page = [self._model.shown(entity, row) for row in rest[:limit]]
-        return {"resultados": page, "siguiente": page[-1]["clave"] if len(rest) > limit else None}
+        after = int(query.get("cursor", ["0"])[0])
+        rest = [pk for pk in sorted(self._model.tables[entity].records) if pk > after]
+        page = [self._model.shown(entity, pk) for pk in rest[:limit]]
+        return {"resultados": page, "siguiente": str(rest[limit - 1]) if len(rest) > limit else None}
 
     def _changed(self, entity: str, since: datetime, query: dict[str, list[str]], limit: int) -> dict[str, Any]:
         memories = self._model.tables[entity].memories
-        marks = [(instant(one.version), number, key) for number, (key, one) in enumerate(memories.items())]
+        marks = sorted((f"{instant(one.version)} {pk:06}", pk) for pk, one in memories.items() if one.version >= since)
         after = query.get("cursor", [""])[0]
-        rest = [
-            (f"{version} {number:06}", key)
-            for version, number, key in sorted(marks)
-            if memories[key].revision and memories[key].version >= since and f"{version} {number:06}" > after
-        ]
-        shown = self._by_keys(entity, [key for _, key in rest[:limit]])
+        rest = [(mark, pk) for mark, pk in marks if mark > after]
+        shown = self._by_ids(entity, [str(pk) for _, pk in rest[:limit]])
         return {**shown, "siguiente": rest[limit - 1][0] if len(rest) > limit else None}
 
     def _create(self, entity: str, given: dict[str, Any], operation: str | None) -> dict[str, Any]:
@@ -115,34 +107,33 @@ class CmmsApi:
         key = values.pop(KEYS[entity], None)
         if not key:
             raise _Refused(422, "campo_invalido", field=KEYS[entity])
+        if (made := self._model.made_by(entity, operation)) is not None:
+            raise _Refused(409, "ya_aplicada", record=self._model.shown(entity, made))
         if found := self._model.find(entity, key):
-            raise _Refused(409, "ya_existe", record=self._model.shown(entity, found[1]))
-        if self._model.tombstone(entity, key) is not None:
-            raise _Refused(409, "fue_borrado")
+            raise _Refused(409, "ya_existe", record=self._model.shown(entity, found[0]))
         if entity == "asset" and not values.get("nombre"):
             raise _Refused(422, "campo_invalido", field="nombre")
         self._validate(values)
-        self._model.create(entity, key, values, by_integration=True, operation=operation)
-        return self._by_keys(entity, [key])["resultados"][0]  # type: ignore[no-any-return]
+        pk = self._model.create(entity, key, values, by_integration=True, operation=operation)
+        return self._one(entity, str(pk))
 
-    def _update(self, entity: str, key: str, given: dict[str, Any], headers: httpx.Headers) -> dict[str, Any]:
+    def _update(self, entity: str, named: str, given: dict[str, Any], headers: httpx.Headers) -> dict[str, Any]:
         if_match = headers.get("If-Match", "")
         if not if_match.strip():
             raise _Refused(428, "falta_if_match")
-        found = self._model.find(entity, key)
-        if found is None:
-            raise _Refused(404, "no_encontrado")
-        row = found[1]
-        if if_match not in {"*", self._model.etag(entity, row)}:
-            raise _Refused(412, "version_distinta", record=self._model.shown(entity, row))
+        shown = self._one(entity, named)
+        if if_match not in {"*", shown["etag"]}:
+            raise _Refused(412, "version_distinta", record=shown)
         values = self._values(entity, given)
+        key = shown["campos"][KEYS[entity]]
         if values.pop(KEYS[entity], key) != key:
             raise _Refused(422, "campo_invalido", field=KEYS[entity])
-        touched = {name: value for name, value in values.items() if value != row[name]}
+        touched = {name: value for name, value in values.items() if value != shown["campos"][name]}
         self._validate(touched)
         if touched:
-            self._model.edit(entity, key, touched, by_integration=True, operation=headers.get("Operation-Id"))
-        return self._model.shown(entity, row)
+            operation = headers.get("Operation-Id")
+            self._model.edit(entity, int(named), touched, by_integration=True, operation=operation)
+        return self._one(entity, named)
 
     @staticmethod
     def _values(entity: str, given: dict[str, Any]) -> Fields:
@@ -156,10 +147,10 @@ class CmmsApi:
                 raise _Refused(422, "campo_invalido", field=name) from None
         return values
 
-    @staticmethod
-    def _validate(values: Fields) -> None:
+    def _validate(self, values: Fields) -> None:
         for name, value in values.items():
             too_long = value is not None and len(value) > _LENGTHS.get(name, 10_000)
             empty = name in REQUIRED and not value
-            if too_long or empty or (name == "estado" and value not in TO_STATUS):
+            refused = self._strict and name == "numero_de_serie" and refused_by_cmms(value)
+            if refused or too_long or empty or (name == "estado" and value not in TO_STATUS):
                 raise _Refused(422, "campo_invalido", field=name)

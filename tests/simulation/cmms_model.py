@@ -1,4 +1,4 @@
-"""Energy CMMS in memory: records, the app's memory of each key, and the outbox.
+"""Energy CMMS in memory: records, the app's memory of each, and the outbox.
 
 It follows the Django app (`cmms/integracion_dynamics`) so far as the integration can see; a differential test holds
 both to the same histories.
@@ -33,17 +33,16 @@ def instant(moment: datetime) -> str:
 
 @dataclass
 class Memory:
-    """What the app remembers of one key."""
+    """What the app remembers of one record. `created_by` is the operation that made it."""
 
-    pk: int | None = None
+    key: str = ""
     revision: int = 0
     version: datetime = EPOCH
     modified_at: datetime = EPOCH
     by_integration: bool = False
     deleted: bool = False
-    renamed_to: str = ""
-    former_keys: list[str] = field(default_factory=list)
-    operations: list[str] | None = None
+    operations: list[str] = field(default_factory=list)
+    created_by: str | None = None
     fingerprint: str = ""
 
 
@@ -64,18 +63,18 @@ class Step:
 
     entity: str
     pk: int
-    key: str
     before: Fields | None
     after: Fields | None
     by_integration: bool
+    operation: str | None = None
 
 
 @dataclass
 class Table:
-    """One entity's records by primary key, and the memories by business key."""
+    """One entity's records, and the app's memories of them, by primary key."""
 
     records: dict[int, Fields] = field(default_factory=dict)
-    memories: dict[str, Memory] = field(default_factory=dict)
+    memories: dict[int, Memory] = field(default_factory=dict)
 
 
 class CmmsModel:
@@ -113,135 +112,93 @@ class CmmsModel:
         if entity == "order":
             defaults |= {"justificacion": "", "estado": "BORRADOR", "fecha_creacion": instant(self._clock())}
         row = {KEYS[entity]: key, **defaults, **_all_stored(values)}
-        self.tables[entity].records[self._last_pk] = row
-        self._announce(entity, self._last_pk, None, by_integration, operation=operation)
-        self._watch(Step(entity, self._last_pk, key, None, dict(row), by_integration))
-        return self._last_pk
+        pk = self._last_pk
+        self.tables[entity].records[pk] = row
+        self._announce(entity, pk, by_integration, operation=operation)
+        self.tables[entity].memories[pk].created_by = operation
+        self._watch(Step(entity, pk, None, dict(row), by_integration, operation))
+        return pk
 
     def edit(
         self,
         entity: str,
-        key: str,
+        pk: int,
         values: Mapping[str, str | None],
         *,
         silent: bool = False,
         by_integration: bool = False,
         operation: str | None = None,
     ) -> None:
-        """Change fields; `silent` as a bulk import does, which announces nothing."""
-        found = self.find(entity, key)
-        if found is None:
-            raise LookupError(key)
-        pk, row = found
+        """Change fields, the key among them; `silent` as a bulk import does, which announces nothing."""
+        row = self.tables[entity].records[pk]
         before = dict(row)
         row.update(_all_stored(values))
         if not silent:
             said = values.keys() if self.partial else row.keys()
-            self._announce(entity, pk, None, by_integration, said=said, operation=operation)
-        self._watch(Step(entity, pk, key, before, dict(row), by_integration))
+            self._announce(entity, pk, by_integration, said=said, operation=operation)
+        self._watch(Step(entity, pk, before, dict(row), by_integration, operation))
 
-    def delete(self, entity: str, key: str) -> None:
+    def delete(self, entity: str, pk: int) -> None:
         """Delete the record and leave a tombstone."""
-        found = self.find(entity, key)
-        if found is None:
-            raise LookupError(key)
-        pk, row = found
-        del self.tables[entity].records[pk]
-        self._announce(entity, pk, key, by_integration=False)
-        self._watch(Step(entity, pk, key, dict(row), None, by_integration=False))
+        row = self.tables[entity].records.pop(pk)
+        self._announce(entity, pk, by_integration=False)
+        self._watch(Step(entity, pk, dict(row), None, by_integration=False))
 
-    def rename(self, entity: str, key: str, new: str) -> None:
-        """Give the record another key, which must be free."""
-        found = self.find(entity, key)
-        if found is None or self.find(entity, new) is not None:
-            raise LookupError(key)
-        pk, row = found
-        before = dict(row)
-        row[KEYS[entity]] = new
-        self._announce(entity, pk, key, by_integration=False)
-        self._watch(Step(entity, pk, new, before, dict(row), by_integration=False))
-
-    def etag(self, entity: str, row: Fields) -> str:
+    def etag(self, entity: str, pk: int) -> str:
         """A hash over content and revision."""
-        memory = self._live(entity, row)
-        text = f"{memory.revision if memory else 0}:{_fingerprint(row)}"
+        table = self.tables[entity]
+        text = f"{table.memories[pk].revision}:{_fingerprint(table.records[pk])}"
         return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
-    def shown(self, entity: str, row: Fields) -> dict[str, Any]:
-        """A record as the API gives it."""
-        found = self._live(entity, row)
-        memory = found or Memory()
-        pk = next(pk for pk, one in self.tables[entity].records.items() if one is row)
-        taken = memory.operations if memory.pk == pk else None
+    def shown(self, entity: str, pk: int) -> dict[str, Any] | None:
+        """A record or tombstone as the API gives it; None where there never was one."""
+        table = self.tables[entity]
+        memory, row = table.memories.get(pk), table.records.get(pk)
+        if memory is None:
+            return None
+        if row is None:
+            return {"id": str(pk), "clave": memory.key, "borrado": True, "version": instant(memory.version)}
         return {
+            "id": str(pk),
             "clave": row[KEYS[entity]],
-            "etag": self.etag(entity, row),
+            "etag": self.etag(entity, pk),
             "version": instant(memory.version),
             "modificado_en": instant(memory.modified_at),
             "modificado_por": "integracion" if memory.by_integration else "persona",
             "borrado": False,
-            "id": str(pk),
-            **(_names(memory) if found else {}),
-            **({"operaciones": taken} if taken is not None else {}),
+            "operaciones": list(memory.operations),
             "campos": dict(row),
         }
 
-    def tombstone(self, entity: str, key: str) -> dict[str, Any] | None:
-        """What is shown of a key that is no longer used."""
-        memory = self.tables[entity].memories.get(key)
-        if memory is None or not memory.deleted:
-            return None
-        return {"clave": key, "borrado": True, "version": instant(memory.version), **_names(memory)}
-
-    def _live(self, entity: str, row: Fields) -> Memory | None:
-        memory = self.tables[entity].memories.get(str(row[KEYS[entity]]))
-        return memory if memory is not None and not memory.deleted and memory.revision else None
+    def made_by(self, entity: str, operation: str | None) -> int | None:
+        """The record that this operation made, if it did."""
+        memories = self.tables[entity].memories.items()
+        return next((pk for pk, one in memories if operation is not None and one.created_by == operation), None)
 
     def _announce(
         self,
         entity: str,
         pk: int,
-        former: str | None,
         by_integration: bool,
         *,
         said: Collection[str] | None = None,
         operation: str | None = None,
     ) -> None:
         table = self.tables[entity]
-        row = table.records.get(pk)
-        key = str(row[KEYS[entity]]) if row else ""
-        if former is not None:
-            left = table.memories.setdefault(former, Memory())
-            left.pk, left.fingerprint, left.deleted, left.renamed_to = None, "", True, key
-            # A rename is later than all that was said of either key.
-            left.version = max(left.version, table.memories.get(key, left).version)
-            taken, left.operations = left.operations, None
-            self._advance(left, by_integration)
+        row, memory = table.records.get(pk), table.memories.setdefault(pk, Memory())
         if row is None:
-            self._send(entity, str(former), "deleted", table.memories[str(former)], {})
+            memory.fingerprint, memory.deleted = "", True
+            self._advance(memory, by_integration)
+            self._send(entity, pk, "deleted", memory, {})
             return
-        memory = table.memories.setdefault(key, Memory())
-        if former is None and memory.fingerprint == _fingerprint(row) and not memory.deleted:
-            self._note(memory, operation)
-            return
-        if memory.pk != pk:
-            memory.former_keys = [*table.memories[former].former_keys, former] if former is not None else []
-            memory.operations = taken if former is not None else None if memory.revision else []
-        if former is not None:
-            memory.version = max(memory.version, table.memories[former].version - TICK)
-        memory.pk, memory.fingerprint, memory.deleted = pk, _fingerprint(row), False
-        self._advance(memory, by_integration)
-        self._note(memory, operation)
-        if former is not None:
-            self._send(entity, key, "renamed", memory, {"old_key": former, "fields": dict(row)})
-        else:
-            fields = {name: value for name, value in row.items() if said is None or name in said}
-            self._send(entity, key, "upserted", memory, {"fields": fields})
-
-    @staticmethod
-    def _note(memory: Memory, operation: str | None) -> None:
         if operation is not None:
-            memory.operations = [*(memory.operations or ()), operation][-OPERATIONS:]
+            memory.operations = [*memory.operations, operation][-OPERATIONS:]
+        if memory.fingerprint == _fingerprint(row):
+            return
+        memory.key, memory.fingerprint = str(row[KEYS[entity]]), _fingerprint(row)
+        self._advance(memory, by_integration)
+        fields = {name: value for name, value in row.items() if said is None or name in said}
+        self._send(entity, pk, "upserted", memory, {"fields": fields})
 
     def _advance(self, memory: Memory, by_integration: bool) -> None:
         memory.revision += 1
@@ -249,18 +206,19 @@ class CmmsModel:
         memory.modified_at = self._clock()
         memory.by_integration = by_integration
 
-    def _send(self, entity: str, key: str, what: str, memory: Memory, data: dict[str, Any]) -> None:
+    def _send(self, entity: str, pk: int, what: str, memory: Memory, data: dict[str, Any]) -> None:
         sequence = len(self.outbox) + 1
         event = {
             "specversion": "1.0",
             "id": str(UUID(int=self._rng.getrandbits(128), version=4)),
             "source": "/energy-cmms",
             "type": f"energy.{entity}.{what}",
-            "subject": key,
+            "subject": memory.key,
             "time": instant(self._clock()),
             "datacontenttype": "application/json",
             "data": {
-                "key": key,
+                "id": str(pk),
+                "key": memory.key,
                 "version": instant(memory.version),
                 "origin": "integration" if memory.by_integration else "person",
                 **data,
@@ -282,11 +240,6 @@ def entity_of(collection: str) -> str | None:
 
 def _all_stored(values: Mapping[str, str | None]) -> Fields:
     return {name: stored(name, value) for name, value in values.items()}
-
-
-def _names(memory: Memory) -> dict[str, Any]:
-    names = {"renombrado_a": memory.renamed_to, "claves_anteriores": memory.former_keys}
-    return {name: known for name, known in names.items() if known}
 
 
 def _fingerprint(row: Fields) -> str:

@@ -13,14 +13,16 @@ When the integration writes a value over another one:
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.simulation.tables import CHOICES, FIELDS, INACTIVE, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, same
+from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, rounded, same
 
 type Side = Literal["cmms", "dynamics"]
 type Held = str | None
+type Name = tuple[Side, str]
+"""A record on its side: the CMMS's primary key as text, or a row's id."""
 
 
 @dataclass(eq=False)
@@ -88,21 +90,47 @@ class Owed:
 
 
 class History:
-    """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now."""
+    """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now.
 
-    def __init__(self, on_record: Callable[[str, str, Iterable[str]], set[Held]], *, only_told: bool = False) -> None:
+    A record and a row belong together from when the ledger first links them: that is the only thing which is taken
+    from the product, and `pair` judges whether it linked rightly.
+    """
+
+    def __init__(self, on_record: Callable[[Cell], set[Held]], *, only_told: bool = False) -> None:
         """`only_told`: nothing but messages tells of the CMMS."""
         self._on_record = on_record
         self._only_told = only_told
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
+        self.partners: dict[tuple[Side, str, str], list[str]] = defaultdict(list)
+        """By record or row, those of the other side that it was ever linked with, the first first."""
+        self.rows: set[tuple[str, str]] = set()
+        """(entity, id) of the rows that there are."""
         self.owed: list[Owed] = []
         self.violations: list[str] = []
-        self.removed: set[tuple[str, str]] = set()
-        """(entity, key) of rows that somebody deleted in Dynamics."""
         self._buried: set[Edit] = set()
         self._graves: set[Cell] = set()
         self._edits = 0
+
+    def pair(self, entity: str, record: str, row: str, at: float) -> None:
+        """Note that the ledger links the two: neither may have another partner that is still there."""
+        if row in self.partners["cmms", entity, record]:
+            return
+        for other in self.partners["cmms", entity, record]:
+            if (entity, other) in self.rows:
+                self.violations.append(f"{at:.3f}: {entity} #{record} has the row {other}, and was linked with {row}")
+        for other in self.partners["dynamics", entity, row]:
+            if not any(grave.record == other and grave.entity == entity for grave in self._graves):
+                self.violations.append(f"{at:.3f}: the row {row} of {entity} #{other} was linked with #{record}")
+        self.partners["cmms", entity, record].append(row)
+        self.partners["dynamics", entity, row].append(record)
+
+    def kin(self, entity: str, names: Iterable[Name]) -> set[Name]:
+        """The records and rows, with all that they were ever linked with, and what that was linked with."""
+        found = set(names)
+        for _ in range(2):
+            found |= {(across(side), one) for side, name in found for one in self.partners[side, entity, name]}
+        return found
 
     def cell(self, side: Side, entity: str, record: str, name: str) -> Cell:
         """The cell, made when it is first asked for."""
@@ -134,14 +162,8 @@ class History:
         )
 
     def _made_anew(self, cell: Cell) -> bool:
-        """Whether a record with one of the row's keys was deleted in the CMMS."""
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        return any(one in self._graves for one in self._related("cmms", cell, keys))
-
-    def went_to_another(self, cell: Cell) -> bool:
-        """Whether messages alone tell who is who, and several CMMS records have had a key of the row."""
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        return self._only_told and len(list(self._related("cmms", cell, keys))) > 1
+        """Whether the row was once the row of a record that was deleted in the CMMS."""
+        return any(one in self._graves for one in self._across(cell))
 
     def left_out(self, cell: Cell, value: Held, at: float) -> None:
         """Note a value that a row was made with because nobody gave another one."""
@@ -163,13 +185,12 @@ class History:
             origins = [edit for edit in origins if edit not in self._buried]
         replaced = cell.edit
         if policy:
-            cell.hold(value, origins[-1] if origins else replaced)
-            cell.by_policy = True
+            self._by_policy(cell, value, at, origins)
             return
         if not origins:
             if value is not None:
                 self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
-            elif replaced is None or self._is_buried(replaced) or self._lives_on(cell, replaced, []):
+            elif replaced is None or self._is_buried(replaced):
                 pass
             elif cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell)):
                 # The CMMS alone says the field, or its record was made anew, and it says nothing.
@@ -188,10 +209,18 @@ class History:
                 cell, replaced, origin
             )
             untold = self._only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
-            if not (descended or cell.by_policy or dead or empty or untold or self._lives_on(cell, replaced, origins)):
+            if not (descended or cell.by_policy or dead or empty or untold):
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
+
+    def _by_policy(self, cell: Cell, value: Held, at: float, origins: list[Edit]) -> None:
+        """Note a value that nobody gave. A key that a person gave the row is lost as any other value."""
+        replaced = cell.edit
+        if cell.field in KEYS.values() and replaced is not None and replaced.cell is cell:
+            self._owe(replaced, cell, value, at, ())
+        cell.hold(value, origins[-1] if origins else replaced)
+        cell.by_policy = True
 
     def _is_no_news(self, replaced: Edit, before: Held, origin: Edit) -> bool:
         """Whether the edit is no difference to what was agreed, where the CMMS can be told nothing in between.
@@ -201,44 +230,12 @@ class History:
         emptied = any(one.value is None and one.cell.side == "cmms" for one in origin.ancestors())
         return replaced.value == before or (replaced.value is None and emptied)
 
-    def _lives_on(self, cell: Cell, replaced: Edit, origins: list[Edit]) -> bool:
-        """Whether the row went to another record, and its own still holds the value, or what was given over it.
-
-        Rows follow their records, but where somebody deleted one of the rows of records that exchange their keys, and
-        in one-way mode where another record came to the key before the rename was told.
-        """
-        keys, held = self.family(cell), replaced.cell.edit
-        if self._only_told and replaced.cell.side == "dynamics":
-            return self._was_given_on_both(cell, replaced, origins)
-        others = [origin.cell.record != replaced.cell.record for origin in origins]
-        # One-way, the same choice may have been the former record's once.
-        ambiguous = self._only_told and cell.field in CHOICES
-        return (
-            replaced.cell.side == "cmms"
-            and held is not None
-            and (held is replaced or replaced in held.ancestors())
-            and (all(others) or (ambiguous and any(others)))
-            and (self._only_told or any((cell.entity, key) in self.removed for key in keys))
-        )
-
-    def _was_given_on_both(self, cell: Cell, replaced: Edit, origins: list[Edit]) -> bool:
-        """Whether a CMMS record that does not give the new value holds the replaced one, or what was given over it."""
-        if replaced.value is None:
-            return False
-        givers = {origin.cell for origin in origins}
-        return any(
-            one.edit is not None and any(edit.value == replaced.value for edit in (one.edit, *one.edit.ancestors()))
-            for one in self._related("cmms", cell, self.family(cell))
-            if one not in givers
-        )
-
     def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether both sides had agreed on nothing, and the value is of a row that somebody made since.
 
         Then the CMMS's nothing is no edit against the new row: a value beats it.
         """
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        rows = [one for one in self._related("dynamics", cell, keys) if replaced in one.held]
+        rows = [one for one in self._across(cell) if replaced in one.held]
         return cell.side == "cmms" and replaced.value is None and bool(rows) and origin.cell not in rows
 
     def _emptied_before_they_met(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
@@ -246,8 +243,6 @@ class History:
 
         A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
         """
-        if cell.side == "dynamics" and replaced.value is None and self.went_to_another(cell):
-            return True
         given = [origin, *origin.ancestors()]
         if (
             cell.side == "dynamics"
@@ -258,15 +253,13 @@ class History:
             and origin not in self._buried
         ):
             return True
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
-        agreed = {edit for one in self._related(other, cell, keys) for edit in one.held}
+        agreed = {edit for one in self._across(cell) for edit in one.held}
         return replaced.value is None and agreed.isdisjoint({replaced, *replaced.ancestors()})
 
     def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float, origins: Iterable[Edit]) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
         self.owed.append(Owed(replaced, cell, cell.value, by, tuple(origins)))
-        if cell.value not in self._on_record(cell.entity, cell.field, self.family(cell)):
+        if cell.value not in self._on_record(cell):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} was replaced by {by!r} before any record named it")
 
     def _not_back(self, cell: Cell, origins: list[Edit], replaced: Edit, at: float) -> None:
@@ -278,57 +271,23 @@ class History:
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:
         """The edits that the other side has held and that may have given this value, oldest first."""
-        other: Side = "cmms" if cell.side == "dynamics" else "dynamics"
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        found = {edit for one in self._related(other, cell, keys) for edit in one.held}
+        other = across(cell.side)
+        found = {edit for one in self._across(cell) for edit in one.held}
         return sorted((edit for edit in found if gives(edit, other, cell.field, value)), key=lambda edit: edit.number)
 
-    def held(self, side: Side, entity: str, name: str, key: str) -> set[Edit]:
-        """The edits whose values a side held in this field of what had the key."""
-        return {edit for one in self._of_key(side, entity, name, key) for edit in one.held}
+    def _across(self, cell: Cell) -> list[Cell]:
+        """The same field of what the cell's record was ever linked with."""
+        partners = self.partners[cell.side, cell.entity, cell.record]
+        return [self.cell(across(cell.side), cell.entity, one, cell.field) for one in partners]
 
-    def is_taken_over(self, side: Side, entity: str, name: str, key: str) -> bool:
-        """Whether a record may have the row of another one that had the key: of a deleted one, or, where nothing but
-        messages tells who is who, of one whose rename was told later.
-        """
-        found = list(self._of_key(side, entity, name, key))
-        return any(one in self._graves for one in found) or (self._only_told and len(found) > 1)
+    def held(self, side: Side, entity: str, field: str, names: Collection[Name]) -> set[Edit]:
+        """The edits whose values a side held in this field of these records or rows."""
+        return {edit for of, name in names if of == side for edit in self.cell(side, entity, name, field).held}
 
-    def _of_key(self, side: Side, entity: str, name: str, key: str) -> Iterator[Cell]:
-        for (of, kind, record, field), one in self.cells.items():
-            if (of, kind, field) == (side, entity, name) and key in self._family(entity, record):
-                yield one
 
-    def _related(self, side: Side, cell: Cell, keys: set[str]) -> Iterable[Cell]:
-        for (of, entity, record, name), one in self.cells.items():
-            if (of, entity, name) == (side, cell.entity, cell.field) and keys & self._family(entity, record):
-                yield one
-
-    def family(self, cell: Cell) -> set[str]:
-        """Every key under which the ledger may keep what concerns the cell's record."""
-        keys = self.keys[cell.side, cell.entity, cell.record]
-        return keys.union(
-            *(
-                self._family(cell.entity, one.record)
-                for side in ("cmms", "dynamics")
-                for one in self._related(side, cell, keys)
-            )
-        )
-
-    def keys_alike(self, entity: str, key: str) -> set[str]:
-        """The key, with every other one of what had it."""
-        return {key}.union(*(keys for (_, of, _), keys in self.keys.items() if of == entity and key in keys))
-
-    def family_of(self, side: Side, entity: str, record: str) -> set[str]:
-        """The same of a whole record."""
-        return self.family(self.cell(side, entity, record, FIELDS[entity][0]))
-
-    def _family(self, entity: str, record: str) -> set[str]:
-        """The record's keys, with those of the CMMS records that share one: a rename reaches a row after its values."""
-        both: tuple[Side, Side] = ("cmms", "dynamics")
-        own = {key for side in both for key in self.keys.get((side, entity, record), ())}
-        cmms = [keys for (side, of, _), keys in self.keys.items() if (side, of) == ("cmms", entity)]
-        return own.union(*(keys for keys in cmms if keys & own))
+def across(side: Side) -> Side:
+    """The other side."""
+    return "cmms" if side == "dynamics" else "dynamics"
 
 
 def knows(edit: Edit, replaced: Edit) -> bool:
@@ -352,7 +311,7 @@ def _alike(one: Edit, other: Edit) -> bool:
 def gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
     """Whether a side that held the edit's value may have given `value` to the other one."""
     if name not in CHOICES:
-        return edit.value == value
+        return value in {edit.value, rounded(name, edit.value)}
     # The edit may have been made on either side, and have been translated on its way.
     if edit.cell.side != held_on:
         return edit.value == value

@@ -7,19 +7,20 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.domain.ledger import Base, ConflictRecord, Entry, Stored, readable
+from shared.domain.decide import Plan, Snapshot
+from shared.domain.link import Base, Identity, Intent, Link, Stored
 from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
 from shared.domain.model import CmmsRecord, DynamicsRecord
-from shared.domain.plan import Sides
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Unavailable
-from shared.flows.ports.engine import Cmms, CmmsWrite, Dynamics, DynamicsChanges, DynamicsWrite, Failed, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
-from shared.flows.sync.items import Group, Memories
-from shared.flows.sync.jobs import Job
+from shared.flows.sync.snapshot import Unusable
+from shared.flows.sync.step import Round, Step
+from shared.flows.sync.work import Work
 from tests.simulation.plan_mutations import PLAN_MUTATIONS
 from tests.simulation.worker import Parts
 
@@ -34,121 +35,112 @@ class _Like:
         return getattr(self._real, name)
 
 
-class DynamicsUnconditional(_Like):
-    """Writes whatever the row holds by now."""
+class Unconditional(_Like):
+    """Writes whatever the row or record holds by now."""
+
+    async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
+        blind = [write if write.creates else write.model_copy(update={"etag": "*"}) for write in writes]
+        return await self._real.write(entity, blind, deadline)
+
+
+class NotDone(_Like):
+    """Takes a write without an answer for one that did not happen."""
 
     async def write(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
-    ) -> Sequence[DynamicsRecord | Failed]:
-        blind = [replace(write, etag="*" if write.id else None) for write in writes]
-        return await self._real.write(entity, blind, deadline)  # type: ignore[no-any-return]
+        self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
+    ) -> Sequence[DynamicsRecord | CmmsRecord | Failed]:
+        results = await self._real.write(entity, writes, deadline)
+        return [replace(one, unknown=False) if isinstance(one, Failed) else one for one in results]
 
 
-class DynamicsUntracked(_Like):
+class _WithoutIntents(Executor):
+    async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
+        ready, lost = await super()._announce(entity, steps)
+        bare = [one.stored.model_copy(update={"link": _without_intents(one.stored.link)}) for one in ready]
+        forgotten = await self._ledger.write(entity.name, bare)
+        kept = zip(ready, forgotten, strict=True)
+        return [replace(step, stored=one) if isinstance(one, Stored) else step for step, one in kept], lost
+
+
+def _without_intents(link: Link) -> Link:
+    return link.model_copy(update={"intents": ()})
+
+
+class _ConflictsAtCommit(Executor):
+    async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
+        silent = [replace(step, plan=_with_conflicts(step.plan, step.plan.stored.link.conflicts)) for step in steps]
+        return await super()._announce(entity, silent)
+
+    async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
+        told = [
+            replace(step, stored=step.stored.model_copy(update={"link": _told(step)})) if step.intents else step
+            for step in steps
+        ]
+        return await super()._commit(entity, told)
+
+
+def _with_conflicts(plan: Plan, conflicts: Sequence[Any]) -> Plan:
+    return replace(plan, link=plan.link.model_copy(update={"conflicts": tuple(conflicts)}))
+
+
+def _told(step: Step) -> Link:
+    found = (*step.stored.link.conflicts, *step.plan.merged.conflicts)
+    return step.stored.link.model_copy(update={"conflicts": found})
+
+
+def _with_executor(kind: type[Executor]) -> Callable[[], Parts]:
+    class Mutant(Sync):
+        def __init__(self, *parts: Any, **more: Any) -> None:
+            super().__init__(*parts, **more)
+            sides = self._dynamics, self._cmms
+            self._executor = kind(self._ledger, *sides, self._router, clock=self._clock, ids=more["ids"])
+
+    return lambda: Parts(sync=Mutant)
+
+
+class MessageValues(Sync):
+    """Takes the CMMS's values from its messages, as far as they have any."""
+
+    def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
+        said = [one.payload for one in work.deliveries if isinstance(one.payload, UpsertedData)]
+        cmms = taken.cmms if isinstance(taken, Snapshot) else None
+        if said and isinstance(taken, Snapshot) and cmms is not None and not cmms.deleted:
+            fields = {name: raw for name, raw in said[-1].fields.items() if name in entity.fields}
+            values = {name: entity.fields[name].from_cmms(raw) for name, raw in fields.items()}
+            taken = replace(taken, cmms=replace(cmms, values={**cmms.values, **values}))
+        return super()._consider(entity, work, taken, now)
+
+
+class OneBase(_Like):
+    """Remembers the CMMS's value only, and compares Dynamics with it as well."""
+
+    async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Any]:
+        found = await self._real.find(entity, identities)
+        return {name: stored.model_copy(update={"link": self._one(stored.link)}) for name, stored in found.items()}
+
+    @staticmethod
+    def _one(link: Link) -> Link:
+        bases = {name: Base(cmms=base.cmms, dynamics=base.cmms, rule=base.rule) for name, base in link.bases.items()}
+        return link.model_copy(update={"bases": bases})
+
+
+class Untracked(_Like):
     """Tells the incremental pass of no change."""
 
-    async def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
+    async def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[Any]:
         async for page in self._real.changes(entity, link):
             yield replace(page, changed={}, deleted=())
-
-
-class CmmsUntracked(_Like):
-    """Tells the incremental pass of no change."""
 
     async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
         async for _ in self._real.changed_since(entity, since):
             yield []
 
 
-class CmmsUnconditional(_Like):
-    """Writes whatever the record holds by now."""
+class Deaf(Receiver):
+    """Gets no webhook through, which no engine is to blame for: the incremental pass finds what they would tell."""
 
-    async def write(
-        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
-    ) -> Sequence[CmmsRecord | Failed]:
-        blind = [replace(write, etag="*" if write.etag else None) for write in writes]
-        return await self._real.write(entity, blind, deadline)  # type: ignore[no-any-return]
-
-
-class _WithoutIntents(Executor):
-    async def _announce(self, entity: EntityMapping, jobs: Sequence[Job]) -> list[Job]:
-        announced = await super()._announce(entity, jobs)
-        for job in announced:
-            mine = {intent.id for intent in job.intents}
-            rest = tuple(intent for intent in job.stored.entry.intents if intent.id not in mine)
-            job.stored = job.stored.model_copy(update={"entry": job.stored.entry.model_copy(update={"intents": rest})})
-        forgotten = await self._ledger.write(entity.name, [job.stored for job in announced])
-        for job, stored in zip(announced, forgotten, strict=True):
-            job.stored = stored if isinstance(stored, Stored) else job.stored
-        return announced
-
-
-class _ConflictsAtCommit(Executor):
-    async def _announce(self, entity: EntityMapping, jobs: Sequence[Job]) -> list[Job]:
-        for job in jobs:
-            known = {"conflicts": job.stored.entry.conflicts}
-            job.plan = replace(job.plan, entry=job.plan.entry.model_copy(update=known))
-        return await super()._announce(entity, jobs)
-
-    async def _commit(self, entity: EntityMapping, quiet: Sequence[Job], loud: Sequence[Job]) -> None:
-        for job in loud:
-            found: tuple[ConflictRecord, ...] = (*job.stored.entry.conflicts, *job.plan.merged.conflicts)
-            entry = job.stored.entry.model_copy(update={"conflicts": found})
-            job.stored = job.stored.model_copy(update={"entry": entry})
-        await super()._commit(entity, quiet, loud)
-
-
-def _with_executor(kind: type[Executor]) -> type[Sync]:
-    class Mutant(Sync):
-        def __init__(self, *parts: Any, **more: Any) -> None:
-            super().__init__(*parts, **more)
-            sides = self._dynamics, self._cmms
-            self._executor = kind(self._ledger, *sides, self._router, clock=self._clock, ids=self._ids)
-
-    return Mutant
-
-
-class LedgerLast(Sync):
-    """Reads both sides first, and the ledger after them."""
-
-    async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
-        self._sides, _ = await super()._read(entity, groups, {key: readable(read[key]).entry for key in groups})
-        return await super()._round(entity, groups, await self._ledger.read(entity.name, list(groups)))
-
-    async def _read(
-        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
-    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
-        return {key: self._sides[key] for key in groups}, entries
-
-
-class MessageValues(Sync):
-    """Takes the CMMS's values from its messages, as far as they have any."""
-
-    async def _read(
-        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
-    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
-        sides, entries = await super()._read(entity, groups, entries)
-        for key, group in groups.items():
-            said = [item.payload for item in group.open_items if isinstance(item.payload, UpsertedData)]
-            cmms = sides[key].cmms
-            if said and cmms is not None and not cmms.deleted:
-                fields = {name: raw for name, raw in said[-1].fields.items() if name in entity.fields}
-                values = {name: entity.fields[name].from_cmms(raw) for name, raw in fields.items()}
-                sides[key] = replace(sides[key], cmms=replace(cmms, values={**cmms.values, **values}))
-        return sides, entries
-
-
-class OneBase(_Like):
-    """Remembers the CMMS's value only, and compares Dynamics with it as well."""
-
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored]:
-        found = {key: readable(one) for key, one in (await self._real.read(entity, keys)).items()}
-        return {key: stored.model_copy(update={"entry": self._one(stored.entry)}) for key, stored in found.items()}
-
-    @staticmethod
-    def _one(entry: Entry) -> Entry:
-        bases = {name: Base(cmms=base.cmms, dynamics=base.cmms) for name, base in entry.bases.items()}
-        return entry.model_copy(update={"bases": bases})
+    async def receive(self, body: bytes, *, traceparent: str | None = None) -> str | Ignored:
+        raise Unavailable("The queue cannot be reached.")
 
 
 class ContentIds(Receiver):
@@ -160,47 +152,38 @@ class ContentIds(Receiver):
         return event.model_copy(update={"id": str(uuid5(NAMESPACE_URL, content))})
 
 
-class Deaf(Receiver):
-    """Gets no webhook through, which no engine is to blame for: the incremental pass finds what they would tell."""
+def _like[T](kind: type[_Like]) -> Callable[[T], T]:
+    def part(real: T) -> T:
+        return kind(real)  # type: ignore[return-value]
 
-    async def receive(self, body: bytes, *, traceparent: str | None = None) -> str | Ignored:
-        raise Unavailable("The queue cannot be reached.")
-
-
-def _dynamics_unconditional(real: Dynamics) -> Dynamics:
-    return DynamicsUnconditional(real)
+    return part
 
 
-def _cmms_unconditional(real: Cmms) -> Cmms:
-    return CmmsUnconditional(real)
+def _sides(kind: type[_Like]) -> Callable[[], Parts]:
+    dynamics: Callable[[Dynamics], Dynamics] = _like(kind)
+    cmms: Callable[[Cmms], Cmms] = _like(kind)
+    return lambda: Parts(dynamics=dynamics, cmms=cmms)
 
 
-def _untracked() -> Parts:
-    def dynamics(real: Dynamics) -> Dynamics:
-        return DynamicsUntracked(real)
-
-    def cmms(real: Cmms) -> Cmms:
-        return CmmsUntracked(real)
-
-    return Parts(dynamics=dynamics, cmms=cmms, receiver=Deaf)
+def _cmms(kind: type[_Like]) -> Callable[[], Parts]:
+    cmms: Callable[[Cmms], Cmms] = _like(kind)
+    return lambda: Parts(cmms=cmms)
 
 
-def _one_base() -> Parts:
-    def ledger(real: Ledger) -> Ledger:
-        return OneBase(real)
-
-    return Parts(ledger=ledger)
+def _ledger(kind: type[_Like]) -> Callable[[], Parts]:
+    ledger: Callable[[Ledger], Ledger] = _like(kind)
+    return lambda: Parts(ledger=ledger)
 
 
 MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
-    "no If-Match": lambda: Parts(dynamics=_dynamics_unconditional, cmms=_cmms_unconditional),
-    "no If-Match to the CMMS": lambda: Parts(cmms=_cmms_unconditional),
-    "no intent": lambda: Parts(sync=_with_executor(_WithoutIntents)),
-    "ledger read after the sides": lambda: Parts(sync=LedgerLast),
+    "no If-Match": _sides(Unconditional),
+    "no If-Match to the CMMS": _cmms(Unconditional),
+    "no intent": _with_executor(_WithoutIntents),
+    "a lost answer counts as not done": _sides(NotDone),
     "message values instead of reads": lambda: Parts(sync=MessageValues),
-    "one base instead of two": _one_base,
-    "conflicts recorded only at commit": lambda: Parts(sync=_with_executor(_ConflictsAtCommit)),
-    "no changes in the incremental pass": _untracked,
+    "one base instead of two": _ledger(OneBase),
+    "conflicts recorded only at commit": _with_executor(_ConflictsAtCommit),
+    "no changes in the incremental pass": lambda: replace(_sides(Untracked)(), receiver=Deaf),
     "content-derived message ids": lambda: Parts(receiver=ContentIds),
     **PLAN_MUTATIONS,
 }

@@ -1,7 +1,6 @@
 """What happens on either side, told to the history in one normal form."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
@@ -12,7 +11,16 @@ from uuid import UUID
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.history import Cell, Held, History
-from tests.simulation.tables import COLUMNS, DECIMALS, FIELDS, INACTIVE, KEY_COLUMNS, ONE_WAY, TABLES, UNIQUE
+from tests.simulation.tables import (
+    ALL_COLUMNS,
+    CELLS,
+    DECIMALS,
+    INACTIVE,
+    KEY_COLUMNS,
+    KEYS,
+    ONE_WAY,
+    TABLES,
+)
 from tests.simulation.trace import Trace
 
 ACTIVE = "1"
@@ -43,7 +51,7 @@ class Observer:
     """Watches both stores. `integration` is the id of the user that the product signs in as.
 
     `bound` tells whether the ledger knows a row: the integration may not make a row anew that a person deleted, unless
-    it never learnt that it had made the first one.
+    it never learnt that it had made the first one. `row_of` names the row that a create in the CMMS was announced for.
     """
 
     def __init__(
@@ -52,63 +60,58 @@ class Observer:
         cmms: CmmsModel,
         integration: UUID,
         trace: Trace,
-        bound: Callable[[str, UUID], bool],
+        *,
+        bound: Callable[[str, str], bool],
+        row_of: Callable[[str, str], str | None],
     ) -> None:
         self._history = history
         self._bound = bound
-        self._cmms = cmms
+        self._row_of = row_of
         self._integration = integration
         self._trace = trace
         self.writes = 0
-        self.created_for: dict[tuple[str, int], list[UUID]] = {}
-        self.deleted_keys: set[tuple[str, str]] = set()
-        self._deleted_at: dict[tuple[str, str], float] = {}
-        self.renamed_keys: set[tuple[str, str]] = set()
-        self.removed_rows: set[UUID] = set()
-        self.taken_keys: list[tuple[str, str, str]] = []
-        """(entity, row, key) of keys that a person gave a row, and the integration took from it."""
-        self._given_keys: dict[UUID, str] = {}
-        self.holders: dict[tuple[str, str], int] = {}
+        self.created_for: dict[tuple[str, str], list[str]] = {}
+        """(entity, CMMS id) to the rows that the integration made for it."""
+        self.deleted: set[tuple[str, str]] = set()
+        """(entity, CMMS id) of records that a person deleted."""
+        self.removed: dict[tuple[str, str], float] = {}
+        """(entity, id) of rows that a person deleted, and when."""
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
         """A CMMS record was created, changed, renamed or deleted."""
         now = asyncio.get_running_loop().time()
+        entity, pk = step.entity, str(step.pk)
         who = "product" if step.by_integration else "person"
         self.writes += step.by_integration
-        self._trace(who, f"cmms {step.entity} {step.key} #{step.pk}: {_difference(step.before, step.after)}")
+        key = (step.after or step.before or {})[KEYS[entity]]
+        self._trace(who, f"cmms {entity} {key} #{pk}: {_difference(step.before, step.after)}")
         if step.after is None:
-            self.deleted_keys.add((step.entity, step.key))
-            self._deleted_at[step.entity, step.key] = now
-            for name in FIELDS[step.entity]:
-                self._history.bury(self._history.cell("cmms", step.entity, str(step.pk), name))
+            self.deleted.add((entity, pk))
+            for name in CELLS[entity]:
+                self._history.bury(self._history.cell("cmms", entity, pk, name))
             return
-        if step.before is not None and step.key not in step.before.values():
-            self.renamed_keys.add(
-                (
-                    step.entity,
-                    next(str(v) for k, v in step.before.items() if k in {"codigo_interno", "numero_requisicion"}),
-                )
-            )
-        if (
-            step.before is None
-            and step.by_integration
-            and SENT.get() > self._deleted_at.get((step.entity, step.key), now)
-        ):
-            self._history.violations.append(f"{now:.3f}: {step.key} was deleted in the CMMS and came back by itself")
-        self.holders[step.entity, step.key] = step.pk
-        self._history.keys["cmms", step.entity, str(step.pk)].add(step.key)
-        for name in FIELDS[step.entity]:
-            cell = self._history.cell("cmms", step.entity, str(step.pk), name)
+        if step.before is None and step.by_integration:
+            self._born(entity, pk, step.operation, now)
+        self._history.keys["cmms", entity, pk].add(str(key))
+        for name in CELLS[entity]:
+            cell = self._history.cell("cmms", entity, pk, name)
             value = normal(name, step.after[name])
             before = None if step.before is None else normal(name, step.before[name])
             if step.by_integration:
                 self._told(cell, before, value, now, born=step.before is None)
-            elif step.before is None:
-                if value is not None:
-                    self._history.edited(cell, value, now)
             elif value != before:
                 self._history.edited(cell, value, now)
+
+    def _born(self, entity: str, pk: str, operation: str | None, now: float) -> None:
+        """A record was made for a row: the only one ever."""
+        row = self._row_of(entity, operation or "")
+        if row is None:
+            self._history.violations.append(f"{now:.3f}: {entity} #{pk} was made in the CMMS and never announced")
+            return
+        for other in self._history.partners["dynamics", entity, row]:
+            self._history.violations.append(f"{now:.3f}: {entity} #{other} came back by itself as #{pk}")
+        self._history.pair(entity, pk, row, now)
 
     def _told(self, cell: Cell, before: Held, value: Held, now: float, *, born: bool) -> None:
         """A record is born with all that Dynamics knows of it; later, one side alone may say some of its fields."""
@@ -120,57 +123,41 @@ class Observer:
         """A row was created, changed or deleted."""
         now = asyncio.get_running_loop().time()
         entity = next(name for name, table in TABLES.items() if table == change.table)
+        row = str(change.row_id)
         by_integration = change.caller.user.id == self._integration
         self.writes += by_integration
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
         if change.after is None:
-            self.removed_rows.add(change.row_id)
-            keys = self._history.keys["dynamics", entity, str(change.row_id)]
-            self._history.removed |= {(entity, key) for key in keys}
-            self._deleted_at[entity, str(change.row_id)] = now
-            for name in FIELDS[entity]:
-                self._history.cell("dynamics", entity, str(change.row_id), name).hold(None, None)
-            if not self._bound(entity, change.row_id):
+            self.removed[entity, row] = now
+            self._history.rows.discard((entity, row))
+            for name in CELLS[entity]:
+                self._history.cell("dynamics", entity, row, name).hold(None, None)
+            if not self._bound(entity, row):
                 for rows in self.created_for.values():
-                    if change.row_id in rows:
-                        rows.remove(change.row_id)
+                    if row in rows:
+                        rows.remove(row)
             return
-        key = change.after.values[KEY_COLUMNS[entity]]
-        if isinstance(key, str):
-            self._history.keys["dynamics", entity, str(change.row_id)].add(key)
-            if by_integration and change.message is Message.CREATE and (pk := self._made_for(entity, key, change)):
-                made = self.created_for.setdefault((entity, pk), [])
-                if change.row_id not in made or SENT.get() > self._deleted_at[entity, str(change.row_id)]:
-                    made.append(change.row_id)
-        self._rekeyed(change, entity, str(key), by_integration=by_integration)
-        for name in FIELDS[entity]:
-            self._row_cell(change, entity, name, by_integration=by_integration, now=now, key=str(key))
+        self._history.rows.add((entity, row))
+        if isinstance(key := change.after.values[KEY_COLUMNS[entity]], str):
+            self._history.keys["dynamics", entity, row].add(key)
+        if by_integration and change.message is Message.CREATE:
+            self._made(entity, row, now)
+        for name in CELLS[entity]:
+            self._row_cell(change, entity, name, by_integration=by_integration, now=now)
 
-    def _rekeyed(self, change: Change, entity: str, key: str, *, by_integration: bool) -> None:
-        before = str(change.before.values[KEY_COLUMNS[entity]]) if change.before else key
-        if key == before:
+    def _made(self, entity: str, row: str, now: float) -> None:
+        """A row was made for a record, as the ledger was told before."""
+        partners = self._history.partners["dynamics", entity, row]
+        if not partners:
+            self._history.violations.append(f"{now:.3f}: the row {row} of {entity} was made and never announced")
             return
-        if not by_integration:
-            self._given_keys[change.row_id] = key
-        elif self._given_keys.pop(change.row_id, None) == before:
-            self.taken_keys.append((entity, str(change.row_id), before))
+        made = self.created_for.setdefault((entity, partners[0]), [])
+        # A request that was sent before somebody deleted the row cannot know of that.
+        if row not in made or SENT.get() > self.removed[entity, row]:
+            made.append(row)
 
-    def _made_for(self, entity: str, key: str, change: Change) -> int | None:
-        """The record that a row was made for: by its values, since a late create finds its key with somebody else."""
-        values = change.after.values if change.after else {}
-        given = {name: normal(name, values[COLUMNS[name]]) for name in FIELDS[entity] if name in UNIQUE}
-        cells = [
-            cell
-            for (side, of, _, name), cell in self._history.cells.items()
-            if (side, of) == ("cmms", entity) and given.get(name) in {edit.value for edit in cell.held} - {None}
-        ]
-        votes: Counter[int | None] = Counter(int(cell.record) for cell in cells)
-        holder = self.holders.get((entity, key))
-        # Values may have gone from one record to the next: then the key decides.
-        return holder if not votes or votes[holder] == max(votes.values()) else votes.most_common(1)[0][0]
-
-    def _row_cell(self, change: Change, entity: str, name: str, *, by_integration: bool, now: float, key: str) -> None:
-        column = COLUMNS[name]
+    def _row_cell(self, change: Change, entity: str, name: str, *, by_integration: bool, now: float) -> None:
+        column = ALL_COLUMNS[name]
         cell = self._history.cell("dynamics", entity, str(change.row_id), name)
         value = normal(name, change.after.values[column]) if change.after else None
         before = normal(name, change.before.values[column]) if change.before else None
@@ -180,15 +167,19 @@ class Observer:
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:
             self._history.left_out(cell, value, now)
         elif value != before:
-            self._product_wrote(cell, value, now, key, born=change.before is None)
+            self._product_wrote(cell, value, now, born=change.before is None)
 
-    def _product_wrote(self, cell: Cell, value: Held, now: float, key: str, *, born: bool) -> None:
-        """A state may come from a policy instead of a person: rows are born active, and die with their record."""
-        # By now it may have been made anew, or another record have its former key, which the row still has.
-        keys = {key, *self._history.family(cell)}
-        gone = self._cmms.find(cell.entity, key) is None or any((cell.entity, one) in self.deleted_keys for one in keys)
-        gone = gone or self._history.went_to_another(cell)
-        policy = cell.field == "estado" and ((value == INACTIVE and gone) or (value == ACTIVE and born))
+    def _product_wrote(self, cell: Cell, value: Held, now: float, *, born: bool) -> None:
+        """A value may come from a policy instead of a person.
+
+        Rows are born active, die with their record, and live again with the next one; a row that stands in the way of
+        another record's key gets its own id for one.
+        """
+        gone = any(
+            (cell.entity, one) in self.deleted for one in self._history.partners["dynamics", cell.entity, cell.record]
+        )
+        policy = cell.field == "estado" and ((value in {INACTIVE, ACTIVE} and gone) or (value == ACTIVE and born))
+        policy = policy or (cell.field == KEYS[cell.entity] and value == cell.record)
         self._history.written(cell, value, now, policy=policy)
 
 
@@ -205,7 +196,7 @@ def _shown(change: Change, entity: str) -> str:
     before = change.before.values if change.before else {}
     after = change.after.values if change.after else {}
     key = after.get(KEY_COLUMNS[entity]) or before.get(KEY_COLUMNS[entity])
-    columns = [KEY_COLUMNS[entity], *(COLUMNS[name] for name in FIELDS[entity]), "statecode"]
+    columns = [*(ALL_COLUMNS[name] for name in CELLS[entity]), "statecode"]
     values = {c: after.get(c) for c in columns if change.after and before.get(c) != after.get(c)}
     return f"{key} {str(change.row_id)[:8]} {change.message.value}: " + ", ".join(f"{c}={v}" for c, v in values.items())
 

@@ -13,13 +13,14 @@ from local.emulators.dataverse import Dataverse, SystemUser
 from local.emulators.dataverse.changes import Caller
 from local.emulators.dataverse.errors import DataverseError
 from local.emulators.dataverse.rows import Row, TableRows
-from tests.simulation.cmms_model import CmmsModel
+from tests.simulation.cmms_model import CmmsModel, Fields
 from tests.simulation.tables import (
     CHOICES,
     COLUMNS,
     DECIMALS,
     FIELDS,
     KEY_COLUMNS,
+    KEYS,
     ONE_WAY,
     STATE_OF,
     TABLES,
@@ -52,12 +53,15 @@ class People:
         self._trace = trace
         self._count = 0
         self._past: dict[tuple[str, str, str], list[str]] = defaultdict(list)
-        self.unannounced: set[tuple[str, str]] = set()
-        """(entity, key) of edits that no message announces."""
+        self.untold: set[tuple[str, str, str]] = set()
+        """(side, entity, id) of records with edits that no message announces."""
         self._keys = {
             "asset": [f"A{n:03}" for n in range(rng.randint(1, 4))],
             "order": [f"REQ/{n:03}" for n in range(rng.randint(0, 2))],
         }
+        if rng.random() < 0.15:
+            # Keys that Dynamics takes for the same, and the CMMS does not.
+            self._keys["asset"].append(self._keys["asset"][0].lower())
 
     async def work(self, actions: int) -> None:
         """Do some things, in bursts and with pauses."""
@@ -115,8 +119,7 @@ class People:
             return
         value = self._rng.choice(past)
         if self._rng.random() < 0.5 or name in ONE_WAY:
-            if self._cmms.find(entity, key) is not None:
-                self._cmms.edit(entity, key, {name: value})
+            self._edit(entity, key, {name: value})
         elif (row := self._row(entity, key)) is not None:
             self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
 
@@ -128,7 +131,7 @@ class People:
         row = self._row(entity, key)
         if self._cmms.find(entity, key) is not None and row is not None:
             value = self._new(entity, key, name)
-            self._cmms.edit(entity, key, {name: value})
+            self._edit(entity, key, {name: value})
             self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
 
     def _import(self, entity: str, key: str) -> None:
@@ -152,8 +155,15 @@ class People:
             for old, new in ((key, f"X{self._count}"), (other, key), (f"X{self._count}", other)):
                 self._renamed(entity, old, new)
 
+    def _edit(self, entity: str, key: str, values: Fields, *, silent: bool = False) -> None:
+        """Change the record with this key, if there is one."""
+        if (found := self._cmms.find(entity, key)) is not None:
+            if silent:
+                self.untold.add(("cmms", entity, str(found[0])))
+            self._cmms.edit(entity, found[0], values, silent=silent)
+
     def _renamed(self, entity: str, old: str, new: str) -> None:
-        self._cmms.rename(entity, old, new)
+        self._edit(entity, old, {KEYS[entity]: new})
         for name in FIELDS[entity]:
             self._past[entity, old, name], self._past[entity, new, name] = [], self._past[entity, old, name]
 
@@ -168,11 +178,10 @@ class People:
             self._create_in_cmms(entity, key)
             return
         names = self._some(entity)
-        self._cmms.edit(entity, key, {name: self._new(entity, key, name) for name in names}, silent=silent)
+        self._edit(entity, key, {name: self._new(entity, key, name) for name in names}, silent=silent)
 
     def _cmms_silent(self, entity: str, key: str) -> None:
         if self._cmms.find(entity, key) is not None and not self._announced:
-            self.unannounced.add((entity, key))
             self._cmms_edit(entity, key, silent=True)
 
     def _cmms_clear(self, entity: str, key: str) -> None:
@@ -183,7 +192,7 @@ class People:
         for name in FIELDS[entity]:
             held = found[1][name]
             if name in NULLABLE and held is not None and _plain(row.values[COLUMNS[name]]) == _plain(held):
-                self._cmms.edit(entity, key, {name: None})
+                self._edit(entity, key, {name: None})
                 return
 
     def _dynamics_clear(self, entity: str, key: str) -> None:
@@ -202,7 +211,7 @@ class People:
         """A name that Dynamics cannot take."""
         if entity == "asset" and self._cmms.find(entity, key) is not None:
             self._count += 1
-            self._cmms.edit(entity, key, {"nombre": f"{self._count} ".ljust(150, "x")})
+            self._edit(entity, key, {"nombre": f"{self._count} ".ljust(150, "x")})
 
     def _cmms_rename(self, entity: str, key: str) -> None:
         self._count += 1
@@ -215,8 +224,8 @@ class People:
                 self._keys[entity].append(new)
 
     def _cmms_delete(self, entity: str, key: str) -> None:
-        if self._cmms.find(entity, key) is not None:
-            self._cmms.delete(entity, key)
+        if (found := self._cmms.find(entity, key)) is not None:
+            self._cmms.delete(entity, found[0])
             for name in FIELDS[entity]:
                 self._past[entity, key, name] = []
 
@@ -224,7 +233,7 @@ class People:
         """Two people edit the same field within the same moment."""
         name = self._rng.choice([name for name in FIELDS[entity] if name != "fecha_creacion"])
         if self._cmms.find(entity, key) is not None:
-            self._cmms.edit(entity, key, {name: self._new(entity, key, name)})
+            self._edit(entity, key, {name: self._new(entity, key, name)})
         self._patch(entity, key, [name])
 
     def _dynamics_edit(self, entity: str, key: str) -> None:

@@ -2,64 +2,64 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 
-from shared.domain.deletion import is_inactive, plan_missing
-from shared.domain.ledger import ConflictRecord, Entry
-from shared.domain.merge import Blocked, digest
-from shared.domain.plan import RECORD, Plan, Sides
-from shared.domain.planned import SideWrite
+from shared.domain.blocked import held_back
+from shared.domain.decide import Decision, Plan, Snapshot, decide
+from shared.domain.decide.delete import is_inactive
+from shared.domain.decide.plan import held
+from shared.domain.link import ConflictRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, PermanentError, RecordClosed
+from shared.errors import KeyNotUsable, PermanentError, RecordClosed, RecordMissing
 from shared.flows.sync import Sync
-from shared.flows.sync.items import Group
+from shared.flows.sync.snapshot import Unusable
+from shared.flows.sync.work import Work
 from tests.simulation.worker import Parts
 
-type Decide = Callable[[EntityMapping], Plan]
-type Mutation = Callable[[EntityMapping, Entry, Sides, Decide], Plan]
+type Decide = Callable[[EntityMapping, Snapshot], Decision]
+type Mutation = Callable[[EntityMapping, Snapshot, Plan, Decide], Decision]
 
 
-def _parked(plan: Plan, error: PermanentError) -> Plan:
-    return Plan(plan.entry, row=plan.row, cmms=plan.cmms, blocked=(Blocked(RECORD, "dynamics", digest("*"), error),))
+def _parked(snapshot: Snapshot, error: PermanentError) -> Plan:
+    return held(snapshot, held_back("dynamics", "*", error))
 
 
-def _wrong_winner(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
+def _wrong_winner(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """Each conflict goes to the side that the mapping lets lose."""
     turned = {"cmms": "dynamics", "dynamics": "cmms"}
     fields = {
         name: rule.model_copy(update={"on_conflict": turned[rule.on_conflict]}) for name, rule in entity.fields.items()
     }
-    return decide(entity.model_copy(update={"fields": fields}))
+    other = entity.model_copy(update={"fields": fields})
+    other.__dict__.pop("rules", None)  # a copy keeps what was derived from the fields before
+    return by(other, snapshot)
 
 
-def _strangers_parked(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
+def _strangers_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """A row that the ledger does not know is held back, instead of met or made in the CMMS."""
-    if entry.dynamics_id is None and sides.rows:
-        return _parked(Plan(entry), KeyNotUsable("The row is not known.", field=entity.key.name))
-    return decide(entity)
-
-
-def _deletions_parked(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
-    """A row whose record was deleted is not deactivated, but held back as missing."""
-    plan = decide(entity)
-    deleted = plan.cmms is not None and plan.cmms.deleted
-    return plan_missing(entry, plan.row) if deleted and plan.to_dynamics is not None else plan
-
-
-def _closed_parked(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
-    """A row that is closed or retired holds its whole record back."""
-    plan = decide(entity)
-    closed = plan.row is not None and (not plan.row.is_open or is_inactive(entity, plan.row))
-    if closed and plan.merged.writes:
-        return _parked(replace(plan, entry=entry), RecordClosed("The row is closed."))
+    if snapshot.stored.etag is None and (snapshot.row is not None or snapshot.candidates):
+        return _parked(snapshot, KeyNotUsable("The row is not known.", field=entity.key.name))
     return plan
 
 
-def _every_change_a_conflict(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
+def _deletions_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
+    """A row whose record was deleted is not deactivated, but held back as missing."""
+    deleted = snapshot.cmms is not None and snapshot.cmms.deleted
+    return _parked(snapshot, RecordMissing("It is gone.")) if deleted and plan.to_dynamics is not None else plan
+
+
+def _closed_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
+    """A row that is closed or retired holds its whole record back."""
+    row = snapshot.row
+    closed = row is not None and (not row.is_open or is_inactive(entity, row))
+    return _parked(snapshot, RecordClosed("The row is closed.")) if closed and plan.merged.writes else plan
+
+
+def _every_change_a_conflict(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """Each value that is replaced counts as the loser of a conflict."""
-    plan = decide(entity)
-    row, cmms = plan.row, plan.cmms
-    if row is None or cmms is None:
+    row = snapshot.row
+    if row is None or row.modified is None or snapshot.cmms is None:
         return plan
     named = {conflict.field for conflict in plan.merged.conflicts}
     made = tuple(
@@ -67,34 +67,47 @@ def _every_change_a_conflict(entity: EntityMapping, entry: Entry, sides: Sides, 
             field=write.field,
             winner="cmms" if write.side == "dynamics" else "dynamics",
             won=write.source,
-            lost=(row if write.side == "dynamics" else cmms).values[write.field],
+            lost=write.before,
             why="both_changed",
             at=row.modified,
         )
         for write in plan.merged.writes
-        if write.field not in named and row.modified is not None
+        if write.field not in named
     )
-    return replace(plan, entry=plan.entry.model_copy(update={"conflicts": plan.entry.conflicts + made}))
+    return replace(plan, link=plan.link.model_copy(update={"conflicts": plan.link.conflicts + made}))
 
 
-def _undated(entity: EntityMapping, entry: Entry, sides: Sides, decide: Decide) -> Plan:
+def _undated(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """Orders are made without the CMMS's date of creation."""
-    plan = decide(entity)
-    if plan.to_dynamics is None or not plan.to_dynamics.create:
+    write = plan.to_dynamics
+    if write is None or not write.creates:
         return plan
 
     def rest(values: Mapping[str, Any]) -> dict[str, Any]:
         return {name: value for name, value in values.items() if name != "fecha_creacion"}
 
-    write: SideWrite = plan.to_dynamics
-    return replace(plan, to_dynamics=replace(write, values=rest(write.values), sources=rest(write.sources)))
+    bare = write.model_copy(update={"values": rest(write.values), "sources": rest(write.sources)})
+    return replace(plan, to_dynamics=bare)
+
+
+def _taken_over_unrecorded(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
+    """What the row of a deleted record held is replaced without a record."""
+    if plan.let_go is None:
+        return plan
+    kept = tuple(one for one in plan.link.conflicts if one.why not in {"taken_over", "first_contact"})
+    return replace(plan, link=plan.link.model_copy(update={"conflicts": kept}))
 
 
 def _deciding(mutation: Mutation) -> Callable[[], Parts]:
     class Mutant(Sync):
-        def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
-            real = super()._plan
-            return mutation(entity, entry, sides, lambda by: real(by, entry, sides, group))
+        def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
+            def by(other: EntityMapping, snapshot: Snapshot) -> Decision:
+                return decide(snapshot, work.context(other, now, one_way=self._cmms is None))
+
+            ended, decision = super()._consider(entity, work, taken, now)
+            if isinstance(decision, Plan) and isinstance(taken, Snapshot):
+                decision = mutation(entity, taken, decision, by)
+            return ended, decision if isinstance(decision, Plan) else None
 
     return lambda: Parts(sync=Mutant)
 
@@ -106,4 +119,5 @@ PLAN_MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "closed rows hold their record back": _deciding(_closed_parked),
     "every change recorded as a conflict": _deciding(_every_change_a_conflict),
     "orders made without their date": _deciding(_undated),
+    "rows taken over without a record": _deciding(_taken_over_unrecorded),
 }

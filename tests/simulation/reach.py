@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapp
 from random import Random
 
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.ledger import Entry, Stored
-from shared.errors import KeyNotUsable, LedgerUnreadable, Unavailable
+from shared.domain.link import Identity, Link, LinkHash, Stored
+from shared.errors import LedgerUnreadable, LinkTooLarge, Unavailable
 from shared.flows.ports.engine import Outgoing
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
@@ -48,21 +48,13 @@ class ReachedLedger:
         self._ledger = ledger
         self._reach = reach
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
+    async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
         """As the port says."""
-        return await self._reach.call("read", lambda: self._ledger.read(entity, keys))
+        return await self._reach.call("find", lambda: self._ledger.find(entity, identities))
 
-    async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
+    async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
         """As the port says."""
-        return await self._reach.call("keys_of", lambda: self._ledger.keys_of(entity, ids))
-
-    async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
-        """As the port says."""
-        return await self._reach.call("write", lambda: self._ledger.write(entity, entries))
-
-    async def move(self, entity: str, old: Stored, new: Stored) -> bool:
-        """As the port says."""
-        return await self._reach.call("move", lambda: self._ledger.move(entity, old, new))
+        return await self._reach.call("write", lambda: self._ledger.write(entity, links))
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """As the port `State` says."""
@@ -72,13 +64,13 @@ class ReachedLedger:
         """As the port `State` says."""
         await self._reach.call("put_state", lambda: self._ledger.put_state(values))
 
-    async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
+    async def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
         """As the port says, page by page."""
-        async for page in self._ledger.bodies(entity):
-            await self._reach.call("bodies", _nothing)
+        async for page in self._ledger.hashes(entity):
+            await self._reach.call("hashes", _nothing)
             yield page
 
-    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Link | LedgerUnreadable]]:
         """As the port says, page by page."""
         async for page in self._ledger.scan(entity):
             await self._reach.call("scan", _nothing)

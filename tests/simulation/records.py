@@ -2,30 +2,31 @@
 stand for an edit that nobody was in conflict with.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Final
 
-from shared.domain.ledger import ConflictRecord
+from shared.domain.link import ConflictRecord
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import Edit, History, Owed, Side, gives
+from tests.simulation.history import Edit, History, Name, Owed, Side, gives
 from tests.simulation.tables import DYNAMICS_WINS, KEYS, ONE_WAY, same
 
-UNFORESEEN: Final = frozenset({"late_write", "made_again", "taken_over"})
-"""Kinds of what no policy decides: which of the two values is the later one was found out afterwards, or the row
-changed hands. They may also name values that nobody gave."""
+UNFORESEEN: Final = frozenset({"late_write", "taken_over", "key_released"})
+"""Kinds of what no policy decides: a write of unknown outcome, a row or a key that changed hands. They may also name
+values that nobody gave."""
 
 
 def losers(evidence: Evidence) -> Iterator[str]:
-    """Each loser must be on record, with its own record: under one of the keys that this has had."""
-    recorded: dict[tuple[str, str, str | None], dict[str, list[ConflictRecord]]] = defaultdict(dict)
-    for (entity, key), entry in evidence.entries.items():
-        for conflict in entry.conflicts:
-            recorded[entity, conflict.field, conflict.lost].setdefault(key, []).append(conflict)
+    """Each loser must be on record, with its own record or row."""
     for owed in evidence.history.owed:
         cell = owed.cell
-        named = recorded[cell.entity, cell.field, owed.lost]
-        found = [one for key in evidence.history.family(cell) for one in named.get(key, ())]
+        kin = evidence.history.kin(cell.entity, [(cell.side, cell.record)])
+        found = [
+            conflict
+            for entity, link in evidence.links
+            if entity == cell.entity and {("cmms", link.cmms_id), ("dynamics", link.row_id)} & kin
+            for conflict in link.conflicts
+            if (conflict.field, conflict.lost) == (cell.field, owed.lost)
+        ]
         if not found:
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
         elif not any(_fits(one, owed) for one in found):
@@ -33,18 +34,6 @@ def losers(evidence: Evidence) -> Iterator[str]:
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, but its record says {said}"
         elif not _rightly_lost(owed) and not any(one.why in UNFORESEEN for one in found):
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, although {cell.side} wins"
-
-
-def taken_keys(evidence: Evidence) -> Iterator[str]:
-    """A key that a person gave a row is a value as any other: that it was taken back must be on record."""
-    recorded: dict[tuple[str, str | None], set[str]] = defaultdict(set)
-    for (entity, key), entry in evidence.entries.items():
-        for conflict in entry.conflicts:
-            if conflict.why == "key_changed":
-                recorded[entity, conflict.lost].add(key)
-    for entity, row, key in evidence.observer.taken_keys:
-        if not recorded[entity, key] & evidence.history.family_of("dynamics", entity, row):
-            yield f"{entity}: the row {row} was called {key} by a person, and no record says that this was undone"
 
 
 def _fits(conflict: ConflictRecord, owed: Owed) -> bool:
@@ -71,47 +60,51 @@ def winner(name: str) -> Side:
 
 def records(evidence: Evidence) -> Iterator[str]:
     """Each record must stand for what it says."""
-    for (entity, key), entry in evidence.entries.items():
-        for one in entry.conflicts:
-            if not _rightly(evidence.history, entity, key, one):
+    for entity, link in evidence.links:
+        kin = evidence.kin(entity, link)
+        for one in link.conflicts:
+            if not _rightly(evidence.history, entity, kin, one):
                 lost = f"{one.lost!r} lost to {one.winner}'s {one.won!r}"
-                yield f"{entity} {key} {one.field}: a record says that {lost} ({one.why}), which was not so"
+                yield f"{entity} {link.key} {one.field}: a record says that {lost} ({one.why}), which was not so"
 
 
-def _rightly(history: History, entity: str, key: str, one: ConflictRecord) -> bool:
-    if (one.field == KEYS[entity]) is not (one.why == "key_changed"):
-        return False
+def _rightly(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
     match one.why:
         case "both_changed":
-            return one.winner == winner(one.field) and _is_conflict(history, entity, key, one)
+            return one.winner == winner(one.field) and _is_conflict(history, entity, kin, one)
         case "first_contact":
             # What the side that alone may say the field does not say is not replaced by nothing.
             kept = one.field in ONE_WAY and (one.winner, one.lost) == ("dynamics", None)
             return kept or one.winner == winner(one.field)
         case "one_way":
-            people = (edit for edit in history.held("dynamics", entity, one.field, key) if edit.value == one.lost)
+            people = (edit for edit in history.held("dynamics", entity, one.field, kin) if edit.value == one.lost)
             return one.field in ONE_WAY and one.winner == "cmms" and any(e.cell.side == "dynamics" for e in people)
         case "create_only":
             return (one.field, one.winner) == ("fecha_creacion", "dynamics")
-        case "key_changed" | "made_again" | "taken_over":
+        case "key_released":
+            return (one.field, one.winner) == (KEYS[entity], "cmms")
+        case "taken_over":
             return one.winner == "cmms"
     return True
 
 
-def _is_conflict(history: History, entity: str, key: str, one: ConflictRecord) -> bool:
+def _is_conflict(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
     """Whether there are two edits that gave these values, and neither was made on top of the other.
 
     The engine need not know that somebody had given one of the values on the other side as well.
     """
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
     sides: tuple[tuple[Side, str | None], ...] = ((one.winner, one.won), (loser, one.lost))
-    won, lost = (_giving(history, side, entity, key, one.field, value) for side, value in sides)
-    if ("cmms", None) in sides and history.is_taken_over("cmms", entity, one.field, key):
+    won, lost = (_giving(history, side, entity, kin, one.field, value) for side, value in sides)
+    taken_over = sum(side == "cmms" for side, _ in kin) > 1
+    if ("cmms", None) in sides and taken_over:
         return True  # nobody gave the new record's nothing, and it is news all the same
     return any(a is not b and a not in b.ancestors() and b not in a.ancestors() for a in won for b in lost)
 
 
-def _giving(history: History, side: Side, entity: str, key: str, name: str, value: str | None) -> list[Edit]:
+def _giving(
+    history: History, side: Side, entity: str, kin: Collection[Name], name: str, value: str | None
+) -> list[Edit]:
     """The edits by which a side came to show this value."""
     other: Side = "cmms" if side == "dynamics" else "dynamics"
-    return [edit for edit in history.held(side, entity, name, key) if gives(edit, other, name, value)]
+    return [edit for edit in history.held(side, entity, name, kin) if gives(edit, other, name, value)]

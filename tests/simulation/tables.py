@@ -1,5 +1,6 @@
 """The customer's field table once more, as a person reads it: the checker must not lean on the engine's rules."""
 
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 FIELDS: Final = {
@@ -23,10 +24,15 @@ COLUMNS: Final = {
 }
 DECIMALS: Final = frozenset({"valor_adquisicion", "valor_libros", "total"})
 CHOICES: Final = frozenset({"estado"})
-ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion"})
+ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion", *KEYS.values()})
+"""What the CMMS alone may say; the business key is one of them."""
 DYNAMICS_WINS: Final = frozenset({"valor_libros", "estado"})
 """Where both changed; in the others the CMMS wins."""
 UNIQUE: Final = frozenset(COLUMNS) - CHOICES
+"""Whose values tell which edit gave them. A key may be used again."""
+CELLS: Final = {entity: (KEYS[entity], *names) for entity, names in FIELDS.items()}
+"""All that people can edit: the business key is a field as others are."""
+ALL_COLUMNS: Final = COLUMNS | {KEYS[entity]: column for entity, column in KEY_COLUMNS.items()}
 
 INACTIVE: Final = "4"
 """The status that orders of deleted records get."""
@@ -57,8 +63,25 @@ TO_ESTADO: Final = {
 STATE_OF: Final = {1: 0, 2: 0, 690970000: 0, 3: 1, 4: 2, 100001: 3, 100002: 3, 100003: 4}
 
 
+ROUNDED: Final = {"valor_libros": 1}
+"""What Dynamics may keep with fewer digits than it is given."""
+
+
+def refused_by_cmms(value: str | None) -> bool:
+    """Whether the CMMS takes this serial number from people only: a rule of its own that the contract does not tell."""
+    return value is not None and value.endswith("7")
+
+
+def rounded(name: str, value: str | None) -> str | None:
+    """What Dynamics keeps of a value where it rounds."""
+    if name not in ROUNDED or value is None:
+        return value
+    text = format(Decimal(value).quantize(Decimal(1).scaleb(-ROUNDED[name]), rounding=ROUND_HALF_UP), "f")
+    return text.rstrip("0").rstrip(".") or "0"
+
+
 def same(name: str, cmms: str | None, dynamics: str | None) -> bool:
     """Whether the two sides say the same: for a choice, if one is the other's translation in either direction."""
     if name not in CHOICES or cmms is None or dynamics is None:
-        return cmms == dynamics
+        return dynamics in {cmms, rounded(name, cmms)}
     return str(TO_STATUS.get(cmms)) == dynamics or TO_ESTADO.get(int(dynamics)) == cmms

@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 from typing import Any, Protocol
-from urllib.parse import quote
 
 import httpx
 import pytest
@@ -65,15 +64,23 @@ class Model:
                     return False
                 case "create":
                     self._cmms.create(entity, key, given)
-                case "edit" | "silent":
-                    self._cmms.edit(entity, key, given, silent=act == "silent")
-                case "delete":
-                    self._cmms.delete(entity, key)
+                case "rename" if self._cmms.find(entity, given) is not None:
+                    return False
                 case "rename":
-                    self._cmms.rename(entity, key, given)
+                    self._cmms.edit(entity, self._pk(entity, key), {KEYS[entity]: given})
+                case "edit" | "silent":
+                    self._cmms.edit(entity, self._pk(entity, key), given, silent=act == "silent")
+                case "delete":
+                    self._cmms.delete(entity, self._pk(entity, key))
         except LookupError:
             return False
         return True
+
+    def _pk(self, entity: str, key: str) -> int:
+        found = self._cmms.find(entity, key)
+        if found is None:
+            raise LookupError(key)
+        return found[0]
 
     def ask(self, method: str, path: str, body: Any, if_match: str) -> Answer:
         headers = _headers(body, if_match)
@@ -152,34 +159,45 @@ class Witness:
         self.cmms = cmms
         self.etags: dict[str, list[str]] = {}
         self._ids: dict[str, int] = {}
+        self._held: dict[tuple[str, str], str] = {}
 
-    def told(self, answer: Answer) -> Any:
+    def told(self, collection: str, answer: Answer) -> Any:
         status, body = answer
         if "error" in body:
             error = {name: body["error"].get(name) for name in ("codigo", "campo")}
-            return status, error, self._record(body["registro"]) if "registro" in body else None
+            return status, error, self._record(collection, body["registro"]) if "registro" in body else None
         if "resultados" in body:
-            return status, [self._record(one) for one in body["resultados"]], body["siguiente"] is None
-        return status, self._record(body)
+            return status, [self._record(collection, one) for one in body["resultados"]], body["siguiente"] is None
+        return status, self._record(collection, body)
 
     def by_id(self, collection: str) -> list[Any]:
         """Every record, asked for by its id, and a record that there is not."""
         _, listed = self.cmms.ask("GET", collection, None, "")
         ids = ["x", "987654", *(record["id"] for record in listed["resultados"])]
         status, answer = self.cmms.ask("POST", f"{collection}consulta/", {"ids": ids}, "")
-        found = sorted(answer["resultados"], key=lambda record: str(record["clave"]))
-        assert (status, found) == (200, sorted(listed["resultados"], key=lambda record: str(record["clave"])))
-        return [self._record(record) for record in found]
+        assert (status, answer["resultados"]) == (200, listed["resultados"])
+        return [self._record(collection, record) for record in answer["resultados"]]
 
-    def _record(self, record: dict[str, Any]) -> dict[str, Any]:
+    def id_of(self, collection: str, key: str) -> str:
+        """The id of the record that has the key, or had it when it was last asked for."""
+        _, answer = self.cmms.ask("POST", f"{collection}consulta/", {"claves": [key]}, "")
+        for record in answer["resultados"]:
+            self._held[collection, key] = record["id"]
+        return self._held.get((collection, key), "987654")
+
+    def etag_of(self, collection: str, key: str, place: int) -> str:
+        """One of the etags that the record has shown."""
+        return (self.etags.get(collection + self._held.get((collection, key), "")) or ["*"])[place]
+
+    def _record(self, collection: str, record: dict[str, Any]) -> dict[str, Any]:
         shown = copy.deepcopy(record)
         shown["version"], shown["modificado_en"] = bool(shown["version"]), bool(shown.get("modificado_en"))
         if "etag" in shown:
-            seen = self.etags.setdefault(str(shown["clave"]), [])
+            seen = self.etags.setdefault(collection + shown["id"], [])
             if shown["etag"] not in seen:
                 seen.append(shown["etag"])
             shown["etag"] = seen.index(shown["etag"])
-            shown["id"] = self._ids.setdefault(f"{'nombre' in shown['campos']}{shown['id']}", len(self._ids))
+        shown["id"] = self._ids.setdefault(collection + shown["id"], len(self._ids))
         return shown
 
 
@@ -195,7 +213,9 @@ def _step(rng: Random, sides: list[Witness]) -> None:
     entity = rng.choice(tuple(FIELDS))
     key = rng.choice(("A-1", "B/2 ñ", "C"))
     collection = f"/integracion/{COLLECTIONS[entity]}/"
-    act = rng.choice(("create", "edit", "silent", "delete", "rename", "post", "patch", "list", "all", "since", "get"))
+    act = rng.choice(
+        ("create", "edit", "silent", "delete", "rename", "post", "patch", "list", "ids", "all", "since", "get")
+    )
     if act in {"create", "edit", "silent", "delete", "rename"}:
         given = rng.choice(("A-1", "C", "D")) if act == "rename" else _values(entity, rng, valid=True)
         done = [side.cmms.person(act, entity, key, copy.deepcopy(given)) for side in sides]
@@ -214,17 +234,21 @@ def _step(rng: Random, sides: list[Witness]) -> None:
                     del body["campos"]["fecha_creacion"]
                 request = ("POST", collection, body, "")
             case "patch":
-                etag = (side.etags.get(key) or ["*"])[stale] if valid else rng.choice(("",))
-                request = ("PATCH", f"{collection}{quote(key, safe='')}/", {"campos": fields}, etag)
+                address = f"{collection}{side.id_of(collection, key)}/"
+                etag = side.etag_of(collection, key, stale) if valid else ""
+                request = ("PATCH", address, {"campos": fields}, etag)
             case "list":
                 request = ("POST", f"{collection}consulta/", {"claves": ["C", "A-1", key, "D", "never"]}, "")
+            case "ids":
+                ids = [side.id_of(collection, one) for one in ("C", "A-1", key)]
+                request = ("POST", f"{collection}consulta/", {"ids": ids}, "")
             case "all":
                 request = ("GET", f"{collection}?limite=2", None, "")
             case "since":
                 request = ("GET", f"{collection}?limite=500&modificado_desde=2020-01-01T00:00:00Z", None, "")
             case _:
-                request = ("GET", f"{collection}{quote(key, safe='')}/", None, "")
-        told.append(side.told(side.cmms.ask(*request)))
+                request = ("GET", f"{collection}{side.id_of(collection, key)}/", None, "")
+        told.append(side.told(collection, side.cmms.ask(*request)))
     assert told[0] == told[1], (act, entity, key, fields)
     assert sides[0].by_id(collection) == sides[1].by_id(collection)
 
@@ -233,9 +257,7 @@ def _plain(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     shown = []
     for event in events:
         data = event["data"]
-        shown.append(
-            (event["type"], event["subject"], data["key"], data.get("old_key"), data["origin"], data.get("fields"))
-        )
+        shown.append((event["type"], event["subject"], data["key"], data["origin"], data.get("fields")))
     return shown
 
 
@@ -247,7 +269,7 @@ def sides(db: None, settings: LazySettings) -> list[Witness]:
     return [Witness(Model()), Witness(Django())]
 
 
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(6))
 def test_the_model_and_the_app_answer_the_same_histories_alike(sides: list[Witness], seed: int) -> None:
     rng = Random(seed)  # noqa: S311  # repeatable, not secret
     for _ in range(60):

@@ -28,6 +28,7 @@ class Weather:
     webhook_twice: float = 0.0
     relay_again: float = 0.0
     outage: float = 0.0
+    stale: float = 0.0
     skew: float = 5.0
 
     def calm(self) -> None:
@@ -55,6 +56,7 @@ _RARE_AND_FREQUENT = {
     "webhook_twice": (0.05, 0.2),
     "relay_again": (0.05, 0.2),
     "outage": (0.1, 0.5),
+    "stale": (0.01, 0.05),
 }
 
 
@@ -63,4 +65,5 @@ def draw_weather(rng: Random) -> Weather:
     weather = Weather()
     for name, (rare, frequent) in _RARE_AND_FREQUENT.items():
         setattr(weather, name, rng.choices((0.0, rare, frequent), (3, 2, 1))[0])
+    weather.skew = rng.choices((5.0, 30.0), (3, 1))[0]  # in either direction: two clocks are up to a minute apart
     return weather

@@ -1,10 +1,11 @@
 """One worker: the product's own parts, put together as in production, over the simulated machines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -27,12 +28,13 @@ from shared.flows.sync import Sync
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
 from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
+from tests.simulation.stale import Lagging, Past
 from tests.simulation.weather import Weather
 
 DYNAMICS_URL = "https://org.crm.dynamics.com"
 CMMS_URL = "http://cmms.example"
-CMMS_TOKEN = "the-token-of-the-simulation"
 NEVER = timedelta(days=365)
+CMMS_TOKEN = "the-token-of-the-simulation"
 
 
 class Signed(httpx.Auth):
@@ -74,6 +76,7 @@ class Worker:
         weather: Weather,
         rng: Random,
         parts: Parts,
+        pasts: tuple[Past, Past],
         one_way: bool = False,
     ) -> None:
         self.process = process
@@ -85,9 +88,9 @@ class Worker:
         client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
         self._dynamics = DataverseGateway(client, process)
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
-        sides = parts.dynamics(self._dynamics), None if one_way else parts.cmms(self._cmms)
+        reads: tuple[Any, Any] = Lagging(self._dynamics, pasts[0]), Lagging(self._cmms, pasts[1])
+        sides = parts.dynamics(reads[0]), None if one_way else parts.cmms(reads[1])
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
-        self._router = router
         policy = Policy(timedelta(), full_every=NEVER)
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=state)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
@@ -112,10 +115,6 @@ class Worker:
     async def reconcile(self, kind: Kind | None) -> Report:
         """Run the timer's pass, as a part of this process; `kind` None lets it find out which one is due."""
         return await self.process.run(self._reconciler.run(kind))
-
-    async def resync(self, entity: str, keys: Sequence[str]) -> None:
-        """Ask for these records to be looked at, whether they differ or not."""
-        await self.process.run(self._router.resync(entity, keys, reason="all", source="/ops"))
 
     async def aclose(self) -> None:
         """Let the connections go."""

@@ -1,14 +1,13 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from random import Random
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -17,27 +16,33 @@ import shared
 from local.emulators.dataverse import Dataverse, SystemUser, create_app
 from local.emulators.dataverse.changes import Change
 from local.emulators.dataverse.execution_context import render_context
+from local.emulators.dataverse.schema import Table
+from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
-from shared.adapters.ledger import SqliteLedger
-from shared.domain.ledger import Stored, readable
-from shared.domain.schema.mapping import Mapping
+from shared.domain.link import Link
+from shared.domain.messages.events import DirtyData, Event
+from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.schema.mapping import Mapping, parse_mapping
 from shared.errors import SyncError
+from shared.flows.ports.engine import Outgoing
 from shared.flows.reconcile.report import Kind
-from shared.wiring import load_mapping
 from tests.simulation import one_way
 from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import CmmsModel
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import History
+from tests.simulation.history import Cell, History
 from tests.simulation.loop import run
 from tests.simulation.observe import Observer
+from tests.simulation.operator import Operator
 from tests.simulation.people import People
 from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
 from tests.simulation.relay import Relay
-from tests.simulation.tables import KEY_COLUMNS, KEYS, TABLES
+from tests.simulation.stale import Past
+from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
 from tests.simulation.trace import Trace
+from tests.simulation.watched_ledger import WatchedLedger
 from tests.simulation.weather import Weather, draw_weather
 from tests.simulation.wire import Outage, Server, Wire
 from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
@@ -45,13 +50,28 @@ from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 LONGEST_RUN = 60 * 3600.0
 MOST_SWEEPS = 4
-MEMORY = "reconcile/memory"
+CHECKPOINT = "reconcile/checkpoint"
 
 
 @cache
 def document() -> Mapping:
     """The customer's mapping."""
-    return load_mapping(Path(shared.__file__).parent / "mappings" / "document.toml")
+    path = Path(shared.__file__).parent / "mappings" / "document.toml"
+    return parse_mapping(path.read_text(encoding="utf-8"), path.name)
+
+
+def _tables(*, rounding: bool) -> list[Table]:
+    """Dynamics' tables; `rounding` where an administrator took digits from a column."""
+    tables = [customer_asset(), sales_order()]
+    digits = {COLUMNS[name]: number for name, number in ROUNDED.items()} if rounding else {}
+    for table in tables:
+        table.columns.update(
+            {
+                name: replace(table.columns[name], precision=digits[name])
+                for name in digits.keys() & table.columns.keys()
+            }
+        )
+    return tables
 
 
 @dataclass
@@ -62,7 +82,7 @@ class Result:
     violations: list[str]
     trace: Trace
     sent: int = 0
-    entries: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
 
 
 class World:
@@ -78,11 +98,15 @@ class World:
         self.outages = {"dynamics": Outage(), "cmms": Outage()}
         self.stragglers: set[asyncio.Task[None]] = set()
         self.queues = Queues(self.weather, self.rng.getrandbits(32))
-        self.ledger = SqliteLedger(":memory:")
+        self.ledger = WatchedLedger(self._paired)
         users = SystemUser.of("Integration", "app-1"), SystemUser.of("Person", "person-1")
         ids = Random(self.rng.getrandbits(32))  # noqa: S311  # as above
         self.dataverse = Dataverse(
-            users=users, clock=world_time, ids=lambda: UUID(int=ids.getrandbits(128), version=4), dop_hint=4
+            tables=_tables(rounding=self.rng.random() < 0.25),
+            users=users,
+            clock=world_time,
+            ids=lambda: UUID(int=ids.getrandbits(128), version=4),
+            dop_hint=4,
         )
         app = create_app(self.dataverse, signing_key=SIGNING_KEY, audiences=[DYNAMICS_URL])
         self._dynamics = httpx.ASGITransport(app).handle_async_request
@@ -91,18 +115,23 @@ class World:
         )
         self.cmms = CmmsModel(world_time, Random(self.rng.getrandbits(32)))  # noqa: S311  # as above
         self.cmms.partial = one_way and self.rng.random() < 0.5
-        self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN)
+        self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN, strict=self.rng.random() < 0.25)
         self.history = History(self._on_record, only_told=one_way)
-        self.observer = Observer(self.history, self.cmms, users[0].id, self.trace, self._bound)
+        self.observer = Observer(
+            self.history, self.cmms, users[0].id, self.trace, bound=self._bound, row_of=self.ledger.row_of
+        )
         self.dataverse.subscribers.append(self._changed)
         self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, announced=one_way)
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks: set[asyncio.Task[None]] = set()
-        self._lost: set[tuple[str, UUID]] = set()
-        self._lost_keys: set[tuple[str, str]] = set()
-        self._reported: set[tuple[str, str]] = set()
-        self._repairable: set[tuple[str, str]] = set()
+        self._operator = Operator(self.queues, self.rng, self.trace)
+        self._lost: set[tuple[str, str, str]] = set()
+        """("dynamics", entity, id) of rows of which a webhook was lost."""
+        self._reported: set[tuple[str, str, str]] = set()
+        self._repairable: set[tuple[str, str, str]] = set()
+        self.links: list[str] = []
+        self.pasts = Past(self.weather, self.rng, self._lagged), Past(self.weather, self.rng, lambda *_: None)
 
     async def live(self) -> list[str]:
         """Play everything and judge."""
@@ -113,20 +142,24 @@ class World:
         if self.rng.random() < 0.5 and not self.one_way:
             await asyncio.sleep(1.0)
             await self._sweep()  # from here on the timer's next pass needs only to look at what changed
+        operator = asyncio.create_task(self._operator.work())
         await self.people.work(self.rng.randint(6, 26))
         await asyncio.sleep(self.rng.choice((0.0, 60.0, 900.0)))
         if self.rng.random() < 0.3 and not self.one_way:
             await self._sweep()
+        operator.cancel()
+        await asyncio.gather(operator, return_exceptions=True)
         self.weather.calm()
         self.queues.calm()
         await self._rest()
-        untold = self.people.unannounced | set(self._keys_of_lost())
+        untold = self.people.untold | self._lost
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
-        if not found and not self.one_way and await self.ledger.get_state([MEMORY]):
+        if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
             found = await self._sweep_until_quiet(None) or await self._missed_by_incremental_passes()
+        if not found and not self.one_way:
+            found = await self._sweep_until_quiet("full")
         if not found:
-            found = [] if self.one_way else await self._sweep_until_quiet("full")
-            found = [*found, *await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
+            found = [*await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
         for task in (relay, *self._supervisors):
             task.cancel()
         await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
@@ -174,6 +207,7 @@ class World:
             weather=self.weather,
             rng=self.rng,
             parts=self.parts,
+            pasts=self.pasts,
             one_way=self.one_way,
         )
 
@@ -190,22 +224,25 @@ class World:
             violations=self.history.violations,
         )
 
-    def _key_of(self, entity: str, row_id: UUID) -> str | None:
-        """The key to which the ledger binds the row."""
-        return _at_once(self.ledger.keys_of(entity, [str(row_id)])).get(str(row_id))
+    def _paired(self, entity: str, record: str, row: str) -> None:
+        self.history.pair(entity, record, row, asyncio.get_running_loop().time())
 
-    def _bound(self, entity: str, row_id: UUID) -> bool:
+    def _bound(self, entity: str, row: str) -> bool:
         """Whether the ledger knows by now that the row was made."""
-        key = self._key_of(entity, row_id)
-        if key is None:
-            return False
-        return readable(_at_once(self.ledger.read(entity, [key]))[key]).entry.pending_row != str(row_id)
+        link = self.ledger.link_of_row(entity, row)
+        return link is not None and not any(one.side == "dynamics" and one.creates for one in link.intents)
 
-    def _on_record(self, entity: str, name: str, keys: Iterable[str]) -> set[str | None]:
-        """The losers that the ledger names by now under these keys."""
-        found = _at_once(self.ledger.read(entity, list(keys)))
-        entries = [stored.entry for stored in found.values() if isinstance(stored, Stored)]
-        return {conflict.lost for entry in entries for conflict in entry.conflicts if conflict.field == name}
+    def _on_record(self, cell: Cell) -> set[str | None]:
+        """The losers that the ledger names by now for a cell."""
+        kin = self.history.kin(cell.entity, [(cell.side, cell.record)])
+        links = [link for entity, link in self.ledger.all_links() if entity == cell.entity]
+        near = [link for link in links if {("cmms", link.cmms_id), ("dynamics", link.row_id)} & kin]
+        return {one.lost for link in near for one in link.conflicts if one.field == cell.field}
+
+    def _lagged(self, entity: str, row: str) -> None:
+        """An old row was read: nothing tells that what a webhook announced is missing there."""
+        self.trace("weather", f"dynamics shows an old state of {entity} {row[:8]}")
+        self._lost.add(("dynamics", entity, row))
 
     def _changed(self, change: Change) -> None:
         self.observer.dynamics_changed(change)
@@ -218,9 +255,6 @@ class World:
         """Post the change to a worker; Dataverse tries once more after 503, and never again."""
         body, _ = render_context(self.dataverse.organization, self.dataverse.tables[change.table].table, change)
         entity = next(name for name, table in TABLES.items() if table == change.table)
-        if change.after is None and change.before is not None and self._key_of(entity, change.row_id) is None:
-            # Only its id is told, and nobody knows whose key it had: a full pass finds what it stood in the way of.
-            self.people.unannounced.add((entity, str(change.before.values[KEY_COLUMNS[entity]])))
         await asyncio.sleep(self.rng.uniform(0.05, 4.0))
         if self.rng.random() >= self.weather.webhook_lost:
             for _ in range(2):
@@ -228,17 +262,7 @@ class World:
                     return
                 await asyncio.sleep(self.rng.uniform(1.0, 5.0))
         self.trace("weather", f"the webhook of {entity} {change.message.value} {str(change.row_id)[:8]} is lost")
-        self._lost.add((entity, change.row_id))
-        for row in (change.before, change.after):
-            if row is not None:
-                self._lost_keys.add((entity, str(row.values[KEY_COLUMNS[entity]])))
-
-    def _keys_of_lost(self) -> Iterator[tuple[str, str]]:
-        """Whose change was told by a lost webhook: by the row's key, and by its record's, which may be another one."""
-        yield from self._lost_keys
-        for entity, row_id in self._lost:
-            if (key := self._key_of(entity, row_id)) is not None:
-                yield entity, key
+        self._lost.add(("dynamics", entity, str(change.row_id)))
 
     async def _posted(self, body: bytes) -> bool:
         alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
@@ -272,72 +296,70 @@ class World:
             with suppress(SyncError, asyncio.CancelledError):
                 report = await worker.reconcile(kind)
                 for one in report.findings:
-                    (self._repairable if one.kind.repairable else self._reported).add((one.entity, one.key))
-                self.trace(
-                    "reconcile",
-                    f"{report.kind}: " + ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items()),
-                )
+                    if one.identity is not None:
+                        side = "cmms" if one.identity.kind == "cmms" else "dynamics"
+                        seen = self._repairable if one.kind.repairable else self._reported
+                        seen.add((side, one.entity, one.identity.value))
+                totals = ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items())
+                self.trace("reconcile", f"{report.kind}: {totals}")
                 return report.repairs + report.pending
         return 1
 
-    async def _look_at_everything(self) -> None:
-        """Have every record looked at that any of the stores knows."""
-        for entity, table in TABLES.items():
-            keys = {str(record[KEYS[entity]]) for record in self.cmms.tables[entity].records.values()}
-            keys |= {str(row.values[KEY_COLUMNS[entity]]) for row in self.dataverse.tables[table]}
-            async for page in self.ledger.scan(entity):
-                keys |= {one.key for one in page}
-            await self.workers[0].resync(entity, sorted(keys))
-
     async def _sweep_until_quiet(self, kind: Kind | None) -> list[str]:
-        """Reconcile until nothing is left to repair; then looking at everything must find nothing to write."""
+        """Reconcile until nothing is left to repair."""
         for _ in range(MOST_SWEEPS):
             await asyncio.sleep(300.0)
             if not await self._sweep(kind):
-                break
+                return []
             await self._rest()
-        else:
-            return [f"reconciliation still finds something to repair after {MOST_SWEEPS} runs"]
-        return []
+        return [f"reconciliation still finds something to repair after {MOST_SWEEPS} runs"]
 
     async def _missed_by_incremental_passes(self) -> list[str]:
         """What a full pass finds to repair now, but for what nothing tells of: silent imports, rows nobody knew."""
-        missed = await self._judge(self.people.unannounced | self._reported)
+        missed = await self._judge(self.people.untold | self._reported)
         self._repairable.clear()
         await self._sweep("full")
-        keys = sorted(self._repairable - self.people.unannounced)
+        left = sorted(self._repairable - self.people.untold)
         await self._rest()
-        return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(key) for key in keys))]
+        return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(one) for one in left))]
+
+    async def _look_at_everything(self) -> None:
+        """Have every record looked at that either side knows."""
+        for entity, table in TABLES.items():
+            names = [{"cmms_id": str(pk)} for pk in self.cmms.tables[entity].memories]
+            names += [{"record_id": str(row.id)} for row in self.dataverse.tables[table]]
+            events = [
+                Event(source="/ops", type=f"sync.{entity}.dirty", data=DirtyData(**name).model_dump(mode="json"))
+                for name in names
+            ]
+            await self.queues.send(OF_ENTITY[entity].name, [Outgoing(event.to_json()) for event in events])
 
     async def _look_once_more(self) -> list[str]:
-        """Look at everything. Two-way, reconciliation must have left nothing to write; one-way, it does the same."""
+        """Look at everything: two-way, reconciliation must have left nothing to write; one-way, it does the same."""
         # What a frozen worker read long ago it may yet park, before the ledger tells it that it is late.
         thaws = max(worker.process.thaws_at for worker in self.workers)
         await asyncio.sleep(max(0.0, thaws - asyncio.get_running_loop().time()))
         await self._rest()
         for _ in range(2 if self.one_way else 1):
-            before, held, parked = self.observer.writes, await self._held(), len(await self.queues.parked())
+            before, held, parked = self.observer.writes, self._held(), len(await self.queues.parked())
             await self._look_at_everything()
             await self._rest()
         # A row of a key by which nobody has looked yet may be parked now, once.
-        if len(await self.queues.parked()) - parked > len(await self._held() - held):
+        if len(await self.queues.parked()) - parked > len(self._held() - held):
             return ["looking at a record at rest parks what is parked already"]
         return [] if self.observer.writes == before else ["looking at a record at rest finds something to write"]
 
-    async def _held(self) -> set[tuple[str, str, str]]:
-        """What the ledger holds back: entity, key and field."""
-        found: set[tuple[str, str, str]] = set()
-        for entity in TABLES:
-            async for page in self.ledger.scan(entity):
-                found |= {(entity, one.key, name) for one in map(readable, page) for name in one.parked}
-        return found
+    def _held(self) -> set[tuple[str, str, str]]:
+        """What the ledger holds back: entity, record or row, and field."""
+        return {
+            (entity, str(link.cmms_id or link.row_id), name)
+            for entity, link in self.ledger.all_links()
+            for name in link.parked
+        }
 
-    async def _judge(self, unannounced: set[tuple[str, str]], *, everything_seen: bool = False) -> list[str]:
-        entries = {}
-        for entity in TABLES:
-            async for page in self.ledger.scan(entity):
-                entries.update({(entity, entry.key): entry for entry in map(readable, page)})
-        self.entries = [f"{entity} {describe(entry)}" for (entity, _), entry in entries.items()]
+    async def _judge(self, untold: set[tuple[str, str, str]], *, everything_seen: bool = False) -> list[str]:
+        links: list[tuple[str, Link]] = self.ledger.all_links()
+        self.links = [f"{entity} {describe(link)}" for entity, link in links]
         judge = one_way.check if self.one_way else check
         return judge(
             Evidence(
@@ -345,23 +367,13 @@ class World:
                 observer=self.observer,
                 cmms=self.cmms,
                 dataverse=self.dataverse,
-                entries=entries,
+                links=links,
                 parked=await self.queues.parked(),
                 dead_letters=self.queues.dead,
-                unannounced=unannounced,
+                untold=untold,
             ),
             everything_seen=everything_seen,
         )
-
-
-def _at_once[T](answer: Coroutine[Any, Any, T]) -> T:
-    """What SQLite answers, without waiting for anything."""
-    try:
-        answer.send(None)
-    except StopIteration as done:
-        value: T = done.value
-        return value
-    raise AssertionError("the ledger waited")
 
 
 def play(
@@ -375,6 +387,6 @@ def play(
             violations = await world.live()
         finally:
             world.ledger.close()
-        return Result(seed, violations, world.trace, world.queues.sent, world.entries)
+        return Result(seed, violations, world.trace, world.queues.sent, world.links)
 
     return run(main())

@@ -2,11 +2,11 @@
 
 from django.urls import path, register_converter
 
-from integracion_dynamics.api.urls import KeyConverter
+from integracion_dynamics.api.urls import TextConverter
 
 from .views import CollectionView, RecordView, home
 
-register_converter(KeyConverter, "clave_demo")
+register_converter(TextConverter, "clave_demo")
 
 urlpatterns = [
     path("", home, name="inicio"),

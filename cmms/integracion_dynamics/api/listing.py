@@ -1,21 +1,22 @@
-"""The three lists: by keys, everything by key, and what changed since an instant."""
+"""The lists: of given ids or keys, of everything, and of what changed since an instant."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
 
-from integracion_dynamics.content import by_pk, records, usable_pks
+from integracion_dynamics.content import canonical_id, pks_by_key, records
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, instant, parse_instant, usable_text
 from integracion_dynamics.models import Registro
+from integracion_dynamics.recording import pk_text
 
 from . import cursor as cursors
 from .errors import invalid_parameter
-from .records import Record, database, find, tombstone
+from .records import Record, database, existing, memories, tombstone
 
 
 def page(results: list[dict[str, Any]], following: str | None) -> dict[str, Any]:
@@ -23,32 +24,33 @@ def page(results: list[dict[str, Any]], following: str | None) -> dict[str, Any]
     return {"resultados": results, "siguiente": following}
 
 
-def by_keys(entity: Entity, keys: Sequence[str]) -> dict[str, Any]:
-    """The records and tombstones of these keys, in their order; a key never seen is absent."""
-    found, remembered = find(entity, keys)
-    return page(_shown(keys, found, remembered), None)
-
-
 def by_ids(entity: Entity, ids: Sequence[str]) -> dict[str, Any]:
-    """The records with these primary keys, whatever their keys are now; one that is gone is absent."""
-    wanted = usable_pks(entity, [text for text in dict.fromkeys(ids) if usable_text(text)])
-    keys = [content.key for content in by_pk(entity, wanted, database(entity)).values()]
-    found, _ = find(entity, keys)
-    return page([record.as_json() for record in found.values() if record.content.pk in ids], None)
+    """The records and tombstones with these ids, in their order; an id never seen is absent."""
+    wanted = list(dict.fromkeys(pk for text in ids if (pk := canonical_id(entity, text)) is not None))
+    remembered = memories(entity, wanted)
+    return page(_shown(wanted, existing(entity, wanted, remembered), remembered), None)
+
+
+def by_keys(entity: Entity, keys: Sequence[str]) -> dict[str, Any]:
+    """The records that hold exactly these keys now, in their order; a key that no record holds is absent."""
+    wanted = [key for key in dict.fromkeys(keys) if usable_text(key)]
+    pks = pks_by_key(entity, wanted, database(entity))
+    found = existing(entity, list(pks.values()), memories(entity, pks.values()))
+    # A record that was given another key between the two reads no longer holds the key that was asked for.
+    return page([found[pk].as_json() for key, pk in pks.items() if pk in found and found[pk].content.key == key], None)
 
 
 def everything(entity: Entity, cursor: str, limit: int) -> dict[str, Any]:
-    """A page of the host's table in the order of the key; inserts and deletes elsewhere do not move it."""
-    attribute = entity.key_attribute
-    rows = records(entity, database(entity)).order_by(attribute)
+    """A page of the host's table in the order of the primary key, which no change of a record moves."""
+    rows = records(entity, database(entity)).order_by("pk")
     if cursor:
-        (last,) = cursors.decode(cursor, "clave", str)
-        if not usable_text(last):
+        (last,) = cursors.decode(cursor, "id", str)
+        if canonical_id(entity, last) is None:
             raise invalid_parameter("cursor", "use 'siguiente' of the page before.")
-        rows = rows.filter(**{f"{attribute}__gt": last})
-    keys = [str(key) for key in rows.values_list(attribute, flat=True)[: limit + 1]]
-    found, _ = find(entity, keys[:limit])
-    following = cursors.encode("clave", keys[limit - 1]) if len(keys) > limit else None
+        rows = rows.filter(pk__gt=last)
+    pks = [pk_text(entity.model, pk) for pk in rows.values_list("pk", flat=True)[: limit + 1]]
+    found = existing(entity, pks[:limit], memories(entity, pks[:limit]))
+    following = cursors.encode("id", pks[limit - 1]) if len(pks) > limit else None
     return page([record.as_json() for record in found.values()], following)
 
 
@@ -68,18 +70,18 @@ def changed_since(entity: Entity, since: datetime, cursor: str, limit: int) -> d
             raise invalid_parameter("cursor", "use 'siguiente' of the page before.")
         rows = rows.filter(Q(version__gt=version) | Q(version=version, id__gt=last))
     changed = list(rows.order_by("version", "id")[: limit + 1])
-    found, remembered = find(entity, [memory.clave for memory in changed[:limit]])
-    results = _shown([memory.clave for memory in changed[:limit]], found, remembered)
+    remembered = {memory.objeto: memory for memory in changed[:limit]}
+    results = _shown(list(remembered), existing(entity, list(remembered), remembered), remembered)
     last_row = changed[limit - 1] if len(changed) > limit else None
     return page(results, cursors.encode("version", instant(last_row.version), last_row.pk) if last_row else None)
 
 
-def _shown(keys: Sequence[str], found: dict[str, Record], remembered: dict[str, Registro]) -> list[dict[str, Any]]:
+def _shown(ids: Sequence[str], found: Mapping[str, Record], remembered: Mapping[str, Registro]) -> list[dict[str, Any]]:
     """A memory without a tombstone whose record is missing shows nothing: how it went was never announced."""
     shown = []
-    for key in dict.fromkeys(keys):
-        if key in found:
-            shown.append(found[key].as_json())
-        elif key in remembered and remembered[key].borrado:
-            shown.append(tombstone(remembered[key]))
+    for pk in ids:
+        if pk in found:
+            shown.append(found[pk].as_json())
+        elif pk in remembered and remembered[pk].borrado:
+            shown.append(tombstone(remembered[pk]))
     return shown

@@ -3,66 +3,50 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import router
 
-from integracion_dynamics.content import Content, by_key, chunks
+from integracion_dynamics.content import Content, by_pk, canonical_id, chunks
 from integracion_dynamics.entities import Entity
-from integracion_dynamics.fields import EPOCH, instant, usable_text
+from integracion_dynamics.fields import instant
 from integracion_dynamics.models import Registro
+from integracion_dynamics.recording import locked
 
 
 @dataclass(frozen=True)
 class Record:
-    """A record of the host with the app's memory of it, which is None until its first announced change."""
+    """A record of the host with the app's memory of it, which is blank until its first announced change."""
 
     content: Content
-    memory: Registro | None
+    memory: Registro
 
     @property
     def etag(self) -> str:
         """A strong ETag over content and revision: also a change that no signal announced moves it."""
-        revision = self.memory.revision if self.memory else 0
-        return f'"{hashlib.sha256(f"{revision}:{self.content.fingerprint}".encode()).hexdigest()[:32]}"'
+        tagged = f"{self.memory.revision}:{self.content.fingerprint}"
+        return f'"{hashlib.sha256(tagged.encode()).hexdigest()[:32]}"'
 
     def as_json(self) -> dict[str, Any]:
         """The contract's form; a record never announced has the oldest version there is, 1970."""
-        memory = self.memory
         return {
+            "id": self.content.pk,
             "clave": self.content.key,
             "etag": self.etag,
-            "version": instant(memory.version if memory else EPOCH),
-            "modificado_en": instant(memory.modificado_en if memory else EPOCH),
-            "modificado_por": memory.modificado_por if memory else Registro.Autor.PERSONA.value,
+            "version": instant(self.memory.version),
+            "modificado_en": instant(self.memory.modificado_en),
+            "modificado_por": self.memory.modificado_por,
             "borrado": False,
-            "id": self.content.pk,
-            **_names(memory),
-            **self._operations(),
+            "operaciones": self.memory.operaciones,
             "campos": self.content.fields,
         }
 
-    def _operations(self) -> dict[str, Any]:
-        """Left out where the app may have lost sight of the record: then nothing can be concluded from a gap."""
-        memory = self.memory
-        if memory is None or memory.objeto != self.content.pk or memory.operaciones is None:
-            return {}
-        return {"operaciones": memory.operaciones}
-
 
 def tombstone(memory: Registro) -> dict[str, Any]:
-    """A record that is gone, or has another key now."""
-    return {"clave": memory.clave, "borrado": True, "version": instant(memory.version), **_names(memory)}
-
-
-def _names(memory: Registro | None) -> dict[str, Any]:
-    """`renombrado_a`: the key that this key's previous holder went to; `claves_anteriores`: what its last one had."""
-    if memory is None:
-        return {}
-    names = {"renombrado_a": memory.renombrado_a, "claves_anteriores": memory.claves_anteriores}
-    return {name: known for name, known in names.items() if known}
+    """A record that is gone; `clave` is the last key that it had."""
+    return {"id": memory.objeto, "clave": memory.clave, "borrado": True, "version": instant(memory.version)}
 
 
 def database(entity: Entity) -> str:
@@ -70,27 +54,29 @@ def database(entity: Entity) -> str:
     return router.db_for_write(entity.model)
 
 
-def memories(entity: Entity, keys: Collection[str], *, lock: bool = False) -> dict[str, Registro]:
-    """What the app remembers of these keys, tombstones included."""
-    rows = Registro.objects.using(database(entity))
-    if lock:
-        rows = rows.select_for_update()
-    found = {row.clave: row for some in chunks(keys) for row in rows.filter(entidad=entity.name, clave__in=some)}
-    return {key: found[key] for key in keys if key in found and found[key].revision}
+def memories(entity: Entity, ids: Collection[str]) -> dict[str, Registro]:
+    """What the app remembers of these records, by id, tombstones included."""
+    rows = Registro.objects.using(database(entity)).filter(entidad=entity.name)
+    return {row.objeto: row for some in chunks(ids) for row in rows.filter(objeto__in=some)}
 
 
-def find(entity: Entity, keys: Collection[str], *, lock: bool = False) -> tuple[dict[str, Record], dict[str, Registro]]:
-    """The records that exist among these keys, and the memories of all.
+def existing(entity: Entity, ids: Collection[str], remembered: Mapping[str, Registro]) -> dict[str, Record]:
+    """The records that exist among these ids, in their order.
 
-    The memory is read first: should the record change in between, its version is too old, never too new.
+    The memories were read before: should a record change in between, its version is too old, never too new.
     """
-    usable = [key for key in dict.fromkeys(keys) if usable_text(key)]
-    remembered = memories(entity, usable, lock=lock)
-    contents = by_key(entity, usable, database(entity))
-    live = {key: memory for key, memory in remembered.items() if not memory.borrado}
-    return {key: Record(content, live.get(key)) for key, content in contents.items()}, remembered
+    contents = by_pk(entity, ids, database(entity))
+    return {
+        pk: Record(contents[pk], remembered.get(pk) or Registro(entidad=entity.name, objeto=pk))
+        for pk in ids
+        if pk in contents
+    }
 
 
-def find_one(entity: Entity, key: str, *, lock: bool = False) -> Record | None:
-    """The record with this key, if it exists."""
-    return find(entity, [key], lock=lock)[0].get(key)
+def find_one(entity: Entity, text: str, *, lock: bool = False) -> Record | None:
+    """The record with this id, if it exists; `lock` keeps its memory as it is until the transaction ends."""
+    pk = canonical_id(entity, text)
+    if pk is None:
+        return None
+    remembered = locked(entity, [pk], database(entity)) if lock else memories(entity, [pk])
+    return existing(entity, [pk], remembered).get(pk)

@@ -8,18 +8,19 @@ from django.urls.converters import StringConverter
 from .views import CollectionView, QueryView, RecordView, UnknownView
 
 
-class KeyConverter(StringConverter):
-    """A business key: any characters, slashes and line breaks too."""
+class TextConverter(StringConverter):
+    """An id: any characters, slashes and line breaks too."""
 
     regex = "(?s:.+)"
 
 
-register_converter(KeyConverter, "clave")
+register_converter(TextConverter, "texto")
 
 app_name = "integracion_dynamics"
 urlpatterns = [
     path("<str:entidad>/", CollectionView.as_view(), name="coleccion"),
-    path("<str:entidad>/consulta/", QueryView.as_view(), {"clave": "consulta"}, name="consulta"),
-    path("<str:entidad>/<clave:clave>/", RecordView.as_view(), name="registro"),
-    re_path(r"(?s:.*)", UnknownView.as_view()),
+    path("<str:entidad>/consulta/", QueryView.as_view(), {"id": "consulta"}, name="consulta"),
+    path("<str:entidad>/<texto:id>/", RecordView.as_view(), name="registro"),
+    # An empty pattern, for it begins every address: `reverse()` cannot read a pattern with a flag, such as `(?s:.*)`.
+    re_path(r"", UnknownView.as_view()),
 ]

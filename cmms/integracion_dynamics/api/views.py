@@ -24,8 +24,8 @@ from .body import read_fields, read_object
 from .errors import ApiError, invalid_parameter, malformed, not_found
 from .records import Record, find_one
 
-MAX_KEYS_IN_ADDRESS = 500
-MAX_KEYS_IN_BODY = 5000
+MAX_IN_ADDRESS = 500
+MAX_IN_BODY = 5000
 _OPERATION = re.compile(r"[!-~]{1,100}")
 _LIMIT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
@@ -62,14 +62,12 @@ class CollectionView(ApiView):
     """`/integracion/<entidad>/`."""
 
     def get(self, request: HttpRequest) -> HttpResponse:
-        """A list: of given keys, of what changed since an instant, or of everything."""
+        """A list: of given ids or keys, of what changed since an instant, or of everything."""
         query = _query(request)
         limit = _limit(query)
-        if "clave" in query:
-            keys = query.getlist("clave")
-            if len(keys) > MAX_KEYS_IN_ADDRESS:
-                raise invalid_parameter("clave", f"at most {MAX_KEYS_IN_ADDRESS}; POST longer lists to consulta/.")
-            return JsonResponse(listing.by_keys(self.entity, keys))
+        for name, read in (("id", listing.by_ids), ("clave", listing.by_keys)):
+            if name in query:
+                return JsonResponse(read(self.entity, _asked(query, name)))
         cursor = query.get("cursor", "")
         if "modificado_desde" in query:
             try:
@@ -85,33 +83,33 @@ class CollectionView(ApiView):
 
 
 class RecordView(ApiView):
-    """`/integracion/<entidad>/<clave>/`."""
+    """`/integracion/<entidad>/<id>/`."""
 
-    def get(self, request: HttpRequest, clave: str) -> HttpResponse:
+    def get(self, request: HttpRequest, **address: str) -> HttpResponse:
         """One record."""
-        record = find_one(self.entity, clave)
+        record = find_one(self.entity, address["id"])
         if record is None:
-            raise not_found(f"No record has the key {clave!r}.")
+            raise not_found(f"No record has the id {address['id']!r}.")
         return _answer(record)
 
-    def patch(self, request: HttpRequest, clave: str) -> HttpResponse:
+    def patch(self, request: HttpRequest, **address: str) -> HttpResponse:
         """Write some fields of a record."""
         fields = read_fields(request)
         if_match = request.headers.get("If-Match", "")
-        return _answer(writing.update(self.entity, clave, fields, if_match, _operation(request)))
+        return _answer(writing.update(self.entity, address["id"], fields, if_match, _operation(request)))
 
 
 class QueryView(RecordView):
-    """`/integracion/<entidad>/consulta/`: by POST a list of keys or ids, otherwise the record with this key."""
+    """`/integracion/<entidad>/consulta/`: by POST a list of ids or keys, otherwise the record with this id."""
 
-    def post(self, request: HttpRequest, clave: str) -> HttpResponse:
-        """The records and tombstones of the keys in `{"claves": [...]}`, or the records with these `ids`."""
+    def post(self, request: HttpRequest, **_: str) -> HttpResponse:
+        """The records and tombstones with the `{"ids": [...]}`, or the records that hold these `claves`."""
         body = read_object(request, {"claves", "ids"})
         name, wanted = next(iter(body.items()), ("", None))
         if len(body) != 1 or not isinstance(wanted, list) or not all(isinstance(one, str) for one in wanted):
-            raise malformed('The body must be {"claves": ["...", "..."]} or {"ids": ["...", "..."]}.')
-        if len(wanted) > MAX_KEYS_IN_BODY:
-            raise malformed(f"At most {MAX_KEYS_IN_BODY} at a time: divide the list.")
+            raise malformed('The body must be {"ids": ["...", "..."]} or {"claves": ["...", "..."]}.')
+        if len(wanted) > MAX_IN_BODY:
+            raise malformed(f"At most {MAX_IN_BODY} at a time: divide the list.")
         read = listing.by_keys if name == "claves" else listing.by_ids
         return JsonResponse(read(self.entity, wanted))
 
@@ -123,7 +121,7 @@ class UnknownView(ApiView):
         """Refuse."""
         try:
             authenticate(request)
-            raise not_found("No such address: it is <entidad>/ or <entidad>/<clave>/, with the slash at the end.")
+            raise not_found("No such address: it is <entidad>/ or <entidad>/<id>/, with the slash at the end.")
         except ApiError as error:
             return JsonResponse(error.as_json(), status=error.status, headers=error.headers)
 
@@ -139,11 +137,20 @@ def _query(request: HttpRequest) -> QueryDict:
     try:
         query = request.GET
     except TooManyFieldsSent:
-        raise invalid_parameter("clave", "too many parameters; POST long lists to consulta/.") from None
-    known = {"clave", "cursor", "limite", "modificado_desde"}
+        raise invalid_parameter("id", "too many parameters; POST long lists to consulta/.") from None
+    known = {"clave", "cursor", "id", "limite", "modificado_desde"}
     if unknown := query.keys() - known:
         raise invalid_parameter(min(unknown)[:50], f"is not known; known are: {', '.join(sorted(known))}.")
+    if "id" in query and "clave" in query:
+        raise invalid_parameter("clave", "ask for ids or for keys, not for both.")
     return query
+
+
+def _asked(query: QueryDict, name: str) -> list[str]:
+    asked: list[str] = query.getlist(name)
+    if len(asked) > MAX_IN_ADDRESS:
+        raise invalid_parameter(name, f"at most {MAX_IN_ADDRESS}; POST longer lists to consulta/.")
+    return asked
 
 
 def _operation(request: HttpRequest) -> str:

@@ -9,20 +9,31 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import DataError, IntegrityError, models, transaction
 from django.utils.http import parse_etags
 
-from integracion_dynamics.content import records
+from integracion_dynamics.content import canonical_id, pks_by_key
 from integracion_dynamics.context import acting_as_integration
 from integracion_dynamics.entities import Entity
-from integracion_dynamics.fields import UnusableValueError, from_wire, to_wire, usable_text
+from integracion_dynamics.fields import UnusableValueError, from_wire, to_wire
+from integracion_dynamics.models import Registro
 from integracion_dynamics.recording import note_operation, pk_text
 
 from .errors import ApiError, invalid_field, not_found
-from .records import Record, database, find_one, memories
+from .records import Record, database, find_one, tombstone
+
+_REFUSED = 422
 
 
-def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, operation: str = "") -> Record:
+def update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, operation: str = "") -> Record:
     """Write these fields and no others if the record still has the ETag that the caller saw.
 
-    `operation` is the caller's name for this write, by which the record shows later that it took it.
+    Args:
+        entity: the entity of the record.
+        text: the record's id.
+        fields: values in the contract's form, by contract name.
+        if_match: the header, one or more ETags or `*`.
+        operation: the caller's name for this write, by which the record shows later that it took it.
+
+    Returns:
+        The record as stored.
 
     Raises:
         ApiError: 404, 412 with the record as it stands, 422 naming the field, 428 without `If-Match`.
@@ -33,15 +44,15 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, o
         )
     using = database(entity)
     with transaction.atomic(using=using), acting_as_integration():
-        instance = _locked(entity, key, using)
-        record = find_one(entity, key, lock=True)
+        instance = _locked(entity, text, using)
+        record = find_one(entity, text, lock=True)
         if instance is None or record is None:
-            raise not_found(f"No record has the key {key!r}: it may have been deleted or renamed.")
+            raise not_found(f"No record has the id {text!r}: it may have been deleted.")
         if "*" not in (etags := parse_etags(if_match)) and record.etag not in etags:
             message = "The record was changed since it was read: decide again from 'registro' and its etag."
             raise ApiError(412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag})
         values = _values(entity, fields)
-        if values.get(entity.key, key) != key:
+        if values.get(entity.key, record.content.key) != record.content.key:
             raise invalid_field(entity.key, "a key is never changed through this API: rename the record in the CMMS.")
         touched = {name: value for name, value in values.items() if to_wire(value) != record.content.fields[name]}
         if touched:
@@ -50,71 +61,89 @@ def update(entity: Entity, key: str, fields: Mapping[str, Any], if_match: str, o
             _validate(entity, instance, exclude={field.name for field in _columns(entity)} - attributes)
             stamps = {field.name for field in _columns(entity) if getattr(field, "auto_now", False)}
             _save(entity, instance, using, update_fields=sorted(attributes | stamps))
-            _note(entity, key, instance, operation, using)
-        stored = find_one(entity, key, lock=True)
+            if operation:
+                note_operation(entity, record.content.pk, operation, using)
+        stored = find_one(entity, text, lock=True)
     if stored is None:
-        raise not_found(f"The record {key!r} disappeared while it was written: the CMMS hides what it now holds.")
+        raise not_found(f"The record {text!r} disappeared while it was written: the CMMS hides what it now holds.")
     return stored
 
 
 def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Record:
     """Create a record; columns that are not given take the model's defaults. `operation` is as for `update`.
 
+    The create happens once for each `operation`, whatever became of the record and its key since.
+
+    Returns:
+        The record as stored.
+
     Raises:
-        ApiError: 409 with the record that holds the key, or where one with this key was deleted or renamed; 422 naming
-            the field.
+        ApiError: 409 `ya_aplicada` with the record that this operation created before, 409 `ya_existe` with the record
+            that holds the key; 422 naming the field.
     """
     values = _values(entity, fields)
     key = values.get(entity.key)
     if not key:
         raise invalid_field(entity.key, "the business key is required.")
-    using = database(entity)
     try:
-        with transaction.atomic(using=using), acting_as_integration():
-            _refuse_taken(entity, key)
-            instance = entity.model()
-            _assign(entity, instance, values)
-            _validate(entity, instance, exclude=set())
-            _save(entity, instance, using, force_insert=True)
-            _note(entity, key, instance, operation, using)
-            stored = find_one(entity, key)
+        with transaction.atomic(using=database(entity)), acting_as_integration():
+            _refuse_done(entity, key, operation)
+            return _insert(entity, values, operation)
     except ApiError as error:
-        if error.codigo == "rechazado_por_la_base":
-            _refuse_taken(entity, key)  # another request may have been first
+        if error.status == _REFUSED:
+            # A request that was running when this one looked may have been first: then that is the reason.
+            _refuse_done(entity, key, operation)
         raise
+
+
+def _insert(entity: Entity, values: Mapping[str, Any], operation: str) -> Record:
+    using = database(entity)
+    instance = entity.model()
+    _assign(entity, instance, values)
+    _validate(entity, instance, exclude=set())
+    _save(entity, instance, using, force_insert=True)
+    pk = pk_text(entity.model, instance.pk)
+    if operation:
+        try:
+            note_operation(entity, pk, operation, using, created=True)
+        except IntegrityError:
+            raise _refused_by_database() from None
+    stored = find_one(entity, pk)
     if stored is None:
-        raise invalid_field(entity.key, "the CMMS stored the record under another key, or hides it.")
+        raise invalid_field(entity.key, "the CMMS hides what was to be stored, or stored it without a key.")
     return stored
 
 
-def _note(entity: Entity, key: str, instance: models.Model, operation: str, using: str) -> None:
-    if operation:
-        note_operation(entity, key, pk_text(entity.model, instance.pk), operation, using)
-
-
-def _refuse_taken(entity: Entity, key: str) -> None:
-    if record := find_one(entity, key):
+def _refuse_done(entity: Entity, key: str, operation: str) -> None:
+    """Refuse a create that was done before, or whose key a record holds."""
+    memories = Registro.objects.using(database(entity)).filter(entidad=entity.name, creado_por=operation)
+    memory = memories.first() if operation else None
+    if memory is not None:
+        record = find_one(entity, memory.objeto)
+        shown = record.as_json() if record else tombstone(memory)
+        headers = {"ETag": record.etag} if record else {}
+        message = "This Operation-Id created 'registro' before: nothing more was done."
+        raise ApiError(409, "ya_aplicada", message, registro=shown, headers=headers)
+    holder = pks_by_key(entity, [key], database(entity)).get(key)
+    record = find_one(entity, holder) if holder else None
+    if record is not None:
         message = "A record with this key exists: update 'registro' with its etag instead."
         raise ApiError(409, "ya_existe", message, registro=record.as_json(), headers={"ETag": record.etag})
-    memory = memories(entity, [key], lock=True).get(key) if usable_text(key) else None
-    if memory is not None and memory.borrado:
-        # The request may have been on its way since before: what a person deleted never comes back by itself.
-        raise ApiError(
-            409, "fue_borrado", "A record with this key was deleted or renamed: only a person uses it again."
-        )
 
 
 def _columns(entity: Entity) -> list[models.Field[Any, Any]]:
     return list(entity.model._meta.concrete_fields)  # noqa: SLF001 - Django's documented model API
 
 
-def _locked(entity: Entity, key: str, using: str) -> models.Model | None:
-    """The host's row first, then the memory: the order in which a save locks them."""
-    if not usable_text(key):
+def _locked(entity: Entity, text: str, using: str) -> models.Model | None:
+    """The host's row, locked before its memory: the order in which a save locks them.
+
+    Not by the model's managers: PostgreSQL locks no row of a query that aggregates or joins loosely.
+    """
+    pk = canonical_id(entity, text)
+    if pk is None:
         return None
-    rows = records(entity, using).order_by().select_related(None).filter(**{entity.key_attribute: key})
-    found: list[models.Model] = list(rows.select_for_update())
-    return next((one for one in found if getattr(one, entity.key_attribute) == key), None)
+    return models.QuerySet(entity.model, using=using).select_for_update().filter(pk=pk).first()
 
 
 def _values(entity: Entity, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +178,12 @@ def _save(entity: Entity, instance: models.Model, using: str, **options: Any) ->
     except ValidationError as error:
         raise _refused(entity, error) from None
     except (IntegrityError, DataError):
-        message = "The CMMS's database refused the record: a constraint or the range of a column was violated."
-        raise ApiError(422, "rechazado_por_la_base", message) from None
+        raise _refused_by_database() from None
+
+
+def _refused_by_database() -> ApiError:
+    message = "The CMMS's database refused the record: a constraint or the range of a column was violated."
+    return ApiError(422, "rechazado_por_la_base", message)
 
 
 def _refused(entity: Entity, error: ValidationError) -> ApiError:

@@ -3,7 +3,6 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -12,20 +11,20 @@ from django.db.models.signals import post_save, pre_save
 from django.test import Client
 
 from demo.inventario.models import Activo, Requisicion
+from integracion_dynamics.api import writing
 from integracion_dynamics.models import Mensaje, Registro
 from integracion_dynamics.recording import registrar_cambios
 
-from .helpers import forget, make_asset, messages
+from .helpers import address_of, forget, make_asset, messages
 
 
 def etag(api: Client, key: str = "0001") -> str:
-    return str(api.get(f"/integracion/activos/{quote(key, safe='')}/")["ETag"])
+    return str(api.get(address_of(key))["ETag"])
 
 
 def patch(api: Client, fields: Any, *, if_match: str | None = None, key: str = "0001", operation: str = "") -> Any:
     headers = {"If-Match": etag(api, key) if if_match is None else if_match} | named(operation)
-    address = f"/integracion/activos/{quote(key, safe='')}/"
-    return api.patch(address, {"campos": fields}, content_type="application/json", headers=headers)
+    return api.patch(address_of(key), {"campos": fields}, content_type="application/json", headers=headers)
 
 
 def named(operation: str) -> dict[str, str]:
@@ -38,7 +37,7 @@ def create(api: Client, fields: Any, entity: str = "activos", operation: str = "
 
 
 def operations(api: Client, key: str = "0001") -> Any:
-    return api.get(f"/integracion/activos/{key}/").json().get("operaciones")
+    return api.get(address_of(key)).json()["operaciones"]
 
 
 def test_a_patch_writes_only_what_it_names_and_answers_the_record_as_stored(api: Client) -> None:
@@ -48,7 +47,7 @@ def test_a_patch_writes_only_what_it_names_and_answers_the_record_as_stored(api:
     forget()
     answer = patch(api, {"valor_libros": "7.5", "numero_de_serie": None})
     assert answer.status_code == 200
-    assert answer.json() == api.get("/integracion/activos/0001/").json()
+    assert answer.json() == api.get(address_of("0001")).json()
     assert answer["ETag"] == answer.json()["etag"]
     assert answer.json()["modificado_por"] == "integracion"
     assert answer.json()["campos"]["valor_libros"] == "7.50"
@@ -93,14 +92,14 @@ def test_another_record_under_the_same_key_names_no_write_of_the_one_before(api:
     create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first")
     Activo.objects.get().delete()
     make_asset("0001")
-    assert operations(api) is None, "it may be one that the app lost sight of"
+    assert operations(api) == []
 
 
-def test_of_a_record_that_silently_took_a_key_over_nothing_is_said_about_writes(api: Client) -> None:
+def test_the_writes_of_a_record_stay_its_own_when_keys_move_silently(api: Client) -> None:
     create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first")
     Activo.objects.update(codigo_interno="0002")
     Activo.objects.bulk_create([Activo(codigo_interno="0001", nombre="Otra")])
-    assert (operations(api, "0001"), operations(api, "0002")) == (None, None)
+    assert (operations(api, "0001"), operations(api, "0002")) == ([], ["first"])
 
 
 def test_the_last_writes_are_kept(api: Client) -> None:
@@ -130,7 +129,7 @@ def test_another_etag_is_412_with_the_record_as_it_stands(api: Client, tag: str)
     answer = patch(api, {"nombre": "x"}, if_match=tag.format(etag(api)))
     assert answer.status_code == 412
     assert answer.json()["error"]["codigo"] == "version_distinta"
-    assert answer.json()["registro"] == api.get("/integracion/activos/0001/").json()
+    assert answer.json()["registro"] == api.get(address_of("0001")).json()
     assert answer["ETag"] == etag(api)
     assert Activo.objects.get().nombre == "Bomba"
 
@@ -192,10 +191,13 @@ def test_refusals_are_in_english_whatever_the_hosts_language(api: Client) -> Non
     assert "at most 200 characters" in patch(api, {"nombre": "x" * 201}).json()["error"]["mensaje"]
 
 
-@pytest.mark.parametrize("key", ["absent", "\0", "deleted"])
-def test_a_patch_of_no_record_is_404(api: Client, key: str) -> None:
-    make_asset("deleted").delete()
-    assert patch(api, {"nombre": "x"}, if_match="*", key=key).status_code == 404
+@pytest.mark.parametrize("text", ["absent", "%00", "0", "gone"])
+def test_a_patch_of_no_record_is_404(api: Client, text: str) -> None:
+    asset = make_asset()
+    address = f"/integracion/activos/{asset.pk if text == 'gone' else text}/"
+    asset.delete()
+    answer = api.patch(address, {"campos": {}}, content_type="application/json", headers={"If-Match": "*"})
+    assert (answer.status_code, answer.json()["error"]["codigo"]) == (404, "no_encontrado")
 
 
 def test_the_hosts_own_rules_refuse_with_422(api: Client) -> None:
@@ -231,7 +233,7 @@ def test_a_busy_database_is_503_with_retry_after(api: Client) -> None:
 def test_a_create_takes_the_models_defaults_and_answers_the_record_as_stored(api: Client, key: str) -> None:
     answer = create(api, {"codigo_interno": key, "nombre": "N", "valor_libros": "3"})
     assert answer.status_code == 201
-    assert answer.json() == api.get(f"/integracion/activos/{quote(key, safe='')}/").json()
+    assert answer.json() == api.get(address_of(key)).json()
     assert answer["ETag"] == answer.json()["etag"]
     assert answer.json()["campos"]["valor_libros"] == "3.00"
     assert Activo.objects.get().estado == Activo.Estado.OPERATIVO
@@ -250,19 +252,78 @@ def test_a_key_that_exists_is_409_with_the_record_as_it_stands(api: Client) -> N
     make_asset()
     answer = create(api, {"codigo_interno": "0001", "nombre": "second"})
     assert answer.status_code == 409
-    assert answer.json()["registro"] == api.get("/integracion/activos/0001/").json()
+    assert answer.json()["registro"] == api.get(address_of("0001")).json()
     assert answer["ETag"] == etag(api)
 
 
-def test_a_record_that_a_person_deleted_or_renamed_never_comes_back_by_a_request_that_was_late(api: Client) -> None:
-    make_asset().delete()
-    late = create(api, {"codigo_interno": "0001", "nombre": "late"})
-    assert (late.status_code, late.json()["error"]["codigo"]) == (409, "fue_borrado")
-    again = make_asset()
-    again.codigo_interno = "0002"
-    again.save()
-    assert create(api, {"codigo_interno": "0001", "nombre": "late"}).status_code == 409
-    assert [one.codigo_interno for one in Activo.objects.all()] == ["0002"]
+def test_a_key_whose_holder_was_deleted_or_renamed_may_be_used_by_a_new_record(api: Client) -> None:
+    make_asset("a").delete()
+    renamed = make_asset("b")
+    renamed.codigo_interno = "c"
+    renamed.save()
+    for key in "ab":
+        assert create(api, {"codigo_interno": key, "nombre": "new"}).status_code == 201
+    assert Registro.objects.filter(clave="a").count() == 2
+
+
+@pytest.mark.parametrize(
+    "since", ["nothing", "an edit", "a new key", "a deletion", "its key is another's", "25 writes"]
+)
+def test_a_create_happens_once_for_its_operation_whatever_became_of_the_record(api: Client, since: str) -> None:
+    fields = {"codigo_interno": "0001", "nombre": "Bomba"}
+    made = create(api, fields, operation="once").json()
+    record = Activo.objects.get()
+    if since == "an edit":
+        patch(api, {"nombre": "Motor"}, operation="other")
+    elif since in {"a new key", "its key is another's"}:
+        record.codigo_interno = "0002"
+        record.save()
+        if since == "its key is another's":
+            make_asset("0001")
+    elif since == "a deletion":
+        record.delete()
+    elif since == "25 writes":
+        for number in range(25):
+            patch(api, {"nombre": f"n{number}"}, operation=str(number))
+    rows, sent = Activo.objects.count(), Mensaje.objects.count()
+    again = create(api, fields, operation="once")
+    assert (again.status_code, again.json()["error"]["codigo"]) == (409, "ya_aplicada")
+    assert again.json()["registro"]["id"] == made["id"]
+    assert again.json()["registro"]["borrado"] is (since == "a deletion")
+    assert (Activo.objects.count(), Mensaje.objects.count()) == (rows, sent)
+
+
+def test_a_create_by_another_operation_or_entity_is_another_create(api: Client) -> None:
+    assert create(api, {"codigo_interno": "1", "nombre": "x"}, operation="a").status_code == 201
+    assert create(api, {"codigo_interno": "2", "nombre": "x"}, operation="b").status_code == 201
+    assert create(api, {"numero_requisicion": "1"}, "requisiciones", operation="a").status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("winner", "operation", "codigo"),
+    [
+        ({"codigo_interno": "0001", "nombre": "w"}, "other", "ya_existe"),
+        ({"codigo_interno": "0001", "nombre": "w"}, "once", "ya_aplicada"),
+        ({"codigo_interno": "0002", "nombre": "w"}, "once", "ya_aplicada"),
+    ],
+)
+def test_a_create_that_loses_a_race_is_409_with_the_winner(
+    api: Client, monkeypatch: pytest.MonkeyPatch, winner: dict[str, str], operation: str, codigo: str
+) -> None:
+    assert create(api, winner, operation=operation).status_code == 201
+    looks: list[int] = []
+
+    def look(*arguments: Any) -> None:
+        looks.append(1)
+        if len(looks) > 1:  # the first look was before the winner's commit
+            looked(*arguments)
+
+    looked = writing._refuse_done
+    monkeypatch.setattr(writing, "_refuse_done", look)
+    answer = create(api, {"codigo_interno": "0001", "nombre": "loser"}, operation="once")
+    assert (answer.status_code, answer.json()["error"]["codigo"]) == (409, codigo)
+    assert answer.json()["registro"]["campos"]["nombre"] == "w"
+    assert Activo.objects.count() == 1
 
 
 def test_what_only_the_database_refuses_is_422(api: Client) -> None:
@@ -320,7 +381,7 @@ def test_a_write_names_the_record_that_it_wrote_and_no_other(api: Client) -> Non
     assert (operations(api, "0001"), operations(api, "0002")) == (["one"], [])
 
 
-def test_after_a_silent_exchange_of_keys_nothing_is_said_about_writes(api: Client) -> None:
+def test_after_a_silent_exchange_of_keys_writes_stay_with_their_records(api: Client) -> None:
     create(api, {"codigo_interno": "0001", "nombre": "Bomba"}, operation="first")
     make_asset("0002")
     first, second = Activo.objects.order_by("pk")
@@ -328,7 +389,7 @@ def test_after_a_silent_exchange_of_keys_nothing_is_said_about_writes(api: Clien
         Activo.objects.filter(pk=record.pk).update(codigo_interno=key)
     registrar_cambios([second])
     registrar_cambios([first])
-    assert operations(api, "0002") is None
+    assert (operations(api, "0001"), operations(api, "0002")) == ([], ["first"])
 
 
 def test_a_write_is_named_also_where_the_host_saves_without_a_signal(

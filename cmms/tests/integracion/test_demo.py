@@ -28,7 +28,7 @@ def test_a_person_creates_reads_edits_renames_and_deletes() -> None:
     assert len(Client().get("/demo/activos/").json()["resultados"]) == 1
     assert send("delete", "activos/a%2Fb/").status_code == 204
     kinds = [kind.rpartition(".")[2] for kind in Mensaje.objects.order_by("pk").values_list("tipo", flat=True)]
-    assert kinds == ["upserted", "upserted", "renamed", "deleted"]
+    assert kinds == ["upserted", "upserted", "upserted", "deleted"]
     assert {message.cuerpo["origin"] for message in Mensaje.objects.all()} == {"person"}
 
 

@@ -14,10 +14,11 @@ from django.db.models.signals import post_save
 from django.utils import timezone as django_timezone
 
 from demo.inventario.models import Activo, Requisicion
+from integracion_dynamics.config import current
 from integracion_dynamics.context import acting_as_integration, traced
 from integracion_dynamics.fields import instant
 from integracion_dynamics.models import Mensaje, Registro
-from integracion_dynamics.recording import registrar_cambios
+from integracion_dynamics.recording import note_operation, registrar_cambios
 
 from .helpers import forget, make_asset, messages
 
@@ -41,6 +42,7 @@ def test_a_save_writes_one_cloud_event_in_the_contracts_form() -> None:
             "time": version,
             "datacontenttype": "application/json",
             "data": {
+                "id": str(asset.pk),
                 "key": "007",
                 "version": version,
                 "sequence": stored.pk,
@@ -113,18 +115,33 @@ def test_a_changed_field_is_announced_as_stored_however_it_was_saved(how: str) -
     assert event["data"]["fields"]["nombre"] == "Bomba"
 
 
-def test_a_delete_leaves_a_tombstone_and_a_recreated_key_continues_its_version() -> None:
-    make_asset("7").delete()
-    upserted, deleted = messages()
+def test_a_delete_leaves_a_tombstone_and_a_record_that_comes_back_continues_its_version() -> None:
+    asset = make_asset("7")
+    pk = asset.pk
+    asset.delete()
+    deleted = messages()[-1]
     assert deleted["type"] == "energy.asset.deleted"
-    assert deleted["data"].keys() == {"key", "version", "sequence", "origin"}
+    assert deleted["data"] | {"version": "", "sequence": 0} == {
+        "id": str(pk),
+        "key": "7",
+        "version": "",
+        "sequence": 0,
+        "origin": "person",
+    }
     assert Registro.objects.get().borrado
-    make_asset("7")
+    make_asset("8", pk=pk)
     versions = [event["data"]["version"] for event in messages()]
     assert versions == sorted(set(versions))
     assert len(versions) == 3
-    assert upserted["data"]["version"] == versions[0]
-    assert not Registro.objects.get().borrado
+    memory = Registro.objects.get()
+    assert (memory.borrado, memory.clave, memory.revision) == (False, "8", 3)
+
+
+def test_a_new_record_under_the_key_of_a_deleted_one_is_another_record() -> None:
+    make_asset("7").delete()
+    make_asset("7")
+    assert [(row.clave, row.borrado) for row in Registro.objects.order_by("pk")] == [("7", True), ("7", False)]
+    assert len({event["data"]["id"] for event in messages()}) == 2
 
 
 def test_a_queryset_delete_announces_each_record() -> None:
@@ -138,30 +155,30 @@ def test_a_queryset_delete_announces_each_record() -> None:
     }
 
 
-def test_a_changed_key_is_a_rename_with_both_keys() -> None:
+def test_a_changed_key_is_a_changed_field() -> None:
     asset = make_asset("old")
     forget()
     asset.codigo_interno = "new"
     asset.save()
     (event,) = messages()
-    assert (event["type"], event["subject"]) == ("energy.asset.renamed", "new")
-    assert (event["data"]["key"], event["data"]["old_key"]) == ("new", "old")
+    assert (event["type"], event["subject"]) == ("energy.asset.upserted", "new")
+    assert (event["data"]["id"], event["data"]["key"]) == (str(asset.pk), "new")
     assert event["data"]["fields"]["codigo_interno"] == "new"
-    tombstone = Registro.objects.get(clave="old")
-    assert (tombstone.borrado, tombstone.renombrado_a) == (True, "new")
+    assert (Registro.objects.get().clave, Registro.objects.get().revision) == ("new", 2)
 
 
-def test_a_record_older_than_the_app_is_renamed_and_deleted_by_its_stored_key() -> None:
+def test_a_record_older_than_the_app_is_renamed_and_deleted_under_its_id() -> None:
     Activo.objects.bulk_create([Activo(codigo_interno="old", nombre="x"), Activo(codigo_interno="gone", nombre="x")])
     renamed = Activo.objects.get(codigo_interno="old")
     renamed.codigo_interno = "new"
     renamed.save()
     deleted = Activo.objects.get(codigo_interno="gone")
+    gone = str(deleted.pk)
     deleted.codigo_interno = "never saved"
     deleted.delete()
     first, second = messages()
-    assert (first["type"], first["data"]["old_key"]) == ("energy.asset.renamed", "old")
-    assert (second["type"], second["subject"]) == ("energy.asset.deleted", "gone")
+    assert (first["type"], first["data"]["id"], first["subject"]) == ("energy.asset.upserted", str(renamed.pk), "new")
+    assert (second["type"], second["data"]["id"], second["subject"]) == ("energy.asset.deleted", gone, "gone")
 
 
 def test_versions_rise_per_record_when_the_clock_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,25 +189,6 @@ def test_versions_rise_per_record_when_the_clock_goes_back(monkeypatch: pytest.M
     asset.save()
     first, second = [datetime.fromisoformat(event["data"]["version"].replace("Z", "+00:00")) for event in messages()]
     assert second - first == timedelta(microseconds=1)
-
-
-def test_a_record_comes_to_a_key_later_than_the_one_before_left_it_also_when_clocks_differ(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    first, second = make_asset("a"), make_asset("b")
-    for edit in range(3):
-        Activo.objects.filter(pk=second.pk).update(nombre=f"edit {edit}")
-        registrar_cambios([second])
-    forget()
-    slow = django_timezone.now() - timedelta(seconds=5)
-    monkeypatch.setattr("django.utils.timezone.now", lambda: slow)
-    for record, key in ((second, "t"), (first, "b"), (second, "a")):
-        Activo.objects.filter(pk=record.pk).update(codigo_interno=key)
-        registrar_cambios([record])
-    renames = [(event["data"]["old_key"], event["data"]["key"], event["data"]["version"]) for event in messages()]
-    assert [rename[:2] for rename in renames] == [("b", "t"), ("a", "b"), ("t", "a")]
-    versions = [version for _, _, version in renames]
-    assert versions == sorted(set(versions))
 
 
 def test_a_change_of_the_integration_is_marked_and_a_persons_next_one_is_not() -> None:
@@ -255,7 +253,7 @@ def test_objects_deleted_behind_the_signals_are_announced_as_deleted() -> None:
     assert messages()[0]["type"] == "energy.asset.deleted"
 
 
-def test_exchanged_keys_are_two_renames_and_both_records_live() -> None:
+def test_exchanged_keys_are_two_changed_records() -> None:
     first, second = make_asset("a"), make_asset("b")
     forget()
     with transaction.atomic():
@@ -263,14 +261,26 @@ def test_exchanged_keys_are_two_renames_and_both_records_live() -> None:
         Activo.objects.filter(pk=second.pk).update(codigo_interno="a")
         Activo.objects.filter(pk=first.pk).update(codigo_interno="b")
         assert registrar_cambios([first, second]) == 2
-    assert [(event["data"]["old_key"], event["data"]["key"]) for event in messages()] == [
-        ("a", "b"),
-        ("b", "a"),
+    assert [(event["data"]["id"], event["data"]["key"]) for event in messages()] == [
+        (str(first.pk), "b"),
+        (str(second.pk), "a"),
     ]
     assert dict(Registro.objects.filter(borrado=False).values_list("clave", "objeto")) == {
         "a": str(second.pk),
         "b": str(first.pk),
     }
+
+
+def test_bulk_announcements_keep_the_operations_and_the_creator_of_each_record() -> None:
+    assets = [make_asset("a"), make_asset("b")]
+    entity = current().entities["activos"]
+    for asset in assets:
+        note_operation(entity, str(asset.pk), f"made {asset.pk}", "default", created=True)
+    Activo.objects.update(nombre="changed")
+    assert registrar_cambios(Activo.objects.all()) == 2
+    assert [(row.operaciones, row.creado_por) for row in Registro.objects.order_by("pk")] == [
+        ([f"made {asset.pk}"], f"made {asset.pk}") for asset in assets
+    ]
 
 
 def test_a_model_outside_the_configuration_cannot_be_announced() -> None:
@@ -291,7 +301,7 @@ def test_a_record_without_a_key_does_not_exist_for_the_integration() -> None:
 def test_a_primary_key_given_as_text_is_the_same_record() -> None:
     asset = make_asset("old")
     Activo(pk=str(asset.pk), codigo_interno="new", nombre="Bomba").save()
-    assert [event["type"] for event in messages()] == ["energy.asset.upserted", "energy.asset.renamed"]
+    assert [event["type"] for event in messages()] == ["energy.asset.upserted", "energy.asset.upserted"]
 
 
 def test_models_outside_the_configuration_keep_djangos_fast_delete() -> None:

@@ -15,11 +15,12 @@ from shared.adapters.http.client import HttpService, passing, retry_after, usabl
 from shared.adapters.http.gate import Gate
 from shared.adapters.http.retry import on_its_way, patiently
 from shared.domain import jsontext
-from shared.domain.merge import digest
+from shared.domain.blocked import digest
+from shared.domain.link import Intent
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.row_hash import RowHasher
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import parse_instant, shape, shown_raw
-from shared.domain.sketch import Sketch, Sketcher
 from shared.errors import (
     Conflict,
     MappingError,
@@ -31,7 +32,7 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.flows.ports.engine import Clock, CmmsWrite, Failed
+from shared.flows.ports.engine import Clock, Failed
 
 PAGE: Final = 500
 LONGEST_PAGE: Final = 5000
@@ -65,20 +66,13 @@ class CmmsGateway:
         """Close the connections."""
         await self._service.aclose()
 
-    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
-        """The records and tombstones, by key."""
-        return {record.key: record for record in _all(entity, await self._ask(entity, "claves", keys))}
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        """The records and tombstones, by id; one that cannot be read costs the others nothing."""
+        return dict(_each(entity, raw, "id") for raw in await self._ask(entity, "ids", ids))
 
-    async def each_by_key(
-        self, entity: EntityMapping, keys: Collection[str]
-    ) -> Mapping[str, CmmsRecord | MappingError]:
-        """The same, but a record that cannot be read costs the others nothing."""
-        return dict(_each(entity, raw) for raw in await self._ask(entity, "claves", keys))
-
-    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
-        """The records that exist, by the CMMS's own identity, whatever their keys are now."""
-        records = _all(entity, await self._ask(entity, "ids", ids))
-        return {record.id: record for record in records if record.id is not None and record.id in ids}
+    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        """The living records that have these keys, by key; one that cannot be read costs the others nothing."""
+        return dict(_each(entity, raw, "clave") for raw in await self._ask(entity, "claves", keys))
 
     async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[Any]:
         wanted = list(values)
@@ -103,27 +97,28 @@ class CmmsGateway:
                 raise Unavailable(f"The CMMS's list of {entity.cmms} goes on at no cursor, or in a circle.")
             seen.add(cursor)
 
-    async def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
-        """Every existing record as a sketch, page by page, in the order of the keys.
+    async def hashes(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, str, str]]]:
+        """Every existing record as (id, key, hash), page by page, in the order of the ids.
 
-        A record without usable fields has no sketch: it is looked at closely, which tells what is wrong with it.
+        A record without usable fields is looked at closely, which tells what is wrong with it.
         """
-        sketcher = Sketcher(entity)
+        hasher = RowHasher(entity)
         async for results in self._lists(entity, {}):
             try:
                 records = [raw for raw in results if not raw.get("borrado")]
                 fields = [campos if isinstance(campos := raw.get("campos"), dict) else {} for raw in records]
+                ids = [_text(raw["id"]) for raw in records]
                 keys = [_text(raw["clave"]) for raw in records]
-                page = list(zip(keys, sketcher.cmms(fields), strict=True))
+                page = list(zip(ids, keys, hasher.cmms(fields), strict=True))
             except (KeyError, TypeError, AttributeError) as error:
                 raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
             yield page
 
     async def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
-        """The keys of what was announced since an instant, tombstones included."""
+        """The ids of what was announced since an instant, tombstones included."""
         async for results in self._lists(entity, {"modificado_desde": since.isoformat()}):
             try:
-                yield [str(raw["clave"]) for raw in results]
+                yield [str(raw["id"]) for raw in results]
             except (KeyError, TypeError) as error:
                 raise Unavailable(f"A record of the CMMS's {entity.cmms} has an unknown form.") from error
 
@@ -154,27 +149,25 @@ class CmmsGateway:
         return await patiently(ask)
 
     async def write(
-        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
+        self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
     ) -> Sequence[CmmsRecord | Failed]:
         """Create and update, each record under its own condition."""
         return await asyncio.gather(*(self._write(entity, write, deadline) for write in writes))
 
-    async def _write(self, entity: EntityMapping, write: CmmsWrite, deadline: float) -> CmmsRecord | Failed:
-        fields = {name: entity.fields[name].as_json(value) for name, value in write.values.items()}
-        method, path, headers = "POST", f"{entity.cmms}/", {}
-        if write.etag is None:
-            fields = {entity.key.name: write.key, **fields}
-        else:
-            # A key of dots would be taken for a step through folders.
-            segment = quote(write.key, safe="").replace(".", "%2E")
-            method, path, headers = "PATCH", f"{entity.cmms}/{segment}/", {"If-Match": write.etag}
-        if write.operation is not None:
-            headers["Operation-Id"] = write.operation
+    async def _write(self, entity: EntityMapping, write: Intent, deadline: float) -> CmmsRecord | Failed:
+        fields = {name: entity.rules[name].as_json(value) for name, value in write.values.items()}
+        method, path, headers = "POST", f"{entity.cmms}/", {"Operation-Id": write.id}
+        if write.etag is not None:
+            # An id of dots would be taken for a step through folders.
+            segment = quote(write.target or "", safe="").replace(".", "%2E")
+            method, path, headers = "PATCH", f"{entity.cmms}/{segment}/", {**headers, "If-Match": write.etag}
         try:
             response = await self._service.send(
                 method, path, body=json.dumps({"campos": fields}), headers=headers, deadline=deadline
             )
             return _all(entity, [_json_of(response)])[0]
+        except _AlreadyApplied as error:
+            return _all(entity, [error.record])[0]
         except SyncError as error:
             return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
 
@@ -198,6 +191,14 @@ class CmmsGateway:
             ) from error
 
 
+class _AlreadyApplied(Conflict):
+    """The create was done before, under the same operation id; `record` is what it made, as the API shows it now."""
+
+    def __init__(self, record: Any) -> None:
+        super().__init__("The CMMS has applied this create before.")
+        self.record = record
+
+
 class _CmmsService(HttpService):
     @override
     def meaning(self, response: httpx.Response) -> SyncError:
@@ -214,6 +215,8 @@ class _CmmsService(HttpService):
                 return NotAuthorized(
                     f"The CMMS refused our token for {where}. Check CMMS_TOKEN.", status=status, code=code
                 )
+            case HTTPStatus.CONFLICT if code == "ya_aplicada":
+                return _AlreadyApplied(_record_in(response))
             case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
                 return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
             case _ if passing(status):
@@ -267,6 +270,15 @@ def _error_of(response: httpx.Response) -> tuple[str | None, str, str | None]:
     return str(code or "") or None, str(text or "")[:300], field if isinstance(field, str) else None
 
 
+def _record_in(response: httpx.Response) -> Any:
+    """The record beside an error."""
+    try:
+        error = jsontext.parse(response.content)
+        return error.get("registro") or error["error"].get("registro")
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
 def _results(entity: EntityMapping, answer: dict[str, Any]) -> list[Any]:
     results = answer.get("resultados")
     if not isinstance(results, list):
@@ -282,15 +294,17 @@ def _all(entity: EntityMapping, results: Sequence[Any]) -> list[CmmsRecord]:
         raise Unavailable(error.message) from error
 
 
-def _each(entity: EntityMapping, raw: Any) -> tuple[str, CmmsRecord | MappingError]:
-    """A record, or why it cannot be read, by its key. One that does not even name itself spoils the whole answer."""
+def _each(entity: EntityMapping, raw: Any, name: str) -> tuple[str, CmmsRecord | MappingError]:
+    """A record, or why it cannot be read, by its id or key. One that lacks that spoils the whole answer."""
+    found: CmmsRecord | MappingError
     try:
-        record = _record(entity, raw)
+        found = _record(entity, raw)
     except MappingError as error:
-        if not (key := _key_of(raw)):
-            raise Unavailable(error.message) from error
-        return key, error
-    return record.key, record
+        found = error
+    value = raw.get(name) if isinstance(raw, dict) else None
+    if not isinstance(value, str) or not value:
+        raise Unavailable(f"A record of the CMMS's {entity.cmms} came without a usable {name}.")
+    return value, found
 
 
 def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
@@ -299,18 +313,20 @@ def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
     Raises:
         MappingError: The record is not of the API's form; names it, and what of it is wrong.
     """
-    member = "clave"
+    member = "id"
     try:
+        record_id = _text(raw["id"])
+        member = "clave"
         key = _text(raw["clave"])
         member = "version"
         version = Version(parse_instant(raw["version"])) if raw.get("version") else None
         if raw.get("borrado"):
-            return CmmsRecord(key, "", {}, version=version, deleted=True, **_names(raw))
+            return CmmsRecord(key, "", {}, id=record_id, version=version, deleted=True)
         member = "campos"
         values, errors = _values(entity, raw["campos"])
         member = "operaciones"
         taken = raw.get("operaciones")
-        operations = frozenset(map(_text, taken)) if isinstance(taken, list) else None
+        operations = tuple(map(_text, taken)) if isinstance(taken, list) else None
         member = "etag"
         etag = usable_etag(raw["etag"])
     except (KeyError, TypeError, ValueError) as error:
@@ -321,7 +337,8 @@ def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
             " Correct that in the CMMS.",
             field=member,
         ) from error
-    return CmmsRecord(key, etag, values, errors, version=version, operations=operations, **_names(raw))
+    by_us = raw.get("modificado_por") == "integracion"
+    return CmmsRecord(key, etag, values, errors, id=record_id, version=version, operations=operations, by_us=by_us)
 
 
 def _values(entity: EntityMapping, fields: Any) -> tuple[dict[str, Value], dict[str, BadValue]]:
@@ -345,15 +362,6 @@ def _key_of(raw: Any) -> str:
     """The key of a record of any form, "" where it has none."""
     key = raw.get("clave") if isinstance(raw, dict) else None
     return key if isinstance(key, str) else ""
-
-
-def _names(raw: dict[str, Any]) -> dict[str, Any]:
-    """What tells a renamed record again, so far as the CMMS says it."""
-    said = {"id": raw.get("id"), "renamed_to": raw.get("renombrado_a")}
-    texts = {name: value for name, value in said.items() if isinstance(value, str) and value}
-    former = raw.get("claves_anteriores")
-    keys = [key for key in former if isinstance(key, str) and key] if isinstance(former, list) else []
-    return {**texts, "former_keys": tuple(keys)}
 
 
 def _text(raw: object) -> str:

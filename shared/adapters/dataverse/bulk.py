@@ -24,10 +24,11 @@ from shared.adapters.dataverse.multipart import Part, decode, encode
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.refusals import failure, is_duplicate, refusal, taken
 from shared.adapters.dataverse.wire import Codes, dumps, to_columns
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, NotAuthorized, RejectedByTarget, SyncError, Throttled, Unavailable
-from shared.flows.ports.engine import Clock, DynamicsWrite, Failed
+from shared.flows.ports.engine import Clock, Failed
 
 BULK_TIMEOUT: Final = 120.0
 """Seconds: Dataverse ends a request after two minutes."""

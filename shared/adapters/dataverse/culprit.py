@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from shared.adapters.dataverse.refusals import of_field
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import RejectedByTarget, SyncError
-from shared.flows.ports.engine import DynamicsWrite, Failed
+from shared.flows.ports.engine import Failed
 
 type Result = DynamicsRecord | Failed
 type Perform = Callable[[Sequence[DynamicsWrite]], Awaitable[Sequence[Result]]]
@@ -87,7 +88,7 @@ class Search:
 
     def _search(self, refused: SyncError) -> Generator[DynamicsWrite, Result, Result]:
         suspects = [name for name in self._write.values if name not in self._fixed]
-        suspects += [_KEY] * self._write.restore_key + [_STATE] * (self._write.state is not None)
+        suspects += [_KEY] * self._write.writes_key + [_STATE] * (self._write.state is not None)
         if len(suspects) == 1 and not self._creating:
             return self._blamed(suspects[0], refused)
         end = yield from self._halve(suspects, refused)
@@ -157,7 +158,7 @@ class Search:
             self._write,
             values={name: value for name, value in self._write.values.items() if name in held},
             state=self._write.state if _STATE in held else None,
-            restore_key=_KEY in held,
+            writes_key=_KEY in held,
             operation="",
         )
         return part if self._row is None else replace(part, id=self._row.id, etag=self._row.etag, new_id=None)

@@ -15,10 +15,12 @@ from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
+from shared.adapters.dataverse.writes import DynamicsWrite, write_of
+from shared.domain.link import Intent
 from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsSketches, DynamicsWrite, Failed
+from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsHashes, Failed
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +126,9 @@ class DataverseGateway:
         async for page in self._pages(entity, params):
             yield page
 
-    def sketches(self, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
-        """Every row as a sketch, page by page, then the delta link."""
-        return tracking.sketches(self._client, entity, self._lookups)
+    def hashes(self, entity: EntityMapping) -> AsyncIterator[DynamicsHashes]:
+        """Every row as a hash, page by page, then the delta link."""
+        return tracking.hashes(self._client, entity, self._lookups)
 
     def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
         """What changed since the delta link was given."""
@@ -153,12 +155,13 @@ class DataverseGateway:
             return await self._client.send("GET", path, params=params, headers=headers)
 
     async def write(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
+        self, entity: EntityMapping, intents: Sequence[Intent], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:
         """Create and update, each row under its own condition, in as few requests as they fit into.
 
         A field whose lookup finds no row is left out and blocked, or waited for; the rest of its row is written.
         """
+        writes = [write_of(entity, intent) for intent in intents]
         if not entity.lookups:
             return await self._written(entity, writes, NO_REFERENCES, deadline)
         try:

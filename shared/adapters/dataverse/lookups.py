@@ -14,11 +14,12 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import in_filters
 from shared.adapters.dataverse.wire import Binding, Codes
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.model import Values
 from shared.domain.schema.fields import FieldMapping, Target
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LookupNotFound, LookupPending, SyncError, Unavailable
-from shared.flows.ports.engine import Clock, DynamicsWrite
+from shared.flows.ports.engine import Clock
 
 REMEMBERED: Final = timedelta(minutes=10)
 MOST: Final = 50_000
@@ -47,7 +48,7 @@ class References:
         # What waits comes back by itself; what is wrong has to be told first.
         error = next((one for one in wrong.values() if isinstance(one, LookupNotFound)), next(iter(wrong.values())))
         rest = {name: value for name, value in write.values.items() if name not in wrong}
-        if write.id is not None and not rest and write.state is None and not write.restore_key:
+        if write.id is not None and not rest and write.state is None and not write.writes_key:
             return None, error
         return replace(write, values=rest, operation=""), error
 

@@ -8,11 +8,13 @@ from typing import Any, Final
 import httpx
 
 from shared.adapters.dataverse.codes import Meaning, meaning, normal
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.adapters.http.client import retry_after
 from shared.domain import jsontext
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import (
     Conflict,
+    KeyTaken,
     NotAuthorized,
     NotReady,
     PermanentError,
@@ -22,7 +24,6 @@ from shared.errors import (
     Throttled,
     Unavailable,
 )
-from shared.flows.ports.engine import DynamicsWrite
 
 _DUPLICATES: Final = frozenset({"0x80060892", "0x80040237"})
 _READ_ONLY: Final = "0x8004022e"
@@ -78,7 +79,7 @@ def failure(response: httpx.Response, now: datetime, *, of_row: bool = False) ->
             return Conflict(f"Dynamics refused {where}{detail}: the row changed meanwhile.", **known)
         case Meaning.DUPLICATE:
             race = "a row with one of these values exists already"
-            return Conflict(f"Dynamics refused {where}{detail}: {race}.", **known)
+            return KeyTaken(f"Dynamics refused {where}{detail}: {race}.", **known)
         case Meaning.ABSENT:
             # Absence counts only from a list read: the record is read again.
             return Conflict(f"{where}: the row is not there any more{detail}.", **known)
@@ -113,7 +114,7 @@ def refusal(entity: EntityMapping, write: DynamicsWrite, response: httpx.Respons
     error = failure(response, now, of_row=True)
     if write.id is not None and isinstance(error, RejectedByTarget) and _is_closed(error, write.id):
         error = RecordClosed(error.message, status=error.status, code=error.code, request_id=error.request_id)
-    if write.id is not None and not write.restore_key and is_duplicate(error):
+    if write.id is not None and not write.writes_key and is_duplicate(error):
         return taken(entity, error)
     return named(entity, error)
 

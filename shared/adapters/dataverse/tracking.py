@@ -16,10 +16,10 @@ from shared.adapters.dataverse.lookups import Lookups
 from shared.adapters.dataverse.wire import with_codes
 from shared.adapters.http.retry import on_its_way, patiently
 from shared.domain import jsontext
+from shared.domain.row_hash import Number, RowHasher
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.sketch import Number, Sketcher
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
-from shared.flows.ports.engine import DynamicsChanges, DynamicsSketches
+from shared.flows.ports.engine import DynamicsChanges, DynamicsHashes
 
 PAGE: Final = 5000
 _TRACKED: Final = {"Prefer": f"odata.track-changes,odata.maxpagesize={PAGE}"}
@@ -27,8 +27,8 @@ _UNTRACKED: Final = {"Prefer": f"odata.maxpagesize={PAGE}"}
 TRACKING_OFF: Final = "0x80072491"
 
 
-async def sketches(client: DataverseClient, entity: EntityMapping, lookups: Lookups) -> AsyncIterator[DynamicsSketches]:
-    """Every row as a sketch, and at the end the delta link, or None where the table's changes are not tracked."""
+async def hashes(client: DataverseClient, entity: EntityMapping, lookups: Lookups) -> AsyncIterator[DynamicsHashes]:
+    """Every row as a hash, and at the end the delta link, or None where the table's changes are not tracked."""
     params = {"$select": ",".join(entity.mapped_columns)}
     try:
         first = await _page(client, entity, entity.set, params, _TRACKED)
@@ -38,7 +38,7 @@ async def sketches(client: DataverseClient, entity: EntityMapping, lookups: Look
             raise
         headers = _UNTRACKED
         first = await _page(client, entity, entity.set, params | {"$orderby": entity.id}, headers)
-    sketcher = Sketcher(entity)
+    hasher = RowHasher(entity)
     off = entity.inactive.state if entity.inactive is not None else None
     async for answer in _ahead(client, entity, first, headers):
         try:
@@ -49,10 +49,10 @@ async def sketches(client: DataverseClient, entity: EntityMapping, lookups: Look
             ids = [row[entity.id].lower() for row in rows]
             keys = [key if type(key := row.get(entity.key.column)) is str else "" for row in rows]
             inactive = [off is not None and row.get("statecode") == off for row in rows]
-            page = list(zip(ids, keys, sketcher.dynamics(rows), inactive, strict=True))
+            page = list(zip(ids, keys, hasher.dynamics(rows), inactive, strict=True))
         except (KeyError, TypeError, AttributeError) as error:
             raise Unavailable(f"Dynamics' list of {entity.set} has an unknown form.") from error
-        yield DynamicsSketches(page, answer.get("@odata.deltaLink"))
+        yield DynamicsHashes(page, answer.get("@odata.deltaLink"))
 
 
 async def changes(client: DataverseClient, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:

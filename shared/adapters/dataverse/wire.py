@@ -6,15 +6,15 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.adapters.http.client import usable_etag
 from shared.domain import jsontext
-from shared.domain.merge import digest
+from shared.domain.blocked import digest
 from shared.domain.model import BadValue, DynamicsRecord, Value
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import CREATED, MODIFIED, MODIFIED_BY, EntityMapping
 from shared.domain.schema.values import parse_instant, shown_raw
 from shared.errors import MappingError
-from shared.flows.ports.engine import DynamicsWrite
 
 type Codes = Mapping[tuple[str, str], str | None]
 """Fields and GUIDs, in lower case, to codes; None for a row that has none, or that our user does not see."""
@@ -106,7 +106,7 @@ def to_columns(
     columns: dict[str, object] = dict(entity.constants) if create else {}
     if write.new_id is not None:
         columns[entity.id] = write.new_id
-    if create or write.restore_key:
+    if create or write.writes_key:
         columns[entity.key.column] = write.key
     if entity.stamp is not None and write.operation:
         columns[entity.stamp] = write.operation

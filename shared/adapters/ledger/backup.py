@@ -54,7 +54,7 @@ async def table_of(url: str, credential: "AsyncTokenCredential | None") -> "Asyn
     """The table at `https://account.table.core.windows.net/ledger` or the like; without a credential Azurite's."""
     ledger = AzureTableLedger(url, credential)
     try:
-        yield ledger._client  # noqa: SLF001  # the same package, and the same patience
+        yield ledger.client
     finally:
         await ledger.close()
 

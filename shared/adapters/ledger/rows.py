@@ -1,13 +1,22 @@
-"""How an entry is laid out in Azure Table rows. Pure: no I/O.
+"""How a link is laid out in Azure Table rows. Pure: no I/O.
 
-In the partition of its entity an entry has a row `k.<key>`, and the Dynamics id that it is bound to a row `i.<id>`.
+In the partition of its entity each identity of a link has one row. The first identity's row holds the link, the others
+point to it:
+
+| row                                      | properties                                                      |
+|------------------------------------------|-----------------------------------------------------------------|
+| `c.<cmms id>`, `k.<key>` or `r.<row id>` | `cmms_id`, `row_id`, `key`, `by_key`, `deleted`, `hash_cmms`, `hash_dynamics`: read without parsing; `body`: the link as JSON; `blocks`: old conflicts; `write`: the write that stored it |
+| the same, for the other identities       | `to`: the name of the link's row                                |
+| `b.<digest>`                             | a block of old conflicts                                        |
+
 A property holds 64 KiB and a row 1 MiB (https://learn.microsoft.com/rest/api/storageservices/understanding-the-table-service-data-model),
-so a long body is compressed and cut into binary properties, and a long history of conflicts is kept in rows of its own.
-"""
+so a long body is compressed and cut into binary properties `z00`, `z01`, ..., and a long history of conflicts is kept
+in rows of its own.
+"""  # noqa: E501  # a table's line
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from string import ascii_letters, digits
@@ -15,15 +24,17 @@ from typing import Any, Final, Self
 
 from pydantic import TypeAdapter
 
-from shared.adapters.ledger.refusals import unreadable
-from shared.domain.ledger import ConflictRecord, Entry, Stored
-from shared.errors import KeyNotUsable, LedgerUnreadable
+from shared.adapters.ledger.refusals import too_large, unreadable
+from shared.domain.link import ConflictRecord, Identity, Link, LinkHash, Stored
+from shared.errors import LedgerUnreadable
 
 type Row = dict[str, Any]
 
+HASHED: Final = ("key", "cmms_id", "row_id", "deleted", "hash_cmms", "hash_dynamics")
 _PLAIN: Final = frozenset(f"{ascii_letters}{digits}-._")
 _LONGEST_KEY: Final = 400  # a row key holds 512 UTF-16 units
-_TEXT_UNITS: Final = 32_000  # a string property holds 32 Ki UTF-16 units
+_LONGEST_BODY: Final = 16_000  # a string property holds 32 Ki UTF-16 units, of which a character takes one or two
+_LONGEST_NAME: Final = 8_000  # so that the names beside a body fit into its row
 _PIECE: Final = 60 * 1024
 _PIECES: Final = 15
 _BLOCK: Final = 128 * 1024
@@ -45,78 +56,92 @@ def encode(text: str) -> str:
     return safe if len(safe) <= _LONGEST_KEY else f"~{sha256(safe.encode()).hexdigest()}"
 
 
-def key_row(key: str) -> str:
-    """The row key of an entry."""
-    return f"k.{encode(key)}"
+def name_of(identity: Identity) -> str:
+    """The row key of an identity, such as `c.4711`."""
+    return f"{identity.kind[0]}.{encode(identity.value)}"
 
 
-def id_row(dynamics_id: str) -> str:
-    """The row key of a Dynamics id's binding."""
-    return f"i.{encode(dynamics_id)}"
-
-
-def block_row(digest: str) -> str:
+def block_name(digest: str) -> str:
     """The row key of a block of old conflicts."""
-    return f"c.{digest}"
+    return f"b.{digest}"
 
 
 @dataclass(frozen=True)
 class Version:
-    """What `Stored.etag` holds: the row's etag, and what the next write must know of the row that it replaces."""
+    """What `Stored.etag` holds: the row's etag, and what the next write must know of the rows that it replaces.
+
+    `names` are the rows of the link's identities, the link's own row first; `blocks` the digests of its blocks.
+    """
 
     etag: str
-    dynamics_id: str | None
+    names: tuple[str, ...]
     blocks: tuple[str, ...]
 
     def __str__(self) -> str:
-        return json.dumps([self.etag, self.dynamics_id, self.blocks])
+        return json.dumps([self.etag, self.names, self.blocks])
 
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read `Stored.etag` back."""
-        etag, dynamics_id, blocks = json.loads(text)
-        return cls(etag, dynamics_id, tuple(blocks))
+        etag, names, blocks = json.loads(text)
+        return cls(etag, tuple(names), tuple(blocks))
 
 
 @dataclass(frozen=True)
 class Packed:
-    """An entry as properties: `row` for its own row, and every block of conflicts by its digest."""
+    """A link as properties: its identities' rows, what its own row (the first) holds, and its blocks by digest."""
 
+    names: tuple[str, ...]
     row: Row
     blocks: Mapping[str, Row] = field(default_factory=dict)
 
 
-def pack(entry: Entry) -> Packed:
-    """Lay an entry out.
+def pack(entity: str, link: Link) -> Packed:
+    """Lay a link out.
 
     Raises:
-        KeyNotUsable: The entry is larger than a row can hold.
+        LinkTooLarge: The link is larger than a row can hold.
     """
-    body = entry.model_dump_json(exclude_defaults=True)
+    body = link.model_dump_json(exclude_defaults=True)
     blocks: dict[str, Row] = {}
     if len(body) > _BLOCK:
-        kept = entry.conflicts
-        for block in _full_blocks(entry.conflicts):
+        kept = link.conflicts
+        for block in _full_blocks(link.conflicts):
             text = _CONFLICTS.dump_json(block).decode()
-            digest = sha256(f"{entry.key}\0{text}".encode()).hexdigest()
-            blocks[digest] = {"key": entry.key, **_properties(entry.key, text)}
+            # Named by its contents: a block never changes, so any number of writers may store it at once.
+            blocks[sha256(text.encode()).hexdigest()] = _properties(entity, link, text)
             kept = kept[len(block) :]
-        body = entry.model_copy(update={"conflicts": kept}).model_dump_json(exclude_defaults=True)
-    row: Row = {"key": entry.key, **_properties(entry.key, body)}
-    if entry.dynamics_id is not None:
-        row["dynamics_id"] = entry.dynamics_id
-    if blocks:
-        row["blocks"] = json.dumps(list(blocks))
-    return Packed(row, blocks)
+        body = link.model_copy(update={"conflicts": kept}).model_dump_json(exclude_defaults=True)
+    row: Row = {"key": link.key, "deleted": link.deleted_at is not None, **_properties(entity, link, body)}
+    hashes = link.hashes
+    optional = {
+        "cmms_id": link.cmms_id, "row_id": link.row_id, "by_key": link.by_key or None,
+        "hash_cmms": hashes["cmms"] or None, "hash_dynamics": hashes["dynamics"] or None,
+        "blocks": json.dumps(list(blocks)) if blocks else None,
+    }  # fmt: skip
+    row |= {name: value for name, value in optional.items() if value is not None}
+    for name, value in row.items():
+        if name != "body" and isinstance(value, str) and len(value) > _LONGEST_NAME:
+            what = "history of conflicts" if name == "blocks" else name
+            raise too_large(entity, link, f"its {what} is too long")
+    return Packed(tuple(map(name_of, link.identities)), row, blocks)
 
 
-def key_of(row: Mapping[str, Any]) -> str:
-    """An entry's key by its own row; by the row's name, which is nearly the same, where the row no longer says it."""
-    return str(row.get("key") or str(row.get("RowKey", "")).removeprefix("k."))
+def is_pointer(row: Mapping[str, Any]) -> bool:
+    """Whether a row points to a link's row."""
+    return "to" in row
+
+
+def claims(row: Mapping[str, Any], name: str) -> bool:
+    """Whether a link's row says that the link has the identity of that name.
+
+    A row that was emptied by hand may have had it: reading the row then tells what is wrong.
+    """
+    return "key" not in row or name in map(name_of, _identities(row))
 
 
 def blocks_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """The digests of the blocks that an entry's row goes on in, the oldest first; none where that is not readable."""
+    """The digests of the blocks that a link goes on in, the oldest first; none where that is not readable."""
     try:
         names = json.loads(row.get("blocks", "[]"))
     except (ValueError, TypeError):
@@ -124,31 +149,49 @@ def blocks_of(row: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names)) if isinstance(names, list) else ()
 
 
-def body_of(row: Mapping[str, Any]) -> str:
-    """An entry's JSON from its own row alone, without the conflicts that went on into blocks; "" if unreadable."""
-    try:
-        return _text(row)
-    except _UNREADABLE:
-        return ""
+def hash_of(row: Mapping[str, Any]) -> LinkHash | None:
+    """What the full pass needs of a link's row, from the properties `HASHED`; None for a row emptied by hand.
+
+    The service gives a property that was asked for and is not there as null.
+    """
+    text = {name: None if row.get(name) is None else str(row[name]) for name in HASHED}
+    if text["key"] is None:
+        return None
+    return LinkHash(
+        cmms_id=text["cmms_id"], row_id=text["row_id"], key=text["key"], cmms=text["hash_cmms"] or "",
+        dynamics=text["hash_dynamics"] or "", deleted=row.get("deleted") is True,
+    )  # fmt: skip
 
 
 def unpack(
-    entity: str, key: str, row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str
+    entity: str, row: Mapping[str, Any], blocks: Mapping[str, Mapping[str, Any]], etag: str
 ) -> Stored | LedgerUnreadable:
-    """An entry from its row and its blocks by digest."""
-    names = blocks_of(row)
+    """A link from its row and its blocks by digest."""
+    digests = blocks_of(row)
+    identities = _identities(row)
+    label = identities[0] if identities else str(row["RowKey"])
     try:
-        entry = Entry.model_validate_json(_text(row))
-        older = tuple(conflict for name in names for conflict in _CONFLICTS.validate_json(_text(blocks[name])))
-        if "blocks" in row and not names:
+        link = Link.model_validate_json(_text(row))
+        older = tuple(conflict for digest in digests for conflict in _CONFLICTS.validate_json(_text(blocks[digest])))
+        if "blocks" in row and not digests:
             raise ValueError("the list of blocks is not one")
     except _UNREADABLE as error:
-        return unreadable(entity, key, error)
-    if entry.key != key:
-        return unreadable(entity, key)
+        return unreadable(entity, label, error)
+    names = tuple(map(name_of, link.identities))
+    if link.identities != identities or names[:1] != (row["RowKey"],):
+        return unreadable(entity, label)
     if older:
-        entry = entry.model_copy(update={"conflicts": older + entry.conflicts})
-    return Stored(entry=entry, etag=str(Version(etag, entry.dynamics_id, names)))
+        link = link.model_copy(update={"conflicts": older + link.conflicts})
+    return Stored(link=link, etag=str(Version(etag, names, digests)))
+
+
+def _identities(row: Mapping[str, Any]) -> Sequence[Identity]:
+    """The identities that a link's row names beside its body."""
+    text = {name: str(row[name]) for name in ("cmms_id", "row_id", "key") if name in row}
+    named = Link(
+        cmms_id=text.get("cmms_id"), row_id=text.get("row_id"), key=text.get("key", ""), by_key="by_key" in row
+    )
+    return named.identities
 
 
 def _full_blocks(conflicts: tuple[ConflictRecord, ...]) -> Iterator[tuple[ConflictRecord, ...]]:
@@ -161,15 +204,14 @@ def _full_blocks(conflicts: tuple[ConflictRecord, ...]) -> Iterator[tuple[Confli
             start, size = end, 0
 
 
-def _properties(key: str, text: str) -> Row:
-    if len(text) <= _TEXT_UNITS // 2:  # however many characters take two units
+def _properties(entity: str, link: Link, text: str) -> Row:
+    if len(text) <= _LONGEST_BODY:
         return {"body": text}
     packed = zlib.compress(text.encode("utf-8"))
     pieces = [packed[start : start + _PIECE] for start in range(0, len(packed), _PIECE)]
     if len(pieces) > _PIECES:
-        raise KeyNotUsable(
-            f"The ledger cannot hold {key}: what it remembers of the record takes {len(packed) // 1024} KiB and a row"
-            f" holds {_PIECE * _PIECES // 1024} KiB. Shorten the record's longest values."
+        raise too_large(
+            entity, link, f"it takes {len(packed) // 1024} KiB, and a row holds {_PIECE * _PIECES // 1024} KiB"
         )
     return {f"z{number:02}": piece for number, piece in enumerate(pieces)}
 

@@ -4,27 +4,45 @@ import sqlite3
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
-from shared.adapters.ledger.refusals import bound_elsewhere, unreadable
-from shared.domain.ledger import Entry, Stored
-from shared.errors import ConfigurationError, KeyNotUsable, LedgerUnreadable, Unavailable
+from shared.adapters.ledger.refusals import require_identities, unreadable
+from shared.domain.link import Identity, IdentityKind, Link, LinkHash, Stored
+from shared.errors import ConfigurationError, LedgerUnreadable, LinkTooLarge, Unavailable
 
 PAGE: Final = 1000
 _CHUNK: Final = 500
+# The three identities of a link, each of which belongs to one link of its entity. `key` is for people.
+_COLUMNS: Final[Mapping[IdentityKind, str]] = {"cmms": "cmms_id", "key": "key_id", "row": "row_id"}
 _SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS entry (
+CREATE TABLE IF NOT EXISTS link (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
     entity TEXT NOT NULL,
-    key TEXT NOT NULL,
     etag INTEGER NOT NULL,
-    dynamics_id TEXT,
-    body TEXT NOT NULL,
-    PRIMARY KEY (entity, key)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS entry_by_id ON entry (entity, dynamics_id) WHERE dynamics_id IS NOT NULL;
+    cmms_id TEXT,
+    key_id TEXT,
+    row_id TEXT,
+    key TEXT NOT NULL,
+    hash_cmms TEXT NOT NULL,
+    hash_dynamics TEXT NOT NULL,
+    deleted INTEGER NOT NULL,
+    body TEXT NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS link_by_cmms_id ON link (entity, cmms_id) WHERE cmms_id IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS link_by_key_id ON link (entity, key_id) WHERE key_id IS NOT NULL;
+CREATE UNIQUE INDEX IF NOT EXISTS link_by_row_id ON link (entity, row_id) WHERE row_id IS NOT NULL;
+CREATE INDEX IF NOT EXISTS link_in_order ON link (entity, number);
 CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+"""
+_INSERT: Final = """
+INSERT INTO link (etag, cmms_id, key_id, row_id, key, hash_cmms, hash_dynamics, deleted, body, entity)
+VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_UPDATE: Final = """
+UPDATE link SET etag = etag + 1, cmms_id = ?, key_id = ?, row_id = ?, key = ?, hash_cmms = ?, hash_dynamics = ?,
+deleted = ?, body = ? WHERE entity = ? AND number = ? AND etag = ?
 """
 
 
@@ -51,50 +69,38 @@ class SqliteLedger:
         """Close the file."""
         self._db.close()
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
-        """An entry for every key asked for."""
-        found: dict[str, Stored | LedgerUnreadable] = {key: Stored(entry=Entry(key=key)) for key in keys}
-        with self._mapped():
-            for chunk in _chunks(list(keys)):
+    async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
+        """The links that have these identities; one that no link has is left out."""
+        found: dict[Identity, Stored | LedgerUnreadable] = {}
+        for kind, column in _COLUMNS.items():
+            values = list(dict.fromkeys(identity.value for identity in identities if identity.kind == kind))
+            for chunk in _chunks(values):
                 marks = ",".join("?" * len(chunk))
-                rows = self._db.execute(
-                    f"SELECT key, etag, body FROM entry WHERE entity = ? AND key IN ({marks})",  # noqa: S608  # only marks
-                    (entity, *chunk),
-                )
-                for key, etag, body in rows:
-                    entry = _entry(entity, key, body)
-                    found[key] = Stored(entry=entry, etag=str(etag)) if isinstance(entry, Entry) else entry
+                query = f"SELECT {column}, cmms_id, key_id, row_id, body, number, etag FROM link WHERE entity = ? AND {column} IN ({marks})"  # noqa: E501, S608  # only marks and names of columns
+                with self._mapped():
+                    rows = self._db.execute(query, (entity, *chunk)).fetchall()
+                for value, *stored, number, etag in rows:
+                    link = _link(entity, *stored)
+                    found[Identity(kind, value)] = (
+                        Stored(link=link, etag=f"{number}.{etag}") if isinstance(link, Link) else link
+                    )
         return found
 
-    async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
-        """The keys that Dynamics ids are bound to."""
-        found: dict[str, str] = {}
-        with self._mapped():
-            for chunk in _chunks(list(ids)):
-                marks = ",".join("?" * len(chunk))
-                found.update(
-                    self._db.execute(
-                        f"SELECT dynamics_id, key FROM entry WHERE entity = ? AND dynamics_id IN ({marks})",  # noqa: S608  # only marks
-                        (entity, *chunk),
-                    ).fetchall()
-                )
-        return found
-
-    async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
-        """Compare and swap each entry; one transaction for all of them."""
+    async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
+        """Compare and swap each link; one transaction for all of them."""
+        require_identities(links)
         with self._mapped(), self._transaction():
-            return [self._swap(entity, stored) for stored in entries]
+            return [self._swap(entity, stored) for stored in links]
 
-    async def move(self, entity: str, old: Stored, new: Stored) -> bool:
-        """Store both entries, or neither."""
-        with self._mapped():
-            self._db.execute("BEGIN IMMEDIATE")
-            moved = False
-            try:
-                moved = all(isinstance(self._swap(entity, stored), Stored) for stored in (old, new))
-            finally:
-                self._db.execute("COMMIT" if moved else "ROLLBACK")
-            return moved
+    async def scan(self, entity: str) -> AsyncIterator[Sequence[Link | LedgerUnreadable]]:
+        """Every link, page by page, the oldest first."""
+        async for rows in self._pages(entity, "cmms_id, key_id, row_id, body"):
+            yield [_link(entity, *row) for row in rows]
+
+    async def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
+        """Every link's identities and row hashes, page by page, the oldest first."""
+        async for rows in self._pages(entity, "cmms_id, row_id, key, hash_cmms, hash_dynamics, deleted"):
+            yield [LinkHash._make((*row[:-1], bool(row[-1]))) for row in rows]
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """The texts that there are."""
@@ -112,49 +118,38 @@ class SqliteLedger:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
 
-    async def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
-        """Every key and its entry as JSON, page by page, in the order of the keys."""
-        async for rows in self._scan(entity):
-            yield rows
-
-    async def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
-        """Every entry, page by page, in the order of the keys."""
-        async for rows in self._scan(entity):
-            yield [_entry(entity, key, body) for key, body in rows]
-
-    async def _scan(self, entity: str) -> AsyncIterator[list[tuple[str, str]]]:
-        after = ""
+    async def _pages(self, entity: str, columns: str) -> AsyncIterator[list[Any]]:
+        after = 0
         while True:
             with self._mapped():
                 rows = self._db.execute(
-                    "SELECT key, body FROM entry WHERE entity = ? AND key > ? ORDER BY key LIMIT ?",
+                    f"SELECT number, {columns} FROM link WHERE entity = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608  # only names of columns
                     (entity, after, PAGE),
                 ).fetchall()
             if not rows:
                 return
-            yield rows
+            yield [row[1:] for row in rows]
             after = rows[-1][0]
 
-    def _swap(self, entity: str, stored: Stored) -> Stored | KeyNotUsable | None:
-        entry = stored.entry
-        body = entry.model_dump_json(exclude_defaults=True)
+    def _swap(self, entity: str, stored: Stored) -> Stored | None:
+        link = stored.link
+        named = {identity.kind: identity.value for identity in link.identities}
+        hashes = link.hashes
+        row = (
+            *(named.get(kind) for kind in _COLUMNS), link.key, hashes["cmms"], hashes["dynamics"],
+            link.deleted_at is not None, link.model_dump_json(exclude_defaults=True), entity,
+        )  # fmt: skip
         try:
             if stored.etag is None:
-                done = self._db.execute(
-                    "INSERT INTO entry (entity, key, etag, dynamics_id, body) VALUES (?, ?, 1, ?, ?)"
-                    " ON CONFLICT (entity, key) DO NOTHING",
-                    (entity, entry.key, entry.dynamics_id, body),
-                )
-                etag = 1
+                number, etag = self._db.execute(_INSERT, row).lastrowid, 1
             else:
-                etag = int(stored.etag) + 1
-                done = self._db.execute(
-                    "UPDATE entry SET etag = ?, dynamics_id = ?, body = ? WHERE entity = ? AND key = ? AND etag = ?",
-                    (etag, entry.dynamics_id, body, entity, entry.key, int(stored.etag)),
-                )
+                number, etag = map(int, stored.etag.split("."))
+                if self._db.execute(_UPDATE, (*row, number, etag)).rowcount != 1:
+                    return None
+                etag += 1
         except sqlite3.IntegrityError:
-            return bound_elsewhere(entry)
-        return Stored(entry=entry, etag=str(etag)) if done.rowcount == 1 else None
+            return None  # one of the identities belongs to another link
+        return Stored(link=link, etag=f"{number}.{etag}")
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -180,12 +175,16 @@ def _unusable(path: Path | str, error: Exception) -> ConfigurationError:
     )
 
 
-def _entry(entity: str, key: str, body: str) -> Entry | LedgerUnreadable:
+def _link(
+    entity: str, cmms_id: str | None, key_id: str | None, row_id: str | None, body: str
+) -> Link | LedgerUnreadable:
+    """A link from its body, if that names the identities of the other columns."""
+    named = Link(cmms_id=cmms_id, row_id=row_id, key=key_id or "", by_key=key_id is not None).identities
     try:
-        entry = Entry.model_validate_json(body)
+        link = Link.model_validate_json(body)
     except ValidationError as error:
-        return unreadable(entity, key, error)
-    return entry if entry.key == key else unreadable(entity, key)
+        return unreadable(entity, named[0], error)
+    return link if link.identities == named else unreadable(entity, named[0])
 
 
 def _chunks(values: list[str]) -> Iterator[list[str]]:

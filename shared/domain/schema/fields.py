@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -226,6 +228,21 @@ class FieldMapping(Frozen):
             if str(option.status) == dynamics:
                 return option.state
         return None
+
+    def translate(self, value: Value, target: Side) -> Value:
+        """Translate a value of one side into what the other side, the target, should hold.
+
+        Raises:
+            MappingError: As `to_dynamics` and `to_cmms`.
+        """
+        return self.to_dynamics(value) if target == "dynamics" else self.to_cmms(value)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of all that gives the field's values their meaning: another one, and bases count for nothing."""
+        options = [(code, option.state, option.status) for code, option in sorted(self.to_dynamics_choices.items())]
+        meaning = (self.column, self.state_column, self.type, self.scale, options, sorted(self.to_cmms_choices.items()))
+        return blake2b(repr(meaning).encode(), digest_size=6).hexdigest()
 
     def _fits(self, value: Value, side: str, measure: Callable[[str], int]) -> None:
         if value is None:

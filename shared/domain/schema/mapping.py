@@ -115,6 +115,24 @@ class EntityMapping(Frozen):
         return found | dict.fromkeys((self.key.name, *self.key.aliases), self.key.name)
 
     @cached_property
+    def key_rule(self) -> FieldMapping:
+        """The business key as a field: text that only the CMMS may change."""
+        key = self.key
+        return FieldMapping(
+            name=key.name,
+            aliases=key.aliases,
+            column=key.column,
+            type="string",
+            direction="to_dynamics",
+            length=key.length,
+        )
+
+    @cached_property
+    def rules(self) -> dict[str, FieldMapping]:
+        """Every field's rule by its name, the business key's first."""
+        return {self.key.name: self.key_rule, **self.fields}
+
+    @cached_property
     def select(self) -> tuple[str, ...]:
         """The Dynamics columns to read of a row that may be written, each once."""
         stamp = () if self.stamp is None else (self.stamp,)

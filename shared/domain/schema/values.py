@@ -172,3 +172,16 @@ def instant(raw: object) -> Value:
     if raw is None or raw == "":
         return None
     return parse_instant(raw).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
+
+
+def rounds_to(value: Value, shown: Value) -> bool:
+    """Whether one decimal in normal form is another one, rounded to fewer decimals: a column's precision did that."""
+    if value is None or shown is None:
+        return False
+    try:
+        exact, rounded = Decimal(value), Decimal(shown)
+    except InvalidOperation:
+        return False
+    # Half a unit of the last decimal that can be seen; trailing zeros cannot, so that one more decimal is allowed for.
+    places = max(len(shown.partition(".")[2]), 1)
+    return abs(exact - rounded) <= Decimal(1).scaleb(-places) / 2 and len(value.partition(".")[2]) > places

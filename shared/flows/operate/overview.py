@@ -11,7 +11,7 @@ from shared.domain.messages.queues import ALL, PARKED
 from shared.errors import SyncError
 from shared.flows.operate.parked import Queues, Survey, Waiting
 from shared.flows.ports.engine import State
-from shared.flows.reconcile.checkpoint import BrakeState, Memory
+from shared.flows.reconcile.checkpoint import BrakeState, Checkpoint
 from shared.flows.reconcile.report import PastRun
 
 BACKLOG: Final = timedelta(minutes=15)
@@ -104,7 +104,7 @@ class Overseer:
             self._parked(),
             self._memory(),
         )
-        remembered = memory if isinstance(memory, Memory) else Memory(None)
+        remembered = memory if isinstance(memory, Checkpoint) else Checkpoint(None)
         problems = [memory] if isinstance(memory, Health) else []
         return Overview(
             at=self._now(),
@@ -134,9 +134,9 @@ class Overseer:
             return found  # the queue's own line says so
         return found
 
-    async def _memory(self) -> Memory | Health:
+    async def _memory(self) -> Checkpoint | Health:
         try:
-            return await Memory.load(self._state)
+            return await Checkpoint.load(self._state)
         except SyncError as error:
             return Health("ledger", error.message)
 

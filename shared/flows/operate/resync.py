@@ -1,18 +1,19 @@
 """Asking for records to be looked at again, at a bounded rate, and following them to their outcome."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 from uuid import uuid4
 
-from shared.domain.ledger import Stored
+from shared.domain.link import Identity
 from shared.domain.messages.events import Operation, parse_event
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, LedgerUnreadable
 from shared.flows.operate.parked import Queues, Waiting
+from shared.flows.operate.records import named_by_key
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.routing.route import Router
 
@@ -39,6 +40,11 @@ class Followed:
     waiting: set[str] = field(default_factory=set)
 
 
+def name_of(identity: Identity, key: str) -> str:
+    """A record's name for people: its key, where that is known."""
+    return key or identity.value
+
+
 class Resync:
     """An operator's resync. Keys are counted as they are enqueued, so that progress can be shown."""
 
@@ -61,63 +67,60 @@ class Resync:
         self._clock = clock
         self._changed = changed
 
-    async def all_keys(self, entity: EntityMapping) -> list[str]:
-        """Every key that either side or the ledger knows.
-
-        Raises:
-            TransientError: A side could not be read.
-        """
-        keys: set[str] = set()
-        async for entries in self._ledger.scan(entity.name):
-            # The message of a record whose row cannot be read tells what to do with it.
-            keys.update(one.key for one in entries if isinstance(one, LedgerUnreadable) or one.moved_to is None)
-        async for rows in self._dynamics.pages(entity):
-            keys.update(row.key for row in rows if row.key)
-        if self._cmms is not None:
-            async for records in self._cmms.pages(entity):
-                keys.update(record.key for record in records)
-        return sorted(keys)
-
-    async def unknown(self, entity: EntityMapping, keys: Sequence[str]) -> list[str]:
-        """Those of the keys that neither side nor the ledger knows: most likely they are misspelt.
+    async def named(self, entity: EntityMapping, keys: Sequence[str]) -> Mapping[Identity, str]:
+        """The records with these keys.
 
         Raises:
             TransientError: A side or the ledger could not be read.
         """
-        stored = await self._ledger.read(entity.name, keys)
-        missing = [key for key in keys if isinstance(found := stored[key], Stored) and found.etag is None]
-        if missing and self._cmms is not None:
-            records = await self._cmms.each_by_key(entity, missing)
-            missing = [key for key in missing if key not in records]
-        if missing:
-            rows = await self._dynamics.by_key(entity, missing)
-            missing = [key for key in missing if not rows.get(key)]
-        return missing
+        return await named_by_key(entity, keys, self._ledger, self._dynamics, self._cmms)
 
-    async def keys_since(self, entity: EntityMapping, since: datetime) -> list[str]:
-        """The keys of what changed on either side since an instant.
+    async def everything(self, entity: EntityMapping) -> Mapping[Identity, str]:
+        """Every record that either side or the ledger knows, by identity, with its key.
 
         Raises:
             TransientError: A side could not be read.
         """
-        keys: set[str] = set()
-        async for found in self._changed.changed_since(entity, since):
-            keys.update(key for key in found if key)
+        found: dict[Identity, str] = {}
+        linked: set[Identity] = set()
+        async for page in self._ledger.hashes(entity.name):
+            for one in page:
+                names = one.identities
+                found[names[0]] = one.key
+                linked.update(names)
+        async for rows in self._dynamics.pages(entity):
+            new = {Identity("row", row.id): row.key for row in rows}
+            found |= {identity: key for identity, key in new.items() if identity not in linked}
         if self._cmms is not None:
-            async for found in self._cmms.changed_since(entity, since):
-                keys.update(found)
-        return sorted(keys)
+            async for records in self._cmms.pages(entity):
+                found |= {Identity("cmms", record.id): record.key for record in records}
+        return found
+
+    async def changed(self, entity: EntityMapping, since: datetime) -> Mapping[Identity, str]:
+        """The records that changed on either side since an instant; keys are left out where only ids are known.
+
+        Raises:
+            TransientError: A side could not be read.
+        """
+        keys: list[str] = []
+        async for page in self._changed.changed_since(entity, since):
+            keys += [key for key in page if key]
+        found = dict(await self.named(entity, keys)) if keys else {}
+        if self._cmms is not None:
+            async for ids in self._cmms.changed_since(entity, since):
+                found = {Identity("cmms", one): "" for one in ids} | found
+        return found
 
     async def enqueue(
         self,
         entity: EntityMapping,
-        keys: Sequence[str],
+        records: Mapping[Identity, str],
         *,
         rate: float,
         recreate: bool,
         progress: Callable[[int], None],
     ) -> None:
-        """Enqueue one message for each key, at most `rate` a second; `progress` hears how many more are done.
+        """Enqueue one message for each record, at most `rate` a second; `progress` hears how many more are done.
 
         Raises:
             RoutingFailed: The queue failed; what was counted is enqueued.
@@ -125,10 +128,11 @@ class Resync:
         run = f"{SOURCE}/{uuid4()}"
         chunk = max(1, min(_CHUNK, int(rate)))
         started = self._clock.monotonic()
-        for start in range(0, len(keys), chunk):
+        named = list(records.items())
+        for start in range(0, len(named), chunk):
             due = started + start / rate
             await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
-            part = keys[start : start + chunk]
+            part = dict(named[start : start + chunk])
             order: Operation = "recreate" if recreate else "resync"
             await self._router.resync(entity.name, part, reason="an operator's order", source=run, operation=order)
             progress(len(part))
@@ -136,7 +140,7 @@ class Resync:
     async def follow(
         self,
         entity: EntityMapping,
-        keys: Collection[str],
+        records: Mapping[Identity, str],
         since: datetime,
         patience: timedelta,
         progress: Callable[[Followed], None],
@@ -149,7 +153,7 @@ class Resync:
         Raises:
             TransientError: The queues could not be read.
         """
-        followed = Followed(waiting=set(keys))
+        followed = Followed(waiting={name_of(identity, key) for identity, key in records.items()})
         deadline = self._clock.monotonic() + patience.total_seconds()
         while True:
             busy = await self._busy(entity)
@@ -164,7 +168,7 @@ class Resync:
             followed.waiting -= done
             progress(followed)
             if not followed.waiting:
-                await self._known_bad(entity, followed)
+                await self._known_bad(entity, records, followed)
                 # What settled a moment ago may have been parked in that moment.
                 for message in await self._parked(entity, since - _SKEW):
                     if message.key in followed.settled:
@@ -173,17 +177,17 @@ class Resync:
                 return followed
             await asyncio.sleep(_LOOK_AGAIN.total_seconds())
 
-    async def _known_bad(self, entity: EntityMapping, followed: Followed) -> None:
+    async def _known_bad(self, entity: EntityMapping, records: Mapping[Identity, str], followed: Followed) -> None:
         """A field that is parked already is not parked again for the same value: the ledger knows it."""
-        stored = await self._ledger.read(entity.name, sorted(followed.settled))
-        for key, one in stored.items():
+        for identity, one in (await self._ledger.find(entity.name, records)).items():
+            name = name_of(identity, records[identity])
             if isinstance(one, LedgerUnreadable):
-                followed.settled.discard(key)
-                followed.parked[key] = one.reason
-            elif one.entry.parked:
-                fields = ", ".join(f"{name} ({field.reason})" for name, field in sorted(one.entry.parked.items()))
-                followed.settled.discard(key)
-                followed.parked[key] = f"already, for {fields}"
+                followed.settled.discard(name)
+                followed.parked[name] = one.reason
+            elif one.link.parked:
+                fields = ", ".join(f"{field} ({park.reason})" for field, park in sorted(one.link.parked.items()))
+                followed.settled.discard(name)
+                followed.parked[name] = f"already, for {fields}"
 
     async def _busy(self, entity: EntityMapping) -> set[str]:
         """Keys whose messages are on the queue: active, locked or scheduled for a retry."""
@@ -194,7 +198,8 @@ class Resync:
                     event = parse_event(message.body)
                 except InvalidMessage:
                     continue
-                keys.add(str(event.data.get("key") or event.subject or ""))
+                names = (event.data.get("key"), event.subject, event.data.get("cmms_id"), event.data.get("record_id"))
+                keys.update(str(name) for name in names if name)
         return keys
 
     async def _parked(self, entity: EntityMapping, since: datetime) -> list[Waiting]:

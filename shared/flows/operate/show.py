@@ -1,18 +1,22 @@
 """One record's story: both sides, the ledger between them, what a sync would do now, and what was parked."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Literal
 
-from shared.domain.ledger import Base, ConflictRecord, Entry, readable
+from shared.domain.blocked import RECORD
+from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, decide
+from shared.domain.decide.situation import PATIENCE
+from shared.domain.drift import rule_of, whole
+from shared.domain.link import Base, ConflictRecord, Identity, Link
 from shared.domain.messages.queues import PARKED
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
-from shared.domain.plan import Plan, Sides, decide
-from shared.domain.recovery import settle_intents
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.parked import Queues, Waiting
+from shared.flows.operate.records import named_by_key
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
-from shared.flows.sync.oneway import listen
+from shared.flows.sync.field_versions import remembered
+from shared.flows.sync.snapshot import Snapshots, Subject
 
 type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "kept", "unknown"]
 """`kept`: the CMMS deleted the record, and its row keeps the value."""
@@ -34,33 +38,35 @@ class FieldStory:
 
 @dataclass(frozen=True)
 class Story:
-    """Everything that is known of one record. `rows` are all rows that Dynamics takes for the key.
+    """Everything that is known of one record. `others` are the ids of other rows that have the record's key.
 
-    In one-way mode `cmms` is what the messages said.
+    In one-way mode `cmms` is what the messages said. `due` is what a sync would do to the record as a whole.
     """
 
     entity: str
     key: str
     cmms: CmmsRecord | None
     row: DynamicsRecord | None
-    rows: int
-    entry: Entry
+    others: tuple[str, ...]
+    link: Link
     known: bool
     fields: tuple[FieldStory, ...]
     problems: tuple[str, ...]
     parked: tuple[Waiting, ...]
     in_flight: bool
     one_way: bool
+    due: tuple[str, ...] = ()
 
     @property
     def agrees(self) -> bool:
         """Whether nothing is left to do and nothing was parked."""
-        return not self.problems and not self.parked and all(one.state in {"agree", "kept"} for one in self.fields)
+        done = not (self.problems or self.due or self.parked)
+        return done and all(one.state in {"agree", "kept"} for one in self.fields)
 
     @property
     def conflicts(self) -> tuple[ConflictRecord, ...]:
         """Values that did not survive, the newest first."""
-        return tuple(sorted(self.entry.conflicts, key=lambda one: one.at, reverse=True))
+        return tuple(sorted(self.link.conflicts, key=lambda one: one.at, reverse=True))
 
 
 async def tell(
@@ -78,95 +84,85 @@ async def tell(
     Raises:
         TransientError: A side, the ledger or the queue could not be read.
         LedgerUnreadable: What the ledger holds of the record is not readable.
+        MappingError: The CMMS shows the record in no usable form.
     """
-    stored = readable((await ledger.read(entity.name, [key]))[key])
-    entry = stored.entry
-    rows = (await dynamics.by_key(entity, [key])).get(key, ())
-    bound = next((row for row in rows if row.id == entry.dynamics_id), None)
-    if bound is None and entry.dynamics_id is not None:
-        bound = (await dynamics.by_id(entity, [entry.dynamics_id])).get(entry.dynamics_id)
-    if cmms is not None:
-        record = (await cmms.by_key(entity, [key])).get(key)
-    else:
-        entry, record = listen(entity, entry, ())
+    identity = next(iter(await named_by_key(entity, [key], ledger, dynamics, cmms)))
+    snapshot = await _snapshot(entity, identity, Snapshots(ledger, dynamics, cmms), clock, one_way=cmms is None)
     parked: list[Waiting] = []
     async for page in queues.peek(PARKED.name):
         parked.extend(message for message in page if message.entity == entity.name and message.key == key)
     now = clock.now()
-    row = bound or next(iter(rows), None)
-    in_flight = entry.live_intent(now) is not None
-    settled = entry if in_flight else settle_intents(entry, record, row, now)
-    plan = decide(entity, settled, Sides(record, tuple(rows), bound), now, cmms_writable=cmms is not None)
+    decision = decide(snapshot, Context(entity, now, one_way=cmms is None, attempts=PATIENCE))
     return Story(
         entity=entity.name,
         key=key,
-        cmms=record,
-        row=row,
-        rows=len(rows),
-        entry=entry,
-        known=stored.etag is not None,
-        fields=tuple(_fields(entity, entry, record, row, plan, now)),
-        problems=tuple(block.error.message for block in plan.blocked if block.field not in entity.fields),
+        cmms=snapshot.cmms,
+        row=snapshot.row,
+        others=tuple(one.row.id for one in snapshot.candidates),
+        link=snapshot.stored.link,
+        known=snapshot.stored.etag is not None,
+        fields=tuple(_field(entity, rule, snapshot, decision) for rule in entity.rules.values()),
+        problems=_problems(decision),
+        due=tuple(whole(decision)) if isinstance(decision, Plan) else (),
         parked=tuple(parked),
-        in_flight=in_flight,
+        in_flight=snapshot.link.live_intent(now) is not None,
         one_way=cmms is None,
     )
 
 
-def _fields(
-    entity: EntityMapping,
-    entry: Entry,
-    cmms: CmmsRecord | None,
-    row: DynamicsRecord | None,
-    plan: Plan,
-    _now: datetime,
-) -> list[FieldStory]:
-    blocked = {block.field: block.error.message for block in plan.blocked}
-    conflicts = {conflict.field for conflict in plan.merged.conflicts}
-    found: list[FieldStory] = []
-    for rule in entity.fields.values():
-        held_cmms = cmms.values.get(rule.name) if cmms else None
-        held_row = row.values.get(rule.name) if row else None
-        state: State = "agree"
-        if rule.name in blocked:
-            state = "blocked"
-        elif rule.name in conflicts:
-            state = "conflict"
-        elif plan.to_dynamics is not None and rule.name in plan.to_dynamics.values:
-            state = "to Dynamics"
-        elif plan.to_cmms is not None and rule.name in plan.to_cmms.values:
-            state = "to CMMS"
-        elif cmms is None and row is None:
-            state = "unknown"
-        elif cmms is not None and cmms.deleted and not plan.writes:
-            state = "agree" if held_row is None else "kept"
-        elif not rule.agree(held_cmms, held_row) or ((cmms is None or row is None) and held_cmms != held_row):
-            state = "differ"
-        found.append(
-            FieldStory(
-                name=rule.name,
-                column=rule.column,
-                rule=_rule(rule.direction, rule.on_conflict, create_only=rule.create_only),
-                cmms=_held(cmms, rule.name),
-                dynamics=_held(row, rule.name),
-                base=entry.bases.get(rule.name),
-                state=state,
-                problem=blocked.get(rule.name, ""),
-            )
-        )
-    return found
+async def _snapshot(
+    entity: EntityMapping, identity: Identity, snapshots: Snapshots, clock: Clock, *, one_way: bool
+) -> Snapshot:
+    subject = Subject(identity)
+    if one_way:
+        (stored,) = await snapshots.links(entity, [subject])
+        link = stored.link if not isinstance(stored, Exception) else Link()
+        subject = Subject(identity, stored=stored, link=link, record=remembered(link))
+    (taken,) = await snapshots.take(entity, [subject], clock.now())
+    if not isinstance(taken, Snapshot):
+        raise taken
+    return taken
 
 
-def _held(record: Record | None, name: str) -> Value:
+def _problems(decision: Decision) -> tuple[str, ...]:
+    if isinstance(decision, Wait):
+        return (decision.error.message,)
+    return tuple(block.error.message for block in decision.blocked if block.field == RECORD)
+
+
+def _field(entity: EntityMapping, rule: FieldMapping, snapshot: Snapshot, decision: Decision) -> FieldStory:
+    key, name = entity.key.name, rule.name
+    held_cmms, held_row = _held(snapshot.cmms, key, name), _held(snapshot.row, key, name)
+    blocks = decision.blocked if isinstance(decision, Plan) else ()
+    problem = next((block.error.message for block in blocks if block.field == name), "")
+    state: State = "blocked" if problem else _planned(name, decision) or _at_rest(rule, snapshot, held_cmms, held_row)
+    base = snapshot.link.bases.get(name)
+    return FieldStory(name, rule.column, rule_of(rule), held_cmms, held_row, base, state, problem)
+
+
+def _held(record: Record | None, key: str, name: str) -> Value:
     """What a side holds of a field; a value that its rule refuses is shown as it was read."""
     if record is None:
         return None
     bad = record.errors.get(name)
-    return bad.shown if bad is not None and name not in record.values else record.values.get(name)
+    return bad.shown if bad is not None and name not in record.values else record.held(key, name)
 
 
-def _rule(direction: str, on_conflict: Side, *, create_only: bool) -> str:
-    if direction == "both":
-        return f"both ways; conflicts: {'CMMS' if on_conflict == 'cmms' else 'Dynamics'}"
-    once = ", on create only" if create_only else ""
-    return ("CMMS to Dynamics" if direction == "to_dynamics" else "Dynamics to CMMS") + once
+def _planned(name: str, decision: Decision) -> State | None:
+    """What the decision does to a field; None where it does nothing."""
+    if isinstance(decision, Wait):
+        return None
+    if name in {conflict.field for conflict in decision.merged.conflicts}:
+        return "conflict"
+    if decision.to_dynamics is not None and name in decision.to_dynamics.values:
+        return "to Dynamics"
+    return "to CMMS" if decision.to_cmms is not None and name in decision.to_cmms.values else None
+
+
+def _at_rest(rule: FieldMapping, snapshot: Snapshot, cmms: Value, dynamics: Value) -> State:
+    if snapshot.cmms is None and snapshot.row is None:
+        return "unknown"
+    if snapshot.cmms is not None and snapshot.cmms.deleted:
+        return "agree" if dynamics is None else "kept"
+    both = snapshot.cmms is not None and snapshot.row is not None
+    return "agree" if (rule.agree(cmms, dynamics) if both else cmms == dynamics) else "differ"

@@ -6,11 +6,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from shared.domain.ledger import Entry, Stored
+from shared.domain.link import Identity, Intent, Link, LinkHash, Stored
 from shared.domain.model import CmmsRecord, DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.sketch import Sketch
-from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError, SyncError
+from shared.errors import LedgerUnreadable, LinkTooLarge, MappingError, SyncError
 
 
 class Clock(Protocol):
@@ -21,42 +20,6 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never goes back."""
-
-
-@dataclass(frozen=True)
-class DynamicsWrite:
-    """A create (`id` None) or an update of one row, by id and etag.
-
-    `values` are in the Dynamics normal form by field; `state` sets a state and status beside them;
-    `restore_key` writes the key column of an existing row; `new_id` is the id that a created row gets; `operation` is
-    the write's id for the operation stamp, empty for a write that leaves the stamp as it is.
-    """
-
-    key: str
-    id: str | None
-    etag: str | None
-    values: Values
-    state: tuple[int | None, int] | None = None
-    restore_key: bool = False
-    new_id: str | None = None
-    operation: str = ""
-
-    def __post_init__(self) -> None:
-        if self.id is not None and not self.etag:
-            raise ValueError("an update needs the etag of the row as it was read: it must never be unconditional")
-
-
-@dataclass(frozen=True)
-class CmmsWrite:
-    """A create (`etag` None) or an update of one CMMS record; `values` are in the CMMS's normal form.
-
-    `operation` names the write: the record shows it from then on.
-    """
-
-    key: str
-    etag: str | None
-    values: Values
-    operation: str | None = None
 
 
 @dataclass(frozen=True)
@@ -74,10 +37,10 @@ class Failed:
 
 
 @dataclass(frozen=True)
-class DynamicsSketches:
-    """A page of rows as (id, key, sketch, inactive); `link` follows the last page's changes."""
+class DynamicsHashes:
+    """A page of rows as (id, key, row hash, inactive); `link` follows the last page's changes."""
 
-    rows: Sequence[tuple[str, str, Sketch, bool]]
+    rows: Sequence[tuple[str, str, str, bool]]
     link: str | None = None
 
 
@@ -107,15 +70,21 @@ class Dynamics(Protocol):
         """The rows that exist, by id: a list read, so that a missing id is known to be absent."""
 
     async def write(
-        self, entity: EntityMapping, writes: Sequence[DynamicsWrite], deadline: float
+        self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:
-        """Do each write, or not after `deadline` (monotonic seconds). Answers in the same order."""
+        """Do each write under its condition, or not after `deadline` (monotonic seconds).
+
+        A create makes the row with the id `target`. The operation id goes into the entity's stamp column.
+
+        Returns:
+            For each write, in order, the row as stored, or the failure: KeyTaken where another row has the key.
+        """
 
     def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[DynamicsRecord]]:
         """Every row, page by page."""
 
-    def sketches(self, entity: EntityMapping) -> AsyncIterator[DynamicsSketches]:
-        """Every row as a sketch, page by page; the last page has the delta link where changes are tracked."""
+    def hashes(self, entity: EntityMapping) -> AsyncIterator[DynamicsHashes]:
+        """Every row as a hash, page by page; the last page has the delta link where changes are tracked."""
 
     def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
         """What changed since a delta link was given; the last page has the next link.
@@ -160,65 +129,62 @@ class Cmms(Protocol):
     def requests(self) -> int:
         """The requests sent so far."""
 
-    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord]:
-        """The records and tombstones, by key: a list read, so that a missing key is known to be absent."""
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        """The records and tombstones, by id: a list read, so that a missing id is known to be absent.
 
-    async def each_by_key(
-        self, entity: EntityMapping, keys: Collection[str]
-    ) -> Mapping[str, CmmsRecord | MappingError]:
-        """The same, but a record that is not of the API's form is answered for its own key alone.
-
-        `by_key` raises Unavailable for one of them. The error's `field` is the part of the record that is wrong.
+        A record that is not of the API's form is answered for its own id alone; the error's `field` is the part of the
+        record that is wrong.
         """
 
-    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord]:
-        """The records that exist, by the identity that renames do not change; one that is missing was deleted."""
+    async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        """The living records that have one of these keys, by key, byte for byte; otherwise as `by_id`."""
 
     async def write(
-        self, entity: EntityMapping, writes: Sequence[CmmsWrite], deadline: float
+        self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
     ) -> Sequence[CmmsRecord | Failed]:
-        """Do each write, or not after `deadline` (monotonic seconds). Answers in the same order."""
+        """Do each write under its condition and its operation id, or not after `deadline` (monotonic seconds).
+
+        Returns:
+            For each write, in order, the record as stored, or the failure.
+        """
 
     def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
         """Every existing record, page by page."""
 
-    def sketches(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, Sketch]]]:
-        """Every existing record as (key, sketch), page by page."""
+    def hashes(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, str, str]]]:
+        """Every existing record as (id, key, row hash), page by page."""
 
     def changed_since(self, entity: EntityMapping, since: datetime) -> AsyncIterator[Sequence[str]]:
-        """The keys of what the CMMS announced since an instant, tombstones included, page by page."""
+        """The ids of what the CMMS announced since an instant, tombstones included, page by page."""
 
 
 class Ledger(Protocol):
-    """The memory of both sides' last agreement. Every write is a compare-and-swap on the entry's etag."""
+    """The memory of both sides' last agreement. Every write is a compare-and-swap on the link's etag."""
 
-    async def read(self, entity: str, keys: Collection[str]) -> Mapping[str, Stored | LedgerUnreadable]:
-        """An entry for every key asked for; a new one (etag None) where there is none yet.
+    async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
+        """The links that have these identities; one that no link has is left out.
 
-        A row that cannot be read is answered for its own key alone: it must not cost the others.
+        A link that cannot be read is answered for its own identities alone: it must not cost the others.
         """
 
-    async def keys_of(self, entity: str, ids: Collection[str]) -> Mapping[str, str]:
-        """The keys that Dynamics ids are bound to; ids that are not bound are left out."""
+    async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
+        """Store each link if its etag is still current; without an etag, if no link has one of its identities.
 
-    async def write(self, entity: str, entries: Sequence[Stored]) -> Sequence[Stored | KeyNotUsable | None]:
-        """Store each entry if its etag is still current.
+        One after the other in the order given: an identity that one link lets go may be taken by the next.
 
-        Answers the stored entry with its new etag, None where another worker was faster, and KeyNotUsable
-        where the Dynamics id is bound to another key.
+        Returns:
+            For each link, in order: the stored link with its new etag; None where another worker was faster, or where
+            one of its identities belongs to another link; LinkTooLarge where the ledger cannot hold it.
         """
 
-    async def move(self, entity: str, old: Stored, new: Stored) -> bool:
-        """Store both entries at once, or neither if one's etag is no longer current."""
+    def scan(self, entity: str) -> AsyncIterator[Sequence[Link | LedgerUnreadable]]:
+        """Every link, page by page.
 
-    def scan(self, entity: str) -> AsyncIterator[Sequence[Entry | LedgerUnreadable]]:
-        """Every entry, page by page."""
-
-    def bodies(self, entity: str) -> AsyncIterator[Sequence[tuple[str, str]]]:
-        """Every key and its entry as JSON, page by page; old conflicts may be left out.
-
-        The JSON is as it is stored: it may be none.
+        None is missed while others write, but one whose identities change meanwhile may be met twice.
         """
+
+    def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
+        """Every link's identities and row hashes, page by page as `scan`, read without parsing a link."""
 
 
 class State(Protocol):

@@ -1,6 +1,6 @@
 """What the reconciliation remembers between runs, as small texts beside the ledger.
 
-Keys that are pending lie in numbered texts under a generation; one text names the generation that counts. So they
+Records that are pending lie in numbered texts under a generation; one text names the generation that counts. So they
 change all at once, and a run that dies leaves the old ones in force.
 """
 
@@ -13,14 +13,15 @@ from uuid import uuid4
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
+from shared.domain.link import Identity
 from shared.flows.ports.engine import State
 from shared.flows.reconcile.report import PastRun
 
-_MEMORY: Final = "reconcile/memory"
+_CHECKPOINT: Final = "reconcile/checkpoint"
 _BRAKE: Final = "reconcile/brake"
 _CHUNK: Final = 20_000
 _RUNS: Final = 48
-_KEYS: Final = TypeAdapter(list[str])
+_IDENTITIES: Final = TypeAdapter(list[Identity])
 
 
 class Marks(BaseModel):
@@ -53,49 +54,54 @@ class BrakeState(BaseModel):
 
 
 @dataclass
-class Memory:
-    """The memory of one run: read at its start, stored at its end. Without a state nothing is remembered."""
+class Checkpoint:
+    """What one run begins with: read at its start, stored at its end. Without a state nothing is remembered."""
 
     state: State | None
     marks: Marks = field(default_factory=Marks)
     brake: BrakeState | None = None
-    pending: dict[str, list[str]] = field(default_factory=dict)
+    pending: dict[str, list[Identity]] = field(default_factory=dict)
 
     @classmethod
-    async def load(cls, state: State | None) -> "Memory":
+    async def load(cls, state: State | None) -> "Checkpoint":
         """Read what the last run left. What cannot be read counts as nothing: the next run is then a full one."""
-        memory = cls(state)
+        checkpoint = cls(state)
         if state is None:
-            return memory
-        texts = await state.get_state([_MEMORY, _BRAKE])
+            return checkpoint
+        texts = await state.get_state([_CHECKPOINT, _BRAKE])
         try:
-            memory.marks = Marks.model_validate_json(texts.get(_MEMORY, "{}"))
+            checkpoint.marks = Marks.model_validate_json(texts.get(_CHECKPOINT, "{}"))
         except ValidationError:
-            return memory
-        memory.brake = _brake(texts)
+            return checkpoint
+        checkpoint.brake = _brake(texts)
         names = {
-            entity: [_name(memory.marks.generation, entity, number) for number in range(count)]
-            for entity, count in memory.marks.chunks.items()
+            entity: [_name(checkpoint.marks.generation, entity, number) for number in range(count)]
+            for entity, count in checkpoint.marks.chunks.items()
         }
         for entity, chunks in names.items():
             found = await state.get_state(chunks)
-            memory.pending[entity] = [key for name in chunks if name in found for key in _keys(found[name])]
-        return memory
+            checkpoint.pending[entity] = [
+                identity for name in chunks if name in found for identity in _identities(found[name])
+            ]
+        return checkpoint
 
-    async def store(self, marks: Marks, brake: BrakeState | None, pending: Mapping[str, Sequence[str]]) -> None:
-        """Store pending keys first, then everything that counts on them. An entity without keys here keeps none."""
+    async def store(self, marks: Marks, brake: BrakeState | None, pending: Mapping[str, Sequence[Identity]]) -> None:
+        """Store pending records first, then everything that counts on them. An entity left out keeps none."""
         if self.state is None:
             return
         generation = uuid4().hex[:12]
         chunks: dict[str, int] = {}
-        for entity, keys in pending.items():
-            texts = list(_chunks(keys))
+        for entity, identities in pending.items():
+            texts = list(_chunks(identities))
             chunks[entity] = len(texts)
             await self.state.put_state({_name(generation, entity, n): text for n, text in enumerate(texts)})
         runs = marks.runs[-_RUNS:]
         new = marks.model_copy(update={"generation": generation, "chunks": chunks, "runs": runs})
         await self.state.put_state(
-            {_BRAKE: brake.model_dump_json() if brake else None, _MEMORY: new.model_dump_json(exclude_defaults=True)}
+            {
+                _BRAKE: brake.model_dump_json() if brake else None,
+                _CHECKPOINT: new.model_dump_json(exclude_defaults=True),
+            }
         )
         old = self.marks
         self.marks = new
@@ -132,22 +138,22 @@ def _name(generation: str, entity: str, number: int) -> str:
     return f"reconcile/pending/{generation}/{entity}/{number}"
 
 
-def _keys(text: str) -> list[str]:
+def _identities(text: str) -> list[Identity]:
     try:
-        return _KEYS.validate_json(text)
+        return _IDENTITIES.validate_json(text)
     except ValidationError:
         return []
 
 
-def _chunks(keys: Sequence[str]) -> Iterator[str]:
-    chunk: list[str] = []
+def _chunks(identities: Sequence[Identity]) -> Iterator[str]:
+    chunk: list[Identity] = []
     size = 0
-    for key in keys:
-        cost = len(json.dumps(key)) + 2
+    for identity in identities:
+        cost = len(json.dumps(identity)) + 2
         if chunk and size + cost > _CHUNK:
             yield json.dumps(chunk)
             chunk, size = [], 0
-        chunk.append(key)
+        chunk.append(identity)
         size += cost
     if chunk:
         yield json.dumps(chunk)

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 MOST_A_RUN = 5000
 
 
-class Letters:
+class DeadLetterMover:
     """Moves and measures. A queue that cannot be reached is told in the log and left to the next run."""
 
     def __init__(self, letters: DeadLetters, bus: Bus, clock: Clock) -> None:
@@ -27,7 +27,7 @@ class Letters:
         self._bus = bus
         self._clock = clock
 
-    async def sweep(self) -> tuple[QueueState, ...]:
+    async def drain(self) -> tuple[QueueState, ...]:
         """Move every dead letter and look at every queue."""
         sources = {queue.name for queue in OF_ENTITY.values()}
         return tuple(

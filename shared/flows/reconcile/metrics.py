@@ -9,10 +9,10 @@ from shared.flows.reconcile.report import EntityReport, Report
 log = logging.getLogger(__name__)
 
 
-def tell(report: Report) -> None:
+def measure(report: Report) -> None:
     """Log and measure a run. One that failed is not counted among the runs: too few of them fire an alert."""
     for entity in report.entities:
-        _tell_entity(entity)
+        _measure_entity(entity)
         if report.brake is not None:
             telemetry.count("sync.drift_brake", entity=entity.entity)
     if report.brake is not None:
@@ -27,7 +27,7 @@ def tell(report: Report) -> None:
         telemetry.count("sync.reconcile.runs", outcome="held" if report.brake is not None else "done")
 
 
-def tell_queues(report: Report) -> None:
+def measure_queues(report: Report) -> None:
     """Measure a run of one-way mode, which looks after the queues and compares nothing.
 
     A run that could not look after each queue is not counted: the alert that misses runs is the only one that notices
@@ -37,7 +37,7 @@ def tell_queues(report: Report) -> None:
         telemetry.count("sync.reconcile.runs", outcome="queues")
 
 
-def _tell_entity(entity: EntityReport) -> None:
+def _measure_entity(entity: EntityReport) -> None:
     if entity.failed is not None:
         log.error("Reconcile %s: could not be compared, and the next run tries again: %s", *_of(entity))
         return

@@ -1,12 +1,14 @@
 """What becomes of what a run found: enqueued, held by the brake, or pending; and then what the next run begins with."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
+from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.ports.engine import Ledger
 from shared.flows.reconcile import brake as brakes
-from shared.flows.reconcile.checkpoint import Marks, Memory
+from shared.flows.reconcile.checkpoint import Checkpoint, Marks
 from shared.flows.reconcile.passes import Found
 from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.report import Action, Brake, Finding, PastRun, Report
@@ -23,19 +25,19 @@ class Repairs:
         self._router = router
         self._policy = policy
 
-    async def settle(self, found: Sequence[Found], memory: Memory, report: Report) -> None:
+    async def settle(self, found: Sequence[Found], checkpoint: Checkpoint, report: Report) -> None:
         """Repair or hold, then remember, in this order. An entity that is not in `found` stays as it was.
 
         Raises:
             RoutingFailed: The repairs could not be enqueued; nothing is remembered.
             TransientError: It could not be remembered, or the ledger not be counted; the next run does all of it again.
         """
-        marks = memory.marks
+        marks = checkpoint.marks
         at = report.at
         rows = marks.ledger_rows | {one.entity.name: one.report.ledger_rows for one in found if one.full}
         wanted = sum(len(one.repairs) + len(one.unseen) for one in found)
-        brake = memory.brake
-        sent: dict[str, set[str]] = {one.entity.name: set() for one in found}
+        brake = checkpoint.brake
+        sent: dict[str, set[Identity]] = {one.entity.name: set() for one in found}
         if self._policy.mode == "repair":
             held = brakes.hold(brake, wanted, sum(rows.values()), at)
             if held is not None and not all(one.full for one in found):
@@ -50,8 +52,8 @@ class Repairs:
             else:
                 brake = held
                 report.brake = Brake(held=held.held, ledger_rows=held.ledger_rows, since=held.since)
-        pending = memory.pending | {
-            one.entity.name: [key for key in (*one.repairs, *one.unseen) if key not in sent[one.entity.name]]
+        pending = checkpoint.pending | {
+            one.entity.name: [name for name in (*one.repairs, *one.unseen) if name not in sent[one.entity.name]]
             + list(one.in_flight)
             for one in found
         }
@@ -64,31 +66,31 @@ class Repairs:
             ledger_rows=rows,
             runs=(*marks.runs, past),
         )
-        await memory.store(new, brake, pending)
+        await checkpoint.store(new, brake, pending)
         _name_actions(report, sent)
 
     async def _count(self, entity: EntityMapping) -> int:
         """The ledger's rows of now. That reads them all, which only a run that would hold its repairs does."""
-        return sum([len(page) async for page in self._ledger.bodies(entity.name)])
+        return sum([len(page) async for page in self._ledger.hashes(entity.name)])
 
-    async def _enqueue(self, found: Sequence[Found], report: Report) -> dict[str, set[str]]:
-        sent: dict[str, set[str]] = {}
+    async def _enqueue(self, found: Sequence[Found], report: Report) -> dict[str, set[Identity]]:
+        sent: dict[str, set[Identity]] = {}
         for one in found:
-            keys = list(one.repairs)[: self._policy.max_repairs - report.repairs]
+            repaired = dict(list(one.repairs.items())[: self._policy.max_repairs - report.repairs])
             name = one.entity.name
             why = f"drift found by run {report.run}"
-            await self._router.resync(name, keys, reason=why, source=f"{SOURCE}/{report.run}")
-            report.repairs += len(keys)
-            sent[name] = set(keys)
+            await self._router.resync(name, repaired, reason=why, source=f"{SOURCE}/{report.run}")
+            report.repairs += len(repaired)
+            sent[name] = set(repaired)
         return sent
 
 
-def _name_actions(report: Report, sent: Mapping[str, set[str]]) -> None:
+def _name_actions(report: Report, sent: Mapping[str, set[Identity]]) -> None:
     def action(finding: Finding) -> Action:
         if not finding.kind.repairable or report.mode == "report":
             return "reported"
-        if finding.key in sent[finding.entity]:
+        if finding.identity in sent.get(finding.entity, ()):
             return "repair enqueued"
         return "held by the brake" if report.brake is not None else "pending"
 
-    report.findings = [Finding(one.entity, one.key, one.kind, one.differences, action(one)) for one in report.findings]
+    report.findings = [replace(one, action=action(one)) for one in report.findings]

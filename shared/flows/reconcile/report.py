@@ -1,6 +1,7 @@
 """What one run found and did, in a form that is stored, shown and measured."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -8,6 +9,8 @@ from typing import Final, Literal
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.drift import Difference, DriftClass
+from shared.domain.link import Identity
+from shared.flows.reconcile.compare import Comparison
 
 MOST_FINDINGS: Final = 10_000
 """Findings that a report lists; its counts are always complete."""
@@ -42,13 +45,17 @@ class PastRun(_Frozen):
 
 @dataclass(frozen=True)
 class Finding:
-    """One record that drifted, both sides' values, and what was done about it."""
+    """One record that drifted, both sides' values, and what was done about it.
+
+    `identity` is the CMMS's id, or the row's where the CMMS has no record; None for a key that several records have.
+    """
 
     entity: str
     key: str
     kind: DriftClass
     differences: tuple[Difference, ...]
     action: Action
+    identity: Identity | None = None
 
 
 @dataclass(frozen=True)
@@ -83,6 +90,14 @@ class EntityReport:
         """Records that drifted."""
         return self.drift.total()
 
+    def count(self, result: Comparison) -> None:
+        """Add what a closer look at some records came to."""
+        self.in_flight += len(result.in_flight)
+        self.unremembered += len(result.unremembered)
+        self.unusable_keys += len(result.unusable)
+        self.unreadable_rows += len(result.unreadable)
+        self.unreadable_records += len(result.unreadable_records)
+
 
 @dataclass
 class Report:
@@ -109,6 +124,16 @@ class Report:
     stopped: str | None = None
     stored: str | None = None
     asked: bool = False
+
+    def add(
+        self, entity: EntityReport, findings: Sequence[Finding], newest_sync: datetime | None, now: datetime
+    ) -> None:
+        """Take in one entity's pass that came to its end."""
+        self.entities = (*self.entities, entity)
+        self.findings += findings[: MOST_FINDINGS - len(self.findings)]
+        if newest_sync is not None:
+            lag = max((now - newest_sync).total_seconds(), 0.0)
+            self.lag_seconds = lag if self.lag_seconds is None else min(lag, self.lag_seconds)
 
     @property
     def kind(self) -> Kind:

@@ -21,7 +21,11 @@ NAMES: Final = {
     DriftClass.CONFLICT: "Conflict",
     DriftClass.MISSING_IN_DYNAMICS: "Missing in Dynamics",
     DriftClass.MISSING_IN_CMMS: "Missing in CMMS",
+    DriftClass.MAPPING_CHANGED: "Mapping changed",
+    DriftClass.LEDGER_BEHIND: "Ledger behind",
     DriftClass.GONE_FROM_DYNAMICS: "Gone from Dynamics",
+    DriftClass.ROW_REPLACED: "Row replaced",
+    DriftClass.WENT_BACK: "Went back",
     DriftClass.DUPLICATE_KEY: "Duplicate key",
 }
 

@@ -17,7 +17,7 @@ HTML: Final = "text/html; charset=utf-8"
 JSON: Final = "application/json"
 
 
-class Shelf:
+class ReportStore:
     """Stores reports and removes old ones. That a report could not be stored never undoes a run."""
 
     def __init__(self, reports: Reports, retention: timedelta) -> None:

@@ -17,15 +17,15 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.mapping import Mapping as FieldTable
 from shared.errors import SyncError
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger, Reports, State
-from shared.flows.reconcile.checkpoint import Memory
+from shared.flows.reconcile.checkpoint import Checkpoint
 from shared.flows.reconcile.compare import Comparer
-from shared.flows.reconcile.dead_letters import Letters
-from shared.flows.reconcile.metrics import tell, tell_queues
+from shared.flows.reconcile.dead_letters import DeadLetterMover
+from shared.flows.reconcile.metrics import measure, measure_queues
 from shared.flows.reconcile.passes import Passes, Sources
 from shared.flows.reconcile.policy import Policy
 from shared.flows.reconcile.repairs import Repairs
 from shared.flows.reconcile.report import EntityReport, Kind, Report
-from shared.flows.reconcile.report_store import Shelf
+from shared.flows.reconcile.report_store import ReportStore
 from shared.flows.routing.route import Router
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Reconciler:
         state: State | None = None,
         reports: Reports | None = None,
         retention: timedelta = timedelta(days=30),
-        letters: Letters | None = None,
+        letters: DeadLetterMover | None = None,
         requests: Callable[[], Mapping[str, int]] | None = None,
     ) -> None:
         """Without `state` nothing is remembered; `requests` counts what was asked of either side so far."""
@@ -62,7 +62,7 @@ class Reconciler:
         self._policy = policy
         self._repairs = Repairs(ledger, router, policy)
         self._state = state
-        self._shelf = Shelf(reports, retention) if reports is not None else None
+        self._shelf = ReportStore(reports, retention) if reports is not None else None
         self._letters = letters
         self._requests = requests or dict
         self._one_at_a_time = asyncio.Lock()
@@ -84,7 +84,7 @@ class Reconciler:
         asked = dict(self._requests())
         report = Report(str(uuid4()), self._clock.now(), mode=self._policy.mode)
         # The queues are looked after meanwhile: opening links to them is mostly waiting.
-        queues = asyncio.ensure_future(self._letters.sweep()) if self._letters is not None else None
+        queues = asyncio.ensure_future(self._letters.drain()) if self._letters is not None else None
         failure: SyncError | None = None
         try:
             await self._compare(kind, report)
@@ -100,9 +100,9 @@ class Reconciler:
                 report.stopped = failure.message
             if self._shelf is not None:
                 await self._shelf.put(report)
-            tell(report)
+            measure(report)
         else:
-            tell_queues(report)
+            measure_queues(report)
         if failure is not None:
             raise failure
         return report
@@ -111,35 +111,34 @@ class Reconciler:
         if self._cmms is None:
             log.info("Reconcile: nothing to compare, because CMMS_BASE_URL is not set (one-way mode)")
             return
-        memory = await Memory.load(self._state)
-        report.history = memory.marks.runs
+        checkpoint = await Checkpoint.load(self._state)
+        report.history = checkpoint.marks.runs
         passes = Passes(
             Sources(self._ledger, self._dynamics, self._cmms),
             Comparer(self._ledger, self._dynamics, self._cmms, self._clock, self._policy.settle),
-            memory,
-            report,
+            checkpoint,
             clock=self._clock,
             deadline=self._clock.monotonic() + LONGEST_LOOK.total_seconds(),
         )
         found, failures = [], []
         for entity in self._mapping.entities.values():
-            due = kind or self._due(entity, memory)
+            due = kind or self._due(entity, checkpoint)
             try:
                 found.append(await passes.due(entity, due, self._policy.max_repairs))
             except SyncError as error:
                 failures.append(error)
                 report.entities = (*report.entities, EntityReport(entity.name, due, failed=error.message))
             else:
-                report.entities = (*report.entities, found[-1].report)
+                report.add(found[-1].report, found[-1].findings, found[-1].newest_sync, self._clock.now())
         if found:
-            await self._repairs.settle(found, memory, report)
-            report.history = memory.marks.runs
+            await self._repairs.settle(found, checkpoint, report)
+            report.history = checkpoint.marks.runs
         if failures:
             raise failures[0]
 
-    def _due(self, entity: EntityMapping, memory: Memory) -> Kind:
-        last = memory.marks.full.get(entity.name)
-        known = entity.name in memory.marks.links
+    def _due(self, entity: EntityMapping, checkpoint: Checkpoint) -> Kind:
+        last = checkpoint.marks.full.get(entity.name)
+        known = entity.name in checkpoint.marks.links
         if last is None or not known or self._clock.now() - last >= self._policy.full_every:
             return "full"
         return "incremental"

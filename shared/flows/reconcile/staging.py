@@ -1,63 +1,75 @@
 """Both sides and the ledger in a temporary SQLite file, and the SQL that finds the few records worth a closer look.
 
-Keys fall into buckets. In each, what the two sides add and what the ledger expects of them must cancel out; only the
-rows of buckets where it does not are joined, so that a million records that agree cost no index and no join. Until then
-rows lie as they came, a page in one row of the file.
+Each side is compared with the ledger by itself: what it gives, as (id, hash), against what the ledger's links expect of
+it. Ids fall into buckets; in each, what the side adds and what the ledger expects must cancel out. Only the rows of
+buckets where it does not are joined, so that a million records that agree cost no index and no join. Until then rows
+lie as they came, a page in one row of the file.
 
 SQLite removes the file by itself, also when the process is killed, so that a sweep leaves nothing behind.
 """
 
 import marshal
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
-from shared.domain.sketch import Sketch
+from shared.domain.link import Identity, LinkHash
 from shared.errors import Unavailable
 
 CACHE_KIB: Final = 32 * 1024
 BUCKETS: Final = 1 << 17
-AGREED: Final = 0
-OPEN: Final = 1
-DELETED: Final = 2
-"""What the ledger says of a record: settled, something is under way, or deleted in the CMMS."""
 
-type LedgerRow = tuple[str, str | None, Sketch, Sketch, int]
-type DynamicsRow = tuple[str, str, Sketch, bool]
-type CmmsRow = tuple[str, Sketch]
+type DynamicsRow = tuple[str, str, str, bool]
+type CmmsRow = tuple[str, str, str]
 type Source = Literal["ledger", "dynamics", "cmms"]
 
 # Of the marshal format: this one looks for no object that comes twice, and there is none.
 _PLAIN: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE page (source TEXT, rows BLOB);
-CREATE TABLE ledger (key TEXT PRIMARY KEY, id TEXT, cmms INTEGER, dynamics INTEGER, kind INTEGER) WITHOUT ROWID;
-CREATE TABLE dynamics (id TEXT PRIMARY KEY, key TEXT, sketch INTEGER, inactive INTEGER) WITHOUT ROWID;
-CREATE TABLE cmms (key TEXT, sketch INTEGER);
-CREATE TABLE candidate (key TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE ledger (cmms_id TEXT, row_id TEXT, key TEXT, cmms TEXT, dynamics TEXT, deleted INTEGER,
+    differs INTEGER);
+CREATE TABLE dynamics (id TEXT PRIMARY KEY, key TEXT, hash TEXT, inactive INTEGER) WITHOUT ROWID;
+CREATE TABLE cmms (id TEXT PRIMARY KEY, key TEXT, hash TEXT) WITHOUT ROWID;
 """
-# Of each source: how its rows are kept, and where in a row the key is.
-_TABLES: Final[dict[Source, tuple[str, int]]] = {
-    "ledger": ("INSERT OR REPLACE INTO ledger VALUES (?, ?, ?, ?, ?)", 0),
-    "dynamics": ("INSERT OR REPLACE INTO dynamics VALUES (?, ?, ?, ?)", 1),
-    "cmms": ("INSERT INTO cmms VALUES (?, ?)", 0),
+_TABLES: Final[dict[Source, str]] = {
+    "ledger": "INSERT INTO ledger VALUES (?, ?, ?, ?, ?, ?, ?)",
+    "dynamics": "INSERT OR REPLACE INTO dynamics VALUES (?, ?, ?, ?)",
+    "cmms": "INSERT OR REPLACE INTO cmms VALUES (?, ?, ?)",
 }
-_INDEXES: Final = ("CREATE INDEX ledger_by_id ON ledger (id)", "CREATE INDEX cmms_by_key ON cmms (key, sketch)")
-# A record needs no closer look only if everything is as the ledger remembers it; NULL never is.
-_KNOWN: Final = """
-SELECT l.key FROM ledger l LEFT JOIN cmms c ON c.key = l.key LEFT JOIN dynamics d ON d.id = l.id
-WHERE ((l.kind = 0 AND c.sketch = l.cmms AND d.sketch = l.dynamics AND d.key = l.key)
-    OR (l.kind = 2 AND c.key IS NULL AND (d.id IS NULL OR d.inactive))) IS NOT TRUE
+_INDEXES: Final = (
+    "CREATE INDEX ledger_by_cmms ON ledger (cmms_id)",
+    "CREATE INDEX ledger_by_row ON ledger (row_id)",
+    "CREATE INDEX cmms_by_key ON cmms (key)",
+)
+# A link needs no closer look only if both sides are as the ledger expects them; NULL never is.
+_LINKED: Final = """
+SELECT CASE WHEN l.cmms_id IS NOT NULL THEN 'cmms' WHEN l.row_id IS NOT NULL THEN 'row' ELSE 'key' END,
+    coalesce(l.cmms_id, l.row_id, l.key)
+FROM ledger l LEFT JOIN cmms c ON c.id = l.cmms_id LEFT JOIN dynamics d ON d.id = l.row_id
+WHERE l.differs AND ((NOT l.deleted AND c.hash = l.cmms AND d.hash = l.dynamics)
+    OR (l.deleted AND c.id IS NULL AND (d.id IS NULL OR d.inactive))) IS NOT TRUE
 """
-_ONLY_CMMS: Final = "SELECT c.key FROM cmms c WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.key = c.key)"
-_UNBOUND: Final = "SELECT d.key FROM dynamics d WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.id = d.id)"
-_DOUBLED: Final = "SELECT key, count(*) FROM cmms GROUP BY key HAVING count(*) > 1"
+_ONLY_CMMS: Final = "SELECT 'cmms', c.id FROM cmms c WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.cmms_id = c.id)"
+# An unlinked row whose key an unlinked record has is looked at as that record.
+_ONLY_DYNAMICS: Final = """
+SELECT 'row', d.id FROM dynamics d WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.row_id = d.id)
+    AND NOT EXISTS (
+        SELECT 1 FROM cmms c WHERE c.key = d.key AND NOT EXISTS (SELECT 1 FROM ledger l WHERE l.cmms_id = c.id))
+"""
+# The record of a link that does not differ has the link's key, and may not be in the table of records.
+_DOUBLED: Final = """
+SELECT key, count(*) FROM (
+    SELECT id, key FROM cmms
+    UNION SELECT cmms_id, key FROM ledger WHERE cmms_id IS NOT NULL AND NOT deleted AND NOT differs
+) GROUP BY key HAVING count(*) > 1
+"""
 
 
 class Staging:
-    """One entity's sweep. Rows come in any order; a Dynamics row given twice counts as it was given last.
+    """One entity's sweep. Rows come in any order; one that is given twice counts as it was given last.
 
     A failure of SQLite within the `with` block leaves it as Unavailable.
     """
@@ -83,69 +95,79 @@ class Staging:
                 " folder that SQLITE_TMPDIR or TMPDIR names."
             ) from error
 
-    def add_ledger(self, rows: Sequence[LedgerRow]) -> None:
-        """Add what the ledger remembers: key, id, both sketches and its state."""
+    def add_ledger(self, links: Sequence[LinkHash]) -> None:
+        """Add what the ledger expects of both sides."""
         sums = self._sums
-        for key, row_id, cmms, dynamics, kind in rows:
-            if kind == AGREED and cmms is not None and dynamics is not None:
-                sums[hash(key) % BUCKETS] -= hash((key, cmms)) + hash((key, row_id, dynamics))
-            else:
-                sums[hash(key) % BUCKETS] += 1  # expects nothing that would cancel out: its bucket is always odd
-        self.ledger_rows += len(rows)
-        self._keep("ledger", rows)
+        for cmms_id, row_id, _, cmms, dynamics, deleted in links:
+            # A link of a deleted record, or of one side only, expects nothing that would cancel out.
+            sums[hash(cmms_id) % BUCKETS] -= deleted or hash((cmms_id, cmms))
+            sums[hash(row_id) % BUCKETS] -= deleted or hash((row_id, dynamics))
+        self.ledger_rows += len(links)
+        self._keep("ledger", links)
 
     def add_dynamics(self, rows: Sequence[DynamicsRow]) -> None:
-        """Add Dynamics rows: id, key, sketch, inactive."""
-        sums = self._sums
-        for row_id, key, sketch, _ in rows:
-            sums[hash(key) % BUCKETS] += hash((key, row_id, sketch))
+        """Add Dynamics rows: id, key, hash, inactive."""
+        self._expect((row_id, row_hash) for row_id, _, row_hash, _ in rows)
         self.dynamics_rows += len(rows)
         self._keep("dynamics", rows)
 
     def add_cmms(self, rows: Sequence[CmmsRow]) -> None:
-        """Add CMMS records: key and sketch. A key may come twice."""
-        sums = self._sums
-        for row in rows:
-            sums[hash(row[0]) % BUCKETS] += hash(row)
+        """Add CMMS records: id, key, hash."""
+        self._expect((record_id, row_hash) for record_id, _, row_hash in rows)
         self.cmms_rows += len(rows)
         self._keep("cmms", rows)
 
-    def _keep(self, source: Source, rows: Sequence[LedgerRow | DynamicsRow | CmmsRow]) -> None:
-        self._db.execute("INSERT INTO page VALUES (?, ?)", (source, marshal.dumps(list(rows), _PLAIN)))
+    def _expect(self, pairs: Iterable[tuple[str, str]]) -> None:
+        sums = self._sums
+        for pair in pairs:
+            sums[hash(pair[0]) % BUCKETS] += hash(pair)
 
-    def doubled(self) -> dict[str, int]:
-        """The keys that the CMMS gave more than once, and how often. After `join`."""
-        return dict(self._db.execute(_DOUBLED).fetchall())
+    def _keep(self, source: Source, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._db.execute(
+            "INSERT INTO page VALUES (?, ?)", (source, marshal.dumps([tuple(row) for row in rows], _PLAIN))
+        )
 
     def join(self) -> None:
         """Say that everything was added: join what does not cancel out."""
-        # A row whose key was changed lies in another bucket than its ledger: both are odd then.
         odd = set(compress(range(BUCKETS), self._sums))
-        for source, (statement, place) in _TABLES.items():
-            for (page,) in self._db.execute("SELECT rows FROM page WHERE source = ? ORDER BY rowid", (source,)):
-                rows = marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
-                self._db.executemany(
-                    statement, [_storable(row, place) for row in rows if hash(row[place]) % BUCKETS in odd]
-                )
+        # Both sides of a link are needed where one of them differs; what comes along needs its own link, to be known.
+        differing = (link for link in self._pages("ledger") if _touches(link[:2], odd))
+        wanted = odd | {hash(name) % BUCKETS for link in differing for name in link[:2]}
+        sides: tuple[Source, ...] = ("dynamics", "cmms")
+        for source in sides:
+            rows = (row for row in self._pages(source) if _touches(row[:1], wanted))
+            self._db.executemany(_TABLES[source], map(_storable, rows))
+        # A record that agrees is met again where another one has its key.
+        keys = {key for (key,) in self._db.execute("SELECT key FROM cmms")}
+        links = (link for link in self._pages("ledger") if _touches(link[:2], wanted) or link[2] in keys)
+        self._db.executemany(_TABLES["ledger"], ((*link, _touches(link[:2], odd)) for link in links))
         for statement in _INDEXES:
             self._db.execute(statement)
-        for query in (_KNOWN, _ONLY_CMMS, _UNBOUND):
-            self._db.execute(f"INSERT OR IGNORE INTO candidate {query}")
 
-    def candidates(self, size: int) -> Iterator[list[str]]:
-        """The keys that need a closer look, each once, `size` at a time."""
-        found = self._db.execute("SELECT key FROM candidate")
+    def doubled(self) -> dict[str, int]:
+        """The keys that the CMMS gave to more than one record, and to how many. After `join`."""
+        return dict(self._db.execute(_DOUBLED).fetchall())
+
+    def candidates(self, size: int) -> Iterator[list[Identity]]:
+        """The records that need a closer look, each once, `size` at a time. After `join`."""
+        found = self._db.execute(f"{_LINKED} UNION {_ONLY_CMMS} UNION {_ONLY_DYNAMICS}")
         while chunk := found.fetchmany(size):
-            yield [key for (key,) in chunk]
+            yield [Identity(kind, value) for kind, value in chunk]
+
+    def _pages(self, source: Source) -> Iterator[tuple[Any, ...]]:
+        for (page,) in self._db.execute("SELECT rows FROM page WHERE source = ? ORDER BY rowid", (source,)).fetchall():
+            yield from marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
 
 
-def _storable(row: tuple[Any, ...], place: int) -> tuple[Any, ...]:
+def _touches(names: Iterable[str | None], buckets: set[int]) -> bool:
+    return any(hash(name) % BUCKETS in buckets for name in names)
+
+
+def _storable(row: tuple[Any, ...]) -> tuple[Any, ...]:
     """A row that SQLite takes: a key with half a surrogate pair is as unusable as none."""
-    key = row[place]
-    if key.isascii():
-        return row
+    key = row[1]
     try:
         key.encode()
     except UnicodeEncodeError:
-        return (*row[:place], "", *row[place + 1 :])
+        return (row[0], "", *row[2:])
     return row

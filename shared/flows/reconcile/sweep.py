@@ -1,25 +1,20 @@
-"""The full pass: both sides and the ledger as sketches, compared by SQL; what differs is looked at closely."""
+"""The full pass: both sides and the ledger as row hashes, compared by SQL; what differs is looked at closely."""
 
 import asyncio
 import gc
-from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import contextmanager
-from types import NoneType
 from typing import Any, Final
 
-import orjson
-
+from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.sketch import Sketcher
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.reconcile.report import EntityReport
-from shared.flows.reconcile.staging import AGREED, DELETED, OPEN, LedgerRow, Staging
+from shared.flows.reconcile.staging import Staging
 
 CHUNK: Final = 500
 OBJECTS: Final = 100_000
 """Objects that the collector waits for while pages are read: more than the largest pages of all three have."""
-# What reading a row that was edited by hand may come to.
-_UNREADABLE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class Sweep:
@@ -33,8 +28,8 @@ class Sweep:
         self.link: str | None = None
         self.doubled: dict[str, int] = {}
 
-    async def candidates(self, report: EntityReport) -> AsyncGenerator[list[str]]:
-        """The keys to look at closely, a chunk at a time; fills in the report's counts.
+    async def candidates(self, report: EntityReport) -> AsyncGenerator[list[Identity]]:
+        """The records to look at closely, a chunk at a time; fills in the report's counts.
 
         The three are read at the same time, in no order: a record that changes meanwhile differs from what the ledger
         remembers and is looked at, or it changes after it was read, and the next run's delta tells.
@@ -57,21 +52,20 @@ class Sweep:
                 yield chunk
 
     async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
-        sketcher = Sketcher(self._entity)
-        async for page in self._ledger.bodies(self._entity.name):
-            staging.add_ledger(_ledger_rows(page, sketcher))
+        async for page in self._ledger.hashes(self._entity.name):
+            staging.add_ledger(page)
             report.pages += 1
             # A store on this machine never waits by itself: the other two must get their turn.
             await asyncio.sleep(0)
 
     async def _load_dynamics(self, staging: Staging, report: EntityReport) -> None:
-        async for page in self._dynamics.sketches(self._entity):
+        async for page in self._dynamics.hashes(self._entity):
             staging.add_dynamics(page.rows)
             report.pages += 1
             self.link = page.link or self.link
 
     async def _load_cmms(self, staging: Staging, report: EntityReport) -> None:
-        async for page in self._cmms.sketches(self._entity):
+        async for page in self._cmms.hashes(self._entity):
             staging.add_cmms(page)
             report.pages += 1
 
@@ -99,40 +93,3 @@ async def _all(*loads: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _ledger_rows(page: Sequence[tuple[str, str]], sketcher: Sketcher) -> list[LedgerRow]:
-    """A page's rows: read as one text, which is fast, unless one of them is not as it should be."""
-    try:
-        return _rows([key for key, _ in page], f"[{','.join([body for _, body in page])}]", sketcher)
-    except _UNREADABLE:
-        return [row for key, body in page for row in _one_row(key, body, sketcher)]
-
-
-def _one_row(key: str, body: str, sketcher: Sketcher) -> list[LedgerRow]:
-    """An entry's row; one that cannot be read is open, so that it is looked at closely, and reported there."""
-    try:
-        return _rows([key], f"[{body}]", sketcher)
-    except _UNREADABLE:
-        return [(key, None, None, None, OPEN)]
-
-
-def _rows(keys: list[str], text: str, sketcher: Sketcher) -> list[LedgerRow]:
-    """The entries' rows, without those of keys that their records no longer have."""
-    entries = orjson.loads(text)
-    if [entry["key"] for entry in entries] != keys:
-        raise ValueError("an entry lies under another's key")
-    present = [entry for entry in entries if entry.get("moved_to") is None]
-    ids = [entry.get("dynamics_id") for entry in present]
-    if not {str, NoneType}.issuperset(map(type, ids)):
-        raise TypeError("a Dynamics id is no text")
-    sketches = sketcher.bases([entry.get("bases", {}) for entry in present])
-    return [
-        (
-            entry["key"],
-            row_id,
-            *both,
-            OPEN if entry.get("intents") else DELETED if entry.get("deleted_at") else AGREED,
-        )
-        for entry, row_id, both in zip(present, ids, sketches, strict=True)
-    ]

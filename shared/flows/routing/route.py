@@ -9,7 +9,7 @@ that does not even fit there with nothing but its reason is parked as its beginn
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,12 +17,13 @@ from random import Random
 from typing import Final
 
 from shared import telemetry
-from shared.domain.merge import Blocked
+from shared.domain.blocked import Blocked
+from shared.domain.link import Identity
 from shared.domain.messages.events import CONTENT_TYPE, DirtyData, Event, Operation
 from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.errors import IntentHeld, KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.ports.engine import Bus, Clock, Outgoing
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, printable, send_what_fits
@@ -31,9 +32,12 @@ from shared.flows.routing.told import End, Told, trace_of
 log = logging.getLogger(__name__)
 
 FIRST_DELAY: Final = timedelta(seconds=5)
+HELD_FRACTION: Final = 0.4
+"""Of the usual delay, where another worker is writing the record: from 2 s, doubling."""
 LONGEST_DELAY: Final = timedelta(minutes=15)
 ATTEMPTS: Final = 12
 LONGEST_OUTAGE: Final = timedelta(hours=24)
+_MEMBERS: Final = {"cmms": "cmms_id", "row": "record_id", "key": "key"}
 KEPT: Final = 128 * 1024
 """Bytes of a message that are parked where all of it is too large: they fit beside any properties."""
 
@@ -129,21 +133,41 @@ class Router:
             log.warning("Parked a field of %s %s: %s", entity.name, printable(key), printable(block.error.message))
 
     async def resync(
-        self, entity: str, keys: Sequence[str], *, reason: str, source: str, operation: Operation = "resync"
+        self,
+        entity: str,
+        records: Mapping[Identity, str],
+        *,
+        reason: str,
+        source: str,
+        operation: Operation = "resync",
     ) -> None:
-        """Enqueue a dirty message for each key, under fresh ids. `reason` is for people; `operation` steers.
+        """Enqueue a dirty message for each record, under fresh ids.
+
+        Args:
+            entity: The entity's name.
+            records: The records by identity, with their keys for people; "" where the key is not known.
+            reason: Why, for people.
+            source: The CloudEvents source.
+            operation: What the engine is to do.
 
         Raises:
             RoutingFailed: Not all could be sent.
         """
         now, cause = self._clock.now(), telemetry.traceparent()
         messages = []
-        for key in keys:
-            data = DirtyData(key=key, operation=operation, reason=reason).model_dump(mode="json", exclude_none=True)
+        for identity, key in records.items():
+            named = {_MEMBERS[identity.kind]: identity.value} | ({"key": key} if key else {})
+            data = DirtyData.model_validate({**named, "operation": operation, "reason": reason})
+            subject = key or identity.value
             event = Event(
-                source=source, type=f"sync.{entity}.dirty", subject=key, time=now, data=data, traceparent=cause
+                source=source,
+                type=f"sync.{entity}.dirty",
+                subject=subject,
+                time=now,
+                data=data.model_dump(mode="json", exclude_none=True),
+                traceparent=cause,
             )
-            messages.append(Outgoing(event.to_json(), message_id=event.id, subject=key))
+            messages.append(Outgoing(event.to_json(), message_id=event.id, subject=bounded(subject)))
         queue = OF_ENTITY[entity].name
         if messages:
             with _routing(queue, len(messages)):
@@ -169,6 +193,9 @@ class Router:
                 return None
             delay = self._backoff(deferrals)
         delay = max(delay, error.retry_after or timedelta())
+        if isinstance(error, IntentHeld):
+            # The other write usually takes two seconds; only its worker's death makes it last until the intent's end.
+            delay = min(delay * HELD_FRACTION, error.ends_in)
         copy = event.model_copy(
             update={
                 "attempt": attempt,

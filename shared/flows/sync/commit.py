@@ -1,86 +1,187 @@
-"""Rule 6: what the ledger remembers once a round's writes have been answered."""
+"""Rule 6: what the ledger remembers once a round's writes have been answered, and what the answers mean. Pure."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.convergence import remember
-from shared.domain.ledger import Base, Entry, ParkedField
-from shared.domain.merge import Blocked, digest
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side
-from shared.domain.plan import RECORD, SideWrite
+from shared.domain.blocked import RECORD, Blocked, digest
+from shared.domain.decide import Plan
+from shared.domain.decide.in_doubt import base
+from shared.domain.decide.refused import refusal, whole
+from shared.domain.decide.trust import seen_now
+from shared.domain.link import Intent, Link, ParkedField
+from shared.domain.loop_detection import remember
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.values import rounds_to
+from shared.errors import NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
-from shared.flows.sync.jobs import Job
 
 
-def committed(job: Job, now: datetime) -> Entry:
-    """The entry after a round: both bases follow each confirmed write, what is unknown stays announced."""
-    entry = job.stored.entry.model_copy(update={"last_sync": now})
-    unsure: set[str] = set()
-    results: tuple[tuple[Side, CmmsRecord | DynamicsRecord | Failed | None, SideWrite | None], ...] = (
-        ("dynamics", job.dynamics, job.plan.to_dynamics),
-        ("cmms", job.cmms, job.plan.to_cmms),
-    )
-    for side, result, write in results:
-        if result is None or write is None:
-            continue
-        if write.release_key or (isinstance(result, Failed) and side == "dynamics"):
-            # Where the row keeps its state and its key, what they held back is held back still.
-            unsure |= entry.parked.keys()
-        if isinstance(result, Failed):
-            unsure |= {RECORD, *write.sources}
-            if not result.unknown:
-                entry = _forget(entry, {intent.id for intent in job.intents if intent.side == side})
-                if side == "dynamics" and write.create:
-                    entry = entry.model_copy(update={"dynamics_id": job.plan.entry.dynamics_id})
+@dataclass(frozen=True)
+class Answer:
+    """An announced write with what came back: the row or record as stored, or the failure."""
+
+    intent: Intent
+    result: Record | Failed
+
+    @property
+    def record(self) -> Record | None:
+        """The row or record as stored, also where all but one refused field was; None if nothing was confirmed."""
+        return self.result.row if isinstance(self.result, Failed) else self.result
+
+    @property
+    def error(self) -> SyncError | None:
+        """The failure; None if the write was confirmed."""
+        return self.result.error if isinstance(self.result, Failed) else None
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the write has no answer, and may nevertheless have happened."""
+        return isinstance(self.result, Failed) and self.result.unknown
+
+    def shown(self, entity: EntityMapping, name: str) -> Value:
+        """What the written side holds of a field; what was written, where the answer does not say."""
+        written = self.intent.values.get(name)
+        return self.record.held(entity.key.name, name, written) if self.record is not None else written
+
+    def differing(self, entity: EntityMapping) -> list[str]:
+        """The written fields of which the side holds something else."""
+        return [name for name, written in self.intent.values.items() if self.shown(entity, name) != written]
+
+    def decided(self, entity: EntityMapping) -> set[str]:
+        """The fields of which the answer tells that the write took them.
+
+        Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written.
+        """
+        idle = self.without_effect(entity) if self.error is None else self.differing(entity)
+        return self.intent.sources.keys() - set(idle)
+
+    def without_effect(self, entity: EntityMapping) -> list[str]:
+        """The written fields of which the side still holds what it held before; rounding is an effect."""
+        values, before = self.intent.values, self.intent.before
+        shown = {name: self.shown(entity, name) for name in self.differing(entity)}
+        same = [name for name, value in shown.items() if value == before.get(name)]
+        return [name for name in same if not rounds_to(values[name], shown[name])]
+
+    def created_otherwise(self, entity: EntityMapping) -> bool:
+        """Whether a row was created in Dynamics with other values than were written."""
+        return isinstance(self.result, DynamicsRecord) and self.intent.creates and bool(self.differing(entity))
+
+    def is_untouched(self, us: str | None) -> bool:
+        """Whether nobody can have edited a new row or record between its create and the answer.
+
+        Created rows are read back by another request. A record is the answer of its own create, unless the create was
+        repeated.
+        """
+        operation, record = self.intent.id, self.result
+        if isinstance(record, CmmsRecord):
+            return record.operations is None or (record.by_us and record.last_operation == operation)
+        return isinstance(record, DynamicsRecord) and (record.stamp, record.modified_by) == (operation, us)
+
+
+def committed(
+    entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], *, now: datetime, us: str | None
+) -> Link:
+    """The link after a round.
+
+    Args:
+        entity: The record's mapping.
+        plan: What was to be done.
+        link: As announced; without writes, the plan's own link.
+        answers: One for each announced write.
+        now: In UTC.
+        us: Our user in Dynamics, where a created row holds something else than was written.
+
+    Returns:
+        Both bases follow each confirmed write; a refused write is forgotten; a write without an answer stays in doubt.
+    """
+    for answer in answers:
+        if answer.unknown or (answer.record is None and _repeats(plan, answer.intent)):
+            link = _in_doubt(link, answer.intent, now)
+        elif answer.record is None:
+            link = _forgotten(link, plan, answer.intent)
         else:
-            entry = _confirmed(job, entry, side, result, write, now=now)
-    return with_parked(entry, job.plan.blocked, unsure=unsure)
+            link = _confirmed(entity, link, answer, answer.record, now=now, us=us)
+    return link.model_copy(update={"parked": _parked(plan, link, answers), "last_sync": now})
 
 
-def with_parked(entry: Entry, blocked: Sequence[Blocked], *, unsure: Collection[str] = ()) -> Entry:
-    """What is parked now; `unsure` are the fields of which this round does not tell what became of them."""
-    found = {
-        block.field: ParkedField(side=block.side, digest=block.digest, reason=block.error.reason) for block in blocked
-    }
-    kept = {name: one for name, one in entry.parked.items() if name in unsure or RECORD in found}
-    parked = {**kept, **found}
-    return entry if parked == entry.parked else entry.model_copy(update={"parked": parked})
+def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Blocked]:
+    """What the sides refused: a refused value blocks its own field, a refused row or record the whole write."""
+    for answer in answers:
+        if isinstance(answer.error, PermanentError):
+            yield _refused(entity, answer.intent, answer.error)
+        for name in answer.without_effect(entity) if answer.error is None else ():
+            yield refusal(entity, name, answer.intent, _no_effect(entity, answer.intent, name))
+
+
+def _refused(entity: EntityMapping, write: Intent, error: PermanentError) -> Blocked:
+    # The state that a row is born with is nobody's value: without it there is no row.
+    sources = {name for name, source in write.sources.items() if source is not None or not write.creates}
+    if error.field is not None and error.field in sources & write.values.keys():
+        return refusal(entity, error.field, write, error)
+    return whole(write, error)
+
+
+def _no_effect(entity: EntityMapping, write: Intent, name: str) -> NoEffect:
+    target = {"dynamics": f"Dynamics' column {entity.rules[name].column}", "cmms": "The CMMS"}[write.side]
+    return NoEffect(
+        f"{name}: {target} took the write and still holds what it held before. Look whether it is read-only, computed,"
+        " or set back by a rule there, and correct the mapping's direction or the rule.",
+        field=name,
+    )
+
+
+def _in_doubt(link: Link, intent: Intent, now: datetime) -> Link:
+    """Nobody needs to wait for this worker any more: from now on the side's own evidence decides."""
+    over = intent.model_copy(update={"expires_at": min(intent.expires_at, now)})
+    intents = tuple(over if one.id == intent.id else one for one in link.intents)
+    return link.model_copy(update={"intents": intents})
+
+
+def _repeats(plan: Plan, intent: Intent) -> bool:
+    """Whether the write is a create that was in doubt before: a refusal of the repeat says nothing of the first."""
+    return any(one.id == intent.id for one in plan.link.intents)
+
+
+def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
+    left = tuple(one for one in link.intents if one.id != intent.id)
+    # A row that was not made is not the link's.
+    return link.model_copy(update={"intents": left, "row_id": plan.link.row_id})
 
 
 def _confirmed(
-    job: Job, entry: Entry, side: Side, result: CmmsRecord | DynamicsRecord, write: SideWrite, *, now: datetime
-) -> Entry:
-    expected = next(intent.expected_etag for intent in job.intents if intent.side == side)
-    # Nothing else that expected this etag can land any more.
-    entry = _forget(
-        entry, {intent.id for intent in entry.intents if (intent.side, intent.expected_etag) == (side, expected)}
-    )
-    bases = dict(entry.bases)
-    for name, source in write.sources.items():
-        written = write.values.get(name)
-        held = result.values.get(name, written)
-        if write.create and held != written:
-            # Created rows are read back by another request: what it finds may be a person's edit. Without a base the
-            # next round treats it as one.
-            bases.pop(name, None)
-        else:
-            bases[name] = Base(cmms=source, dynamics=held) if side == "dynamics" else Base(cmms=held, dynamics=source)
-    history = dict(entry.written)
-    for name, value in write.values.items():
-        history[name] = remember(history.get(name, ()), side, digest(value), now)
-    return entry.model_copy(update={"bases": bases, "written": history, **_identity(job, result, write)})
+    entity: EntityMapping, link: Link, answer: Answer, record: Record, *, now: datetime, us: str | None
+) -> Link:
+    intent = answer.intent
+    # What a new row holds instead may be a person's edit: what was written counts as held, so that the difference is
+    # taken for a change.
+    as_written = intent.creates and not answer.is_untouched(us)
+    bases = dict(link.bases)
+    decided = answer.decided(entity)
+    for name in decided:
+        shown = intent.values.get(name) if as_written else answer.shown(entity, name)
+        bases[name] = base(entity, intent, name, intent.sources[name], shown)
+    history = {
+        name: remember(link.written.get(name, ()), intent.side, digest(value), now)
+        for name, value in intent.values.items()
+        if name in decided
+    }
+    # Nothing else that was announced for this side can land any more: the etag has moved.
+    left = tuple(one for one in link.intents if one.side != intent.side)
+    update: dict[str, object] = {"bases": bases, "written": link.written | history, "intents": left}
+    if isinstance(record, CmmsRecord):
+        update |= {"cmms_id": record.id or link.cmms_id, "seen": seen_now(link.seen, record, None)}
+    if isinstance(record, DynamicsRecord):
+        update |= {"row_id": record.id, "seen": seen_now(link.seen, None, record)}
+    return link.model_copy(update=update)
 
 
-def _identity(job: Job, result: CmmsRecord | DynamicsRecord, write: SideWrite) -> dict[str, object]:
-    if isinstance(result, CmmsRecord):
-        return {} if result.id is None else {"cmms_id": result.id}
-    update: dict[str, object] = {"dynamics_id": result.id, "row_made": result.created}
-    if write.create or write.restore_key:
-        update["renamed_from"] = None
-    if job.plan.cmms is not None and not job.plan.cmms.deleted:
-        update["deleted_at"] = None
-    return update
-
-
-def _forget(entry: Entry, over: set[str]) -> Entry:
-    return entry.model_copy(update={"intents": tuple(intent for intent in entry.intents if intent.id not in over)})
+def _parked(plan: Plan, link: Link, answers: Sequence[Answer]) -> Mapping[str, ParkedField]:
+    """What is parked now: what is blocked, and of the earlier parks those of which this round decided nothing."""
+    blocked = {block.field: block.as_parked for block in plan.blocked}
+    undecided = {name for answer in answers if answer.error for name in (RECORD, *answer.intent.sources)}
+    if not plan.decided or RECORD in blocked:
+        undecided |= link.parked.keys()
+    kept = link.parked.keys() & (undecided | plan.still_parked)
+    return {name: link.parked[name] for name in kept} | blocked

@@ -1,58 +1,44 @@
-"""One batch of messages, from bytes to an outcome for each. See docs/architecture.md for the rules by number."""
+"""One batch of messages, from bytes to an outcome for each. The rules stand in docs/architecture.md."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from shared.domain.ledger import Entry
-from shared.domain.made_again import made_again
-from shared.domain.messages.ahead import ahead_of_time
+from shared import telemetry
+from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
+from shared.domain.link import Stored
+from shared.domain.messages.events import DeletedData, UpsertedData
 from shared.domain.messages.queues import OF_ENTITY
-from shared.domain.plan import Plan, Sides, decide
-from shared.domain.recovery import settle_intents
-from shared.domain.renamed import is_aside
+from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping, Mapping
-from shared.domain.update import plan_release
 from shared.errors import (
     Conflict,
-    IntentHeld,
     InvalidMessage,
+    LedgerUnreadable,
+    NotYetVisible,
     RoutingFailed,
-    SyncError,
     TransientError,
     Unexpected,
 )
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
-from shared.flows.routing.outcomes import Again, Done, Park
+from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.route import Routed, Router
+from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
-from shared.flows.sync.items import (
-    Group,
-    Item,
-    Memories,
-    group_by_key,
-    read_item,
-    regrouped,
-    remembered,
-    still_open,
-    unseen,
-    unseen_rows,
-)
-from shared.flows.sync.jobs import Job
-from shared.flows.sync.moves import Moves
-from shared.flows.sync.naming import name_keys
-from shared.flows.sync.observe import observed
-from shared.flows.sync.reading import Reader
-from shared.flows.sync.renames import Renames
-from shared.flows.sync.strangers import held_back, is_anothers, wait_for_rows
+from shared.flows.sync.field_versions import hear
+from shared.flows.sync.mass_clear import held
+from shared.flows.sync.metrics import observed
+from shared.flows.sync.resolve import Memory, resolve, unreadable_row
+from shared.flows.sync.snapshot import Snapshots, Subject, Unusable
+from shared.flows.sync.step import Round
+from shared.flows.sync.work import Work
 
 log = logging.getLogger(__name__)
-# Rounds within one batch for records that change under our hands; then the message waits its turn again. A record
-# gets as many as it has fields, too, and one more: a side refuses one at a time, and the good ones are to arrive.
+# Rounds within one batch for records that change meanwhile; then the message waits its turn again. A record gets as
+# many as it has fields, too, and one more: a side refuses one at a time, and the good ones are to arrive.
 ROUNDS: Final = 6
 _ROUND: Final = INTENT_LIFE + timedelta(seconds=20)
 """What a round may take: the longest bulk write, and its reads. None is begun that would outlive the queue's lock."""
@@ -83,17 +69,15 @@ class Sync:
         clock: Clock,
         ids: Callable[[], UUID] = uuid4,
     ) -> None:
-        """`cmms` None means one-way mode: the messages' own values are the CMMS's side. `ids` names new rows."""
+        """`cmms` None means one-way mode: the messages' own values are the CMMS's side. `ids` names rows and writes."""
         self._mapping = mapping
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
         self._router = router
         self._clock = clock
-        self._ids = ids
+        self._snapshots = Snapshots(ledger, dynamics, cmms)
         self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
-        self._reader = Reader(ledger, dynamics, cmms)
-        self._renames = Renames(ledger, cmms, router, clock) if cmms is not None else None
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         """Process a batch of message bodies from the entity's queue.
@@ -104,9 +88,25 @@ class Sync:
         entity = self._mapping.entities.get(entity_name)
         if entity is None:
             return await self._unmapped(entity_name, bodies)
-        items = [read_item(entity, body) for body in bodies]
-        with observed(entity.name, items, self._clock):
-            return await self._handle(entity, items)
+        deliveries, unread = read_deliveries(entity, bodies)
+        with observed(entity.name, deliveries, unread, self._clock) as report:
+            round_ = await self._guarded(entity, deliveries)
+            outcomes = round_.outcomes | {one.place: one.outcome for one in unread}
+            report(outcomes)
+            routed = await self._router.route(OF_ENTITY[entity.name].name, _routed(deliveries, unread, outcomes))
+        summary = Summary(
+            applied=sum(isinstance(outcome, Done) and outcome.applied for outcome in outcomes.values()),
+            already_true=sum(isinstance(outcome, Done) and not outcome.applied for outcome in outcomes.values()),
+            retried=routed.retried,
+            parked=routed.parked,
+            fields_parked=round_.parked,
+        )
+        log.info(
+            "%s: %d messages: %d applied, %d already true, %d to retry, %d parked, %d fields parked",
+            entity.name, len(bodies), summary.applied, summary.already_true, summary.retried, summary.parked,
+            summary.fields_parked,
+        )  # fmt: skip
+        return summary
 
     async def _unmapped(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         error = InvalidMessage(f"The mapping holds no {entity_name}: add it (SYNC_MAPPING), and replay this message.")
@@ -114,168 +114,144 @@ class Sync:
         routed = await self._router.route(queue, [Routed(body, None, None, Park(error)) for body in bodies])
         return Summary(0, 0, routed.retried, routed.parked, 0)
 
-    async def _handle(self, entity: EntityMapping, items: list[Item]) -> Summary:
-        fields_parked = 0
+    async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
+        """Work on the batch; whatever fails as a whole is tried again, message by message."""
+        done = Round()
         try:
-            fields_parked = await self._work(entity, items)
+            async for part in self._rounds(entity, deliveries):
+                done += part
         except RoutingFailed:
             raise
         except TransientError as error:
-            self._leave(items, error)
+            return done + _rest(deliveries, done, Again(error))
         except Exception as error:
             # A fault of ours must not redeliver the good messages of the batch for ever: it counts as an attempt.
             log.exception("The %s batch failed in an unexpected way", entity.name)
-            self._leave(items, Unexpected(f"{type(error).__name__} in the sync engine: see the log."))
-        routed = await self._router.route(OF_ENTITY[entity.name].name, [_routed(item) for item in items])
-        outcomes = [item.outcome for item in items]
-        summary = Summary(
-            applied=sum(isinstance(outcome, Done) and outcome.applied for outcome in outcomes),
-            already_true=sum(isinstance(outcome, Done) and not outcome.applied for outcome in outcomes),
-            retried=routed.retried,
-            parked=routed.parked,
-            fields_parked=fields_parked,
-        )
-        log.info(
-            "%s: %d messages: %d applied, %d already true, %d to retry, %d parked, %d fields parked",
-            entity.name, len(items), summary.applied, summary.already_true, summary.retried, summary.parked,
-            fields_parked,
-        )  # fmt: skip
-        return summary
+            fault = Unexpected(f"{type(error).__name__} in the sync engine: see the log.")
+            return done + _rest(deliveries, done, Again(fault))
+        return done
 
-    @staticmethod
-    def _leave(items: Sequence[Item], error: TransientError) -> None:
-        for item in items:
-            if item.outcome is None:
-                item.outcome = Again(error)
-
-    async def _work(self, entity: EntityMapping, items: list[Item]) -> int:
-        await name_keys(self._ledger, self._dynamics, entity, items)
-        read = await self._as_said(entity, items) if self._cmms is None else None
-        pending = group_by_key(items)
-        parked = 0
+    async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
+        """Work on the records of the batch until every message has an end; yields what each round ended."""
+        resolved = await resolve(entity, deliveries, self._ledger, self._dynamics, self._cmms)
+        yield Round(resolved.outcomes)
+        works, memory = tuple(resolved.works), resolved.memory
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
         for number in range(max(ROUNDS, len(entity.fields) + 1)):
-            if not pending:
-                return parked
-            if number and self._clock.monotonic() > latest:
+            if not works or (number and self._clock.monotonic() > latest):
                 break
-            if number and self._cmms is None:
-                # A race may have been lost to a rename that another worker heard of.
-                read = await Moves(self._ledger, entity, self._clock).follow(items)
-                pending = regrouped(pending)
-            # What was read a moment ago serves the first round: its etags still guard it, and no side was read yet.
-            parked += await self._round(entity, pending, read or await self._ledger.read(entity.name, list(pending)))
-            read = None
-            pending = still_open(pending.values())
-        for group in pending.values():
-            group.finish(Again(group.lost or Conflict(f"{group.key} kept changing while it was being written.")))
-        return parked
+            # What was read a moment ago serves the first round: no side was read yet, and its etags still guard it.
+            done = await self._round(entity, works, memory if number == 0 else {})
+            yield replace(done, open=())
+            works = done.open
+        for work in works:
+            busy = Conflict(f"{work.name} kept changing while it was being written.")
+            yield Round(work.ends(Again(work.lost or busy)))
 
-    async def _as_said(self, entity: EntityMapping, items: list[Item]) -> Memories:
-        """One-way mode: what the messages say of renames; answers the memories by which they were followed.
+    async def _round(self, entity: EntityMapping, works: Sequence[Work], memory: Memory) -> Round:
+        now = self._clock.now()
+        subjects = [replace(work.subject, stored=_remembered(work.subject, memory)) for work in works]
+        done = Round()
+        if self._cmms is None:
+            subjects, parked = await self._heard(entity, works, subjects, now)
+            done += Round(parked)
+        planned: list[tuple[Work, Plan]] = []
+        for work, taken in zip(works, await self._snapshots.take(entity, subjects, now), strict=True):
+            left = work.without(done.outcomes)
+            if left is None:
+                continue
+            ended, decision = self._consider(entity, left, taken, now)
+            done += Round(ended)
+            open_work = left.without(ended)
+            if isinstance(decision, Plan) and open_work is not None:
+                planned.append((open_work, decision))
+        masses = held(planned)
+        if masses:
+            log.error("%s: %s", entity.name, next(iter(masses.values())).message)
+            telemetry.count("sync.drift_brake", entity=entity.name)
+        for place, error in masses.items():
+            done += Round(planned[place][0].ends(Again(error)))
+        free = [one for place, one in enumerate(planned) if place not in masses]
+        return done + await self._executor.run(entity, free)
 
-        The round must go by the same ones: what it writes then fails where a rename came in between.
+    async def _heard(
+        self, entity: EntityMapping, works: Sequence[Work], subjects: Sequence[Subject], now: datetime
+    ) -> tuple[list[Subject], Outcomes]:
+        """One-way mode: the subjects with what the messages said, and the messages that say nothing usable."""
+        heard: list[Subject] = []
+        outcomes: Outcomes = {}
+        for work, subject, stored in zip(works, subjects, await self._snapshots.links(entity, subjects), strict=True):
+            if isinstance(stored, Stored):
+                said = hear(entity, stored.link, work.deliveries, now)
+                outcomes |= said.outcomes
+                heard.append(replace(subject, stored=stored, link=said.link, record=said.record))
+            else:
+                heard.append(replace(subject, stored=stored))
+        return heard, outcomes
+
+    def _consider(
+        self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime
+    ) -> tuple[Outcomes, Decision | None]:
+        """Decide about one record.
+
+        Returns:
+            The messages that end here, and the decision about the others.
         """
-        now = self._clock.now()
-        for item in items:
-            if item.outcome is None and (error := ahead_of_time(item.version, now)) is not None:
-                item.outcome = Park(error)
-            if item.outcome is None and item.key is not None and is_aside(item.key):
-                item.outcome = Done(applied=False)  # only the CMMS's API could tell whose memory it is
-        moves = Moves(self._ledger, entity, self._clock)
-        read = await moves.follow(items)
-        said = tuple(items)
-        if await moves.rename(items):
-            read = await moves.follow(said)
-            if unread := sorted({item.key for item in items[len(said) :] if item.key} - read.keys()):
-                read = {**read, **await self._ledger.read(entity.name, unread)}
-        return read
-
-    async def _round(self, entity: EntityMapping, groups: dict[str, Group], read: Memories) -> int:
-        stored = remembered(groups, read)
-        now = self._clock.now()
-        ready = {key: groups[key] for key, one in stored.items() if not _held(groups[key], one.entry, now)}
-        if not ready:
-            return 0
-        sides, entries = await self._read(entity, ready, {key: stored[key].entry for key in ready})
-        ready = {key: group for key, group in ready.items() if key in sides}
-        us = await self._who_are_we(entries[key] for key in ready)
-        for key in ready:
-            entries[key] = self._settled(entity, entries[key], sides[key], us)
-        strangers = await self._reader.strangers(entity, ready, sides, entries)
-        if self._renames is not None:
-            known = {key: stored[key].model_copy(update={"entry": entries[key]}) for key in ready}
-            moved = await self._renames.follow(entity, ready, known, sides, strangers)
-            ready = {key: group for key, group in ready.items() if key not in moved}
-        releasing = wait_for_rows(ready, strangers, sides)
-        jobs: list[Job] = []
-        for key, group in ready.items():
-            self._wait_for_sides(entity, group, sides[key], entries[key])
-            if group.open_items and key in releasing:
-                jobs.append(Job(group, stored[key], plan_release(entity, entries[key], releasing[key], now)))
-            elif group.open_items and is_anothers(key, strangers.get(key), sides[key]):
-                jobs.append(Job(group, stored[key], held_back(entries[key], strangers[key])))
-            elif group.open_items and (plan := self._planned(entity, entries[key], sides[key], group)) is not None:
-                jobs.append(Job(group, stored[key], plan))
-        return await self._executor.run(entity, jobs)
-
-    def _wait_for_sides(self, entity: EntityMapping, group: Group, sides: Sides, entry: Entry) -> None:
-        """Rule 1: what a side announced and does not show yet is tried again, never concluded from."""
-        missing = unseen(group.open_items, sides.cmms) if self._cmms is not None else []
-        if not sides.rows and sides.bound is None and entry.dynamics_id is None:
-            missing = [*missing, *unseen_rows(group.open_items, entity)]
-        for item, error in missing:
-            item.outcome = Again(error)
-
-    def _planned(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan | None:
+        if not isinstance(taken, Snapshot):
+            return work.ends(Park(taken)), None
+        ended = self._behind(entity, work, taken)
+        rest = work.without(ended)
+        if rest is None:
+            return ended, None
         try:
-            return self._plan(entity, entry, sides, group)
+            decision = decide(taken, rest.context(entity, now, one_way=self._cmms is None))
         except Exception as error:
-            log.exception("Planning %s %s failed in an unexpected way", entity.name, group.key)
-            group.finish(Again(Unexpected(f"{type(error).__name__} while planning: see the log.")))
-            return None
+            log.exception("Deciding about %s %s failed in an unexpected way", entity.name, work.name)
+            return work.ends(Again(Unexpected(f"{type(error).__name__} while deciding: see the log."))), None
+        return (ended | rest.ends(Again(decision.error)), None) if isinstance(decision, Wait) else (ended, decision)
 
-    async def _read(
-        self, entity: EntityMapping, groups: dict[str, Group], entries: dict[str, Entry]
-    ) -> tuple[dict[str, Sides], dict[str, Entry]]:
-        return await self._reader.sides(entity, groups, entries)
-
-    async def _who_are_we(self, entries: Iterable[Entry]) -> str | None:
-        """Our user in Dynamics, where a write to Dynamics has an unknown outcome; None where nobody can tell."""
-        if any(intent.side == "dynamics" for entry in entries for intent in entry.intents):
-            with suppress(SyncError):
-                return str(await self._dynamics.user_id())
-        return None
-
-    def _settled(self, entity: EntityMapping, entry: Entry, sides: Sides, us: str | None) -> Entry:
-        row = sides.bound or next((row for row in sides.rows if row.key == entry.key), None)
-        ours = row is not None and us is not None and row.modified_by == us
-        if row is not None and row.id != entry.pending_row:
-            ours = ours and entity.tells_creation and not made_again(entry, row)
-        return settle_intents(entry, sides.cmms if self._cmms else None, row, self._clock.now(), ours=ours)
-
-    def _plan(self, entity: EntityMapping, entry: Entry, sides: Sides, group: Group) -> Plan:
-        return decide(
-            entity,
-            entry,
-            sides,
-            self._clock.now(),
-            cmms_writable=self._cmms is not None,
-            announced_deleted=group.announced_deleted,
-            recreate=group.recreate,
-            refused=group.refused,
-        )
+    def _behind(self, entity: EntityMapping, work: Work, snapshot: Snapshot) -> Outcomes:
+        """The messages that announce more than a side shows: nothing is concluded from a side that lags."""
+        ended: Outcomes = {}
+        no_row = snapshot.row is None and not snapshot.candidates and snapshot.stored.etag is None
+        for delivery in work.deliveries:
+            if delivery.operation in {"create", "update"} and no_row:
+                ended[delivery.place] = Again(unreadable_row(entity, delivery.row_id or work.name))
+            elif self._cmms is not None and _announces_more(delivery, snapshot.cmms):
+                problem = (
+                    f"The CMMS does not yet show what this message announced of {work.name}: if this goes on, look"
+                    " whether its integration API reads from the same database as its outbox writes to."
+                )
+                ended[delivery.place] = Again(NotYetVisible(problem))
+        return ended
 
 
-def _held(group: Group, entry: Entry, now: datetime) -> bool:
-    """Whether another worker is writing the record; its messages then wait until that intent's end."""
-    if intent := entry.live_intent(now):
-        wait = intent.expires_at - now
-        group.finish(Again(IntentHeld(f"Another worker is writing {group.key} right now.", retry_after=wait)))
-    return intent is not None
+def _remembered(subject: Subject, memory: Memory) -> Stored | LedgerUnreadable | None:
+    """What the ledger was just read for; None where it has to be read."""
+    known = [memory[name] for name in subject.names if name in memory]
+    held = [one for one in known if not isinstance(one, Stored) or one.etag is not None]
+    return next(iter([*held, *known]), None)
 
 
-def _routed(item: Item) -> Routed:
-    if item.outcome is None:
-        raise AssertionError("every message has an outcome by now")
-    return Routed(item.body, item.event, item.key, item.outcome)
+def _announces_more(delivery: Delivery, record: CmmsRecord | None) -> bool:
+    """Whether a message of the CMMS is newer than what the CMMS shows."""
+    if not isinstance(delivery.payload, (UpsertedData, DeletedData)):
+        return False
+    # Only what the CMMS itself versioned: an event's own time may be any sender's clock.
+    announced = delivery.payload.as_version(None)
+    shown = record.version if record is not None else None
+    if isinstance(delivery.payload, DeletedData):
+        living = record is not None and not record.deleted
+        return living and (announced is None or shown is None or shown.at < announced.at)
+    return record is None or (announced is not None and shown is not None and shown.at < announced.at)
+
+
+def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:
+    return Round({one.place: outcome for one in deliveries if one.place not in done.outcomes})
+
+
+def _routed(deliveries: Sequence[Delivery], unread: Sequence[Unread], outcomes: Outcomes) -> list[Routed]:
+    """Every message of the batch with its outcome, in the batch's order."""
+    found = {one.place: Routed(one.body, one.event, one.key, outcomes[one.place]) for one in deliveries}
+    found |= {one.place: Routed(one.body, one.event, None, one.outcome) for one in unread}
+    return [found[place] for place in sorted(found)]

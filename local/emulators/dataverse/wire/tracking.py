@@ -54,7 +54,8 @@ class _Place:
 
 def is_tracking(request: ODataRequest) -> bool:
     """Whether a list asks for change tracking: by the preference, or by following a delta link."""
-    return PREFERENCE in request.preferences or "deltatoken=" in unquote(request.query)
+    names = {unquote(part.partition("=")[0]) for part in request.query.split("&")}
+    return PREFERENCE in request.preferences or not names.isdisjoint({"$deltatoken", "deltatoken"})
 
 
 def list_changes(dataverse: Dataverse, request: ODataRequest, rows: TableRows, size: int) -> ODataResponse:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from shared.domain import link
 from shared.domain.messages.queues import ALL, PARKED
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.schema.required import ENDPOINT, mapped_columns
@@ -271,7 +272,7 @@ class Checker:
             yield error("reconciliation", "brake", message, action)
 
     async def _read_ledger(self) -> None:
-        await self._world.ledger.read("asset", [_UNLIKELY_KEY])
+        await self._world.ledger.find("asset", [link.Identity("key", _UNLIKELY_KEY)])
 
     async def _cmms(self, cmms: Cmms, entity: EntityMapping) -> AsyncIterator[Finding]:
         unknown: set[str] = set()

@@ -1,0 +1,67 @@
+"""A key that another row holds. Waiting resolves renames; releasing a key resolves exchanges and chains of renames."""
+
+from typing import Final
+
+from shared.domain.blocked import held_by_key
+from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
+from shared.domain.decide.situation import WAITING, Candidate, Context, Snapshot
+from shared.domain.link import ConflictRecord, Stored, Write
+from shared.errors import Conflict, KeyNotUsable
+
+RELEASE_AFTER: Final = 2
+"""Attempts after which a row gives up a key that its own record no longer has."""
+
+
+def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> Decision:
+    """Decide about a record whose key a row that is not its own holds.
+
+    The row's holder is the record that the row belongs to. A holder that has another key by now, or was deleted, lets
+    go by itself when its own message is processed; after `RELEASE_AFTER` attempts its row's key is replaced by the
+    row's id, on record. Everything else needs a person.
+    """
+    entity, row, holder = context.entity, candidate.row, candidate.holder
+    key = snapshot.cmms.key if snapshot.cmms is not None else snapshot.link.key
+    where = f"The row {row.id} in {entity.table}"
+    if row.key != key:
+        problem = f"{where} has the key {row.key}, which Dynamics takes for the same as {key}. Correct one of them."
+    elif holder is None:
+        problem = f"{where} has the key {key} of another record. Correct the key of one of them."
+    elif _has_left(candidate, key):
+        if (intent := holder.link.live_intent(context.now)) is not None:
+            return being_written(intent, holder.link, context)
+        if context.attempts >= RELEASE_AFTER and row.is_open:
+            return _release(candidate, holder, key, context)
+        problem = f"{where} still has the key {key}, which its own record has left."
+        if context.attempts < WAITING:
+            return Wait(Conflict(f"{problem} Retrying until the row gets its own key."))
+    else:
+        problem = f"{where} has the key {key} and belongs to another record with that key. Correct one of them."
+        if context.attempts < WAITING:
+            return Wait(Conflict(f"{problem} Retrying, as the CMMS may be renaming them."))
+    error = KeyNotUsable(problem, field=entity.key.name, row_id=row.id)
+    return held(snapshot, held_by_key(error))
+
+
+def _has_left(candidate: Candidate, key: str) -> bool:
+    """Whether the row's own record has another key by now, or was deleted."""
+    if candidate.is_abandoned or candidate.record is None:
+        return candidate.is_abandoned
+    return candidate.record.key != key
+
+
+def _release(candidate: Candidate, holder: Stored, key: str, context: Context) -> Plan:
+    """The holder's row gives the key up; the row's own id, which no other row can have, stands in."""
+    row, name = candidate.row, context.entity.key.name
+    write = Write(
+        side="dynamics",
+        target=row.id,
+        etag=row.etag,
+        values={name: row.id},
+        sources={name: holder.link.bases[name].cmms if name in holder.link.bases else key},
+        before={name: row.key},
+    )
+    record = ConflictRecord(field=name, winner="cmms", won=row.id, lost=row.key, why="key_released", at=context.now)
+    link = holder.link.model_copy(
+        update={"conflicts": (*holder.link.conflicts, *fresh(holder.link, [record])), "last_sync": context.now}
+    )
+    return Plan(holder, link, to_dynamics=write, unfinished=True)

@@ -1,0 +1,69 @@
+"""The outcome of a decision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from shared.domain.blocked import Blocked
+from shared.domain.decide.situation import Context, Snapshot
+from shared.domain.link import ConflictRecord, Intent, Link, Stored, Write
+from shared.domain.merge import Merged
+from shared.errors import IntentHeld, TransientError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do about one link: store it, then write; `blocked` is parked, once per value.
+
+    `stored` is the link as read, which the plan replaces by `link`. `let_go` is another link that is stored before it,
+    because it gives up the row that this one takes. `unfinished` asks for another look once the writes are confirmed.
+    `decided` tells that the plan judged every field, so that earlier parks are over but for the fields `still_parked`:
+    what a side refused before, and would be sent again unchanged.
+    """
+
+    stored: Stored
+    link: Link
+    to_dynamics: Write | None = None
+    to_cmms: Write | None = None
+    blocked: tuple[Blocked, ...] = ()
+    merged: Merged = field(default_factory=Merged)
+    let_go: Stored | None = None
+    unfinished: bool = False
+    decided: bool = False
+    still_parked: frozenset[str] = frozenset()
+
+    @property
+    def writes(self) -> tuple[Write, ...]:
+        """The writes to either side."""
+        return tuple(write for write in (self.to_dynamics, self.to_cmms) if write is not None)
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing can be decided yet; the message is tried again."""
+
+    error: TransientError
+
+
+type Decision = Plan | Wait
+
+
+def being_written(intent: Intent, link: Link, context: Context) -> Wait:
+    """Wait for another worker that is writing a link; at the latest until the end of its intent."""
+    error = IntentHeld(f"Another worker is writing {link.key} right now.", ends_in=intent.expires_at - context.now)
+    return Wait(error)
+
+
+def nothing(snapshot: Snapshot) -> Plan:
+    """A plan without writes."""
+    return Plan(snapshot.stored, snapshot.link)
+
+
+def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
+    """A plan that only parks."""
+    return Plan(snapshot.stored, snapshot.link, blocked=blocked)
+
+
+def fresh(link: Link, conflicts: Sequence[ConflictRecord]) -> tuple[ConflictRecord, ...]:
+    """The conflicts without those that are the last on record of their field already."""
+    latest = {conflict.field: conflict.model_copy(update={"at": None}) for conflict in link.conflicts}
+    return tuple(one for one in conflicts if one.model_copy(update={"at": None}) != latest.get(one.field))

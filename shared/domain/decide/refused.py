@@ -1,0 +1,46 @@
+"""What a side refused: known again by a digest, so that the same value is neither sent nor parked twice."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from shared.domain.blocked import RECORD, Blocked, digest
+from shared.domain.decide.situation import Context
+from shared.domain.link import Link, Write
+from shared.domain.merge import FieldWrite
+from shared.domain.model import Value, other
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import DoesNotConverge, KeyNotUsable, NoEffect, PermanentError, RejectedByTarget
+
+LASTING: Final = frozenset(error.reason for error in (RejectedByTarget, DoesNotConverge, NoEffect, KeyNotUsable))
+"""Reasons for which the same value is not sent again, until a person replays the message."""
+
+
+def refusal(entity: EntityMapping, name: str, write: Write, error: PermanentError) -> Blocked:
+    """The block of one field of a write, by the value of the other side that the write carries."""
+    return Blocked(name, other(write.side), value_digest(entity, name, write.sources.get(name)), error)
+
+
+def whole(write: Write, error: PermanentError | None) -> Blocked:
+    """The block of a whole write, whatever the write's conditions."""
+    content = (write.side, write.creates, write.state, sorted(write.values.items()))
+    return Blocked(RECORD, other(write.side), digest(content), error or RejectedByTarget("A side refused the write."))
+
+
+def value_digest(entity: EntityMapping, name: str, source: Value) -> str:
+    """Recognise a value under the present rule of its field: under another rule the value is tried again."""
+    return digest((entity.rules[name].fingerprint, source))
+
+
+def loop_digest(write: FieldWrite) -> str:
+    """Recognise the two values between which two rules go to and fro, whichever of them is written next."""
+    return digest(sorted((write.source or "", write.before or "")))
+
+
+def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """The fields, among those of these names and digests, that were refused and parked before for just that.
+
+    Returns:
+        None of them where a person insists.
+    """
+    known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in LASTING}
+    return frozenset() if context.insist else frozenset(name for name, one in digests if (name, one) in known)

@@ -1,0 +1,81 @@
+"""What a decision is made from: the ledger's link and both sides as read after it, and what the messages said."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from shared.domain.blocked import Blocked
+from shared.domain.link import Link, Stored
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
+
+PATIENCE: Final = 5
+"""Attempts (about three minutes) for which a side may lag before what it shows, or leaves out, is believed."""
+WAITING: Final = 10
+"""Attempts (about half an hour) for which another record's row may hold a key before a person is asked."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row that Dynamics takes for the record's key, without being the record's row.
+
+    `holder` is the link of that row, if it has one, and `record` what the CMMS shows of the holder.
+    """
+
+    row: DynamicsRecord
+    holder: Stored | None = None
+    record: CmmsRecord | None = None
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether the CMMS deleted the record whose row this is."""
+        gone = self.record is not None and self.record.deleted
+        return self.holder is not None and (gone or (self.record is None and self.holder.link.deleted_at is not None))
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One record as of one moment: the link first, then both sides, with in-doubt writes resolved in the link.
+
+    `stored` is the link as the ledger holds it, with its etag (None where the ledger does not hold it yet); `link` is
+    the same with what messages added in one-way mode, and with the writes in doubt resolved.
+    `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
+    `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
+    """
+
+    stored: Stored
+    link: Link
+    cmms: CmmsRecord | None = None
+    row: DynamicsRecord | None = None
+    candidates: Sequence[Candidate] = ()
+    rival: Stored | None = None
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a decision depends on beside the snapshot.
+
+    Args:
+        entity: The record's mapping.
+        now: The instant for conflict records, in UTC.
+        one_way: The CMMS cannot be read or written: its side is what its messages said.
+        said_deleted: A message said that the CMMS deleted the record.
+        said_row_gone: A message said that the row was deleted in Dynamics.
+        recreate: An operator ordered that a row which is gone, or was replaced, is taken for new.
+        insist: A person replayed a message: what was refused before is sent again.
+        refused: What a side refused moments ago; left out and parked, as long as it would be sent again.
+        attempts: How often the most tried message of the record failed before.
+        key_taken: Dynamics refused the record's key moments ago, because another row holds it.
+    """
+
+    entity: EntityMapping
+    now: datetime
+    one_way: bool = False
+    said_deleted: bool = False
+    said_row_gone: bool = False
+    recreate: bool = False
+    insist: bool = False
+    refused: Sequence[Blocked] = ()
+    attempts: int = 0
+    key_taken: bool = False

@@ -1,0 +1,144 @@
+"""Whether what was read can be believed, and which bases count under the present conditions.
+
+The table "Trust" stands in docs/architecture.md.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from shared.domain.blocked import Blocked, held_back
+from shared.domain.decide.plan import Plan, Wait, held
+from shared.domain.decide.situation import PATIENCE, Context, Snapshot
+from shared.domain.link import Base, Seen
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.errors import NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
+
+type Check = Callable[[Snapshot, Context], Blocked | None]
+
+
+def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
+    """The reason not to decide from a snapshot.
+
+    Returns:
+        A wait, as the side may lag, until `PATIENCE` is over; then a plan that parks the record; None where everything
+        that was read can be believed, or where an operator ordered to take it for new.
+    """
+    if context.recreate:
+        return None
+    for check, can_lag in _CHECKS:
+        block = check(snapshot, context)
+        if block is not None and can_lag and context.attempts < PATIENCE:
+            return Wait(NotYetVisible(f"{block.error.message} It may only lag, and is read again first."))
+        if block is not None:
+            return held(snapshot, block)
+    return None
+
+
+def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
+    """The bases that count: taken under the field's present rule, by a ledger that is not older than the sides."""
+    if context.recreate or ledger_is_behind(snapshot):
+        return {}
+    rules, bases = context.entity.rules, snapshot.link.bases
+    mapped = {name: bases[name] for name in bases.keys() & rules.keys()}
+    return {name: base for name, base in mapped.items() if base.rule == rules[name].fingerprint}
+
+
+def ledger_is_behind(snapshot: Snapshot) -> bool:
+    """Whether a side shows an operation that the link does not know: the ledger was restored, or lost a commit."""
+    link = snapshot.link
+    shown = {_stamp(snapshot.row), snapshot.cmms.last_operation if snapshot.cmms is not None else None}
+    known = {intent.id for intent in link.intents} | {link.seen.stamp, link.seen.operation, None}
+    return bool(link.bases) and not shown <= known
+
+
+def seen_now(seen: Seen, cmms: CmmsRecord | None, row: DynamicsRecord | None) -> Seen:
+    """What the link has seen, with what both sides show now."""
+    update: dict[str, object] = {}
+    if row is not None:
+        update |= {"row_version": row.version, "stamp": row.stamp, "row_made": row.created}
+    if cmms is not None and not cmms.deleted:
+        update |= {"cmms_version": cmms.changed_at, "operation": cmms.last_operation}
+    return seen.model_copy(update=update)
+
+
+def went_back(snapshot: Snapshot) -> Side | None:
+    """The side that shows an older version than the link has seen, if one does."""
+    seen = snapshot.link.seen
+    row = snapshot.row.version if snapshot.row is not None else None
+    if None not in {row, seen.row_version} and (row or 0) < (seen.row_version or 0):
+        return "dynamics"
+    record = snapshot.cmms.changed_at if snapshot.cmms is not None else None
+    older = record is not None and seen.cmms_version is not None and record < seen.cmms_version
+    return "cmms" if older else None
+
+
+def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
+    side = went_back(snapshot)
+    if side is None:
+        return None
+    name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
+    error = WentBack(
+        f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
+        " backup. Decide which side's values count: see the runbook."
+    )
+    version = snapshot.row.version if side == "dynamics" and snapshot.row is not None else None
+    record = snapshot.cmms.changed_at if side == "cmms" and snapshot.cmms is not None else None
+    return held_back(side, (error.reason, version, record), error)
+
+
+def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
+    row, made = snapshot.row, snapshot.link.seen.row_made
+    # Where the mapping writes the column that says when a row was made, the column proves nothing.
+    if row is None or row.created is None or made is None or not context.entity.tells_creation or row.created <= made:
+        return None
+    error = RowReplaced(
+        f"The row {row.id} of {snapshot.link.key} was deleted in Dynamics and then made again. Compare both sides; an"
+        " operator's resync with --recreate takes the row for new, differences are then on record."
+    )
+    return held_back("dynamics", (error.reason, str(row.created), row.stamp), error)
+
+
+def _record_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
+    link = snapshot.link
+    known = link.cmms_id is not None and link.deleted_at is None
+    if snapshot.cmms is not None or not known or context.one_way or context.said_deleted:
+        return None
+    error = RecordMissing(
+        f"The CMMS no longer shows the record {link.key}, and does not say that it was deleted. If it was, deactivate"
+        " the row in Dynamics; else make the record visible to the integration again."
+    )
+    return held_back("cmms", error.reason, error)
+
+
+def _row_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
+    link, cmms = snapshot.link, snapshot.cmms
+    pending = any(intent.side == "dynamics" and intent.creates for intent in link.intents)
+    living = cmms is not None and not cmms.deleted
+    if link.row_id is None or snapshot.row is not None or pending or not living:
+        return None
+    # A person may have made another row with the record's key.
+    if snapshot.candidates and (context.said_row_gone or context.attempts >= PATIENCE):
+        return None
+    error = RecordGone(
+        f"The row {link.row_id} of {link.key} was deleted in Dynamics, and the CMMS still has the record. Delete the"
+        " record there, or have the row created again with an operator's resync --recreate."
+    )
+    return held_back("dynamics", link.row_id, error)
+
+
+def _row_was_deleted(snapshot: Snapshot, context: Context) -> Blocked | None:
+    return _row_is_absent(snapshot, context) if context.said_row_gone else None
+
+
+_CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
+    (_went_back, True),
+    (_came_back, False),
+    (_row_was_deleted, False),
+    (_row_is_absent, True),
+    (_record_is_absent, True),
+)
+"""The checks in their order, and whether what a check sees may come from a list read that lags."""
+
+
+def _stamp(row: DynamicsRecord | None) -> str | None:
+    return (row.stamp or None) if row is not None else None

@@ -1,0 +1,237 @@
+"""What the ledger remembers of one pair: a CMMS record, its Dynamics row, and the state in which both last agreed.
+
+A link is identified by the CMMS's record id and by the row's GUID, each unique in its entity; either may be unknown for
+a while. The business key is a field like any other. Only in one-way mode, where a producer sends no ids, is a link
+identified by its key, until a message brings the record's id.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.domain.model import Side, Value, Version
+from shared.domain.row_hash import row_hash
+from shared.errors import LedgerUnreadable
+
+type IdentityKind = Literal["cmms", "row", "key"]
+
+
+class Identity(NamedTuple):
+    """One name by which a link is found: `("cmms", "4711")`, `("row", "<guid>")` or `("key", "ACT-1")`."""
+
+    kind: IdentityKind
+    value: str
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Base(_Frozen):
+    """What each side held of one field when both last agreed. A side has changed only against its own base.
+
+    `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
+    """
+
+    cmms: Value
+    dynamics: Value
+    rule: str = ""
+
+
+class Write(_Frozen):
+    """A write to one side, described once: from the decision through the intent to the adapter.
+
+    `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
+    None means a create. `values` are in the target's normal form, the business key among them where it is written.
+    `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
+    A state that a row cannot be born in has a source of None, so that the next merge takes it for a change.
+    `stamped` False means that the row cannot show the write: Dynamics takes nothing but a state for a closed row.
+
+    Example: `Write(side="dynamics", target="6f…", etag='W/"12"', values={"nombre": "Pump"},
+    sources={"nombre": "Pump"}, before={"nombre": "Pumpe"})`.
+    """
+
+    side: Side
+    target: str | None
+    etag: str | None
+    values: dict[str, Value] = Field(default_factory=dict)
+    sources: dict[str, Value] = Field(default_factory=dict)
+    before: dict[str, Value] = Field(default_factory=dict)
+    state: tuple[int | None, int] | None = None
+    stamped: bool = True
+
+    @property
+    def creates(self) -> bool:
+        """Whether the write makes a new row or record."""
+        return self.etag is None
+
+
+class Intent(Write):
+    """A write announced before it is sent. `id` is the operation id, which the written row or record then shows."""
+
+    id: str
+    expires_at: datetime
+
+
+type Why = Literal[
+    "both_changed",
+    "first_contact",
+    "one_way",
+    "create_only",
+    "late_write",
+    "taken_over",
+    "key_released",
+]
+
+
+class ConflictRecord(_Frozen):
+    """A value that did not survive, kept where a person can find it.
+
+    `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
+    `create_only` (the field cannot be written any more); `late_write` (a write of unknown outcome was followed by
+    another change); `taken_over` (another CMMS record took the row over); `key_released` (the row gave up a key that
+    another record needs).
+    """
+
+    field: str
+    winner: Side
+    won: Value
+    lost: Value
+    why: Why
+    at: datetime
+
+
+class ParkedField(_Frozen):
+    """A field that was parked, and the digest of the value that caused it: each value is parked once."""
+
+    side: Side
+    digest: str
+    reason: str
+
+
+class Written(_Frozen):
+    """A value that was written to a side, by its digest, and when that was confirmed: see `domain.loop_detection`."""
+
+    side: Side
+    digest: str
+    at: datetime
+
+
+class Mark(_Frozen):
+    """One-way mode: a CMMS version, as messages give it."""
+
+    at: datetime
+    sequence: int = 0
+
+    @property
+    def version(self) -> Version:
+        """The same, to compare with."""
+        return Version(self.at, self.sequence)
+
+
+class FieldVersion(Mark):
+    """One-way mode: the newest value that a message gave for a field, and that message's version."""
+
+    value: Value
+
+
+class Seen(_Frozen):
+    """The newest state of either side that the link knows: the conditions under which its bases count.
+
+    `row_version` is the number in the row's etag, `stamp` the operation that the row showed, `row_made` when Dynamics
+    made the row; `cmms_version` is the record's version, `operation` the last operation that the record showed.
+    """
+
+    row_version: int | None = None
+    stamp: str | None = None
+    row_made: datetime | None = None
+    cmms_version: datetime | None = None
+    operation: str | None = None
+
+
+class Link(_Frozen):
+    """One pair. Without bases the two sides have never met.
+
+    `key` is the business key as last known, for people and for `by_key`. `by_key` means that no message has brought
+    the record's id yet. `deleted_at` is set while the CMMS's record is deleted. In one-way mode `said` holds the newest
+    value of each field, and `deleted` the version of the last deletion.
+    """
+
+    cmms_id: str | None = None
+    row_id: str | None = None
+    key: str = ""
+    by_key: bool = False
+    bases: dict[str, Base] = Field(default_factory=dict)
+    seen: Seen = Seen()
+    said: dict[str, FieldVersion] = Field(default_factory=dict)
+    deleted: Mark | None = None
+    deleted_at: datetime | None = None
+    intents: tuple[Intent, ...] = ()
+    conflicts: tuple[ConflictRecord, ...] = ()
+    parked: dict[str, ParkedField] = Field(default_factory=dict)
+    written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
+    last_sync: datetime | None = None
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """Every name by which the ledger finds the link; the first is the one under which it is stored."""
+        named: tuple[tuple[IdentityKind, str | None], ...] = (
+            ("cmms", self.cmms_id),
+            ("key", self.key if self.by_key else None),
+            ("row", self.row_id),
+        )
+        return tuple(Identity(kind, value) for kind, value in named if value is not None)
+
+    @property
+    def hashes(self) -> Mapping[Side, str]:
+        """One row hash per side, of what the bases say that the side holds: see `domain.row_hash`."""
+        return {
+            "cmms": row_hash({name: base.cmms for name, base in self.bases.items()}),
+            "dynamics": row_hash({name: base.dynamics for name, base in self.bases.items()}),
+        }
+
+    def same_as(self, other: "Link") -> bool:
+        """Whether two states of a link differ only in what the next write stores anyway."""
+        return self.model_copy(update={"seen": other.seen, "last_sync": other.last_sync}) == other
+
+    def live_intent(self, now: datetime) -> Intent | None:
+        """The intent of a worker that may still be writing, if there is one."""
+        return next((intent for intent in self.intents if intent.expires_at > now), None)
+
+
+class Stored(_Frozen):
+    """A link with the etag under which it was read; None means that the ledger does not hold it yet."""
+
+    link: Link
+    etag: str | None = None
+
+
+class LinkHash(NamedTuple):
+    """A link as the full pass needs it, read without parsing its body. The hashes are those of `Link.hashes`."""
+
+    cmms_id: str | None
+    row_id: str | None
+    key: str
+    cmms: str
+    dynamics: str
+    deleted: bool
+
+    @property
+    def identities(self) -> tuple[Identity, ...]:
+        """The names by which the ledger finds the link, in the order of `Link.identities`."""
+        cmms = [Identity("cmms", self.cmms_id)] if self.cmms_id is not None else []
+        row = [Identity("row", self.row_id)] if self.row_id is not None else []
+        return (*cmms, *row) or (Identity("key", self.key),)
+
+
+def readable(found: Stored | LedgerUnreadable) -> Stored:
+    """What was found, where nothing can be done without it.
+
+    Raises:
+        LedgerUnreadable: The ledger's row could not be read.
+    """
+    if isinstance(found, LedgerUnreadable):
+        raise found
+    return found

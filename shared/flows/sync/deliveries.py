@@ -1,0 +1,115 @@
+"""The messages of a batch, read one by one. A bad message is parked alone, whatever is wrong with it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shared.domain.link import Identity
+from shared.domain.messages.events import (
+    DeletedData,
+    DirtyData,
+    Event,
+    Operation,
+    RenamedData,
+    UpsertedData,
+    parse_event,
+)
+from shared.domain.model import Version
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import InvalidMessage, PermanentError
+from shared.flows.routing.outcomes import Outcome, Park
+
+type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
+type Outcomes = dict[int, Outcome]
+"""The ends of messages, by their places in the batch."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """One message of a batch. `place` is its number there; `row_id`, `cmms_id` and `key` name its record."""
+
+    place: int
+    body: bytes
+    event: Event
+    payload: Payload
+    row_id: str | None = None
+    cmms_id: str | None = None
+    key: str | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The CMMS version that the message announces; None where it announces none."""
+        return None if isinstance(self.payload, DirtyData) else self.payload.as_version(self.event.time)
+
+    @property
+    def operation(self) -> Operation | None:
+        """What a dirty message announces or orders; None for a message of the CMMS."""
+        return self.payload.operation if isinstance(self.payload, DirtyData) else None
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether an operator has just sent the message again from `parked`; its retries have attempts again."""
+        return bool(self.event.history) and not self.event.attempt and not self.event.deferrals
+
+    @property
+    def identity(self) -> Identity | None:
+        """The immutable name of the record, where the message has one."""
+        if self.cmms_id is not None:
+            return Identity("cmms", self.cmms_id)
+        return Identity("row", self.row_id) if self.row_id is not None else None
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A message that is no message of this queue: parked as it is."""
+
+    place: int
+    body: bytes
+    event: Event | None
+    outcome: Park
+
+
+def read_deliveries(entity: EntityMapping, bodies: Sequence[bytes]) -> tuple[list[Delivery], list[Unread]]:
+    """Parse a batch.
+
+    Returns:
+        The messages that name a record, and those that cannot be used, with the reason for which they are parked.
+    """
+    read: list[Delivery] = []
+    bad: list[Unread] = []
+    for place, body in enumerate(bodies):
+        event = None
+        try:
+            event = parse_event(body)
+            read.append(_named(entity, Delivery(place, body, event, event.payload(entity))))
+        except PermanentError as error:
+            bad.append(Unread(place, body, event, Park(error)))
+    return read, bad
+
+
+def _named(entity: EntityMapping, delivery: Delivery) -> Delivery:
+    payload = delivery.payload
+    if isinstance(payload, DirtyData):
+        row_id = str(payload.record_id) if payload.record_id is not None else None
+        # A key beside an identity is for people, and need not be usable.
+        named = row_id is not None or payload.cmms_id is not None
+        key = payload.key if named or payload.key is None else entity.usable_key(payload.key)
+        return replace(delivery, row_id=row_id, cmms_id=payload.cmms_id, key=key)
+    key = _key(entity, payload)
+    if isinstance(payload, RenamedData) and payload.id is None:
+        raise InvalidMessage(
+            "A renamed message needs data.id, the CMMS's own id of the record: without it nothing tells which record"
+            " has the new key."
+        )
+    return replace(delivery, cmms_id=payload.id, key=key)
+
+
+def _key(entity: EntityMapping, payload: UpsertedData | DeletedData) -> str:
+    said = {payload.key} if payload.key is not None else set()
+    if isinstance(payload, UpsertedData):
+        values = (raw for name, raw in payload.fields.items() if entity.names.get(name) == entity.key.name)
+        said |= {raw for raw in values if isinstance(raw, str)}
+    if not said:
+        raise InvalidMessage(f"The message names no record: data.key or {entity.key.name} is needed.")
+    if len(said) > 1:
+        raise InvalidMessage(f"The message names two records: data.key and {entity.key.name} differ.")
+    return entity.usable_key(said.pop())

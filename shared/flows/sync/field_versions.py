@@ -1,0 +1,131 @@
+"""One-way mode: without the CMMS's API, what its messages said is the CMMS's side.
+
+Each field is a register in which the newest version wins, so that late, doubled and partial messages change nothing
+that is newer. The business key is one of the fields.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.domain.blocked import digest
+from shared.domain.link import FieldVersion, Link, Mark
+from shared.domain.messages.ahead import ahead_of_time
+from shared.domain.messages.events import DeletedData, UpsertedData
+from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.schema.fields import FieldMapping
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import InvalidMessage, MappingError, PermanentError
+from shared.flows.routing.outcomes import Park
+from shared.flows.sync.deliveries import Delivery, Outcomes
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The link with what the messages said, the CMMS's side as it is then known, and the messages that are parked."""
+
+    link: Link
+    record: CmmsRecord | None
+    outcomes: Outcomes = field(default_factory=dict)
+
+
+def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery], now: datetime) -> Heard:
+    """Add what the messages say to the link's memory.
+
+    A message without a version is parked, because without one late and new cannot be told apart; so is one whose
+    version has not come yet, because it would win against everything until then.
+    """
+    registers = _Registers(entity, link)
+    outcomes: Outcomes = {}
+    for delivery in deliveries:
+        if delivery.operation is not None:
+            continue
+        try:
+            registers.apply(delivery, now)
+        except PermanentError as error:
+            outcomes[delivery.place] = Park(error)
+    ids = [delivery.cmms_id for delivery in deliveries if delivery.cmms_id is not None]
+    if link.cmms_id is None and ids:
+        link = link.model_copy(update={"cmms_id": ids[0], "by_key": False})
+    link = registers.remember(link)
+    return Heard(link, remembered(link, registers.living_errors()), outcomes)
+
+
+def remembered(link: Link, errors: dict[str, BadValue] | None = None) -> CmmsRecord | None:
+    """The CMMS's side as the link remembers it; None where nothing was said.
+
+    What was agreed before this mode was chosen counts as said: a base is what the CMMS held. A value that cannot be
+    used is parked; the newest one that can be used stays the CMMS's.
+    """
+    identity = link.cmms_id or ""
+    if not link.said and link.deleted is not None:
+        return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted.version, deleted=True)
+    values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items()}
+    values |= {name: said.value for name, said in link.said.items()}
+    if not values and not errors:
+        return None
+    return CmmsRecord(link.key, "", values, errors or {}, id=identity)
+
+
+class _Registers:
+    """The newest value of each field, by version; what a deletion is newer than is forgotten."""
+
+    def __init__(self, entity: EntityMapping, link: Link) -> None:
+        self._entity = entity
+        self._said = dict(link.said)
+        self._deleted = link.deleted
+        self._errors: dict[str, tuple[Version, BadValue]] = {}
+
+    def apply(self, delivery: Delivery, now: datetime) -> None:
+        """Take one message in.
+
+        Raises:
+            PermanentError: The message has no usable version.
+        """
+        version = delivery.version
+        if version is None:
+            raise InvalidMessage(
+                "The message says no version: send data.version (the change's instant) or the event's time."
+            )
+        if (error := ahead_of_time(version, now)) is not None:
+            raise error
+        if isinstance(delivery.payload, DeletedData):
+            if self._lives(version):
+                self._deleted = Mark(at=version.at, sequence=version.sequence)
+        elif isinstance(delivery.payload, UpsertedData) and self._lives(version):
+            self._register(self._entity.key_rule, delivery.key, version)
+            for name, raw in delivery.payload.fields.items():
+                rule = self._entity.fields.get(self._entity.names.get(name, ""))
+                if rule is not None:  # else the key, or a field that is not mapped
+                    self._register(rule, raw, version)
+
+    def _register(self, rule: FieldMapping, raw: object, version: Version) -> None:
+        known = self._said.get(rule.name)
+        if known is not None and version <= known.version:
+            return
+        bad = self._errors.get(rule.name)
+        try:
+            value = rule.from_cmms(raw)
+        except MappingError as error:
+            if bad is None or bad[0] < version:
+                self._errors[rule.name] = (version, BadValue(error, digest(raw)))
+            return
+        self._said[rule.name] = FieldVersion(value=value, at=version.at, sequence=version.sequence)
+        if bad is not None and bad[0] < version:
+            del self._errors[rule.name]
+
+    def _lives(self, version: Version) -> bool:
+        return self._deleted is None or self._deleted.version < version
+
+    def remember(self, link: Link) -> Link:
+        """The link with the registers' contents."""
+        said = {name: value for name, value in self._said.items() if self._lives(value.version)}
+        key = said.get(self._entity.key.name)
+        # A link that only its key identifies keeps that key.
+        known = link.key if link.by_key or key is None or key.value is None else key.value
+        # Bases of a record that was deleted and said again are of its former life.
+        return link.model_copy(update={"said": said, "deleted": self._deleted, "key": known})
+
+    def living_errors(self) -> dict[str, BadValue]:
+        """The unusable values that no newer message has replaced."""
+        return {name: problem for name, (version, problem) in self._errors.items() if self._lives(version)}

@@ -1,0 +1,104 @@
+"""One record's plan on its way through a round: announced, answered, parked, stored."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from uuid import UUID
+
+from shared.domain.blocked import Blocked
+from shared.domain.decide import Plan
+from shared.domain.decide.in_doubt import may_still_land
+from shared.domain.link import Intent, Link, Stored, Write
+from shared.errors import Conflict, IntentHeld, KeyTaken, SyncError, TargetTransient
+from shared.flows.routing.outcomes import Again, Done, Outcome
+from shared.flows.sync.commit import Answer
+from shared.flows.sync.deliveries import Outcomes
+from shared.flows.sync.work import Work
+
+
+@dataclass(frozen=True)
+class Round:
+    """The end of a round: the messages that ended, the records that need another round, and how much was parked."""
+
+    outcomes: Outcomes = field(default_factory=dict)
+    open: tuple[Work, ...] = ()
+    parked: int = 0
+
+    def __add__(self, other: "Round") -> "Round":
+        return Round(self.outcomes | other.outcomes, (*self.open, *other.open), self.parked + other.parked)
+
+
+@dataclass(frozen=True)
+class Step:
+    """`stored` is the link as the ledger holds it by now; `intents` were announced, `answers` came back."""
+
+    work: Work
+    plan: Plan
+    stored: Stored
+    intents: tuple[Intent, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+    @property
+    def link(self) -> Link:
+        """The link to build on: as announced, else as planned."""
+        return self.stored.link if self.intents else self.plan.link
+
+    def errors[T: SyncError](self, kind: type[T]) -> list[T]:
+        """The failures of one kind."""
+        return [answer.error for answer in self.answers if isinstance(answer.error, kind)]
+
+    def announcing(self, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
+        """The same with an intent for each write, each under its own operation id."""
+        return replace(
+            self, intents=tuple(_intent(self.plan.link, write, expires_at, ids) for write in self.plan.writes)
+        )
+
+    @property
+    def announced(self) -> Stored:
+        """The link with its intents; a row is bound before it is made: whatever is heard of the row finds the link."""
+        link = self.plan.link
+        known = {intent.id for intent in self.intents}
+        born = [intent.target for intent in self.intents if intent.side == "dynamics" and intent.creates]
+        kept = tuple(intent for intent in link.intents if intent.id not in known)
+        update = {"intents": (*kept, *self.intents), "row_id": [*born, link.row_id][0]}
+        return Stored(link=link.model_copy(update=update), etag=self.plan.stored.etag)
+
+    def concluded(self, refused: Sequence[Blocked], now: datetime) -> Round:
+        """The end of the record's messages, or another round for them.
+
+        Args:
+            refused: What the sides refused of the writes, as blocks.
+            now: In UTC.
+        """
+        outages, races = self.errors(TargetTransient), self.errors(Conflict)
+        in_doubt = any(answer.unknown for answer in self.answers)
+        # The side of a lost answer is asked at once, by another round; once only, because the side may be away.
+        if outages and (not in_doubt or isinstance(self.work.lost, TargetTransient)):
+            return Round(self.work.ends(Again(max(outages, key=lambda error: error.least_wait))))
+        again = replace(
+            self.work,
+            refused=(*self.work.refused, *refused),
+            # A write without an answer that is found to have landed is not written again: it ends as applied as well.
+            applied=self.work.applied or in_doubt or any(answer.record for answer in self.answers),
+            key_taken=bool(self.errors(KeyTaken)),
+            lost=next(iter([*outages, *races]), None),
+        )
+        if outages or races or refused or self.plan.unfinished:
+            return Round(open=(again,))
+        return Round(again.ends(self._end(again, now)))
+
+    def _end(self, work: Work, now: datetime) -> Outcome:
+        rest = may_still_land(self.stored.link, now)
+        if rest is None:
+            return Done(applied=work.applied)
+        return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
+
+
+def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
+    """A create in doubt is repeated under its own name: whichever of the two comes second changes nothing."""
+    doubtful = [one for one in link.intents if (one.side, one.etag, write.etag) == (write.side, None, None)]
+    if doubtful:
+        return doubtful[0].model_copy(update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at})
+    operation = str(ids())
+    target = write.target or (str(ids()) if write.side == "dynamics" else None)
+    return Intent(**{**dict(write), "target": target}, id=operation, expires_at=expires_at)

@@ -1,0 +1,78 @@
+"""The messages of one record on their way through a batch, and what earlier rounds of the batch found out about it."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.domain.blocked import Blocked
+from shared.domain.decide import Context
+from shared.domain.link import Identity
+from shared.domain.messages.events import DeletedData
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import TransientError
+from shared.flows.routing.outcomes import Outcome
+from shared.flows.sync.deliveries import Delivery, Outcomes
+from shared.flows.sync.snapshot import Subject
+
+
+@dataclass(frozen=True)
+class Work:
+    """The open messages of one record.
+
+    `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for
+    before the record is read. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
+    and digest. `lost` is why the last round has to be repeated.
+    """
+
+    identity: Identity
+    deliveries: tuple[Delivery, ...]
+    key_hint: str | None = None
+    refused: tuple[Blocked, ...] = ()
+    parked: frozenset[tuple[str, str]] = frozenset()
+    applied: bool = False
+    key_taken: bool = False
+    lost: TransientError | None = None
+
+    @property
+    def name(self) -> str:
+        """The record's name for people."""
+        return self.key_hint or self.identity.value
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether a person has just sent one of the messages again from `parked`."""
+        return any(delivery.is_replay for delivery in self.deliveries)
+
+    @property
+    def attempts(self) -> int:
+        """How often the most tried of the messages failed before."""
+        return max(delivery.event.attempt for delivery in self.deliveries)
+
+    @property
+    def subject(self) -> Subject:
+        """What to take a snapshot of."""
+        return Subject(self.identity, self.key_hint, key_taken=self.key_taken)
+
+    def ends(self, outcome: Outcome) -> Outcomes:
+        """Give every message the same end."""
+        return {delivery.place: outcome for delivery in self.deliveries}
+
+    def without(self, ended: Outcomes) -> "Work | None":
+        """The work for the messages that are still open; None where none is."""
+        left = tuple(delivery for delivery in self.deliveries if delivery.place not in ended)
+        return replace(self, deliveries=left) if left else None
+
+    def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
+        """What a decision about the record depends on beside both sides and the ledger."""
+        orders = {delivery.operation for delivery in self.deliveries}
+        return Context(
+            entity=entity,
+            now=now,
+            one_way=one_way,
+            said_deleted=any(isinstance(delivery.payload, DeletedData) for delivery in self.deliveries),
+            said_row_gone="delete" in orders,
+            recreate="recreate" in orders,
+            insist=self.is_replay,
+            refused=self.refused,
+            attempts=self.attempts,
+            key_taken=self.key_taken,
+        )

@@ -1,0 +1,102 @@
+"""Rule 3 as a table: docs/architecture.md, "Merge of one field"."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from shared.domain.link import Base
+from shared.domain.merge import Verdict, judge, merge
+from shared.domain.model import CmmsRecord, DynamicsRecord, Value
+from shared.domain.schema.fields import FieldMapping
+from tests.fakes import document_mapping
+
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
+BOTH = FieldMapping(name="f", column="f", type="string")
+BOTH_DYNAMICS = BOTH.model_copy(update={"on_conflict": "dynamics"})
+TO_DYNAMICS = FieldMapping(name="f", column="f", type="string", direction="to_dynamics")
+TO_CMMS = FieldMapping(name="f", column="f", type="string", direction="to_cmms")
+ASSET = document_mapping().entities["asset"]
+
+AGREED = Base(cmms="a", dynamics="a")
+ROUNDED = Base(cmms="a", dynamics="A")
+
+TABLE = [
+    # id, rule, base, CMMS, Dynamics, outcome, why
+    ("first contact, equal", BOTH, None, "a", "a", "agreed", None),
+    ("first contact, both empty", BOTH, None, None, None, "agreed", None),
+    ("first contact, only the CMMS has a value", BOTH, None, "a", None, "cmms", None),
+    ("first contact, only Dynamics has a value", BOTH, None, None, "b", "dynamics", None),
+    ("first contact, different, the CMMS's rule", BOTH, None, "a", "b", "cmms", "first_contact"),
+    ("first contact, different, Dynamics' rule", BOTH_DYNAMICS, None, "a", "b", "dynamics", "first_contact"),
+    ("first contact, one-way, different", TO_DYNAMICS, None, "a", "b", "cmms", "first_contact"),
+    ("first contact, one-way, the source is empty", TO_DYNAMICS, None, None, "b", "kept", "first_contact"),
+    ("first contact, one-way to the CMMS, the source is empty", TO_CMMS, None, "a", None, "kept", "first_contact"),
+    ("nobody changed", BOTH, AGREED, "a", "a", "unchanged", None),
+    ("nobody changed, the bases differ by rounding", BOTH, ROUNDED, "a", "A", "unchanged", None),
+    ("the CMMS changed", BOTH, AGREED, "b", "a", "cmms", None),
+    ("the CMMS cleared", BOTH, AGREED, None, "a", "cmms", None),
+    ("Dynamics changed", BOTH, AGREED, "a", "b", "dynamics", None),
+    ("Dynamics cleared", BOTH, AGREED, "a", None, "dynamics", None),
+    ("both changed to the same", BOTH, AGREED, "b", "b", "agreed", None),
+    ("both cleared", BOTH, AGREED, None, None, "agreed", None),
+    ("both changed, the CMMS's rule", BOTH, AGREED, "b", "c", "cmms", "both_changed"),
+    ("both changed, Dynamics' rule", BOTH_DYNAMICS, AGREED, "b", "c", "dynamics", "both_changed"),
+    ("one-way, the source changed", TO_DYNAMICS, AGREED, "b", "a", "cmms", None),
+    ("one-way, the target was edited", TO_DYNAMICS, AGREED, "a", "b", "cmms", "one_way"),
+    ("one-way, both changed", TO_DYNAMICS, AGREED, "b", "c", "cmms", "both_changed"),
+    ("one-way to the CMMS, the target was edited", TO_CMMS, AGREED, "b", "a", "dynamics", "one_way"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "cmms", "dynamics", "outcome", "why"),
+    [row[1:] for row in TABLE],
+    ids=[row[0] for row in TABLE],
+)
+def test_merge_of_one_field(
+    rule: FieldMapping, base: Base | None, cmms: Value, dynamics: Value, outcome: str, why: str | None
+) -> None:
+    assert judge(rule, cmms, dynamics, base) == Verdict(outcome, why)  # type: ignore[arg-type]
+
+
+def record(**values: Value) -> CmmsRecord:
+    return CmmsRecord("A", '"1"', values, id="1")
+
+
+def row(*, is_open: bool = True, **values: Value) -> DynamicsRecord:
+    return DynamicsRecord("A", 'W/"1"', values, id="r", is_open=is_open)
+
+
+def test_a_field_that_one_side_does_not_say_is_neither_a_change_nor_an_agreement() -> None:
+    merged = merge(ASSET.fields.values(), record(nombre="a"), row(valor_libros="1"), {}, NOW)
+    assert (merged.bases, merged.writes, merged.conflicts, merged.blocked) == ({}, (), (), ())
+
+
+def test_the_loser_of_a_conflict_is_on_record() -> None:
+    merged = merge(ASSET.fields.values(), record(nombre="a"), row(nombre="b"), {}, NOW)
+    (conflict,) = merged.conflicts
+    assert (conflict.field, conflict.winner, conflict.won, conflict.lost) == ("nombre", "cmms", "a", "b")
+    (write,) = merged.writes
+    assert (write.side, write.value, write.source, write.before) == ("dynamics", "a", "a", "b")
+
+
+def test_a_closed_row_blocks_the_field_that_would_change() -> None:
+    merged = merge(ASSET.fields.values(), record(nombre="a"), row(is_open=False, nombre="b"), {}, NOW)
+    assert [(block.field, block.error.reason) for block in merged.blocked] == [("nombre", "record_closed")]
+    assert merged.writes == ()
+
+
+def test_a_field_that_can_only_be_set_on_creation_keeps_the_row_s_value() -> None:
+    order = document_mapping().entities["order"]
+    name = next(rule.name for rule in order.fields.values() if rule.create_only)
+    merged = merge(
+        order.fields.values(),
+        CmmsRecord("A", '"1"', {name: "2026-01-02T00:00:00Z"}, id="1"),
+        DynamicsRecord("A", 'W/"1"', {name: "2026-01-01T00:00:00Z"}, id="r"),
+        {},
+        NOW,
+    )
+    assert (merged.writes, [conflict.why for conflict in merged.conflicts]) == ((), ["create_only"])
+    assert merged.bases[name] == Base(
+        cmms="2026-01-02T00:00:00Z", dynamics="2026-01-01T00:00:00Z", rule=order.fields[name].fingerprint
+    )

@@ -1,0 +1,139 @@
+"""Rule 8: a deletion in the CMMS deactivates the row; a row that is gone, or came back, needs a person."""
+
+from tests.kit.world import World
+
+
+async def agreed(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", valor_libros="10", numero_de_serie=None)
+    await world.dirty()
+
+
+async def test_a_deletion_deactivates_and_only_a_newer_change_brings_the_row_back(world: World) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    assert (world.row().state, (await world.link()).deleted_at is not None) == (1, True)
+    await world.dirty()
+    assert len(world.dynamics.rows) == 1
+    world.cmms.put("A", nombre="De nuevo", valor_libros="10")
+    await world.dirty()
+    assert (world.row().state, world.row().values["nombre"], (await world.link()).deleted_at) == (0, "De nuevo", None)
+
+
+async def test_a_row_that_a_late_deactivation_reaches_is_made_active_again(world: World) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    world.dynamics.faults.next = ["late"] * 2
+    await world.dirty()
+    world.cmms.put("A", nombre="De nuevo", valor_libros="10")
+    world.dynamics.faults.land()
+    await world.settle()
+    await world.dirty()
+    assert (world.row().state, world.row().values["nombre"]) == (0, "De nuevo")
+
+
+async def test_a_row_that_is_gone_is_parked_and_not_created_again(world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.rows.clear()
+    await world.webhook(row.id, "delete")
+    assert (world.dynamics.rows, world.parked) == ({}, ["gone_from_dynamics"])
+
+
+async def test_a_row_that_no_message_announced_as_gone_is_first_looked_for(world: World) -> None:
+    await agreed(world)
+    world.dynamics.rows.clear()
+    await world.dirty()
+    assert (list(world.attempts), world.parked) == ([1], [])
+    await world.settle()
+    assert world.parked == ["gone_from_dynamics"]
+
+
+async def test_an_operator_has_a_row_that_is_gone_made_again_under_its_id(world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.rows.clear()
+    await world.dirty(operation="recreate")
+    assert (list(world.dynamics.rows), world.row().values["nombre"]) == ([row.id], "Bomba")
+
+
+async def test_a_row_that_came_back_is_parked_and_changes_nothing(world: World) -> None:
+    await agreed(world)
+    created = world.dynamics.writes[0]
+    world.later(minutes=1)
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty()
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, **created.values}, created=world.clock.now())
+    await world.dirty()
+    assert (world.parked, world.cmms.records["1"].values["nombre"]) == (["row_replaced"], "Nueva")
+
+
+async def test_an_operator_takes_a_row_that_came_back_for_new(world: World) -> None:
+    await agreed(world)
+    world.later(minutes=1)
+    world.dynamics.change(world.row(), values={"nombre": "Otra"}, created=world.clock.now())
+    await world.dirty(operation="recreate")
+    await world.dirty()
+    assert (world.row().values["nombre"], world.parked) == ("Bomba", [])
+    assert [(one.why, one.lost) for one in (await world.link()).conflicts] == [("first_contact", "Otra")]
+
+
+async def test_a_new_record_takes_over_the_row_of_a_deleted_one(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S1")
+    await world.dirty()
+    row = world.row()
+    world.cmms.delete()
+    await world.dirty()
+    world.cmms.put("A", "2", nombre="Otra bomba", numero_de_serie=None)
+    await world.dirty("2")
+    after = world.row()
+    assert (after.id, after.state, after.values["nombre"], after.values["numero_de_serie"]) == (
+        row.id,
+        0,
+        "Otra bomba",
+        None,
+    )
+    link = await world.link("2")
+    assert (link.row_id, (await world.link("1")).row_id) == (row.id, None)
+    assert {one.field: one.lost for one in link.conflicts} == {"nombre": "Bomba", "numero_de_serie": "S1"}
+    assert {one.why for one in link.conflicts} == {"taken_over"}
+
+
+async def test_a_row_that_a_person_made_for_a_record_whose_row_is_gone_is_linked(world: World) -> None:
+    await agreed(world)
+    old = world.row()
+    del world.dynamics.rows[old.id]
+    new = world.dynamics.put("A", "new", nombre="Bomba", numero_de_serie="S")
+    await world.webhook(old.id, "delete")
+    assert ((await world.link()).row_id, world.cmms.records["1"].values["numero_de_serie"]) == (new.id, "S")
+
+
+async def test_a_list_that_leaves_a_known_record_out_deactivates_nothing(world: World) -> None:
+    await agreed(world)
+    del world.cmms.records["1"]
+    await world.dirty()
+    await world.settle()
+    assert (world.row().state, world.parked) == (0, ["gone_from_cmms"])
+
+
+async def test_a_message_that_announces_the_deletion_makes_the_absence_count(world: World) -> None:
+    await agreed(world)
+    del world.cmms.records["1"]
+    await world.send("deleted", {"id": "1", "key": "A", "version": world.clock.now().isoformat()})
+    assert (world.row().state, world.parked) == (1, [])
+
+
+async def test_a_row_deleted_before_anybody_knew_it_needs_nothing(world: World) -> None:
+    summary = await world.webhook("3117f054-c46e-4b3f-9ec0-feb9b4b6239f", "delete")
+    assert (summary.already_true, world.parked) == (1, [])
+
+
+async def test_nothing_of_a_deleted_record_stays_parked(world: World) -> None:
+    world.cmms.put("A", nombre="x" * 101, valor_libros="10", numero_de_serie="S-1")
+    world.dynamics.put("A", nombre="Bomba")
+    await world.dirty()
+    assert (await world.link()).parked.keys() == {"nombre"}
+    world.cmms.delete()
+    await world.dirty()
+    assert (world.row().state, (await world.link()).parked) == (1, {})

@@ -1,0 +1,153 @@
+"""Rule 6: a write whose answer was lost is decided by what the side shows, and until then it is looked at again."""
+
+import pytest
+
+from shared.domain.decide.in_doubt import LATEST
+from shared.domain.schema.mapping import Mapping
+from shared.errors import RejectedByTarget, Unavailable
+from tests.fakes import document_mapping
+from tests.kit.faults import Fault
+from tests.kit.world import World
+
+WITHOUT_STAMP = pytest.param(False, id="without a stamp")
+WITH_STAMP = pytest.param(True, id="with a stamp")
+
+
+def mapping(*, stamp: bool) -> Mapping:
+    """The customer's mapping, with or without the operation stamp."""
+    found = document_mapping()
+    entities = {
+        name: entity.model_copy(update={"stamp": "cmms_operation" if stamp else None})
+        for name, entity in found.entities.items()
+    }
+    return found.model_copy(update={"entities": entities})
+
+
+async def agreed(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", valor_libros="10", valor_adquisicion="1")
+    await world.dirty()
+
+
+@pytest.mark.parametrize("stamp", [WITH_STAMP, WITHOUT_STAMP])
+@pytest.mark.parametrize("fault", ["answer lost", "never arrives", "late"])
+async def test_an_update_without_answer_ends_as_it_should(stamp: bool, fault: Fault) -> None:
+    world = World(mapping=mapping(stamp=stamp))
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = [fault]
+    await world.dirty()
+    world.dynamics.faults.land()
+    await world.settle()
+    link = await world.link()
+    assert (world.row().values["nombre"], link.intents, link.conflicts) == ("Nueva", (), ())
+    assert (link.bases["nombre"].cmms, link.bases["nombre"].dynamics) == ("Nueva", "Nueva")
+
+
+@pytest.mark.parametrize("stamp", [WITH_STAMP, WITHOUT_STAMP])
+@pytest.mark.parametrize("fault", ["answer lost", "never arrives", "late"])
+async def test_a_create_without_answer_makes_one_row(stamp: bool, fault: Fault) -> None:
+    world = World(mapping=mapping(stamp=stamp))
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.faults.next = [fault]
+    await world.dirty()
+    world.dynamics.faults.land()
+    await world.settle()
+    link = await world.link()
+    assert [row.id for row in world.dynamics.rows.values()] == [link.row_id]
+    assert (link.intents, link.conflicts, world.parked) == ((), (), [])
+
+
+@pytest.mark.parametrize("fault", ["answer lost", "never arrives", "late"])
+async def test_a_record_without_answer_is_created_once_in_the_cmms(world: World, fault: Fault) -> None:
+    row = world.dynamics.put("A", nombre="Bomba")
+    world.cmms.faults.next = [fault]
+    await world.webhook(row, "create")
+    world.cmms.faults.land()
+    await world.settle()
+    link = await world.link(row.id, "row")
+    assert [record.id for record in world.cmms.records.values()] == [link.cmms_id]
+    assert (link.intents, link.conflicts, world.parked) == ((), (), [])
+
+
+async def test_a_record_that_the_cmms_announces_before_its_create_was_confirmed_is_the_row_s(world: World) -> None:
+    row = world.dynamics.put("A", nombre="Bomba")
+    world.cmms.faults.next = ["answer lost"]
+    world.cmms.faults.away = None
+    await world.webhook(row, "create")
+    (record,) = world.cmms.records.values()
+    await world.send("upserted", {"id": record.id, "key": "A", "fields": {}})
+    await world.settle()
+    assert (await world.link(record.id)).row_id == row.id
+    assert (len(world.cmms.records), len(world.dynamics.rows), world.parked) == (1, 1, [])
+
+
+async def test_an_edit_after_a_write_without_answer_stays_an_edit() -> None:
+    world = World(mapping=mapping(stamp=True))
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = ["answer lost"]
+    world.dynamics.faults.meanwhile = lambda: world.dynamics.put("A", valor_libros="99", nombre="Editada")
+    await world.dirty()
+    await world.settle()
+    record = world.cmms.records["1"]
+    assert (record.values["valor_libros"], record.values["nombre"]) == ("99", "Editada")
+    assert (await world.link()).conflicts == ()
+
+
+async def test_rounding_of_a_write_without_answer_is_no_edit() -> None:
+    world = World(mapping=mapping(stamp=True))
+    await agreed(world)
+    world.dynamics.becomes["valor_adquisicion"] = "2.5"
+    world.cmms.put("A", valor_adquisicion="2.49")
+    world.dynamics.faults.next = ["answer lost"]
+    await world.dirty()
+    await world.settle()
+    assert (world.cmms.records["1"].values["valor_adquisicion"], world.parked) == ("2.49", [])
+    assert (await world.link()).conflicts == ()
+
+
+async def test_an_edit_that_came_before_the_write_refuses_it_for_good() -> None:
+    world = World(mapping=mapping(stamp=True))
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = ["late"]
+    world.dynamics.faults.meanwhile = lambda: world.dynamics.put("A", nombre="Editada")
+    await world.dirty()
+    world.dynamics.faults.land()
+    await world.settle()
+    assert world.row().values["nombre"] == "Nueva"
+    assert [(one.field, one.lost) for one in (await world.link()).conflicts] == [("nombre", "Editada")]
+
+
+async def test_the_record_of_a_write_in_doubt_is_looked_at_until_it_cannot_land_any_more(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = ["late", "late"]
+    await world.dirty()
+    world.cmms.put("A", nombre="Bomba")
+    await world.settle()
+    assert world.clock.monotonic() >= LATEST.total_seconds()
+    assert (await world.link()).intents == ()
+
+
+async def test_a_side_that_is_away_leaves_the_write_in_doubt(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = ["answer lost"]
+    world.dynamics.faults.meanwhile = lambda: setattr(world.dynamics.faults, "away", Unavailable("away"))
+    assert (await world.dirty()).retried == 1
+    assert [intent.side for intent in (await world.link()).intents] == ["dynamics"]
+    world.dynamics.faults.away = None
+    world.dynamics.writes.clear()
+    await world.settle()
+    assert (world.row().values["nombre"], (await world.link()).intents) == ("Nueva", ())
+
+
+async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind() -> None:
+    world = World(mapping=mapping(stamp=True))
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.faults.next = ["never arrives", RejectedByTarget("no"), RejectedByTarget("no")]
+    await world.dirty()
+    await world.settle()
+    link = await world.link()
+    assert (link.row_id, link.intents, world.parked) == (None, (), ["rejected_by_target"])

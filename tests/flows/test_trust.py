@@ -1,0 +1,155 @@
+"""Rule 7: a base counts only under the conditions in which it was taken."""
+
+import sqlite3
+
+from shared.domain.messages.events import Event
+from shared.domain.schema.mapping import Mapping
+from shared.flows.sync.mass_clear import MANY
+from tests.fakes import document_mapping
+from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.world import World
+
+
+async def agreed(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S", valor_libros="10")
+    await world.dirty()
+
+
+def remapped(**columns: str) -> Mapping:
+    """The customer's mapping with other columns for some of the asset's fields."""
+    found = document_mapping()
+    asset = found.entities["asset"]
+    fields = {
+        name: rule.model_copy(update={"column": columns[name]}) if name in columns else rule
+        for name, rule in asset.fields.items()
+    }
+    return found.model_copy(
+        update={"entities": {**found.entities, "asset": asset.model_copy(update={"fields": fields})}}
+    )
+
+
+def restarted(world: World, mapping: Mapping) -> World:
+    """The same sides and ledger under another mapping."""
+    other = World(mapping=mapping)
+    for name in ("dynamics", "cmms"):
+        getattr(other, name).__dict__.update(getattr(world, name).__dict__)
+    other.ledger.close()
+    other.ledger._db = world.ledger._db
+    return other
+
+
+async def test_a_field_under_another_column_meets_for_the_first_time(world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, "numero_de_serie": None})
+    again = restarted(world, remapped(numero_de_serie="msdyn_other"))
+    again.cmms.put("A", nombre="Nueva")
+    await again.dirty()
+    assert again.cmms.records["1"].values["numero_de_serie"] == again.row().values["numero_de_serie"] == "S"
+
+
+async def test_values_of_two_swapped_columns_are_conflicts_on_record(world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, "numero_de_serie": "Bomba", "nombre": "S"})
+    again = restarted(world, remapped(numero_de_serie="msdyn_name", nombre="msdyn_serialid"))
+    await again.dirty()
+    record = again.cmms.records["1"].values
+    assert (record["nombre"], record["numero_de_serie"]) == ("Bomba", "S")
+    assert {one.field: one.lost for one in (await again.link()).conflicts} == {
+        "nombre": "S",
+        "numero_de_serie": "Bomba",
+    }
+
+
+async def test_a_stale_read_is_no_edit(world: World) -> None:
+    await agreed(world)
+    world.dynamics.faults.stale = dict(world.dynamics.rows)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.stale = None
+    await world.dirty()
+    older = {row.id: row for row in world.dynamics.rows.values()}
+    world.dynamics.put("A", nombre="Editada")
+    await world.dirty()
+    world.dynamics.faults.stale = older
+    await world.dirty()
+    assert world.cmms.records["1"].values["nombre"] == "Editada"
+    world.dynamics.faults.stale = None
+    await world.settle()
+    assert (world.cmms.records["1"].values["nombre"], world.parked) == ("Editada", [])
+
+
+async def test_a_side_that_went_back_is_parked_and_overwrites_nothing(world: World) -> None:
+    await agreed(world)
+    yesterday = dict(world.dynamics.rows)
+    world.dynamics.put("A", nombre="Editada")
+    await world.dirty()
+    world.dynamics.rows = yesterday
+    await world.dirty()
+    await world.settle()
+    assert (world.cmms.records["1"].values["nombre"], world.parked) == ("Editada", ["went_back"])
+
+
+async def test_a_ledger_that_went_back_makes_differences_conflicts_on_record() -> None:
+    world = World(mapping=stamped(stamp=True))
+    await agreed(world)
+    rows = list(world.ledger._db.iterdump())
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty()
+    world.dynamics.put("A", nombre="Bomba")
+    restored = restarted(world, world.mapping)
+    restored.ledger._db = sqlite3.connect(":memory:", isolation_level=None)
+    restored.ledger._db.executescript("\n".join(rows))
+    await restored.dirty()
+    assert [(one.field, one.lost) for one in (await restored.link()).conflicts] == [("nombre", "Bomba")]
+    assert restored.cmms.records["1"].values["nombre"] == "Nueva"
+
+
+async def test_a_column_that_our_user_may_not_read_is_not_said_and_erases_nothing(world: World) -> None:
+    await agreed(world)
+    world.dynamics.secured = {"numero_de_serie"}
+    world.dynamics.put("A", nombre="Editada")
+    await world.webhook(world.row())
+    values = world.cmms.records["1"].values
+    assert (values["numero_de_serie"], values["nombre"], world.parked) == ("S", "Editada", [])
+
+
+async def test_a_column_that_can_be_read_and_was_emptied_is_an_edit(world: World) -> None:
+    await agreed(world)
+    world.dynamics.put("A", numero_de_serie=None)
+    await world.webhook(world.row())
+    assert world.cmms.records["1"].values["numero_de_serie"] is None
+
+
+def every(count: int) -> list[bytes]:
+    """One message for each of so many records."""
+    events = [Event(source="/t", type="sync.asset.dirty", data={"cmms_id": str(number)}) for number in range(count)]
+    return [event.to_json().encode() for event in events]
+
+
+async def many(world: World, count: int) -> None:
+    for number in range(count):
+        world.cmms.put(f"K{number}", str(number), nombre=f"N{number}", numero_de_serie=f"S{number}")
+    await world.sync.handle("asset", every(count))
+    for row in list(world.dynamics.rows.values()):
+        world.dynamics.change(row, values={**row.values, "numero_de_serie": None})
+
+
+async def test_a_mass_of_clears_is_held(world: World) -> None:
+    await many(world, MANY)
+    summary = await world.sync.handle("asset", every(MANY))
+    assert (summary.retried, summary.applied) == (MANY, 0)
+    assert {record.values["numero_de_serie"] for record in world.cmms.records.values()} == {
+        f"S{n}" for n in range(MANY)
+    }
+
+
+async def test_clears_beside_an_edit_of_the_same_field_are_people_s_work(world: World) -> None:
+    await many(world, MANY + 1)
+    world.dynamics.put("K0", numero_de_serie="edited")
+    assert (await world.sync.handle("asset", every(MANY + 1))).applied == MANY + 1
+
+
+async def test_a_few_clears_are_people_s_work(world: World) -> None:
+    await many(world, MANY - 1)
+    assert (await world.sync.handle("asset", every(MANY - 1))).applied == MANY - 1

@@ -1,0 +1,54 @@
+"""List reads that lag: now and then a side shows what a worker read of it some seconds ago."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Collection, Mapping
+from random import Random
+from typing import Any
+
+from shared.domain.schema.mapping import EntityMapping
+from tests.simulation.weather import Weather
+
+LONGEST = 20.0
+"""Seconds by which a read may lag."""
+
+
+class Past:
+    """What was read of one side, by anybody. `shown` hears of each older state that is shown."""
+
+    def __init__(self, weather: Weather, rng: Random, shown: Callable[[str, str], None]) -> None:
+        self._weather = weather
+        self._rng = rng
+        self._shown = shown
+        self._states: dict[tuple[str, str, str], list[tuple[float, Any]]] = defaultdict(list)
+
+    def lagging[T](self, entity: str, by: str, asked: Collection[str], found: Mapping[str, T]) -> dict[str, T]:
+        """The answer, with older states in it."""
+        now = asyncio.get_running_loop().time()
+        answer = dict(found)
+        for name in sorted(asked):
+            states = self._states[entity, by, name]
+            old = [state for at, state in states if at >= now - LONGEST and state != found.get(name)]
+            states.append((now, found.get(name)))
+            if not old or self._rng.random() >= self._weather.stale:
+                continue
+            answer.pop(name, None)
+            if (state := self._rng.choice(old)) is not None:
+                answer[name] = state
+            self._shown(entity, name)
+        return answer
+
+
+class Lagging:
+    """A side whose list reads lag; everything else goes to the real part."""
+
+    def __init__(self, real: Any, past: Past) -> None:
+        self._real = real
+        self._past = past
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, Any]:
+        """As the port says, but late."""
+        return self._past.lagging(entity.name, "id", ids, await self._real.by_id(entity, ids))
