@@ -9,7 +9,11 @@ class IntegracionDynamicsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register checks and signals; a faulty setting is reported by the checks, and by the first save."""
+        """Register checks and signals.
+
+        Raises:
+            ImproperlyConfigured: ENTITIES cannot be read: records would be changed without a message.
+        """
         from . import checks, signals  # noqa: PLC0415 - models can be imported only once the apps are loaded
 
         checks.connect()

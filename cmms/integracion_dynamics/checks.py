@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core import checks
 from django.db import router
 
-from .config import SETTING, parse
+from .config import parse
+from .config.problems import SETTING
 
 
 def check_configuration(**_: Any) -> list[checks.CheckMessage]:

@@ -6,22 +6,31 @@ Records are read through the model's default manager: what it hides, the integra
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import logging
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import models
+from django.db import DataError, models
+from django.db.models.expressions import Combinable
 
 from .entities import Entity
-from .fields import to_wire, usable_text
+from .fields import UnusableValueError, to_wire, usable_text
+
+logger = logging.getLogger("integracion_dynamics")
 
 # Below the parameter limit of every database that Django supports.
 CHUNK = 500
+_COMPUTED = "integracion_dynamics_"
+# What drivers and converters raise for a stored value that Python has no form for: the year 10000, `infinity`.
+_UNREADABLE = (DataError, ValueError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -42,13 +51,17 @@ class Content:
 def records(entity: Entity, using: str) -> models.QuerySet[Any]:
     """The records that have a business key."""
     manager = entity.model._default_manager  # noqa: SLF001 - Django's documented model API
-    return manager.using(using).filter(**{f"{entity.key_attribute}__gt": ""})
+    keyless = {entity.key_attribute: ""}
+    return manager.using(using).filter(**{f"{entity.key_attribute}__isnull": False}).exclude(**keyless)
 
 
 def by_pk(entity: Entity, pks: Collection[Any], using: str) -> dict[str, Content]:
     """The records with these primary keys, by primary key as text."""
-    found = (content for some in chunks(pks) for content in _read(entity, records(entity, using).filter(pk__in=some)))
-    return {content.pk: content for content in found}
+    return {
+        pk: Content(pk, fields[entity.key], fields)
+        for some in chunks(pks)
+        for pk, fields in _read(entity, some, using).items()
+    }
 
 
 def canonical_id(entity: Entity, text: str) -> str | None:
@@ -88,8 +101,62 @@ def chunks(items: Collection[Any]) -> Iterator[list[Any]]:
         yield some
 
 
-def _read(entity: Entity, queryset: models.QuerySet[Any]) -> Iterator[Content]:
-    names = list(entity.fields)
-    for pk, *values in queryset.order_by().values_list("pk", *entity.fields.values()):
-        fields = {name: to_wire(value) for name, value in zip(names, values, strict=True)}
-        yield Content(str(pk), fields[entity.key], fields)
+def _read(entity: Entity, pks: list[Any], using: str) -> dict[str, dict[str, Any]]:
+    """The fields of these records, by primary key; a value that cannot be read is left out: "not said"."""
+    rows = records(entity, using).order_by().filter(pk__in=pks)
+    try:
+        return dict(_values(entity, rows, list(entity.fields)))
+    except _UNREADABLE as error:
+        if len(pks) > 1:
+            # By halves, so that a bad record among many costs a few queries more and the others nothing.
+            middle = len(pks) // 2
+            return _read(entity, pks[:middle], using) | _read(entity, pks[middle:], using)
+        logger.warning("%s %s holds a value that cannot be read: %s", entity.name, pks[0], error)
+    found: dict[str, dict[str, Any]] = {}
+    for name in entity.fields:
+        with contextlib.suppress(*_UNREADABLE):
+            for pk, fields in _values(entity, rows, [name]):
+                found.setdefault(pk, {}).update(fields)
+    return {pk: fields for pk, fields in found.items() if entity.key in fields}
+
+
+def _values(entity: Entity, rows: models.QuerySet[Any], names: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Primary keys and values: one query, and a second where functions compute fields."""
+    asked: dict[str, str] = {}
+    expressions: dict[str, Combinable] = {}
+    for name in names:
+        source = entity.fields[name]
+        if isinstance(source, str):
+            asked[name] = source
+        elif isinstance(source, Combinable):
+            asked[name] = f"{_COMPUTED}{len(expressions)}"
+            expressions[asked[name]] = source
+    functions = {name: source for name in names if callable(source := entity.fields[name])}
+    computed = {str(row.pk): _called(functions, row) for row in rows} if functions else {}
+    rows = rows.annotate(**expressions)
+    scales = {
+        name: getattr(rows.query.annotations[asked[name]].output_field, "decimal_places", None)
+        for name in asked
+        if asked[name] in expressions
+    }
+    for pk, *stored in rows.values_list("pk", *asked.values()):
+        values = dict(zip(asked, stored, strict=True)) | computed.get(str(pk), {})
+        # A row that the functions did not see is one that changed between the two queries: the next read has it.
+        if len(values) == len(names):
+            yield str(pk), {name: _plain(entity, name, values[name], scales.get(name)) for name in names}
+
+
+def _called(functions: dict[str, Callable[[Any], Any]], row: models.Model) -> dict[str, Any]:
+    try:
+        return {name: compute(row) for name, compute in functions.items()}
+    except Exception as error:
+        raise UnusableValueError(f"a function of FIELDS raised {type(error).__name__}: {error}") from error
+
+
+def _plain(entity: Entity, name: str, value: Any, scale: int | None) -> Any:
+    if scale is not None and isinstance(value, Decimal):
+        value = value.quantize(Decimal(1).scaleb(-scale))  # SQLite computes without a scale
+    plain = to_wire(value)
+    if plain is None or isinstance(plain, str | int):
+        return plain
+    raise UnusableValueError(f"{entity.name}.{name} is a {type(value).__name__}, which the contract has no form for")

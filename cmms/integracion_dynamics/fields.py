@@ -17,6 +17,8 @@ from django.conf import settings
 from django.db import models
 from django.utils import timezone as django_timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:\d{2})", re.ASCII)
@@ -28,16 +30,20 @@ EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 class Kind(Enum):
     """What a column holds, as far as the contract tells values apart; the value says how it is written."""
 
-    TEXT = "text"
-    DECIMAL = 'a decimal as a string, like "1234.50"'
-    DATE = 'a date as "YYYY-MM-DD"'
-    INSTANT = 'an instant with its offset, like "2026-01-31T12:00:00Z"'
-    INTEGER = "a whole number"
-    BOOLEAN = "true or false"
+    TEXT = gettext_noop("text")
+    DECIMAL = gettext_noop('a decimal as a string, like "1234.50"')
+    DATE = gettext_noop('a date as "YYYY-MM-DD"')
+    INSTANT = gettext_noop('an instant with its offset, like "2026-01-31T12:00:00Z"')
+    INTEGER = gettext_noop("a whole number")
+    BOOLEAN = gettext_noop("true or false")
 
 
 class UnusableValueError(ValueError):
     """A value that the column cannot hold; the text is a sentence about its shape, never the value itself."""
+
+
+def _not(kind: Kind) -> UnusableValueError:
+    return UnusableValueError(_("is not %(kind)s") % {"kind": _(kind.value)})
 
 
 def kind_of(field: models.Field[Any, Any]) -> Kind | None:
@@ -63,6 +69,8 @@ def to_wire(value: Any) -> Any:
         return value.isoformat()
     if isinstance(value, Decimal):
         return format(value or abs(value), "f")
+    if isinstance(value, Enum):
+        return to_wire(value.value)
     return value
 
 
@@ -84,7 +92,7 @@ def parse_instant(text: str) -> datetime:
             return found.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         pass
-    raise UnusableValueError(f"is not {Kind.INSTANT.value}")
+    raise _not(Kind.INSTANT)
 
 
 def usable_text(text: str) -> bool:
@@ -104,23 +112,23 @@ def from_wire(field: models.Field[Any, Any], value: Any) -> Any:
             return None
         if kind is Kind.TEXT and field.blank:
             return ""
-        raise UnusableValueError("cannot be cleared: the CMMS requires a value")
+        raise UnusableValueError(_("cannot be cleared: the CMMS requires a value"))
     if kind is None:
-        raise UnusableValueError("has a type that cannot be written")
+        raise UnusableValueError(_("has a type that cannot be written"))
     return _READERS[kind](field, value)
 
 
-def _text(_: models.Field[Any, Any], value: Any) -> str:
+def _text(_field: models.Field[Any, Any], value: Any) -> str:
     if not isinstance(value, str):
-        raise UnusableValueError(f"is not {Kind.TEXT.value}")
+        raise _not(Kind.TEXT)
     if not usable_text(value):
-        raise UnusableValueError("contains a character that cannot be stored (NUL or half a surrogate pair)")
+        raise UnusableValueError(_("contains a character that cannot be stored (NUL or half a surrogate pair)"))
     return value
 
 
 def _decimal(field: models.Field[Any, Any], value: Any) -> Decimal:
     if isinstance(value, bool) or not isinstance(value, str | int | Decimal):
-        raise UnusableValueError(f"is not {Kind.DECIMAL.value}")
+        raise _not(Kind.DECIMAL)
     if isinstance(value, int):
         value = Decimal(value)
     if isinstance(value, Decimal):
@@ -128,7 +136,7 @@ def _decimal(field: models.Field[Any, Any], value: Any) -> Decimal:
         usable = value.is_finite() and abs(value.adjusted()) <= 40 and len(value.as_tuple().digits) <= 40  # noqa: PLR2004 - the bound of _DECIMAL
         value = format(value, "f") if usable else ""
     if not _DECIMAL.fullmatch(value):
-        raise UnusableValueError(f"is not {Kind.DECIMAL.value}")
+        raise _not(Kind.DECIMAL)
     number = Decimal(value)
     scale = getattr(field, "decimal_places", None)
     if scale is not None:
@@ -138,35 +146,36 @@ def _decimal(field: models.Field[Any, Any], value: Any) -> Decimal:
     return number
 
 
-def _date(_: models.Field[Any, Any], value: Any) -> date:
+def _date(_field: models.Field[Any, Any], value: Any) -> date:
     if isinstance(value, str) and _DATE.fullmatch(value):
         try:
             return date.fromisoformat(value)
         except ValueError:
             pass
-    raise UnusableValueError(f"is not {Kind.DATE.value}")
+    raise _not(Kind.DATE)
 
 
-def _instant(_: models.Field[Any, Any], value: Any) -> datetime:
+def _instant(_field: models.Field[Any, Any], value: Any) -> datetime:
     if not isinstance(value, str):
-        raise UnusableValueError(f"is not {Kind.INSTANT.value}")
+        raise _not(Kind.INSTANT)
     found = parse_instant(value)
     try:
         local = django_timezone.localtime(found)
     except OverflowError:
-        raise UnusableValueError(f"is not {Kind.INSTANT.value} that the CMMS's time zone can show") from None
+        message = _("is not an instant that the CMMS's time zone can show")
+        raise UnusableValueError(message) from None
     return found if settings.USE_TZ else local.replace(tzinfo=None)
 
 
-def _integer(_: models.Field[Any, Any], value: Any) -> int:
+def _integer(_field: models.Field[Any, Any], value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise UnusableValueError(f"is not {Kind.INTEGER.value}")
+        raise _not(Kind.INTEGER)
     return value
 
 
-def _boolean(_: models.Field[Any, Any], value: Any) -> bool:
+def _boolean(_field: models.Field[Any, Any], value: Any) -> bool:
     if not isinstance(value, bool):
-        raise UnusableValueError(f"is not {Kind.BOOLEAN.value}")
+        raise _not(Kind.BOOLEAN)
     return value
 
 

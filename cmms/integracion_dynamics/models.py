@@ -6,7 +6,6 @@ import uuid
 from typing import Any, ClassVar
 
 from django.db import models
-from django.db.models import Q
 
 from .fields import EPOCH, instant
 
@@ -17,7 +16,9 @@ class Registro(models.Model):
     `objeto` is the primary key of the host's row as text: it identifies the record. `clave` is the business key as last
     announced, a value that may change. The row outlives its record as a tombstone, and is used again should a row with
     the same primary key come back. `revision` 0 means that nothing was announced yet. `huella` is the hash of the
-    content last announced. `operaciones` are the last writes of the integration that the record took, by their
+    content last announced. `visto_en` is when a list of changes first saw the last change committed, null until then;
+    it
+    orders that list. `operaciones` are the last writes of the integration that the record took, by their
     `Operation-Id`, oldest first; `creado_por` is the `Operation-Id` of the request that created the record.
     """
 
@@ -35,6 +36,7 @@ class Registro(models.Model):
     modificado_en = models.DateTimeField(default=EPOCH)
     modificado_por = models.CharField(max_length=11, choices=Autor.choices, default=Autor.PERSONA)
     borrado = models.BooleanField(default=False)
+    visto_en = models.DateTimeField(null=True, blank=True)
     huella = models.CharField(max_length=64, blank=True)
     operaciones = models.JSONField(default=list, blank=True)
     # Null, not empty, where people made the record: a unique column holds many nulls.
@@ -49,7 +51,7 @@ class Registro(models.Model):
         ]
         indexes: ClassVar[list[models.Index]] = [
             models.Index(fields=["entidad", "clave"], name="registro_clave"),
-            models.Index(fields=["entidad", "version", "id"], name="registro_version"),
+            models.Index(fields=["entidad", "visto_en", "version", "id"], name="registro_visto"),
         ]
 
     def __str__(self) -> str:
@@ -59,7 +61,8 @@ class Registro(models.Model):
 class Mensaje(models.Model):
     """One message of the outbox, written with the change that it announces; its id is the sequence.
 
-    `cuerpo` is the CloudEvent's `data` without the sequence, which is known only once the row is stored.
+    `cuerpo` is the CloudEvent's `data` without the sequence, which is known only once the row is stored. `sin_valores`
+    says that it was too large for the queue and was sent without its values.
     """
 
     evento = models.UUIDField(default=uuid.uuid4, unique=True)
@@ -72,16 +75,15 @@ class Mensaje(models.Model):
     creado = models.DateTimeField()
     enviado_en = models.DateTimeField(null=True, blank=True)
     intentos = models.PositiveIntegerField(default=0)
+    sin_valores = models.BooleanField(default=False)
     motivo_fallo = models.TextField(blank=True)
 
     class Meta:
         verbose_name = "mensaje de salida"
         verbose_name_plural = "mensajes de salida"
         indexes: ClassVar[list[models.Index]] = [
-            models.Index(
-                fields=["id"], condition=Q(enviado_en__isnull=True, motivo_fallo=""), name="mensaje_pendiente"
-            ),
-            models.Index(fields=["enviado_en"], name="mensaje_enviado"),
+            # Unsent messages are those without an instant: one index serves sending by queue, and purging by age.
+            models.Index(fields=["enviado_en", "cola", "id"], name="mensaje_por_enviar"),
         ]
 
     def __str__(self) -> str:
@@ -104,11 +106,11 @@ class Mensaje(models.Model):
 
 
 class Relevo(models.Model):
-    """The lease that lets one relay work at a time."""
+    """The lease that lets one relay work at a time; a second row is the lock that gives out positions."""
 
     nombre = models.CharField(max_length=50, primary_key=True)
-    titular = models.CharField(max_length=200)
-    vence = models.DateTimeField()
+    titular = models.CharField(max_length=200, blank=True)
+    vence = models.DateTimeField(default=EPOCH)
 
     class Meta:
         verbose_name = "turno del relevo"

@@ -14,43 +14,88 @@ from typing import Any
 from django.db import models, router, transaction
 from django.utils import timezone
 
-from . import context
-from .config import current
-from .content import CHUNK, Content, by_pk, chunks
-from .entities import Entity
+from . import context, observed
+from .config import entities
+from .content import CHUNK, Content, by_pk, chunks, pks_by_key
+from .entities import Entity, announced_by
 from .fields import instant
 from .models import Mensaje, Registro
 
 # Writes of the integration that are kept by name: it asks about one only as long as that one is in doubt.
 OPERATIONS = 20
-_STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "huella"]
+_STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "visto_en", "huella"]
 
 
 def registrar_cambios(changed: models.QuerySet[Any] | Iterable[models.Model], *, using: str | None = None) -> int:
-    """Announce what a bulk operation changed, and return how many messages were written.
+    """Announce what a bulk operation changed.
 
     Call it in the transaction of the bulk operation, after it. Records whose content was already announced
-    write nothing; instances that are no longer in the database are announced as deleted.
+    write nothing; instances that are no longer in the database are announced as deleted. An instance without a
+    primary key, as `bulk_create` leaves it on some databases, is found by its business key.
+
+    Returns:
+        The number of messages written.
 
     Raises:
         ValueError: an object's model belongs to no entity of INTEGRACION_DYNAMICS.
     """
     if isinstance(changed, models.QuerySet):
-        using = using or changed.db
-        pks: dict[type[models.Model], list[Any]] = {changed.model: list(changed.values_list("pk", flat=True))}
-    else:
-        pks = defaultdict(list)
-        for one in changed:
-            pks[type(one)].append(one.pk)
+        # Where the queryset names no database it is read from the one that is written: a replica may lag.
+        database = using or getattr(changed, "_db", None) or router.db_for_write(changed.model)
+        with transaction.atomic(using=database):
+            return sum(
+                _announce_all(entity, ids_of_rows(entity, changed.using(database)), database)
+                for entity in _concerned(changed.model)
+            )
+    of_models: dict[type[models.Model], list[models.Model]] = defaultdict(list)
+    for one in changed:
+        of_models[type(one)].append(one)
     written = 0
-    for model, of_model in pks.items():
-        entities = current().entities_of(model)
-        if not entities:
-            raise ValueError(f"{model.__name__} belongs to no entity of INTEGRACION_DYNAMICS: add it to ENTITIES.")
+    for model, some in of_models.items():
         database = using or router.db_for_write(model)
         with transaction.atomic(using=database):
-            written += sum(announce(entity, some, database) for entity in entities for some in chunks(of_model))
+            for entity in _concerned(model):
+                written += _announce_all(entity, ids_of_instances(entity, some, database), database)
     return written
+
+
+def _concerned(model: type[models.Model]) -> list[Entity]:
+    concerned = [entity for entity in entities().values() if announced_by(entity, model)]
+    if not concerned:
+        raise ValueError(f"{model.__name__} belongs to no entity of INTEGRACION_DYNAMICS: add it to ENTITIES.")
+    return concerned
+
+
+def _announce_all(entity: Entity, pks: Collection[Any], database: str) -> int:
+    return sum(announce(entity, some, database) for some in chunks(pks))
+
+
+def ids_of_rows(entity: Entity, rows: models.QuerySet[Any]) -> list[Any]:
+    """The primary keys of the entity's records that these rows, of a related model too, belong to."""
+    if issubclass(rows.model, entity.table):
+        return list(rows.values_list(entity.pk_attribute, flat=True))
+    # A concrete parent holds some of the entity's columns; its primary key is one of them.
+    parents = {f"{rows.model._meta.pk.name}__in": rows.values("pk")}  # noqa: SLF001 - Django's documented model API
+    return list(models.QuerySet(entity.model, using=rows.db).filter(**parents).values_list("pk", flat=True))
+
+
+def ids_of_instances(entity: Entity, instances: Collection[models.Model], using: str) -> list[Any]:
+    """The primary keys of the entity's records that these instances, of a related model too, belong to."""
+    pks, keys, parents = [], [], []
+    for one in instances:
+        if not isinstance(one, entity.table):
+            parents.append(one.pk)
+        elif (pk := getattr(one, entity.pk_attribute)) is not None:
+            pks.append(pk)
+        else:
+            keys.append(getattr(one, entity.key_attribute))
+    if keys:
+        pks += pks_by_key(entity, keys, using).values()
+    if parents:
+        of = type(next(one for one in instances if not isinstance(one, entity.table)))
+        for some in chunks(parents):
+            pks += ids_of_rows(entity, models.QuerySet(of, using=using).filter(pk__in=some))
+    return pks
 
 
 def announce(entity: Entity, pks: Collection[Any], using: str, last_keys: Mapping[str, str] | None = None) -> int:
@@ -104,7 +149,6 @@ class _Announcement:
     def __init__(self, entity: Entity, pks: list[str], using: str, last_keys: Mapping[str, str]) -> None:
         self.entity = entity
         self.using = using
-        self.now = timezone.now()
         self.author = Registro.Autor.INTEGRACION if context.by_integration() else Registro.Autor.PERSONA
         self.changed: list[Registro] = []
         self.messages: list[Mensaje] = []
@@ -113,6 +157,8 @@ class _Announcement:
         unknown = [pk for pk in pks if pk not in self.rows]
         if unknown:
             self.rows |= remember(entity, {*by_pk(entity, unknown, using), *(last_keys.keys() & set(unknown))}, using)
+        # After the locks: a change that waited for another is later than the other.
+        self.now = timezone.now()
         # Read after the locks: what another transaction announced meanwhile is then seen here as well.
         self.contents = by_pk(entity, list(self.rows), using)
 
@@ -125,6 +171,8 @@ class _Announcement:
                 self._take(row, content)
         self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)
+        if self.messages:
+            observed.announced.send_robust(Entity, entity=self.entity.name, count=len(self.messages))
         return len(self.messages)
 
     def _retire(self, row: Registro) -> None:
@@ -140,6 +188,7 @@ class _Announcement:
 
     def _advance(self, row: Registro, what: str, data: dict[str, Any]) -> None:
         row.revision += 1
+        row.visto_en = None
         row.version = next_version(self.now, row.version)
         row.modificado_en = self.now
         row.modificado_por = self.author

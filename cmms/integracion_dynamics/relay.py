@@ -12,14 +12,17 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
 from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
+from . import observed
+from .database import database_now
 from .models import Mensaje, Relevo
 from .sender import Accepted, Outgoing, Sender, UnavailableError
 
@@ -27,7 +30,7 @@ logger = logging.getLogger("integracion_dynamics.relay")
 
 PAGE = 500
 LEASE = timedelta(seconds=15)
-_LEASE_NAME = "outbox"
+LEASE_NAME = "outbox"
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
@@ -64,14 +67,34 @@ class Relay:
         if not self.acquire_lease():
             return Progress(held=False)
         sent = refused = 0
-        for queue in list(self.unsent().order_by().values_list("cola", flat=True).distinct()):
+        for queue in self._queues():
             if queue in self._outages and self.clock() < self._outages[queue].until:
                 continue
-            if not self.acquire_lease():  # it may have expired while a queue answered slowly
-                return Progress(sent, refused, held=False)
-            of_queue = self._send(queue, list(self.unsent().filter(cola=queue).order_by("pk")[:PAGE]))
+            rows = list(self.unsent().filter(cola=queue).order_by("pk")[:PAGE])
+            of_queue = self._send(queue, rows)
             sent, refused = sent + of_queue.sent, refused + of_queue.refused
+            if not of_queue.held:
+                return Progress(sent, refused, held=False)
         return Progress(sent, refused)
+
+    def drain(self, stop: Callable[[], bool] = lambda: False) -> Progress:
+        """Pass after pass until nothing more can be sent; `held` is False when another relay has the lease."""
+        sent = refused = 0
+        while not stop():
+            progress = self.run_once()
+            sent, refused = sent + progress.sent, refused + progress.refused
+            if not progress.held:
+                return Progress(sent, refused, held=False)
+            if not progress.sent + progress.refused:
+                break
+        return Progress(sent, refused)
+
+    def _queues(self) -> Iterator[str]:
+        """The queues of unsent rows: one step along the index for each, where DISTINCT would read the whole backlog."""
+        last = ""
+        while queue := self.unsent().filter(cola__gt=last).order_by("cola").values_list("cola", flat=True).first():
+            yield queue
+            last = queue
 
     def unsent(self) -> QuerySet[Mensaje]:
         """The rows still to be sent; never "everything after the last id", for ids commit out of order."""
@@ -79,51 +102,81 @@ class Relay:
 
     def acquire_lease(self) -> bool:
         """Take or renew the lease; False while another relay holds it."""
-        now = timezone.now()
+        now = database_now(self.using)
         leases = Relevo.objects.using(self.using)
         mine = {"titular": self.holder, "vence": now + LEASE}
         free = Q(titular=self.holder) | Q(vence__lt=now)
-        if leases.filter(free, nombre=_LEASE_NAME).update(**mine):
+        if leases.filter(free, nombre=LEASE_NAME).update(**mine):
             return True
-        leases.bulk_create([Relevo(nombre=_LEASE_NAME, **mine)], ignore_conflicts=True)
-        return leases.filter(nombre=_LEASE_NAME, titular=self.holder).exists()
+        leases.bulk_create([Relevo(nombre=LEASE_NAME, **mine)], ignore_conflicts=True)
+        return leases.filter(nombre=LEASE_NAME, titular=self.holder).exists()
 
     def release_lease(self) -> None:
         """Let another relay work at once."""
-        Relevo.objects.using(self.using).filter(nombre=_LEASE_NAME, titular=self.holder).delete()
+        Relevo.objects.using(self.using).filter(nombre=LEASE_NAME, titular=self.holder).delete()
 
     def _send(self, queue: str, rows: Sequence[Mensaje]) -> Progress:
         sent = refused = 0
+        held = True
         waiting = {row.pk for row in rows}
+        written = {row.pk: row.creado for row in rows}
+
+        def proceed() -> bool:
+            # The lease may have expired while the queue answered slowly, or this process stood still.
+            nonlocal held
+            held = self.acquire_lease()
+            return held
+
         table = Mensaje.objects.using(self.using)
         try:
-            for outcome in self.sender.send(queue, [_outgoing(row) for row in rows]):
+            for outcome in self.sender.send(queue, [_outgoing(row) for row in rows], proceed):
                 if isinstance(outcome, Accepted):
-                    accepted = table.filter(pk__in=outcome.sequences)
-                    accepted.update(enviado_en=timezone.now(), intentos=F("intentos") + 1)
+                    self._accepted(queue, outcome, written)
                     sent += len(outcome.sequences)
                     waiting.difference_update(outcome.sequences)
                 else:
                     table.filter(pk=outcome.sequence).update(motivo_fallo=outcome.reason, intentos=F("intentos") + 1)
                     logger.error("Message %s cannot be sent and is skipped: %s.", outcome.sequence, outcome.reason)
+                    observed.skipped.send_robust(Relay, queue=queue, sequence=outcome.sequence, reason=outcome.reason)
                     refused += 1
                     waiting.discard(outcome.sequence)
         except UnavailableError as error:
             table.filter(pk__in=waiting).update(intentos=F("intentos") + 1)
             self._failed(queue, error)
         else:
-            if self._outages.pop(queue, None) is not None:
+            if held and self._outages.pop(queue, None) is not None:
                 logger.warning("Queue %s is reached again.", queue)
-        return Progress(sent, refused)
+                observed.queue_back.send_robust(Relay, queue=queue)
+        return Progress(sent, refused, held=held)
+
+    def _accepted(self, queue: str, outcome: Accepted, written: Mapping[int, datetime]) -> None:
+        now = timezone.now()
+        table = Mensaje.objects.using(self.using)
+        table.filter(pk__in=outcome.sequences).update(enviado_en=now, intentos=F("intentos") + 1)
+        for sequence in outcome.shortened:
+            table.filter(pk=sequence).update(sin_valores=True)
+            logger.warning("Message %s is larger than queue %s takes: sent without its values.", sequence, queue)
+            observed.shortened.send_robust(Relay, queue=queue, sequence=sequence)
+        age = max((now - written[sequence]).total_seconds() for sequence in outcome.sequences)
+        observed.sent.send_robust(Relay, queue=queue, count=len(outcome.sequences), age=age)
 
     def _failed(self, queue: str, error: UnavailableError) -> None:
         before = self._outages.get(queue)
         if before is None:
             logger.warning("Messages wait in the outbox and are tried again until they can be sent: %s", error)
+            observed.queue_away.send_robust(Relay, queue=queue, reason=str(error))
         pause = min(before.pause * 2, _LONGEST_PAUSE) if before else _FIRST_PAUSE
         self._outages[queue] = _Outage(self.clock() + pause, pause)
 
 
 def _outgoing(row: Mensaje) -> Outgoing:
-    body = json.dumps(row.as_event(), ensure_ascii=False, separators=(",", ":")).encode()
-    return Outgoing(row.pk, str(row.evento), body, row.traceparent)
+    event = row.as_event()
+    values = event["data"].pop("fields", None)
+    hint = _json(event)
+    if values is not None:
+        event["data"]["fields"] = values
+    return Outgoing(row.pk, str(row.evento), _json(event), hint, row.traceparent)
+
+
+def _json(event: dict[str, Any]) -> bytes:
+    return json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()

@@ -7,37 +7,39 @@ caller has none.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import wraps
 from typing import Any
 
 from django.apps import apps
-from django.core.exceptions import ImproperlyConfigured
 from django.db import models, router, transaction
-from django.db.models.signals import post_delete, post_save, pre_delete, pre_save
+from django.db.models.signals import post_delete, post_save, pre_delete
 
-from .config import current
+from .config import entities
+from .content import chunks
+from .entities import Entity, announced_by
 from .models import Registro
-from .recording import announce, pk_text
+from .recording import announce, ids_of_instances, pk_text
 
-_ATTRIBUTE = "_integracion_dynamics_clave"
+_ATTRIBUTE = "_integracion_dynamics_borrado"
 _WRAPPED = "integracion_dynamics_atomic"
+_UID = "integracion_dynamics"
 
 
 def connect() -> None:
-    """Connect the receivers and make the saves of the configured models atomic."""
-    try:
-        configured = tuple(entity.model for entity in current().entities.values())
-    except ImproperlyConfigured:
-        # The system checks report it, but a web server runs none: then the first save of any model says it.
-        pre_save.connect(_refuse, dispatch_uid="integracion_dynamics")
-        return
+    """Connect the receivers and make the saves of the configured models atomic.
+
+    Raises:
+        ImproperlyConfigured: ENTITIES cannot be read, so that changes would pass without a message.
+    """
+    configured = entities().values()
     for model in apps.get_models():
         # By sender, because Django deletes the rows of a model without receivers in one statement.
-        if issubclass(model, configured):
+        if any(announced_by(entity, model) for entity in configured):
             make_saves_atomic(model)
-            pre_delete.connect(_before_delete, sender=model, dispatch_uid="integracion_dynamics")
-            for signal in (post_save, post_delete):
-                signal.connect(_after, sender=model, dispatch_uid="integracion_dynamics")
+            post_save.connect(_saved, sender=model, dispatch_uid=_UID)
+            pre_delete.connect(_deleting, sender=model, dispatch_uid=_UID)
+            post_delete.connect(_deleted, sender=model, dispatch_uid=_UID)
 
 
 def make_saves_atomic(model: type[models.Model]) -> None:
@@ -59,27 +61,69 @@ def make_saves_atomic(model: type[models.Model]) -> None:
     model.save_base = save_base  # type: ignore[method-assign]
 
 
-def _refuse(**_: Any) -> None:
-    current()
+def _concerned(sender: type[models.Model]) -> list[Entity]:
+    return [entity for entity in entities().values() if announced_by(entity, sender)]
 
 
-def _before_delete(*, sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
-    """Note the stored key of a record that was never announced: afterwards nothing tells which one it was."""
-    for entity in current().entities_of(sender):
-        if not Registro.objects.using(using).filter(entidad=entity.name, objeto=pk_text(sender, instance.pk)).exists():
-            stored = entity.model._base_manager.using(using).filter(pk=instance.pk)  # noqa: SLF001 - Django's documented model API
-            key = stored.values_list(entity.key_attribute, flat=True).first()
-            if key:
-                _last_keys(instance)[entity.name] = str(key)
+def _saved(*, sender: type[models.Model], instance: models.Model, using: str, raw: bool = False, **_: Any) -> None:
+    # A fixture brings rows of any tables, perhaps this app's own: Django asks receivers to touch nothing then.
+    if raw:
+        return
+    for entity in _concerned(sender):
+        for pks in chunks(ids_of_instances(entity, [instance], using)):
+            announce(entity, pks, using)
 
 
-def _after(*, sender: type[models.Model], instance: models.Model, using: str, **_: Any) -> None:
-    for entity in current().entities_of(sender):
-        last = _last_keys(instance).pop(entity.name, None)
-        pk = pk_text(sender, instance.pk)
-        announce(entity, [pk], using, {pk: last} if last else None)
+@dataclass
+class _Deletion:
+    """One entity's rows of one class in one `delete()`: all are announced together, when the first is gone.
+
+    Django tells of each row before it deletes any, and again after it has deleted all of a model. Should a row of
+    `last_keys` not be gone after all, it is announced as what it is.
+    """
+
+    last_keys: dict[Any, str] = field(default_factory=dict)
+    announced: set[Any] = field(default_factory=set)
 
 
-def _last_keys(instance: models.Model) -> dict[str, str]:
-    keys: dict[str, str] = instance.__dict__.setdefault(_ATTRIBUTE, {})
-    return keys
+def _deleting(*, sender: type[models.Model], instance: models.Model, using: str, origin: Any = None, **_: Any) -> None:
+    for entity in _concerned(sender):
+        # A child's or parent's row is deleted with a signal of its own.
+        if sender._meta.concrete_model is entity.table:  # noqa: SLF001 - Django's documented model API
+            deletion = _deletion(instance if origin is None else origin, entity, sender)
+            deletion.announced.discard(instance.pk)
+            deletion.last_keys[instance.pk] = _last_key(entity, instance, using, fresh=origin is not instance)
+
+
+def _deleted(*, sender: type[models.Model], instance: models.Model, using: str, origin: Any = None, **_: Any) -> None:
+    for entity in _concerned(sender):
+        if sender._meta.concrete_model is entity.table:  # noqa: SLF001 - Django's documented model API
+            deletion = _deletion(instance if origin is None else origin, entity, sender)
+            if instance.pk not in deletion.announced:
+                deletion.last_keys.setdefault(instance.pk, "")
+                _announce(deletion, entity, using)
+            deletion.announced.discard(instance.pk)
+
+
+def _announce(deletion: _Deletion, entity: Entity, using: str) -> None:
+    for some in chunks(deletion.last_keys):
+        keys = {pk_text(entity.model, pk): deletion.last_keys[pk] for pk in some}
+        announce(entity, some, using, {text: key for text, key in keys.items() if key})
+    deletion.announced.update(deletion.last_keys)
+    deletion.last_keys.clear()
+
+
+def _last_key(entity: Entity, instance: models.Model, using: str, *, fresh: bool) -> str:
+    """The stored key of a record that was never announced: afterwards nothing tells which one it was."""
+    if fresh and entity.key_attribute in instance.__dict__:
+        return str(instance.__dict__[entity.key_attribute] or "")
+    if Registro.objects.using(using).filter(entidad=entity.name, objeto=pk_text(entity.model, instance.pk)).exists():
+        return ""
+    stored: models.QuerySet[Any] = models.QuerySet(entity.model, using=using).filter(pk=instance.pk)
+    return str(stored.values_list(entity.key_attribute, flat=True).first() or "")
+
+
+def _deletion(origin: Any, entity: Entity, sender: type[models.Model]) -> _Deletion:
+    """Kept with the queryset or instance that `delete()` was called on, so that it ends with it."""
+    deletions: dict[tuple[str, str], _Deletion] = origin.__dict__.setdefault(_ATTRIBUTE, {})
+    return deletions.setdefault((entity.name, sender._meta.label), _Deletion())  # noqa: SLF001 - Django's documented model API

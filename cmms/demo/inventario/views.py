@@ -83,7 +83,7 @@ class DemoView(View):
         """The body's values by model attribute."""
         columns = {field.name: field for field in _columns(self.entity.model) if not field.primary_key}
         values = {}
-        names = {**{name: name for name in columns}, **self.entity.fields}
+        names = {**{name: name for name in columns}, **self.entity.columns}
         given = read_object(request, set(names))
         name = ""
         try:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, UnreadablePostError
+from django.utils.translation import gettext as _
 
 from .errors import ApiError, malformed
 
@@ -26,19 +27,21 @@ def read_object(request: HttpRequest, allowed: set[str]) -> dict[str, Any]:
     except RequestDataTooBig:
         raise _too_large() from None
     except UnreadablePostError:
-        raise malformed("The body ended early: send it again.") from None
+        raise malformed(_("The body ended early: send it again.")) from None
     if len(raw) > MAX_BODY:
         raise _too_large()
     try:
         text = raw.decode()
     except UnicodeDecodeError:
-        raise malformed("The body is not UTF-8: encode it so.") from None
+        raise malformed(_("The body is not UTF-8: encode it so.")) from None
     try:
         found = json.loads(text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_once)
     except (ValueError, ArithmeticError, RecursionError):
-        raise malformed("The body is not JSON: send an object, each name once, and no NaN.") from None
+        raise malformed(_("The body is not JSON: send an object, each name once, and no NaN.")) from None
     if not isinstance(found, dict) or not found.keys() <= allowed:
-        raise malformed(f"The body must be a JSON object with only: {', '.join(sorted(allowed))}.")
+        raise malformed(
+            _("The body must be a JSON object with only: %(names)s.") % {"names": ", ".join(sorted(allowed))}
+        )
     return found
 
 
@@ -50,12 +53,13 @@ def read_fields(request: HttpRequest) -> Mapping[str, Any]:
     """
     fields = read_object(request, {"campos"}).get("campos")
     if not isinstance(fields, dict):
-        raise malformed('The body must be {"campos": {"name": value}}.')
+        raise malformed(_('The body must be {"campos": {"name": value}}.'))
     return fields
 
 
 def _too_large() -> ApiError:
-    return ApiError(413, "demasiado_grande", f"The body is over {MAX_BODY} bytes: send fewer or shorter values.")
+    message = _("The body is over %(most)d bytes: send fewer or shorter values.") % {"most": MAX_BODY}
+    return ApiError(413, "demasiado_grande", message)
 
 
 def _refuse(constant: str) -> Any:

@@ -6,6 +6,8 @@ import base64
 import json
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from .errors import ApiError, invalid_parameter
 
 
@@ -31,4 +33,4 @@ def decode(cursor: str, kind: str, *types: type) -> list[Any]:
 
 
 def _refused() -> ApiError:
-    return invalid_parameter("cursor", "use 'siguiente' of the page before, with the same other parameters.")
+    return invalid_parameter("cursor", _("use 'siguiente' of the page before, with the same other parameters."))

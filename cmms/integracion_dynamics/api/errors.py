@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 
 class ApiError(Exception):
     """An answer with an error status; `mensaje` says what was wrong and what to do."""
@@ -43,14 +45,34 @@ def malformed(mensaje: str) -> ApiError:
 
 def invalid_parameter(name: str, mensaje: str) -> ApiError:
     """400: one query parameter cannot be used."""
-    return ApiError(400, "parametro_invalido", f"Parameter {name}: {mensaje}", campo=name)
+    message = _("Parameter %(name)s: %(message)s") % {"name": name, "message": mensaje}
+    return ApiError(400, "parametro_invalido", message, campo=name)
 
 
 def invalid_field(name: str, mensaje: str) -> ApiError:
     """422: one field of the record is refused."""
-    return ApiError(422, "campo_invalido", f"Field {name}: {mensaje}", campo=name)
+    message = _("Field %(name)s: %(message)s") % {"name": name, "message": mensaje}
+    return ApiError(422, "campo_invalido", message, campo=name)
 
 
 def not_found(mensaje: str) -> ApiError:
     """404: no such entity or record."""
     return ApiError(404, "no_encontrado", mensaje)
+
+
+def busy() -> ApiError:
+    """503: the database is locked, read-only or away."""
+    message = _("The CMMS's database is busy or away: try again.")
+    return ApiError(503, "base_no_disponible", message, headers={"Retry-After": "5"})
+
+
+def misconfigured() -> ApiError:
+    """503: nothing can be done before somebody repairs the setting; no record is at fault."""
+    message = _("The CMMS's setting INTEGRACION_DYNAMICS is faulty: 'manage.py check' on its host says where.")
+    return ApiError(503, "mal_configurado", message, headers={"Retry-After": "60"})
+
+
+def failed() -> ApiError:
+    """500: a fault of the API itself, whose trace is in the host's log."""
+    message = _("The CMMS failed to answer; its log has the reason.")
+    return ApiError(500, "error_interno", message)

@@ -7,16 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
 
 from integracion_dynamics.content import canonical_id, pks_by_key, records
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, instant, parse_instant, usable_text
 from integracion_dynamics.models import Registro
+from integracion_dynamics.positions import assign_positions
 from integracion_dynamics.recording import pk_text
 
 from . import cursor as cursors
 from .errors import invalid_parameter
 from .records import Record, database, existing, memories, tombstone
+
+POSITIONS = 5000
+"""How many changes a page gives positions, at least."""
+_CHANGES = "cambios"
 
 
 def page(results: list[dict[str, Any]], following: str | None) -> dict[str, Any]:
@@ -46,7 +52,7 @@ def everything(entity: Entity, cursor: str, limit: int) -> dict[str, Any]:
     if cursor:
         (last,) = cursors.decode(cursor, "id", str)
         if canonical_id(entity, last) is None:
-            raise invalid_parameter("cursor", "use 'siguiente' of the page before.")
+            raise invalid_parameter("cursor", _("use 'siguiente' of the page before."))
         rows = rows.filter(pk__gt=last)
     pks = [pk_text(entity.model, pk) for pk in rows.values_list("pk", flat=True)[: limit + 1]]
     found = existing(entity, pks[:limit], memories(entity, pks[:limit]))
@@ -55,25 +61,39 @@ def everything(entity: Entity, cursor: str, limit: int) -> dict[str, Any]:
 
 
 def changed_since(entity: Entity, since: datetime, cursor: str, limit: int) -> dict[str, Any]:
-    """A page of what was announced at or after an instant, tombstones included, oldest first.
+    """A page of what was first seen committed at or after an instant, tombstones included, oldest first.
 
-    Versions are given before the commit: ask again with an overlap as long as the host's longest transaction.
+    What commits later comes in a later list, whatever its version: a reader that asks with the instant at which it
+    began to read the last list misses nothing.
     """
-    rows = Registro.objects.using(database(entity)).filter(entidad=entity.name, revision__gt=0, version__gte=since)
+    using = database(entity)
+    more = assign_positions(entity, using, max(limit, POSITIONS))
+    # The bound goes with the cursor, so that a page costs the same however deep it is.
+    bound, after = since, Q()
     if cursor:
-        text, last = cursors.decode(cursor, "version", str, int)
-        try:
-            version = parse_instant(text)
-        except UnusableValueError:
-            version = None
-        if version is None or not 0 <= last < 2**63:
-            raise invalid_parameter("cursor", "use 'siguiente' of the page before.")
-        rows = rows.filter(Q(version__gt=version) | Q(version=version, id__gt=last))
-    changed = list(rows.order_by("version", "id")[: limit + 1])
+        seen, version, last = _position(cursor)
+        bound = max(since, seen)
+        later = Q(visto_en=seen, version__gt=version) | Q(visto_en=seen, version=version, id__gt=last)
+        after = Q(visto_en__gt=seen) | later
+    rows = Registro.objects.using(using).filter(after, entidad=entity.name, visto_en__gte=bound)
+    changed = list(rows.order_by("visto_en", "version", "id")[: limit + 1])
     remembered = {memory.objeto: memory for memory in changed[:limit]}
     results = _shown(list(remembered), existing(entity, list(remembered), remembered), remembered)
-    last_row = changed[limit - 1] if len(changed) > limit else None
-    return page(results, cursors.encode("version", instant(last_row.version), last_row.pk) if last_row else None)
+    if not changed or not (more or len(changed) > limit):
+        return page(results, None)
+    end = changed[:limit][-1]
+    return page(results, cursors.encode(_CHANGES, instant(end.visto_en or since), instant(end.version), end.pk))
+
+
+def _position(cursor: str) -> tuple[datetime, datetime, int]:
+    seen, version, last = cursors.decode(cursor, _CHANGES, str, str, int)
+    try:
+        position = parse_instant(seen), parse_instant(version), int(last)
+    except UnusableValueError:
+        position = None
+    if position is None or not 0 <= last < 2**63:
+        raise invalid_parameter("cursor", _("use 'siguiente' of the page before."))
+    return position
 
 
 def _shown(ids: Sequence[str], found: Mapping[str, Record], remembered: Mapping[str, Registro]) -> list[dict[str, Any]]:

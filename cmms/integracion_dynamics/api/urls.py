@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, re_path, register_converter
 from django.urls.converters import StringConverter
 
-from .views import CollectionView, QueryView, RecordView, UnknownView
+from .views import CollectionView, HealthView, QueryView, RecordView, UnknownView
 
 
 class TextConverter(StringConverter):
@@ -18,6 +18,7 @@ register_converter(TextConverter, "texto")
 
 app_name = "integracion_dynamics"
 urlpatterns = [
+    path("salud/", HealthView.as_view(), name="salud"),
     path("<str:entidad>/", CollectionView.as_view(), name="coleccion"),
     path("<str:entidad>/consulta/", QueryView.as_view(), {"id": "consulta"}, name="consulta"),
     path("<str:entidad>/<texto:id>/", RecordView.as_view(), name="registro"),

@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
+import logging
 import re
+import time
 from typing import Any
 
-from django.core.exceptions import TooManyFieldsSent
-from django.db import InterfaceError, OperationalError
+from django.core.exceptions import ImproperlyConfigured, TooManyFieldsSent
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, InternalError, OperationalError, router, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views import View
+from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 
+from integracion_dynamics import observed
 from integracion_dynamics.config import current
-from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, parse_instant
+from integracion_dynamics.health import LATE, examine
+from integracion_dynamics.models import Mensaje
 
 from . import listing, writing
-from .auth import authenticate
+from .auth import act_as_service_user, authenticate, language
 from .body import read_fields, read_object
-from .errors import ApiError, invalid_parameter, malformed, not_found
+from .errors import ApiError, busy, failed, invalid_parameter, malformed, misconfigured, not_found
 from .records import Record, find_one
 
+logger = logging.getLogger("integracion_dynamics.api")
 MAX_IN_ADDRESS = 500
 MAX_IN_BODY = 5000
 _OPERATION = re.compile(r"[!-~]{1,100}")
 _LIMIT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
-@method_decorator(csrf_exempt, name="dispatch")
+def _open_to_machines(dispatch: Any) -> Any:
+    """Requests sign in by token: no CSRF check, no login page, no cache; each write has a transaction of its own."""
+    dispatch.login_required = False  # what Django's LoginRequiredMiddleware asks of a view
+    return transaction.non_atomic_requests(csrf_exempt(never_cache(dispatch)))
+
+
+@method_decorator(_open_to_machines, name="dispatch")
 class ApiView(View):
     """What all endpoints share: sign-in first, then the entity, then the method; every error is JSON."""
 
-    entity: Entity
+    entity: Any = None  # an Entity, once the address has named one
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Serve the request; messages are English whatever the host's language."""
-        with translation.override("en"):
-            try:
-                authenticate(request)
-                self.entity = _entity(kwargs.pop("entidad", None))
-                return super().dispatch(request, *args, **kwargs)
-            except ApiError as error:
-                return JsonResponse(error.as_json(), status=error.status, headers=error.headers)
-            except (OperationalError, InterfaceError):
-                busy = ApiError(503, "base_no_disponible", "The CMMS's database is busy or away: try again.")
-                return JsonResponse(busy.as_json(), status=busy.status, headers={"Retry-After": "5"})
+        """Serve the request; messages are English unless Accept-Language asks for Spanish."""
+        begin = time.monotonic()
+        with translation.override(language(request)):
+            answer = self._answer(request, *args, **kwargs)
+        observed.answered.send_robust(
+            ApiView,
+            entity=self.entity.name if self.entity else "",
+            method=request.method,
+            status=answer.status_code,
+            seconds=time.monotonic() - begin,
+        )
+        return answer
+
+    def _answer(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        try:
+            return self.served(request, *args, **kwargs)
+        except ApiError as error:
+            refusal = error
+        except (OperationalError, InterfaceError, InternalError) as error:
+            logger.warning("The database does not serve the integration API: %s", error)
+            refusal = busy()
+        except ImproperlyConfigured:
+            logger.exception("The setting INTEGRACION_DYNAMICS is faulty.")
+            refusal = misconfigured()
+        except Exception:
+            got_request_exception.send(sender=type(self), request=request)
+            logger.exception("The integration API failed.")
+            refusal = failed()
+        return JsonResponse(refusal.as_json(), status=refusal.status, headers=refusal.headers)
+
+    def served(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Sign in, find the entity, and let the method's handler answer."""
+        authenticate(request)
+        name = kwargs.pop("entidad")
+        known = current().entities
+        if name not in known:
+            raise not_found(_("No such entity; known are: %(known)s.") % {"known": ", ".join(known)})
+        self.entity = known[name]
+        if request.method in {"POST", "PATCH"}:
+            act_as_service_user(request)
+        return super().dispatch(request, *args, **kwargs)
 
     def http_method_not_allowed(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Refuse with the methods that the endpoint has."""
         served = [name for name in self.http_method_names if name != "options" and hasattr(self, name)]
         allowed = ", ".join(served).upper()
-        raise ApiError(405, "metodo_no_permitido", f"Use one of: {allowed}.", headers={"Allow": allowed})
+        message = _("Use one of: %(methods)s.") % {"methods": allowed}
+        raise ApiError(405, "metodo_no_permitido", message, headers={"Allow": allowed})
 
     options = http_method_not_allowed
 
@@ -73,7 +118,9 @@ class CollectionView(ApiView):
             try:
                 since = parse_instant(str(query["modificado_desde"]))
             except UnusableValueError as error:
-                raise invalid_parameter("modificado_desde", f"{error}, with + written as %2B.") from None
+                raise invalid_parameter(
+                    "modificado_desde", _("%(reason)s, with + written as %%2B.") % {"reason": error}
+                ) from None
             return JsonResponse(listing.changed_since(self.entity, since, cursor, limit))
         return JsonResponse(listing.everything(self.entity, cursor, limit))
 
@@ -89,7 +136,7 @@ class RecordView(ApiView):
         """One record."""
         record = find_one(self.entity, address["id"])
         if record is None:
-            raise not_found(f"No record has the id {address['id']!r}.")
+            raise not_found(_("No record has the id %(id)r.") % {"id": address["id"]})
         return _answer(record)
 
     def patch(self, request: HttpRequest, **address: str) -> HttpResponse:
@@ -102,61 +149,73 @@ class RecordView(ApiView):
 class QueryView(RecordView):
     """`/integracion/<entidad>/consulta/`: by POST a list of ids or keys, otherwise the record with this id."""
 
-    def post(self, request: HttpRequest, **_: str) -> HttpResponse:
+    def post(self, request: HttpRequest, **address: str) -> HttpResponse:
         """The records and tombstones with the `{"ids": [...]}`, or the records that hold these `claves`."""
         body = read_object(request, {"claves", "ids"})
         name, wanted = next(iter(body.items()), ("", None))
         if len(body) != 1 or not isinstance(wanted, list) or not all(isinstance(one, str) for one in wanted):
-            raise malformed('The body must be {"ids": ["...", "..."]} or {"claves": ["...", "..."]}.')
+            raise malformed(_('The body must be {"ids": ["...", "..."]} or {"claves": ["...", "..."]}.'))
         if len(wanted) > MAX_IN_BODY:
-            raise malformed(f"At most {MAX_IN_BODY} at a time: divide the list.")
+            raise malformed(_("At most %(most)d at a time: divide the list.") % {"most": MAX_IN_BODY})
         read = listing.by_keys if name == "claves" else listing.by_ids
         return JsonResponse(read(self.entity, wanted))
+
+
+class HealthView(ApiView):
+    """`/integracion/salud/`."""
+
+    def served(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Sign in; there is no entity."""
+        authenticate(request)
+        return View.dispatch(self, request, *args, **kwargs)
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """How the outbox is: 200, or 503 when messages are late or skipped."""
+        given = request.GET.get("atraso", f"{LATE:g}")
+        if not _LIMIT.fullmatch(given):
+            raise invalid_parameter("atraso", _("use a whole number of seconds from 1."))
+        health = examine(router.db_for_write(Mensaje))
+        return JsonResponse(health.as_json(float(given)), status=200 if health.well(float(given)) else 503)
 
 
 class UnknownView(ApiView):
     """Every other address under the API, so that Django's redirect to a trailing slash never loses a body."""
 
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+    def served(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Refuse."""
-        try:
-            authenticate(request)
-            raise not_found("No such address: it is <entidad>/ or <entidad>/<id>/, with the slash at the end.")
-        except ApiError as error:
-            return JsonResponse(error.as_json(), status=error.status, headers=error.headers)
-
-
-def _entity(name: str | None) -> Entity:
-    entities = current().entities
-    if name is None or name not in entities:
-        raise not_found(f"No such entity; known are: {', '.join(entities)}.")
-    return entities[name]
+        authenticate(request)
+        raise not_found(_("No such address: it is <entidad>/ or <entidad>/<id>/, with the slash at the end."))
 
 
 def _query(request: HttpRequest) -> QueryDict:
+    """The parameters of a list, which are of one kind of list only."""
     try:
         query = request.GET
     except TooManyFieldsSent:
-        raise invalid_parameter("id", "too many parameters; POST long lists to consulta/.") from None
+        raise invalid_parameter("id", _("too many parameters; POST long lists to consulta/.")) from None
     known = {"clave", "cursor", "id", "limite", "modificado_desde"}
     if unknown := query.keys() - known:
-        raise invalid_parameter(min(unknown)[:50], f"is not known; known are: {', '.join(sorted(known))}.")
-    if "id" in query and "clave" in query:
-        raise invalid_parameter("clave", "ask for ids or for keys, not for both.")
+        message = _("is not known; known are: %(known)s.") % {"known": ", ".join(sorted(known))}
+        raise invalid_parameter(min(unknown)[:50], message)
+    for asked in ("id", "clave"):
+        if asked in query and (beside := sorted(query.keys() - {asked, "limite"})):
+            message = _("does not go together with %(name)s.") % {"name": asked}
+            raise invalid_parameter(beside[0], message)
     return query
 
 
 def _asked(query: QueryDict, name: str) -> list[str]:
     asked: list[str] = query.getlist(name)
     if len(asked) > MAX_IN_ADDRESS:
-        raise invalid_parameter(name, f"at most {MAX_IN_ADDRESS}; POST longer lists to consulta/.")
+        message = _("at most %(most)d; POST longer lists to consulta/.") % {"most": MAX_IN_ADDRESS}
+        raise invalid_parameter(name, message)
     return asked
 
 
 def _operation(request: HttpRequest) -> str:
     name: str = request.headers.get("Operation-Id", "")
     if name and not _OPERATION.fullmatch(name):
-        raise invalid_parameter("Operation-Id", "use up to 100 visible ASCII characters.")
+        raise invalid_parameter("Operation-Id", _("use up to 100 visible ASCII characters."))
     return name
 
 
@@ -164,7 +223,8 @@ def _limit(query: QueryDict) -> int:
     longest = current().page_limit
     given = query.get("limite", str(longest))
     if not _LIMIT.fullmatch(given):
-        raise invalid_parameter("limite", f"use a whole number from 1; pages hold at most {longest}.")
+        message = _("use a whole number from 1; pages hold at most %(most)d.") % {"most": longest}
+        raise invalid_parameter("limite", message)
     return min(int(given), longest)
 
 

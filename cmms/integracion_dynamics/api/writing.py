@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
-from django.db import DataError, IntegrityError, models, transaction
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError, InternalError, OperationalError, models, transaction
 from django.utils.http import parse_etags
+from django.utils.translation import gettext as _
 
+from integracion_dynamics.config import current
 from integracion_dynamics.content import canonical_id, pks_by_key
 from integracion_dynamics.context import acting_as_integration
+from integracion_dynamics.database import bounded
 from integracion_dynamics.entities import Entity
-from integracion_dynamics.fields import UnusableValueError, from_wire, to_wire
+from integracion_dynamics.fields import to_wire
 from integracion_dynamics.models import Registro
 from integracion_dynamics.recording import note_operation, pk_text
 
 from .errors import ApiError, invalid_field, not_found
+from .host import refusals, refused_by_the_database
 from .records import Record, database, find_one, tombstone
+from .values import assign, read_values
 
+logger = logging.getLogger("integracion_dynamics.api")
 _REFUSED = 422
 
 
@@ -39,38 +47,31 @@ def update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, 
         ApiError: 404, 412 with the record as it stands, 422 naming the field, 428 without `If-Match`.
     """
     if not if_match.strip():
-        raise ApiError(
-            428, "falta_if_match", "Send If-Match with the 'etag' of the record that the change is based on."
-        )
-    using = database(entity)
-    with transaction.atomic(using=using), acting_as_integration():
-        instance = _locked(entity, text, using)
+        message = _("Send If-Match with the 'etag' of the record that the change is based on.")
+        raise ApiError(428, "falta_if_match", message)
+    done = _Done()
+    with done.in_spite_of_callbacks(entity):
+        instance = _locked(entity, text)
         record = find_one(entity, text, lock=True)
         if instance is None or record is None:
-            raise not_found(f"No record has the id {text!r}: it may have been deleted.")
+            raise not_found(_("No record has the id %(id)r: it may have been deleted.") % {"id": text})
         if "*" not in (etags := parse_etags(if_match)) and record.etag not in etags:
-            message = "The record was changed since it was read: decide again from 'registro' and its etag."
+            message = _("The record was changed since it was read: decide again from 'registro' and its etag.")
             raise ApiError(412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag})
-        values = _values(entity, fields)
-        if values.get(entity.key, record.content.key) != record.content.key:
-            raise invalid_field(entity.key, "a key is never changed through this API: rename the record in the CMMS.")
-        touched = {name: value for name, value in values.items() if to_wire(value) != record.content.fields[name]}
+        touched = _touched(entity, record, fields)
         if touched:
-            _assign(entity, instance, touched)
-            attributes = {entity.fields[name] for name in touched}
-            _validate(entity, instance, exclude={field.name for field in _columns(entity)} - attributes)
-            stamps = {field.name for field in _columns(entity) if getattr(field, "auto_now", False)}
-            _save(entity, instance, using, update_fields=sorted(attributes | stamps))
+            _write(entity, instance, touched)
             if operation:
-                note_operation(entity, record.content.pk, operation, using)
-        stored = find_one(entity, text, lock=True)
-    if stored is None:
-        raise not_found(f"The record {text!r} disappeared while it was written: the CMMS hides what it now holds.")
-    return stored
+                note_operation(entity, record.content.pk, operation, database(entity))
+        done.record = find_one(entity, text, lock=True)
+        if done.record is None:
+            message = _("The CMMS hides the record %(id)r once it holds these values: nothing was written.")
+            raise ApiError(422, "registro_invalido", message % {"id": text})
+    return done.result()
 
 
 def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Record:
-    """Create a record; columns that are not given take the model's defaults. `operation` is as for `update`.
+    """Create a record; columns that are not given take DEFAULTS, else the model's own defaults.
 
     The create happens once for each `operation`, whatever became of the record and its key since.
 
@@ -81,36 +82,126 @@ def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Re
         ApiError: 409 `ya_aplicada` with the record that this operation created before, 409 `ya_existe` with the record
             that holds the key; 422 naming the field.
     """
-    values = _values(entity, fields)
+    values = read_values(entity, fields)
     key = values.get(entity.key)
     if not key:
-        raise invalid_field(entity.key, "the business key is required.")
+        raise invalid_field(entity.key, _("the business key is required."))
+    done = _Done()
     try:
-        with transaction.atomic(using=database(entity)), acting_as_integration():
+        with done.in_spite_of_callbacks(entity):
             _refuse_done(entity, key, operation)
-            return _insert(entity, values, operation)
+            done.record = _insert(entity, values, operation)
     except ApiError as error:
         if error.status == _REFUSED:
             # A request that was running when this one looked may have been first: then that is the reason.
             _refuse_done(entity, key, operation)
         raise
+    return done.result()
+
+
+class _Done:
+    """A write's result, which stands once it is committed, whatever the host's `on_commit` callbacks do then."""
+
+    def __init__(self) -> None:
+        self.record: Record | None = None
+        self._committed = False
+
+    def result(self) -> Record:
+        """The record as stored."""
+        if self.record is None:
+            raise RuntimeError("a write ended without a record")
+        return self.record
+
+    @contextmanager
+    def in_spite_of_callbacks(self, entity: Entity) -> Iterator[None]:
+        """The write's transaction, with bounds on what it waits for."""
+        using, limits = database(entity), current()
+        try:
+            with (
+                bounded(using, lock=limits.lock_timeout, statement=limits.statement_timeout),
+                acting_as_integration(),
+            ):
+                # The first callback of the transaction: those of the host come after it.
+                transaction.on_commit(self._commit, using=using)
+                yield
+        except Exception as error:
+            if self._committed:
+                logger.exception("A record of %s was written; a callback after the commit failed.", entity.name)
+            elif isinstance(error, DatabaseError) and not isinstance(error, OperationalError | InternalError):
+                raise refused_by_the_database(entity, error) from error  # a constraint that is checked at the commit
+            else:
+                raise
+
+    def _commit(self) -> None:
+        self._committed = True
+
+
+def _touched(entity: Entity, record: Record, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that differ from what is stored, by contract name."""
+    stored = record.content.fields
+    # What a field holds already may be said of any field: it asks for nothing.
+    said = {name: value for name, value in fields.items() if name in entity.columns or stored.get(name) != value}
+    values = read_values(entity, said)
+    if values.get(entity.key, record.content.key) != record.content.key:
+        message = _("a key is never changed through this API: rename the record in the CMMS.")
+        raise invalid_field(entity.key, message)
+    return {name: value for name, value in values.items() if name not in stored or to_wire(value) != stored[name]}
+
+
+def _write(entity: Entity, instance: models.Model, touched: Mapping[str, Any]) -> None:
+    columns = list(entity.model._meta.concrete_fields)  # noqa: SLF001 - Django's documented model API
+    attributes = {entity.columns[name] for name in touched}
+    before = {attribute: getattr(instance, attribute) for attribute in attributes}
+    untouched = {field.name for field in columns} - attributes
+    with refusals(entity):
+        assign(entity, instance, touched)
+        try:
+            instance.full_clean(exclude=untouched)
+        except ValidationError as error:
+            if _concerns(error, attributes) or _faults(instance, before, untouched) != _messages(error):
+                raise
+            # `clean()` refuses what the record held before in columns that this write does not name.
+            assign(entity, instance, touched)
+        stamps = {field.name for field in columns if getattr(field, "auto_now", False)}
+        instance.save(using=database(entity), update_fields=sorted(attributes | stamps))
+
+
+def _concerns(error: ValidationError, attributes: set[str]) -> bool:
+    return hasattr(error, "error_dict") and bool(attributes & error.message_dict.keys())
+
+
+def _faults(instance: models.Model, before: Mapping[str, Any], untouched: set[str]) -> dict[str, list[str]]:
+    """What is wrong with the record as it was before the write."""
+    for attribute, value in before.items():
+        setattr(instance, attribute, value)
+    try:
+        instance.full_clean(exclude=untouched)
+    except ValidationError as error:
+        return _messages(error)
+    return {}
+
+
+def _messages(error: ValidationError) -> dict[str, list[str]]:
+    return error.message_dict if hasattr(error, "error_dict") else {"": error.messages}
 
 
 def _insert(entity: Entity, values: Mapping[str, Any], operation: str) -> Record:
     using = database(entity)
-    instance = entity.model()
-    _assign(entity, instance, values)
-    _validate(entity, instance, exclude=set())
-    _save(entity, instance, using, force_insert=True)
-    pk = pk_text(entity.model, instance.pk)
-    if operation:
-        try:
+    with refusals(entity):
+        instance = entity.model()
+        assign(entity, instance, values)
+        given = {entity.columns[name] for name in values}
+        for attribute, default in entity.defaults.items():
+            if attribute not in given:
+                setattr(instance, attribute, default(instance) if callable(default) else default)
+        instance.full_clean()
+        instance.save(using=using, force_insert=True)
+        pk = pk_text(entity.model, instance.pk)
+        if operation:
             note_operation(entity, pk, operation, using, created=True)
-        except IntegrityError:
-            raise _refused_by_database() from None
     stored = find_one(entity, pk)
     if stored is None:
-        raise invalid_field(entity.key, "the CMMS hides what was to be stored, or stored it without a key.")
+        raise invalid_field(entity.key, _("the CMMS hides what was to be stored, or stored it without a key."))
     return stored
 
 
@@ -122,20 +213,16 @@ def _refuse_done(entity: Entity, key: str, operation: str) -> None:
         record = find_one(entity, memory.objeto)
         shown = record.as_json() if record else tombstone(memory)
         headers = {"ETag": record.etag} if record else {}
-        message = "This Operation-Id created 'registro' before: nothing more was done."
+        message = _("This Operation-Id created 'registro' before: nothing more was done.")
         raise ApiError(409, "ya_aplicada", message, registro=shown, headers=headers)
     holder = pks_by_key(entity, [key], database(entity)).get(key)
     record = find_one(entity, holder) if holder else None
     if record is not None:
-        message = "A record with this key exists: update 'registro' with its etag instead."
+        message = _("A record with this key exists: update 'registro' with its etag instead.")
         raise ApiError(409, "ya_existe", message, registro=record.as_json(), headers={"ETag": record.etag})
 
 
-def _columns(entity: Entity) -> list[models.Field[Any, Any]]:
-    return list(entity.model._meta.concrete_fields)  # noqa: SLF001 - Django's documented model API
-
-
-def _locked(entity: Entity, text: str, using: str) -> models.Model | None:
+def _locked(entity: Entity, text: str) -> models.Model | None:
     """The host's row, locked before its memory: the order in which a save locks them.
 
     Not by the model's managers: PostgreSQL locks no row of a query that aggregates or joins loosely.
@@ -143,58 +230,5 @@ def _locked(entity: Entity, text: str, using: str) -> models.Model | None:
     pk = canonical_id(entity, text)
     if pk is None:
         return None
-    return models.QuerySet(entity.model, using=using).select_for_update().filter(pk=pk).first()
-
-
-def _values(entity: Entity, fields: Mapping[str, Any]) -> dict[str, Any]:
-    values = {}
-    for name, value in fields.items():
-        if name not in entity.fields:
-            known = ", ".join(entity.fields)
-            raise invalid_field(_printable(name), f"is not a field of {entity.name}; known are: {known}.")
-        try:
-            values[name] = from_wire(entity.field(name), value)
-        except UnusableValueError as error:
-            raise invalid_field(name, f"{error}.") from None
-    return values
-
-
-def _assign(entity: Entity, instance: models.Model, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(instance, entity.fields[name], value)
-
-
-def _validate(entity: Entity, instance: models.Model, exclude: set[str]) -> None:
-    try:
-        instance.full_clean(exclude=exclude)
-    except ValidationError as error:
-        raise _refused(entity, error) from None
-
-
-def _save(entity: Entity, instance: models.Model, using: str, **options: Any) -> None:
-    try:
-        with transaction.atomic(using=using):
-            instance.save(using=using, **options)
-    except ValidationError as error:
-        raise _refused(entity, error) from None
-    except (IntegrityError, DataError):
-        raise _refused_by_database() from None
-
-
-def _refused_by_database() -> ApiError:
-    message = "The CMMS's database refused the record: a constraint or the range of a column was violated."
-    return ApiError(422, "rechazado_por_la_base", message)
-
-
-def _refused(entity: Entity, error: ValidationError) -> ApiError:
-    """The first refused field, by its contract name where it has one."""
-    contract_names = {attribute: name for name, attribute in entity.fields.items()}
-    by_attribute = error.message_dict if hasattr(error, "error_dict") else {NON_FIELD_ERRORS: error.messages}
-    attribute, messages = next(iter(by_attribute.items()))
-    if attribute == NON_FIELD_ERRORS:
-        return ApiError(422, "registro_invalido", " ".join(messages))
-    return invalid_field(contract_names.get(attribute, attribute), " ".join(messages))
-
-
-def _printable(name: str) -> str:
-    return name.encode("ascii", "backslashreplace").decode()[:100]
+    rows: models.QuerySet[models.Model] = models.QuerySet(entity.model, using=database(entity))
+    return rows.select_for_update().filter(pk=pk).first()

@@ -12,6 +12,7 @@ import pytest
 import uvicorn
 from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
+from django.db import connection
 from django.test import Client
 
 TOKEN = "first-token-of-the-tests"
@@ -19,10 +20,13 @@ OLD_TOKEN = "token-that-is-being-replaced"
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+def django_db_modify_db_settings(
+    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     # A file, because threads and the web server open connections of their own.
-    path = tmp_path_factory.mktemp("cmms") / "test.sqlite3"
-    django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(path)
+    if connection.vendor == "sqlite":
+        path = tmp_path_factory.mktemp("cmms") / "test.sqlite3"
+        django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(path)
 
 
 @pytest.fixture(autouse=True)

@@ -163,11 +163,6 @@ def test_records_that_exchanged_their_keys_keep_their_ids(api: Client) -> None:
     ]
 
 
-def test_ids_and_keys_are_not_asked_for_together(api: Client) -> None:
-    answer = api.get("/integracion/activos/?id=1&clave=a")
-    assert (answer.status_code, answer.json()["error"]["campo"]) == (400, "clave")
-
-
 def test_a_record_that_vanished_unannounced_is_absent_rather_than_a_tombstone(api: Client) -> None:
     make_asset("a")
     rows = Activo.objects.all()
@@ -214,11 +209,16 @@ def test_edits_between_pages_neither_repeat_nor_skip_a_record(api: Client) -> No
 def test_changes_come_oldest_first_with_tombstones_and_only_from_the_instant_on(api: Client) -> None:
     for key in "abc":
         make_asset(key)
-    since = instant(Registro.objects.get(clave="b").version)
+    assert keys(read_all(api, modificado_desde=LONG_AGO, limite=1)) == ["a", "b", "c"]
+    since = instant(timezone.now())
+    Activo.objects.filter(codigo_interno="b").update(nombre="silent")
+    edited = Activo.objects.get(codigo_interno="c")
+    edited.nombre = "edited"
+    edited.save()
     Activo.objects.get(codigo_interno="a").delete()
     pages = read_all(api, modificado_desde=since, limite=1)
-    assert keys(pages) == ["b", "c", "a"]
-    assert [record["borrado"] for page in pages for record in page] == [False, False, True]
+    assert keys(pages) == ["c", "a"]
+    assert [record["borrado"] for page in pages for record in page] == [False, True]
     after = instant(timezone.now() + timedelta(seconds=1))
     assert keys(read_all(api, modificado_desde=after)) == []
 
@@ -228,6 +228,39 @@ def test_changes_of_one_instant_are_divided_into_pages_without_loss(api: Client)
     registrar_cambios(Activo.objects.all())
     assert len(set(Registro.objects.values_list("version"))) == 1
     assert sorted(keys(read_all(api, modificado_desde=LONG_AGO, limite=2))) == list("abcde")
+
+
+def test_a_change_whose_transaction_was_open_for_long_is_in_the_first_list_after_its_commit(api: Client) -> None:
+    make_asset("quick")
+    late = make_asset("late")
+    # As a transaction leaves it that began before the last list and commits only now.
+    began = timezone.now() - timedelta(hours=1)
+    last_list = instant(timezone.now())
+    assert keys(read_all(api, modificado_desde=LONG_AGO)) == ["quick", "late"]
+    Registro.objects.filter(objeto=str(late.pk)).update(version=began, visto_en=None)
+    assert keys(read_all(api, modificado_desde=last_list)) == ["quick", "late"]
+    assert keys(read_all(api, modificado_desde=instant(timezone.now()))) == []
+
+
+def test_positions_rise_also_when_the_clock_goes_back(api: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_asset("a")
+    read_all(api, modificado_desde=LONG_AGO)
+    before = Registro.objects.get().visto_en
+    assert before is not None
+    monkeypatch.setattr("integracion_dynamics.positions.database_now", lambda _: before - timedelta(hours=1))
+    make_asset("b")
+    assert keys(read_all(api, modificado_desde=instant(before + timedelta(microseconds=1)))) == ["b"]
+
+
+def test_a_list_of_changes_ends_only_when_every_change_has_a_position(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("integracion_dynamics.api.listing.POSITIONS", 2)
+    for number in range(7):
+        make_asset(str(number))
+    pages = read_all(api, modificado_desde=LONG_AGO, limite=2)
+    assert keys(pages) == list("0123456")
+    assert not Registro.objects.filter(visto_en=None).exists()
 
 
 def test_a_page_never_exceeds_the_configured_limit(api: Client, settings: Any, configuration: dict[str, Any]) -> None:
@@ -242,7 +275,8 @@ def test_a_page_costs_the_same_few_queries_whatever_its_size(api: Client, django
         make_asset(str(number))
     with django_assert_num_queries(3):
         api.get("/integracion/activos/", {"limite": 40})
-    with django_assert_num_queries(2):
+    api.get("/integracion/activos/", {"modificado_desde": LONG_AGO})  # gives positions
+    with django_assert_num_queries(3):
         api.get("/integracion/activos/", {"limite": "40", "modificado_desde": LONG_AGO})
 
 
@@ -262,13 +296,20 @@ def _cursor(*parts: Any) -> str:
         *[({"cursor": cursor}, "cursor") for cursor in ("x", "ñ", "====", _cursor(), _cursor("id"), _cursor("id", 5))],
         ({"cursor": _cursor("id", "a\0")}, "cursor"),
         ({"cursor": _cursor("id", "\ud800")}, "cursor"),
-        ({"cursor": _cursor("version", LONG_AGO, 1)}, "cursor"),
+        ({"cursor": _cursor("cambios", LONG_AGO, LONG_AGO, 1)}, "cursor"),
         ({"cursor": base64.urlsafe_b64encode(b"[" * 100_000).decode()}, "cursor"),
         *[
             ({"modificado_desde": LONG_AGO, "cursor": cursor}, "cursor")
-            for cursor in (_cursor("id", "1"), _cursor("version", "x", 1), _cursor("version", LONG_AGO, 2**63))
+            for cursor in (
+                _cursor("id", "1"),
+                _cursor("cambios", "x", LONG_AGO, 1),
+                _cursor("cambios", LONG_AGO, LONG_AGO, 2**63),
+            )
         ],
         ({"modificado-desde": LONG_AGO}, "modificado-desde"),
+        ({"clave": "a", "modificado_desde": "not an instant"}, "modificado_desde"),
+        ({"id": "1", "cursor": "x"}, "cursor"),
+        ({"id": "1", "clave": "a"}, "clave"),
         ({"clave": ["k"] * 501}, "clave"),
         ({"id": ["k"] * 501}, "id"),
         ({"clave": ["k"] * 1001}, "id"),

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from django.core import checks
 from django.core.management import call_command
+from django.db.models import F
+from django.utils import translation
 from django.utils.module_loading import import_string
 
 from integracion_dynamics.checks import check_configuration
@@ -35,7 +37,7 @@ def _asset(options: dict[str, Any]) -> dict[str, Any]:
         (lambda o: _asset(o).update(CAMPOS={}), "['activos'] has an unknown entry 'CAMPOS'"),
         (lambda o: _asset(o).update(MODEL="inventario.Nada"), "names no model: 'inventario.Nada'"),
         (lambda o: _asset(o).update(MODEL="nonsense"), "names no model: 'nonsense'"),
-        (lambda o: _asset(o).update(FIELDS=[]), "does not map names to names"),
+        (lambda o: _asset(o).update(FIELDS=[]), "does not map names to attributes, expressions or functions"),
         (lambda o: _asset(o)["FIELDS"].update(valor_libros="absent"), "Activo has no column 'absent'"),
         (lambda o: _asset(o)["FIELDS"].pop("codigo_interno"), "does not contain the key 'codigo_interno'"),
         (lambda o: _asset(o).update(KEY="nombre"), "not a unique text column"),
@@ -44,6 +46,13 @@ def _asset(options: dict[str, Any]) -> dict[str, Any]:
         (lambda o: o.update(TOKENS=["@Microsoft.KeyVault(x)"]), "empty token or an unresolved reference"),
         (lambda o: o.update(TOKENS=["contraseña-con-eñes-y-más"]), "other than plain characters"),
         (lambda o: o.update(PAGE_LIMIT=0), "is not a number from 1 to 5000"),
+        (lambda o: o.update(PAGE_LIMIT=1.5), "['PAGE_LIMIT'] is not a number"),
+        (lambda o: o.update(LOCK_TIMEOUT=0), "['LOCK_TIMEOUT'] is not a number from 0.1 to 60"),
+        (lambda o: o.update(STATEMENT_TIMEOUT="5"), "['STATEMENT_TIMEOUT'] is not a number"),
+        (lambda o: o.update(SERVICE_USER=5), "['SERVICE_USER'] is not text"),
+        (lambda o: _asset(o).update(DEFAULTS=["x"]), "does not map attributes to values"),
+        (lambda o: _asset(o).update(DEFAULTS={"absent": 1}), "['DEFAULTS']: Activo has no column 'absent'"),
+        (lambda o: _asset(o)["FIELDS"].update(codigo_interno=F("codigo_interno")), "does not contain the key"),
         (lambda o: o.update(SERVICE_BUS={"CONNECTION_STRING": "oops"}), "is not a connection string"),
         (
             lambda o: o.update(SERVICE_BUS={"CONNECTION_STRING": "Endpoint=sb://x", "NAMESPACE": "x"}),
@@ -58,7 +67,8 @@ def test_each_fault_of_the_setting_is_an_error_that_says_where_and_what_to_do(
 ) -> None:
     change(configuration)
     settings.INTEGRACION_DYNAMICS = configuration
-    errors = [found for found in check_configuration() if found.level == checks.ERROR]
+    with translation.override("en"):
+        errors = [found for found in check_configuration() if found.level == checks.ERROR]
     assert expected in " ".join(error.msg for error in errors)
     assert all(error.hint and "INTEGRACION_DYNAMICS" in error.msg for error in errors)
 

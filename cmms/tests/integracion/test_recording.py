@@ -2,18 +2,21 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core import serializers
 from django.core.exceptions import ImproperlyConfigured
+from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.models import F
 from django.db.models.deletion import Collector
-from django.db.models.signals import post_save
+from django.db.models.signals import post_delete, post_save
 from django.utils import timezone as django_timezone
 
 from demo.inventario.models import Activo, Requisicion
+from integracion_dynamics import signals
 from integracion_dynamics.config import current
 from integracion_dynamics.context import acting_as_integration, traced
 from integracion_dynamics.fields import instant
@@ -225,14 +228,21 @@ def test_without_a_callers_transaction_a_save_and_its_message_stand_or_fall_toge
     assert not Mensaje.objects.exists()
 
 
-def test_a_fixture_loaded_raw_is_announced() -> None:
-    fixture = serializers.serialize(
-        "json",
-        [Activo(pk=5, codigo_interno="F-1", nombre="from a fixture", actualizado_en=django_timezone.now())],
-    )
+def test_a_dump_of_the_whole_database_can_be_loaded_again(tmp_path: Path) -> None:
+    make_asset("F-1")
+    dump = tmp_path / "dump.json"
+    call_command("dumpdata", exclude=["contenttypes", "auth.permission"], output=str(dump), verbosity=0)
+    before = list(Registro.objects.values()), list(Mensaje.objects.values())
+    for model in (Activo, Registro, Mensaje):
+        model.objects.all()._raw_delete("default")
+    call_command("loaddata", str(dump), verbosity=0)
+    assert (list(Registro.objects.values()), list(Mensaje.objects.values())) == before
+    # What a fixture brings is announced on request.
+    fixture = serializers.serialize("json", [Activo(pk=99, codigo_interno="F-2", actualizado_en=django_timezone.now())])
     for loaded in serializers.deserialize("json", fixture):
         loaded.save()
-    assert [event["subject"] for event in messages()] == ["F-1"]
+    assert Mensaje.objects.count() == len(before[1])
+    assert registrar_cambios(Activo.objects.all()) == 1
 
 
 def test_bulk_operations_are_announced_on_request_and_only_where_something_changed() -> None:
@@ -310,7 +320,62 @@ def test_models_outside_the_configuration_keep_djangos_fast_delete() -> None:
     assert not collector.can_fast_delete(Activo.objects.all())
 
 
-def test_a_faulty_configuration_stops_saves_instead_of_losing_their_messages(settings: Any) -> None:
+def test_entities_that_cannot_be_read_stop_saves_instead_of_losing_their_messages(settings: Any) -> None:
     settings.INTEGRACION_DYNAMICS = None
-    with pytest.raises(ImproperlyConfigured, match="INTEGRACION_DYNAMICS is missing"):
+    with pytest.raises(ImproperlyConfigured, match="ENTITIES"):
         make_asset()
+    with pytest.raises(ImproperlyConfigured, match="ENTITIES"):
+        signals.connect()  # as at the start of a process
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [{"TOKENS": [""]}, {"TOKENS": "one"}, {"SERVICE_BUS": {"CONNECTION_STRING": "x"}}, {"PAGE_LIMIT": 0}, {"MORE": 1}],
+    ids=str,
+)
+def test_a_fault_of_api_or_relay_neither_stops_the_cmms_nor_loses_a_message(
+    configuration: dict[str, Any], settings: Any, fault: dict[str, Any]
+) -> None:
+    settings.INTEGRACION_DYNAMICS = {**configuration, **fault}
+    signals.connect()
+    make_asset().delete()
+    assert [event["type"] for event in messages()] == ["energy.asset.upserted", "energy.asset.deleted"]
+
+
+def test_a_delete_of_many_records_costs_few_queries_and_announces_each(django_assert_max_num_queries: Any) -> None:
+    Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(1100)])
+    registrar_cambios(Activo.objects.filter(codigo_interno__gte="0100"))  # the first hundred were never announced
+    forget()
+    with django_assert_max_num_queries(40):
+        Activo.objects.all().delete()
+    told = messages()
+    assert [event["type"] for event in told] == ["energy.asset.deleted"] * 1100
+    assert sorted(event["subject"] for event in told) == [f"{n:04}" for n in range(1100)]
+
+
+def test_a_delete_that_failed_and_is_repeated_announces_each_record_once() -> None:
+    for key in "abc":
+        make_asset(key)
+    forget()
+    rows = Activo.objects.all()
+
+    def fail(**_: Any) -> None:
+        raise ZeroDivisionError
+
+    post_delete.connect(fail, sender=Activo)
+    try:
+        with pytest.raises(ZeroDivisionError), transaction.atomic():
+            rows.delete()
+    finally:
+        post_delete.disconnect(fail, sender=Activo)
+    assert messages() == []
+    Activo.objects.filter(codigo_interno="b").update(codigo_interno="d")
+    rows.delete()
+    assert sorted(event["subject"] for event in messages()) == ["a", "b", "c"]
+
+
+def test_a_queryset_is_announced_in_the_database_that_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_asset("a")
+    Activo.objects.update(nombre="silent")
+    monkeypatch.setattr("django.db.router.db_for_read", lambda *_, **__: "replica")
+    assert registrar_cambios(Activo.objects.all()) == 1

@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -34,13 +34,17 @@ class Queues:
         self.received: dict[str, list[Outgoing]] = {}
         self.attempts = 0
 
-    def send(self, queue: str, messages: Sequence[Outgoing]) -> Iterator[Accepted | Refused]:
+    def send(
+        self, queue: str, messages: Sequence[Outgoing], proceed: Callable[[], bool]
+    ) -> Iterator[Accepted | Refused]:
         self.attempts += 1
         if queue in self.away:
             raise UnavailableError(f"queue {queue!r}: gone")
         good = [message for message in messages if len(message.body) <= self.limit]
         yield from (Refused(message.sequence, "too large") for message in messages if len(message.body) > self.limit)
         for start in range(0, len(good), self.batch):
+            if not proceed():
+                return
             some = good[start : start + self.batch]
             self.received.setdefault(queue, []).extend(some)
             if self.die_after_transfers is not None:

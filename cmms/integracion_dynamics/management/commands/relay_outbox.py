@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import InterfaceError, OperationalError, close_old_connections, router
+from django.db import Error as DatabaseFault
+from django.db import close_old_connections, router
 
 from integracion_dynamics.config import current
+from integracion_dynamics.health import LATE, examine
 from integracion_dynamics.models import Mensaje
 from integracion_dynamics.relay import PAGE, Relay
 from integracion_dynamics.service_bus import AzureServiceBus
@@ -32,17 +34,24 @@ class Command(BaseCommand):
         parser.add_argument(
             "--retry-failed", action="store_true", help="first try again what was skipped with a reason"
         )
+        parser.add_argument(
+            "--status", action="store_true", help="print how the outbox is and end; exit code 1 if it is not well"
+        )
+        parser.add_argument("--late", type=float, default=LATE, help="for --status: seconds that a message may wait")
         parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run.
 
         Raises:
-            CommandError: with --once, when something could not be sent.
+            CommandError: with --once, when something could not be sent; with --status, when the outbox is not well.
         """
         if not 0 < options["interval"] <= 3600:  # noqa: PLR2004 - the bounds stand in the message
             raise CommandError("--interval is in seconds, above 0 and at most 3600.")
         using = router.db_for_write(Mensaje)
+        if options["status"]:
+            self._status(using, options["late"])
+            return
         if options["retry_failed"]:
             skipped = Mensaje.objects.using(using).filter(enviado_en__isnull=True).exclude(motivo_fallo="")
             self.stdout.write(f"{skipped.update(motivo_fallo='')} skipped messages are tried again.")
@@ -58,20 +67,25 @@ class Command(BaseCommand):
                 else:
                     run_until(stop, relay, options["interval"])
             finally:
-                with contextlib.suppress(OperationalError, InterfaceError):  # the lease then simply expires
+                with contextlib.suppress(DatabaseFault):  # the lease then simply expires
                     relay.release_lease()
 
+    def _status(self, using: str, late: float) -> None:
+        health = examine(using)
+        age = "" if health.oldest is None else f", the oldest for {health.oldest:.0f} s"
+        relay = f"relay {health.holder}" if health.holder else "no relay at work"
+        self.stdout.write(f"{health.unsent} waiting{age}; {health.skipped} skipped with a reason; {relay}.")
+        if not health.well(late):
+            raise CommandError(
+                f"Messages are skipped, or wait longer than {late:g} s: see the admin and the relay's log."
+            )
+
     def _once(self, relay: Relay, stop: threading.Event) -> None:
-        sent = refused = 0
-        while not stop.is_set():
-            progress = relay.run_once()
-            sent, refused = sent + progress.sent, refused + progress.refused
-            if not progress.held:
-                raise CommandError("Another relay is at work: stop it, or leave the sending to it.")
-            if not progress.sent + progress.refused:
-                break
+        progress = relay.drain(stop.is_set)
+        if not progress.held:
+            raise CommandError("Another relay is at work: stop it, or leave the sending to it.")
         waiting = relay.unsent().count()
-        self.stdout.write(f"{sent} sent, {refused} skipped with a reason, {waiting} waiting.")
+        self.stdout.write(f"{progress.sent} sent, {progress.refused} skipped with a reason, {waiting} waiting.")
         if waiting and not stop.is_set():
             raise CommandError("Not everything could be sent: see the log for the reason, and run again.")
 
@@ -87,7 +101,8 @@ def run_until(stop: threading.Event, relay: Relay, interval: float) -> None:
             if absent:
                 logger.warning("The database answers again.")
             absent = False
-        except (OperationalError, InterfaceError) as error:
+        except DatabaseFault as error:
+            # Away, read-only after a failover, or being migrated: whatever it is, it passes.
             if not absent:
                 logger.warning("The database does not answer and is tried again until it does: %s", error)
             absent = True

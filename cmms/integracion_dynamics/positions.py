@@ -1,0 +1,51 @@
+"""When each change was first seen committed: the order of the list of changes.
+
+A version is given before its transaction commits, so an order by versions has gaps that fill later. The position is
+given afterwards, to rows that are visible to others: each is later than all that were given before, so a reader that
+goes on from any position misses nothing, however long a transaction was open.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from .config import current
+from .content import CHUNK
+from .database import bounded, database_now
+from .entities import Entity
+from .fields import EPOCH
+from .models import Registro, Relevo
+
+_LOCK = "posiciones"
+_STEP = timedelta(microseconds=1)
+
+
+def assign_positions(entity: Entity, using: str, limit: int) -> bool:
+    """Give the committed changes that have no position one, at most `limit`, and say whether more may remain.
+
+    Rows that an open transaction has locked wait for the next call.
+    """
+    unseen = Registro.objects.using(using).filter(entidad=entity.name, visto_en__isnull=True, revision__gt=0)
+    if not unseen.exists():
+        return False
+    skip = transaction.get_connection(using).features.has_select_for_update_skip_locked
+    limits = current()
+    with bounded(using, lock=limits.lock_timeout, statement=limits.statement_timeout):
+        # One at a time: positions then become visible in their order.
+        leases = Relevo.objects.using(using)
+        leases.bulk_create([Relevo(nombre=_LOCK)], ignore_conflicts=True)
+        leases.select_for_update().get(nombre=_LOCK)
+        chosen = unseen.select_for_update(skip_locked=skip).order_by("version", "id")
+        pks = list(chosen.values_list("pk", flat=True)[:limit])
+        moment = max(database_now(using), _newest(entity, using) + _STEP)
+        for start in range(0, len(pks), CHUNK):
+            Registro.objects.using(using).filter(pk__in=pks[start : start + CHUNK]).update(visto_en=moment)
+    return len(pks) == limit
+
+
+def _newest(entity: Entity, using: str) -> datetime:
+    rows = Registro.objects.using(using).filter(entidad=entity.name, visto_en__isnull=False)
+    newest = rows.order_by("-visto_en").values_list("visto_en", flat=True).first()
+    return newest or EPOCH

@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class AnfitrionConfig(AppConfig):
+    name = "anfitrion"
+    verbose_name = "Anfitrión"
