@@ -31,8 +31,9 @@ def assign_positions(entity: Entity, using: str, limit: int) -> bool:
     if not unseen.exists():
         return False
     skip = transaction.get_connection(using).features.has_select_for_update_skip_locked
-    limits = current()
-    with bounded(using, lock=limits.lock_timeout, statement=limits.statement_timeout):
+    # Others hold the lock for milliseconds: waiting for it is part of the work.
+    patience = current().statement_timeout
+    with bounded(using, lock=patience, statement=patience):
         # One at a time: positions then become visible in their order.
         leases = Relevo.objects.using(using)
         leases.bulk_create([Relevo(nombre=_LOCK)], ignore_conflicts=True)

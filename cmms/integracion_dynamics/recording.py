@@ -98,7 +98,14 @@ def ids_of_instances(entity: Entity, instances: Collection[models.Model], using:
     return pks
 
 
-def announce(entity: Entity, pks: Collection[Any], using: str, last_keys: Mapping[str, str] | None = None) -> int:
+def announce(
+    entity: Entity,
+    pks: Collection[Any],
+    using: str,
+    last_keys: Mapping[str, str] | None = None,
+    *,
+    repeat: bool = False,
+) -> int:
     """Bring the memory of these records up to date and write a message for each one that changed.
 
     Args:
@@ -106,13 +113,14 @@ def announce(entity: Entity, pks: Collection[Any], using: str, last_keys: Mappin
         pks: primary keys of the host's rows, at most `CHUNK`; a row that is gone counts as deleted.
         using: the database alias.
         last_keys: by primary key as text, the business key of a deleted record that was never announced.
+        repeat: announce also the records whose content was already announced.
 
     Returns:
         The number of messages written.
     """
     with transaction.atomic(using=using, savepoint=False):
         texts = [pk_text(entity.model, pk) for pk in pks]
-        return _Announcement(entity, texts, using, last_keys or {}).write()
+        return _Announcement(entity, texts, using, last_keys or {}).write(repeat=repeat)
 
 
 def note_operation(entity: Entity, pk: str, operation: str, using: str, *, created: bool = False) -> None:
@@ -162,12 +170,12 @@ class _Announcement:
         # Read after the locks: what another transaction announced meanwhile is then seen here as well.
         self.contents = by_pk(entity, list(self.rows), using)
 
-    def write(self) -> int:
+    def write(self, *, repeat: bool) -> int:
         for pk, row in self.rows.items():
             content = self.contents.get(pk)
             if content is None:
                 self._retire(row)
-            elif row.borrado or not row.revision or row.huella != content.fingerprint:
+            elif repeat or row.borrado or not row.revision or row.huella != content.fingerprint:
                 self._take(row, content)
         self._store()
         Mensaje.objects.using(self.using).bulk_create(self.messages, batch_size=CHUNK)

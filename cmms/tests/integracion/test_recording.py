@@ -232,11 +232,17 @@ def test_a_dump_of_the_whole_database_can_be_loaded_again(tmp_path: Path) -> Non
     make_asset("F-1")
     dump = tmp_path / "dump.json"
     call_command("dumpdata", exclude=["contenttypes", "auth.permission"], output=str(dump), verbosity=0)
-    before = list(Registro.objects.values()), list(Mensaje.objects.values())
+
+    def stored() -> tuple[list[Any], list[Any]]:
+        # The JSON of a dump keeps instants to the millisecond.
+        rows = Registro.objects.values_list("pk", "objeto", "clave", "revision", "huella", "borrado")
+        return list(rows), list(Mensaje.objects.values_list("pk", "evento", "cuerpo"))
+
+    before = stored()
     for model in (Activo, Registro, Mensaje):
         model.objects.all()._raw_delete("default")
     call_command("loaddata", str(dump), verbosity=0)
-    assert (list(Registro.objects.values()), list(Mensaje.objects.values())) == before
+    assert stored() == before
     # What a fixture brings is announced on request.
     fixture = serializers.serialize("json", [Activo(pk=99, codigo_interno="F-2", actualizado_en=django_timezone.now())])
     for loaded in serializers.deserialize("json", fixture):
@@ -246,8 +252,8 @@ def test_a_dump_of_the_whole_database_can_be_loaded_again(tmp_path: Path) -> Non
 
 
 def test_bulk_operations_are_announced_on_request_and_only_where_something_changed() -> None:
-    Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(1200)])
-    assert registrar_cambios(Activo.objects.all()) == 1200
+    Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(600)])
+    assert registrar_cambios(Activo.objects.all()) == 600
     Activo.objects.filter(codigo_interno__lt="0003").update(nombre="y")
     forget()
     assert registrar_cambios(Activo.objects.all()) == 3
@@ -343,14 +349,14 @@ def test_a_fault_of_api_or_relay_neither_stops_the_cmms_nor_loses_a_message(
 
 
 def test_a_delete_of_many_records_costs_few_queries_and_announces_each(django_assert_max_num_queries: Any) -> None:
-    Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(1100)])
+    Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(600)])
     registrar_cambios(Activo.objects.filter(codigo_interno__gte="0100"))  # the first hundred were never announced
     forget()
     with django_assert_max_num_queries(40):
         Activo.objects.all().delete()
     told = messages()
-    assert [event["type"] for event in told] == ["energy.asset.deleted"] * 1100
-    assert sorted(event["subject"] for event in told) == [f"{n:04}" for n in range(1100)]
+    assert [event["type"] for event in told] == ["energy.asset.deleted"] * 600
+    assert sorted(event["subject"] for event in told) == [f"{n:04}" for n in range(600)]
 
 
 def test_a_delete_that_failed_and_is_repeated_announces_each_record_once() -> None:

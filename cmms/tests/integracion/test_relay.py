@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -17,51 +16,11 @@ from integracion_dynamics import relay as relay_module
 from integracion_dynamics.management.commands import relay_outbox
 from integracion_dynamics.models import Mensaje, Relevo
 from integracion_dynamics.relay import Progress, Relay
-from integracion_dynamics.sender import Accepted, Outgoing, Refused, UnavailableError
 
 from .helpers import make_asset
+from .queues import Queues
 
 pytestmark = pytest.mark.django_db
-
-
-class Queues:
-    """A sender onto lists; `batch` messages a transfer, `away` queues unreachable, bodies over `limit` refused."""
-
-    def __init__(self, batch: int = 3, limit: int = 10_000) -> None:
-        self.batch, self.limit = batch, limit
-        self.away: set[str] = set()
-        self.die_after_transfers: int | None = None
-        self.received: dict[str, list[Outgoing]] = {}
-        self.attempts = 0
-
-    def send(
-        self, queue: str, messages: Sequence[Outgoing], proceed: Callable[[], bool]
-    ) -> Iterator[Accepted | Refused]:
-        self.attempts += 1
-        if queue in self.away:
-            raise UnavailableError(f"queue {queue!r}: gone")
-        good = [message for message in messages if len(message.body) <= self.limit]
-        yield from (Refused(message.sequence, "too large") for message in messages if len(message.body) > self.limit)
-        for start in range(0, len(good), self.batch):
-            if not proceed():
-                return
-            some = good[start : start + self.batch]
-            self.received.setdefault(queue, []).extend(some)
-            if self.die_after_transfers is not None:
-                if not self.die_after_transfers:
-                    raise KeyboardInterrupt
-                self.die_after_transfers -= 1
-            yield Accepted(tuple(message.sequence for message in some))
-
-    def close(self) -> None:
-        pass
-
-    def keys(self, queue: str = "assets") -> list[str]:
-        return [json.loads(message.body)["subject"] for message in self.received.get(queue, [])]
-
-    def distinct(self, queue: str = "assets") -> list[str]:
-        """The event ids as a queue with duplicate detection keeps them."""
-        return list(dict.fromkeys(message.event_id for message in self.received.get(queue, [])))
 
 
 class Clock:
@@ -254,7 +213,7 @@ def test_only_old_sent_messages_are_purged(capsys: pytest.CaptureFixture[str]) -
     Mensaje.objects.filter(clave="new").update(enviado_en=now - timedelta(days=29))
     Mensaje.objects.filter(clave="failed").update(motivo_fallo="too large")
     call_command("purgar_outbox")
-    assert capsys.readouterr().out == "1 sent messages deleted.\n"
+    assert capsys.readouterr().out == "Deleted: 1 sent messages, 0 skipped ones, 0 tombstones.\n"
     assert set(Mensaje.objects.values_list("clave", flat=True)) == {"new", "unsent", "failed"}
 
 

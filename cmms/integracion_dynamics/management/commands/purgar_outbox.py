@@ -1,36 +1,41 @@
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import router
-from django.utils import timezone
 
-from integracion_dynamics.content import CHUNK
 from integracion_dynamics.models import Mensaje
+from integracion_dynamics.purging import KEPT_DAYS, purge
 
 
 class Command(BaseCommand):
-    """Deletes old messages that were sent."""
+    """Deletes old messages and, on request, old tombstones."""
 
-    help = "Deletes messages that were sent some days ago; what was not sent stays."
+    help = "Deletes messages that were sent some days ago; on request also skipped messages and tombstones."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
-        parser.add_argument("--dias", type=int, default=30, help="keep the messages of this many days (30)")
+        parser.add_argument("--dias", type=int, default=KEPT_DAYS, help="keep sent messages for this many days (30)")
+        parser.add_argument("--omitidos", type=int, help="delete skipped messages older than this many days")
+        parser.add_argument("--lapidas", type=int, help="delete tombstones older than this many days")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        """Delete in small transactions, so that nobody waits for a lock.
+        """Delete in small transactions.
 
         Raises:
             CommandError: a number of days that makes no sense.
         """
-        if not 0 <= options["dias"] <= 36500:  # noqa: PLR2004 - the bounds stand in the message
-            raise CommandError("--dias is a number of days from 0 to 36500.")
-        rows = Mensaje.objects.using(router.db_for_write(Mensaje))
-        old = rows.filter(enviado_en__lt=timezone.now() - timedelta(days=options["dias"]))
-        deleted = 0
-        while some := list(old.values_list("pk", flat=True)[:CHUNK]):
-            deleted += rows.filter(pk__in=some).delete()[0]
-        self.stdout.write(f"{deleted} sent messages deleted.")
+        try:
+            deleted = purge(
+                router.db_for_write(Mensaje),
+                sent=options["dias"],
+                skipped=options["omitidos"],
+                tombstones=options["lapidas"],
+            )
+        except ValueError as error:
+            raise CommandError(f"--dias, --omitidos, --lapidas: {error}") from None
+        counts = (
+            f"{deleted['enviados']} sent messages, {deleted['omitidos']} skipped ones, {deleted['lapidas']} tombstones"
+        )
+        self.stdout.write(f"Deleted: {counts}.")
