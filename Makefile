@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test soak lint format figures figures-1m requirements template scan clean
+.PHONY: help demo up test test-postgresql cmms-matrix soak lint format figures figures-1m requirements template scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,13 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python cmms/tests/on_postgresql.py --numprocesses 2 --dist loadfile
+
+test-postgresql: $(READY) ## Run the CMMS app's tests, and its races, on a PostgreSQL of their own
+	@$(BIN)/python cmms/tests/on_postgresql.py
+
+cmms-matrix: $(READY) ## Run the CMMS app's tests on Django 4.2, 5.2, 6.0 and 6.1 by the Pythons that are present
+	@$(BIN)/python cmms/tests/matrix.py
 
 soak: $(READY) ## Play SEEDS=20000 simulated histories of faults; a failing seed is printed
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000)

@@ -74,9 +74,7 @@ def _databases(entity: Entity) -> Iterator[checks.CheckMessage]:
     if (read := router.db_for_read(entity.model)) != written:
         message = _("%(model)s is read from %(read)r and written to %(written)r.")
         named = {"model": model, "read": read, "written": written}
-        hint = _(
-            "Nothing to do for this app, which reads what is written; let 'registrar_cambios' choose the database."
-        )
+        hint = _("This app reads what is written; leave the database of 'registrar_cambios' to the app.")
         yield checks.Info(message % named, hint=hint, id="integracion_dynamics.I001")
 
 

@@ -17,7 +17,11 @@ from integracion_dynamics.config import current
 from integracion_dynamics.health import LATE, examine
 from integracion_dynamics.models import Mensaje
 from integracion_dynamics.relay import PAGE, Relay
-from integracion_dynamics.service_bus import AzureServiceBus
+
+try:
+    from integracion_dynamics.service_bus import AzureServiceBus
+except ModuleNotFoundError:  # a web server needs no broker, and may ask for --status
+    AzureServiceBus = None  # type: ignore[assignment,misc]
 
 logger = logging.getLogger("integracion_dynamics.relay")
 
@@ -52,6 +56,8 @@ class Command(BaseCommand):
         if options["status"]:
             self._status(using, options["late"])
             return
+        if AzureServiceBus is None:
+            raise CommandError("The broker's SDK is missing: pip install 'energy-cmms-dynamics[relay]'.")
         if options["retry_failed"]:
             skipped = Mensaje.objects.using(using).filter(enviado_en__isnull=True).exclude(motivo_fallo="")
             self.stdout.write(f"{skipped.update(motivo_fallo='')} skipped messages are tried again.")
