@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 _by_integration: ContextVar[bool] = ContextVar("integracion_dynamics_by_integration", default=False)
+_unannounced: ContextVar[bool] = ContextVar("integracion_dynamics_unannounced", default=False)
 _traceparent: ContextVar[str] = ContextVar("integracion_dynamics_traceparent", default="")
 # https://www.w3.org/TR/trace-context/#traceparent-header; ids of only zeros are invalid there.
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
@@ -24,6 +25,19 @@ def acting_as_integration() -> Iterator[None]:
 
 
 @contextmanager
+def unannounced() -> Iterator[None]:
+    """Saves and deletes inside write no message: for a loop of them, announced afterwards by `registrar_cambios`.
+
+    What is not announced then either is found by the integration's full comparison, or by `manage.py anunciar`.
+    """
+    token = _unannounced.set(True)
+    try:
+        yield
+    finally:
+        _unannounced.reset(token)
+
+
+@contextmanager
 def traced(traceparent: str) -> Iterator[None]:
     """Messages written inside carry this W3C traceparent; a malformed one is ignored, as W3C asks."""
     token = _traceparent.set(traceparent if _TRACEPARENT.fullmatch(traceparent) else "")
@@ -36,6 +50,11 @@ def traced(traceparent: str) -> Iterator[None]:
 def by_integration() -> bool:
     """Whether the integration acts."""
     return _by_integration.get()
+
+
+def is_unannounced() -> bool:
+    """Whether saves and deletes write no message now."""
+    return _unannounced.get()
 
 
 def traceparent() -> str:

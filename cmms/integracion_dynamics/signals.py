@@ -17,6 +17,7 @@ from django.db.models.signals import post_delete, post_save, pre_delete
 
 from .config import entities
 from .content import chunks
+from .context import is_unannounced
 from .entities import Entity, announced_by
 from .models import Registro
 from .recording import announce, ids_of_instances, pk_text
@@ -62,6 +63,8 @@ def make_saves_atomic(model: type[models.Model]) -> None:
 
 
 def _concerned(sender: type[models.Model]) -> list[Entity]:
+    if is_unannounced():
+        return []
     return [entity for entity in entities().values() if announced_by(entity, sender)]
 
 

@@ -1,7 +1,7 @@
 """Run the CMMS app's tests on each supported Django: `python cmms/tests/matrix.py [--only 4.2] [pytest options]`.
 
-Each Django gets an environment of its own under `.local/matrix`, with the Python that it is usually run on; a Python that
-is not present is named and left out. On PostgreSQL where it is installed, else on SQLite.
+Each Django gets an environment of its own under `.local/matrix`, with the Python that it is usually run on; a Python
+that is not present is named and left out. On PostgreSQL where it is installed, else on SQLite.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ def interpreter(version: str) -> str | None:
     if sys.version_info[:2] == tuple(map(int, version.split("."))):
         return sys.executable
     of_pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
-    return shutil.which(f"python{version}") or (str(of_pyenv[-1]) if of_pyenv else None)
+    # pyenv's own commands on PATH work only for the versions that it has switched on.
+    return str(of_pyenv[-1]) if of_pyenv else shutil.which(f"python{version}")
 
 
 def environment(django: str, python: str) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from django.apps import apps
 from django.test import Client
 from django.urls import get_resolver
 
@@ -101,6 +102,14 @@ def test_a_repeated_create_is_as_described(api: Client, since: str) -> None:
         assert api.delete("/demo/activos/A%2F1/").status_code < 300
     refused = answered("/{entidad}/", "post", create_once())
     assert (refused["error"]["codigo"], refused["registro"]["id"]) == ("ya_aplicada", record["id"])
+
+
+def test_the_health_is_as_described(api: Client) -> None:
+    assert answered("/salud/", "get", api.get("/integracion/salud/"))["sano"] is True
+    create(api, **ASSET)
+    apps.get_model("integracion_dynamics.Mensaje")._default_manager.update(motivo_fallo="too large")
+    assert answered("/salud/", "get", api.get("/integracion/salud/"))["omitidos"] == 1
+    answered("/salud/", "get", api.get("/integracion/salud/", {"atraso": "x"}))
 
 
 REFUSALS: list[tuple[str, str, Callable[[Client], Any], int]] = [

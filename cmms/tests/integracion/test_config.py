@@ -9,11 +9,13 @@ import pytest
 from django.core import checks
 from django.core.management import call_command
 from django.db.models import F
+from django.dispatch import Signal
 from django.utils import translation
 from django.utils.module_loading import import_string
 
+from integracion_dynamics import config, observed
 from integracion_dynamics.checks import check_configuration
-from integracion_dynamics.config import current, parse
+from integracion_dynamics.config import connections, current, parse, tables
 
 
 def test_the_demo_and_its_migrations_are_in_order(db: None) -> None:
@@ -100,9 +102,17 @@ def test_secrets_do_not_stand_in_a_repr(configuration: dict[str, Any]) -> None:
     assert configuration["TOKENS"][0] not in repr(parsed)
 
 
-def test_the_readmes_example_of_the_setting_is_valid(monkeypatch: pytest.MonkeyPatch) -> None:
-    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text("utf-8")
-    (block,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "ENTITIES" in block]
+ROOT = Path(__file__).resolve().parents[2]
+READMES = [ROOT / "README.md", ROOT / "README.es.md"]
+
+
+def blocks(readme: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", readme.read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_readmes_example_of_the_setting_is_valid(readme: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (block,) = [block for block in blocks(readme, "python") if "ENTITIES" in block]
     monkeypatch.setenv("CMMS_TOKEN", "x" * 40)
     names: dict[str, Any] = {"os": os, "INSTALLED_APPS": [], "MIDDLEWARE": []}
     exec(block, names)  # noqa: S102 - our own documentation
@@ -110,11 +120,24 @@ def test_the_readmes_example_of_the_setting_is_valid(monkeypatch: pytest.MonkeyP
     assert import_string(names["MIDDLEWARE"][0])
 
 
-def test_the_readme_names_every_status_and_code_of_the_api() -> None:
-    root = Path(__file__).resolve().parents[2]
-    readme = (root / "README.md").read_text("utf-8")
-    sources = "".join(path.read_text("utf-8") for path in (root / "integracion_dynamics" / "api").glob("*.py"))
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_the_readme_names_every_status_code_option_signal_and_setting(readme: Path) -> None:
+    text = readme.read_text("utf-8")
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "integracion_dynamics" / "api").glob("*.py"))
     raised = re.findall(r'ApiError\(\s*(\d{3}),\s*"(\w+)"', sources)
     assert len(raised) >= 12
     for status, code in raised:
-        assert re.search(rf"^\| {status} \|.*`{code}`", readme, re.MULTILINE), (status, code)
+        assert re.search(rf"^\| {status} \|.*`{code}`", text, re.MULTILINE), (status, code)
+    commands = (ROOT / "integracion_dynamics" / "management" / "commands").glob("*.py")
+    options = re.findall(r'"(--[a-z-]+)"', "".join(path.read_text("utf-8") for path in commands))
+    known = vars(config)["_OPTIONS"] | vars(tables)["_OPTIONS"] | vars(connections)["_OPTIONS"]
+    signals = {name for name, value in vars(observed).items() if isinstance(value, Signal)}
+    assert [name for name in (*options, *known, *signals) if name not in text] == []
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    shapes = [
+        [line.partition(" ")[0] for line in readme.read_text("utf-8").splitlines() if re.match("#+ |```|[|]", line)]
+        for readme in READMES
+    ]
+    assert shapes[0] == shapes[1]

@@ -18,7 +18,7 @@ from django.utils import timezone as django_timezone
 from demo.inventario.models import Activo, Requisicion
 from integracion_dynamics import signals
 from integracion_dynamics.config import current
-from integracion_dynamics.context import acting_as_integration, traced
+from integracion_dynamics.context import acting_as_integration, traced, unannounced
 from integracion_dynamics.fields import instant
 from integracion_dynamics.models import Mensaje, Registro
 from integracion_dynamics.recording import note_operation, registrar_cambios
@@ -385,3 +385,15 @@ def test_a_queryset_is_announced_in_the_database_that_is_written(monkeypatch: py
     Activo.objects.update(nombre="silent")
     monkeypatch.setattr("django.db.router.db_for_read", lambda *_, **__: "replica")
     assert registrar_cambios(Activo.objects.all()) == 1
+
+
+def test_a_loop_of_saves_may_be_announced_together_afterwards() -> None:
+    gone = make_asset("gone")
+    forget()
+    with unannounced():
+        assets = [make_asset(key) for key in "ab"]
+        left = Activo(pk=gone.pk)
+        gone.delete()
+    assert messages() == []
+    assert registrar_cambios([*assets, left]) == 3
+    assert [event["type"].rpartition(".")[2] for event in messages()] == ["deleted", "upserted", "upserted"]
