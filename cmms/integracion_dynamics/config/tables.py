@@ -84,11 +84,13 @@ def _sources(raw: object, where: str, problems: list[Problem]) -> dict[str, Sour
 
 
 def _field_problems(entity: Entity, where: str) -> list[Problem]:
+    pk = entity.model._meta.pk  # noqa: SLF001 - Django's documented model API
     problems = []
-    if len(getattr(entity.model._meta, "pk_fields", ())) > 1:  # noqa: SLF001 - Django's documented model API
-        message = _("%(where)s: %(model)s has a composite primary key.")
-        named = {"where": f"{where}['MODEL']", "model": entity.model.__name__}
-        problems.append(Problem("E015", message % named, _("Choose a model whose primary key is one column.")))
+    text = isinstance(pk, models.CharField | models.TextField)
+    if not isinstance(pk, models.Field) or pk.column is None or (text and not 0 < (pk.max_length or 0) <= KEY_LENGTH):
+        message = _("%(where)s: the primary key of %(model)s is not one column of at most %(length)d characters.")
+        named = {"where": f"{where}['MODEL']", "model": entity.model.__name__, "length": KEY_LENGTH}
+        problems.append(Problem("E015", message % named, _("Choose a model that one short value identifies.")))
     for name, attribute in entity.columns.items():
         at = f"{where}['FIELDS'][{name!r}]"
         try:

@@ -18,9 +18,9 @@ collect_ignore_glob = [] if os.environ.get("CMMS_TESTS_POSTGRESQL") else ["test_
 
 @pytest.fixture(autouse=True)
 def configuration(settings: Any, transactional_db: None) -> Iterator[dict[str, Any]]:
-    """The demo's setting with a token and short time-outs, and no connection left behind by a thread."""
+    """The demo's setting with a token and long time-outs, and no connection left behind by a thread."""
     changed: dict[str, Any] = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
-    changed |= {"TOKENS": [TOKEN], "LOCK_TIMEOUT": 0.3, "STATEMENT_TIMEOUT": 5}
+    changed |= {"TOKENS": [TOKEN], "LOCK_TIMEOUT": 20, "STATEMENT_TIMEOUT": 30}
     settings.INTEGRACION_DYNAMICS = changed
     assert connection.vendor == "postgresql"
     yield changed

@@ -84,7 +84,10 @@ def test_of_patches_under_one_etag_one_wins(others: Others) -> None:
         assert sorted(status for status, _ in answers) == [200] + [412] * 5
 
 
-def test_a_record_that_somebody_holds_is_503_in_time_and_holds_no_worker(others: Others) -> None:
+def test_a_record_that_somebody_holds_is_503_in_time_and_holds_no_worker(
+    others: Others, configuration: dict[str, Any], settings: Any
+) -> None:
+    settings.INTEGRACION_DYNAMICS = {**configuration, "LOCK_TIMEOUT": 0.3}
     asset = make_asset("1")
     make_asset("free")
     addresses = address_of("1"), address_of("free")
@@ -100,6 +103,7 @@ def test_a_record_that_somebody_holds_is_503_in_time_and_holds_no_worker(others:
     locked.wait()
     blocked = others(*(lambda: patch(addresses[0], "x") for _ in range(4)))
     assert [(status, body["error"]["codigo"]) for status, body in blocked] == [(503, "base_no_disponible")] * 4
+    settings.INTEGRACION_DYNAMICS = configuration
     assert patch(addresses[1], "x")[0] == 200
     done.open()
     holder.result(20)

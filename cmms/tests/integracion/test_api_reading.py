@@ -91,7 +91,22 @@ def test_the_etag_moves_with_announced_and_unannounced_changes_and_with_nothing_
 
 @pytest.mark.parametrize(
     "key",
-    ["a/b", "a/", "/a", " a ", "ñandú", "00012", "a%2Fb", "a?b#c&d=e", "consulta", "a\nb", "日本", "a+b", "'\";--"],
+    [
+        "a/b",
+        "a/",
+        "/a",
+        " a ",
+        "ñandú",
+        "00012",
+        "a%2Fb",
+        "a?b#c&d=e",
+        "consulta",
+        "a\nb",
+        "日本",
+        "a+b",
+        "'\";--",
+        "\x01a",
+    ],
 )
 def test_keys_are_opaque(api: Client, key: str) -> None:
     make_asset(key)

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import models
+from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,12 @@ DAY = Activo._meta.get_field("fecha_compra")
 MOMENT = Requisicion._meta.get_field("fecha_creacion")
 COUNT: models.Field[Any, Any] = models.IntegerField()
 FLAG: models.Field[Any, Any] = models.BooleanField()
+
+
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    with translation.override("en"):
+        yield
 
 
 @given(st.decimals(-(10**8), 10**8, places=2))

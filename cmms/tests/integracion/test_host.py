@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -10,6 +12,7 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
+import django
 import pytest
 from anfitrion.models import Equipo, EquipoRevisado, Grua, Lectura, Medidor, Taller, Tipo
 from django.conf import settings as django_settings
@@ -21,7 +24,8 @@ from django.db.models import DecimalField, ExpressionWrapper, F
 from django.db.models.signals import post_save, pre_save
 from django.http import Http404
 from django.test import Client
-from django.urls import reverse
+from django.urls import resolve, reverse
+from django.utils.module_loading import import_string
 
 from demo.inventario.models import Activo
 from integracion_dynamics import signals
@@ -94,20 +98,36 @@ def test_the_hosts_reverse_works_with_the_apps_addresses_and_so_does_its_admin(a
 
 SHIPPED = [
     "django.middleware.security.SecurityMiddleware",
+    "django.middleware.csp.ContentSecurityPolicyMiddleware",
     "django.middleware.cache.UpdateCacheMiddleware",
     "django.middleware.gzip.GZipMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.http.ConditionalGetMiddleware",
     "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.BrokenLinkEmailsMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "django.contrib.auth.middleware.PersistentRemoteUserMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django.middleware.cache.FetchFromCacheMiddleware",
     "integracion_dynamics.middleware.traceparent",
 ]
+
+
+def there(name: str) -> bool:
+    """Whether this Django has the middleware: some came with 5.1 or 6.0."""
+    try:
+        import_string(name)
+    except ImportError:
+        return False
+    return True
+
+
+SHIPPED = [name for name in SHIPPED if there(name)]
+needs_login_middleware = pytest.mark.skipif(django.VERSION < (5, 1), reason="LoginRequiredMiddleware came with 5.1")
 
 
 @pytest.fixture
@@ -129,6 +149,21 @@ def test_with_every_middleware_that_django_ships_the_api_reads_and_writes(api: C
     assert listed.status_code == 200
 
 
+def test_the_etag_in_the_body_serves_also_where_a_middleware_weakens_the_headers(
+    api: Client, every_middleware: None
+) -> None:
+    make_asset(nombre="x" * 200)  # long enough to be compressed
+    answer = api.get(address_of("0001"), headers={"Accept-Encoding": "gzip"})
+    assert answer["ETag"].startswith("W/")
+    body = json.loads(gzip.decompress(answer.content))
+    assert patch(api, address_of("0001"), {"nombre": "y"}, **{"If-Match": answer["ETag"]}).status_code == 412
+    assert patch(api, address_of("0001"), {"nombre": "y"}, **{"If-Match": body["etag"]}).status_code == 200
+
+
+def test_a_write_has_a_transaction_of_its_own_also_where_each_request_has_one() -> None:
+    assert resolve("/integracion/activos/").func.__dict__["_non_atomic_requests"] == {"default"}
+
+
 def test_no_cache_serves_an_old_record_or_one_without_a_token(api: Client, every_middleware: None) -> None:
     asset = make_asset(nombre="old")
     address = address_of("0001")
@@ -140,6 +175,7 @@ def test_no_cache_serves_an_old_record_or_one_without_a_token(api: Client, every
     assert "no-store" in api.get(address)["Cache-Control"]
 
 
+@needs_login_middleware
 def test_the_page_of_a_person_is_sent_to_the_login_and_the_api_is_not(every_middleware: None, settings: Any) -> None:
     settings.LOGIN_URL = "/admin/login/"
     assert Client().get("/").status_code == 302

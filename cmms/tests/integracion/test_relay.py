@@ -3,12 +3,14 @@ from __future__ import annotations
 import json
 import logging
 import threading
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import DataError, InterfaceError, InternalError, OperationalError, ProgrammingError, connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from demo.inventario.models import Requisicion
@@ -16,6 +18,7 @@ from integracion_dynamics import relay as relay_module
 from integracion_dynamics.management.commands import relay_outbox
 from integracion_dynamics.models import Mensaje, Relevo
 from integracion_dynamics.relay import Progress, Relay
+from integracion_dynamics.sender import Accepted, Outgoing, Refused
 
 from .helpers import make_asset
 from .queues import Queues
@@ -162,6 +165,48 @@ def test_a_second_relay_waits_until_the_first_lets_go_or_its_lease_expires() -> 
     assert first.run_once().held
 
 
+def test_a_relay_that_stood_still_sends_nothing_after_another_took_over() -> None:
+    for number in range(7):
+        make_asset(str(number))
+    other = Relay(Queues())
+    passed: list[str] = []
+
+    class Frozen(Queues):
+        """Stands still before its second transfer, until the lease has expired and another relay works."""
+
+        def send(
+            self, queue: str, messages: Sequence[Outgoing], proceed: Callable[[], bool]
+        ) -> Iterator[Accepted | Refused]:
+            def thaw() -> bool:
+                passed.append(queue)
+                if len(passed) == 2:
+                    Relevo.objects.update(vence=timezone.now() - timedelta(seconds=1))
+                    assert other.acquire_lease()
+                return proceed()
+
+            yield from super().send(queue, messages, thaw)
+
+    queues = Frozen()
+    assert Relay(queues).run_once() == Progress(sent=3, held=False)
+    assert queues.keys() == list("012")
+    assert Mensaje.objects.filter(enviado_en=None).count() == 4
+
+
+def test_a_pass_steps_along_the_queues_and_reads_no_backlog() -> None:
+    for number in range(4):
+        make_asset(str(number))
+        Requisicion.objects.create(numero_requisicion=str(number))
+    relay = Relay(Queues())
+    with CaptureQueriesContext(connection) as queries:
+        assert list(relay._queues()) == ["assets", "orders"]
+    assert len(queries) == 3
+    assert all("LIMIT 1" in query["sql"] for query in queries)
+
+
+def test_the_index_of_unsent_messages_works_on_every_database() -> None:
+    assert [index.condition for index in Mensaje._meta.indexes] == [None]
+
+
 @pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Queues:
     found = Queues()
@@ -223,8 +268,9 @@ def test_a_number_of_days_that_makes_no_sense_is_refused(days: int) -> None:
         call_command("purgar_outbox", dias=days)
 
 
-def test_an_absent_database_is_waited_for_with_one_log_line_each_way(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("fault", [OperationalError, InterfaceError, InternalError, ProgrammingError, DataError])
+def test_a_database_that_fails_is_waited_for_with_one_log_line_each_way(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, fault: type[Exception]
 ) -> None:
     stop = threading.Event()
     passes: list[int] = []
@@ -232,7 +278,7 @@ def test_an_absent_database_is_waited_for_with_one_log_line_each_way(
     def run_once(self: Any) -> Progress:
         passes.append(1)
         if len(passes) < 3:
-            raise OperationalError("gone")
+            raise fault("cannot execute INSERT in a read-only transaction")
         stop.set()
         return Progress()
 
