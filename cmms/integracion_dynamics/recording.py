@@ -19,10 +19,9 @@ from .config import entities
 from .content import CHUNK, Content, by_pk, chunks, pks_by_key
 from .entities import Entity, announced_by
 from .fields import instant
+from .memory import locked, pk_text, remember
 from .models import Mensaje, Registro
 
-# Writes of the integration that are kept by name: it asks about one only as long as that one is in doubt.
-OPERATIONS = 20
 _STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "visto_en", "huella"]
 
 
@@ -123,36 +122,6 @@ def announce(
         return _Announcement(entity, texts, using, last_keys or {}).write(repeat=repeat)
 
 
-def note_operation(entity: Entity, pk: str, operation: str, using: str, *, created: bool = False) -> None:
-    """Keep the integration's name of a write with the record that took it, in the write's own transaction.
-
-    `created` says that the write made the record: that name is kept for good.
-    """
-    row = next(iter(remember(entity, [pk], using).values()))
-    row.operaciones = [*row.operaciones, operation][-OPERATIONS:]
-    if created:
-        row.creado_por = operation
-    row.save(using=using, update_fields=["operaciones", "creado_por"])
-
-
-def remember(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
-    """Lock the memories of these records, by primary key, and begin the missing ones."""
-    rows = locked(entity, pks, using)
-    missing = sorted(pk for pk in pks if pk not in rows)
-    if missing:
-        # Another transaction may begin the same rows now: whoever is second takes the first's.
-        blank = [Registro(entidad=entity.name, objeto=pk) for pk in missing]
-        Registro.objects.using(using).bulk_create(blank, ignore_conflicts=True)
-        rows |= locked(entity, missing, using)
-    return rows
-
-
-def locked(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
-    """The memories that there are of these records, locked, by primary key."""
-    rows = Registro.objects.using(using).select_for_update()
-    return {row.objeto: row for row in rows.filter(entidad=entity.name, objeto__in=pks).order_by("pk")}
-
-
 class _Announcement:
     def __init__(self, entity: Entity, pks: list[str], using: str, last_keys: Mapping[str, str]) -> None:
         self.entity = entity
@@ -234,11 +203,6 @@ class _Announcement:
             update_fields=_STATE,
             unique_fields=["entidad", "objeto"] if target else None,
         )
-
-
-def pk_text(model: type[models.Model], pk: Any) -> str:
-    """The primary key as its column reads it back: "7" and 7 are one row."""
-    return str(model._meta.pk.to_python(pk))  # noqa: SLF001 - Django's documented model API
 
 
 def next_version(now: datetime, previous: datetime) -> datetime:

@@ -19,8 +19,9 @@ from .config import entities
 from .content import chunks
 from .context import is_unannounced
 from .entities import Entity, announced_by
+from .memory import pk_text
 from .models import Registro
-from .recording import announce, ids_of_instances, pk_text
+from .recording import announce, ids_of_instances
 
 _ATTRIBUTE = "_integracion_dynamics_borrado"
 _WRAPPED = "integracion_dynamics_atomic"

@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from integracion_dynamics.content import canonical_id, pks_by_key, records
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import UnusableValueError, instant, parse_instant, usable_text
+from integracion_dynamics.memory import pk_text
 from integracion_dynamics.models import Registro
 from integracion_dynamics.positions import assign_positions
-from integracion_dynamics.recording import pk_text
 
 from . import cursor as cursors
 from .errors import invalid_parameter

@@ -12,8 +12,8 @@ from django.db import router
 from integracion_dynamics.content import Content, by_pk, canonical_id, chunks
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import instant
+from integracion_dynamics.memory import locked
 from integracion_dynamics.models import Registro
-from integracion_dynamics.recording import locked
 
 
 @dataclass(frozen=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import re
 import time
 from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured, TooManyFieldsSent
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
-from django.db import InterfaceError, InternalError, OperationalError, router, transaction
-from django.http import HttpRequest, HttpResponse, JsonResponse, QueryDict
+from django.db import InterfaceError, InternalError, OperationalError, connections, router, transaction
+from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.utils import translation
 from django.utils.decorators import method_decorator
@@ -29,19 +28,19 @@ from . import listing, writing
 from .auth import act_as_service_user, authenticate, language
 from .body import read_fields, read_object
 from .errors import ApiError, busy, failed, invalid_parameter, malformed, misconfigured, not_found
+from .parameters import WHOLE, asked, operation_id, page_limit, read_query
 from .records import Record, find_one
 
 logger = logging.getLogger("integracion_dynamics.api")
-MAX_IN_ADDRESS = 500
 MAX_IN_BODY = 5000
-_OPERATION = re.compile(r"[!-~]{1,100}")
-_LIMIT = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
 
 def _open_to_machines(dispatch: Any) -> Any:
     """Requests sign in by token: no CSRF check, no login page, no cache; each write has a transaction of its own."""
     dispatch.login_required = False  # what Django's LoginRequiredMiddleware asks of a view
-    return transaction.non_atomic_requests(csrf_exempt(never_cache(dispatch)))
+    for alias in connections:
+        dispatch = transaction.non_atomic_requests(alias)(dispatch)
+    return csrf_exempt(never_cache(dispatch))
 
 
 @method_decorator(_open_to_machines, name="dispatch")
@@ -108,11 +107,11 @@ class CollectionView(ApiView):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """A list: of given ids or keys, of what changed since an instant, or of everything."""
-        query = _query(request)
-        limit = _limit(query)
+        query = read_query(request)
+        limit = page_limit(query)
         for name, read in (("id", listing.by_ids), ("clave", listing.by_keys)):
             if name in query:
-                return JsonResponse(read(self.entity, _asked(query, name)))
+                return JsonResponse(read(self.entity, asked(query, name)))
         cursor = query.get("cursor", "")
         if "modificado_desde" in query:
             try:
@@ -126,7 +125,7 @@ class CollectionView(ApiView):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Create a record."""
-        return _answer(writing.create(self.entity, read_fields(request), _operation(request)), status=201)
+        return _answer(writing.create(self.entity, read_fields(request), operation_id(request)), status=201)
 
 
 class RecordView(ApiView):
@@ -143,7 +142,7 @@ class RecordView(ApiView):
         """Write some fields of a record."""
         fields = read_fields(request)
         if_match = request.headers.get("If-Match", "")
-        return _answer(writing.update(self.entity, address["id"], fields, if_match, _operation(request)))
+        return _answer(writing.update(self.entity, address["id"], fields, if_match, operation_id(request)))
 
 
 class QueryView(RecordView):
@@ -172,7 +171,7 @@ class HealthView(ApiView):
     def get(self, request: HttpRequest) -> HttpResponse:
         """How the outbox is: 200, or 503 when messages are late or skipped."""
         given = request.GET.get("atraso", f"{LATE:g}")
-        if not _LIMIT.fullmatch(given):
+        if not WHOLE.fullmatch(given):
             raise invalid_parameter("atraso", _("use a whole number of seconds from 1."))
         health = examine(router.db_for_write(Mensaje))
         return JsonResponse(health.as_json(float(given)), status=200 if health.well(float(given)) else 503)
@@ -185,47 +184,6 @@ class UnknownView(ApiView):
         """Refuse."""
         authenticate(request)
         raise not_found(_("No such address: it is <entidad>/ or <entidad>/<id>/, with the slash at the end."))
-
-
-def _query(request: HttpRequest) -> QueryDict:
-    """The parameters of a list, which are of one kind of list only."""
-    try:
-        query = request.GET
-    except TooManyFieldsSent:
-        raise invalid_parameter("id", _("too many parameters; POST long lists to consulta/.")) from None
-    known = {"clave", "cursor", "id", "limite", "modificado_desde"}
-    if unknown := query.keys() - known:
-        message = _("is not known; known are: %(known)s.") % {"known": ", ".join(sorted(known))}
-        raise invalid_parameter(min(unknown)[:50], message)
-    for asked in ("id", "clave"):
-        if asked in query and (beside := sorted(query.keys() - {asked, "limite"})):
-            message = _("does not go together with %(name)s.") % {"name": asked}
-            raise invalid_parameter(beside[0], message)
-    return query
-
-
-def _asked(query: QueryDict, name: str) -> list[str]:
-    asked: list[str] = query.getlist(name)
-    if len(asked) > MAX_IN_ADDRESS:
-        message = _("at most %(most)d; POST longer lists to consulta/.") % {"most": MAX_IN_ADDRESS}
-        raise invalid_parameter(name, message)
-    return asked
-
-
-def _operation(request: HttpRequest) -> str:
-    name: str = request.headers.get("Operation-Id", "")
-    if name and not _OPERATION.fullmatch(name):
-        raise invalid_parameter("Operation-Id", _("use up to 100 visible ASCII characters."))
-    return name
-
-
-def _limit(query: QueryDict) -> int:
-    longest = current().page_limit
-    given = query.get("limite", str(longest))
-    if not _LIMIT.fullmatch(given):
-        message = _("use a whole number from 1; pages hold at most %(most)d.") % {"most": longest}
-        raise invalid_parameter("limite", message)
-    return min(int(given), longest)
 
 
 def _answer(record: Record, status: int = 200) -> JsonResponse:

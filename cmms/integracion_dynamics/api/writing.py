@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, InternalError, OperationalError, models, transaction
+from django.db import models
 from django.utils.http import parse_etags
 from django.utils.translation import gettext as _
 
-from integracion_dynamics.config import current
 from integracion_dynamics.content import canonical_id, pks_by_key
-from integracion_dynamics.context import acting_as_integration
-from integracion_dynamics.database import bounded
 from integracion_dynamics.entities import Entity
 from integracion_dynamics.fields import to_wire
+from integracion_dynamics.memory import note_operation, pk_text
 from integracion_dynamics.models import Registro
-from integracion_dynamics.recording import note_operation, pk_text
 
+from .committing import Write
 from .errors import ApiError, invalid_field, not_found
-from .host import refusals, refused_by_the_database
+from .host import refusals
 from .records import Record, database, find_one, tombstone
 from .values import assign, read_values
 
-logger = logging.getLogger("integracion_dynamics.api")
 _REFUSED = 422
 
 
@@ -49,8 +44,8 @@ def update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, 
     if not if_match.strip():
         message = _("Send If-Match with the 'etag' of the record that the change is based on.")
         raise ApiError(428, "falta_if_match", message)
-    done = _Done()
-    with done.in_spite_of_callbacks(entity):
+    write = Write()
+    with write.transaction(entity):
         instance = _locked(entity, text)
         record = find_one(entity, text, lock=True)
         if instance is None or record is None:
@@ -63,11 +58,11 @@ def update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, 
             _write(entity, instance, touched)
             if operation:
                 note_operation(entity, record.content.pk, operation, database(entity))
-        done.record = find_one(entity, text, lock=True)
-        if done.record is None:
+        write.record = find_one(entity, text, lock=True)
+        if write.record is None:
             message = _("The CMMS hides the record %(id)r once it holds these values: nothing was written.")
             raise ApiError(422, "registro_invalido", message % {"id": text})
-    return done.result()
+    return write.result()
 
 
 def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Record:
@@ -86,61 +81,25 @@ def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Re
     key = values.get(entity.key)
     if not key:
         raise invalid_field(entity.key, _("the business key is required."))
-    done = _Done()
+    write = Write()
     try:
-        with done.in_spite_of_callbacks(entity):
+        with write.transaction(entity):
             _refuse_done(entity, key, operation)
-            done.record = _insert(entity, values, operation)
+            write.record = _insert(entity, values, operation)
     except ApiError as error:
         if error.status == _REFUSED:
             # A request that was running when this one looked may have been first: then that is the reason.
             _refuse_done(entity, key, operation)
         raise
-    return done.result()
-
-
-class _Done:
-    """A write's result, which stands once it is committed, whatever the host's `on_commit` callbacks do then."""
-
-    def __init__(self) -> None:
-        self.record: Record | None = None
-        self._committed = False
-
-    def result(self) -> Record:
-        """The record as stored."""
-        if self.record is None:
-            raise RuntimeError("a write ended without a record")
-        return self.record
-
-    @contextmanager
-    def in_spite_of_callbacks(self, entity: Entity) -> Iterator[None]:
-        """The write's transaction, with bounds on what it waits for."""
-        using, limits = database(entity), current()
-        try:
-            with (
-                bounded(using, lock=limits.lock_timeout, statement=limits.statement_timeout),
-                acting_as_integration(),
-            ):
-                # The first callback of the transaction: those of the host come after it.
-                transaction.on_commit(self._commit, using=using)
-                yield
-        except Exception as error:
-            if self._committed:
-                logger.exception("A record of %s was written; a callback after the commit failed.", entity.name)
-            elif isinstance(error, DatabaseError) and not isinstance(error, OperationalError | InternalError):
-                raise refused_by_the_database(entity, error) from error  # a constraint that is checked at the commit
-            else:
-                raise
-
-    def _commit(self) -> None:
-        self._committed = True
+    return write.result()
 
 
 def _touched(entity: Entity, record: Record, fields: Mapping[str, Any]) -> dict[str, Any]:
     """The values that differ from what is stored, by contract name."""
     stored = record.content.fields
-    # What a field holds already may be said of any field: it asks for nothing.
-    said = {name: value for name, value in fields.items() if name in entity.columns or stored.get(name) != value}
+    # A computed field may be said where it says what it holds anyway.
+    computed = {name for name in fields if name in stored and name not in entity.columns}
+    said = {name: value for name, value in fields.items() if name not in computed or value != stored[name]}
     values = read_values(entity, said)
     if values.get(entity.key, record.content.key) != record.content.key:
         message = _("a key is never changed through this API: rename the record in the CMMS.")

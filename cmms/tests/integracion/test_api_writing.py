@@ -171,6 +171,7 @@ def test_an_etag_in_a_list_and_the_star_match(api: Client, tag: str) -> None:
         ({"fecha_adquisicion": "01/02/2026"}, "fecha_adquisicion"),
         ({"serie": "the model's own name"}, "serie"),
         ({"no\ud800\nsuch": 1}, "no\\ud800\nsuch"),
+        ({"unknown": None}, "unknown"),
         ({"codigo_interno": "0002"}, "codigo_interno"),
         ({"codigo_interno": None}, "codigo_interno"),
     ],

@@ -20,8 +20,9 @@ from integracion_dynamics import signals
 from integracion_dynamics.config import current
 from integracion_dynamics.context import acting_as_integration, traced, unannounced
 from integracion_dynamics.fields import instant
+from integracion_dynamics.memory import note_operation
 from integracion_dynamics.models import Mensaje, Registro
-from integracion_dynamics.recording import note_operation, registrar_cambios
+from integracion_dynamics.recording import registrar_cambios
 
 from .helpers import forget, make_asset, messages
 
