@@ -29,8 +29,8 @@ logger = logging.getLogger("integracion_dynamics")
 # Below the parameter limit of every database that Django supports.
 CHUNK = 500
 _COMPUTED = "integracion_dynamics_"
-# What drivers and converters raise for a stored value that Python has no form for: the year 10000, `infinity`.
-_UNREADABLE = (DataError, ValueError, ArithmeticError)
+# What drivers and converters raise for a stored value that Python has no form for: `infinity`, MySQL's zero date.
+_UNREADABLE = (DataError, ValueError, ArithmeticError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)

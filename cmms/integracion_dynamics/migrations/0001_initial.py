@@ -5,6 +5,15 @@ import uuid
 from django.db import migrations, models
 
 
+def compare_ids_byte_for_byte(apps, schema_editor):
+    """MySQL and MariaDB take 'A' and 'a' for one value unless the column says otherwise."""
+    if schema_editor.connection.vendor != "mysql":
+        return
+    for column in ("objeto varchar(255) {} NOT NULL", "creado_por varchar(100) {} NULL"):
+        binary = column.format("CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+        schema_editor.execute(f"ALTER TABLE integracion_dynamics_registro MODIFY {binary}")
+
+
 class Migration(migrations.Migration):
 
     initial = True
@@ -72,4 +81,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('entidad', 'objeto'), name='registro_objeto_unico'), models.UniqueConstraint(fields=('entidad', 'creado_por'), name='registro_creado_por_unico')],
             },
         ),
+        migrations.RunPython(compare_ids_byte_for_byte, migrations.RunPython.noop, atomic=False),
     ]
