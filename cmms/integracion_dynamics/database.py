@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import TypeVar
 
-from django.db import InternalError, connections, transaction
+from django.db import InternalError, OperationalError, connections, transaction
 from django.utils import timezone
+
+_Result = TypeVar("_Result")
 
 
 def database_now(using: str) -> datetime:
@@ -56,10 +59,33 @@ def bounded(using: str, *, lock: float, statement: float) -> Iterator[None]:
                 cursor.execute("SET SESSION innodb_lock_wait_timeout = %s", [before])
 
 
+def after_deadlocks(work: Callable[[], _Result], attempts: int = 5) -> _Result:
+    """Do the work in its own transaction, and again where the database undid it for the sake of another.
+
+    Raises:
+        OperationalError: any other failure, or a deadlock in each attempt.
+    """
+    try:
+        return work()
+    except OperationalError as error:
+        if attempts == 1 or not _is_deadlock(error):
+            raise
+    return after_deadlocks(work, attempts - 1)
+
+
+def _is_deadlock(error: OperationalError) -> bool:
+    """Deadlocks, and transactions that cannot be serialised: 1213 of MySQL, 40001 and 40P01 of PostgreSQL."""
+    return _state(error) in {"40001", "40P01"} or error.args[:1] == (1213,)
+
+
+def _state(error: Exception) -> str:
+    cause = error.__cause__
+    return str(getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or "")
+
+
 def is_outage(error: InternalError) -> bool:
     """Whether the database as a whole cannot work now, such as a replica that takes no writes.
 
     An aborted transaction (25P02) is the deed of whoever went on after an error in it.
     """
-    state = getattr(error.__cause__, "sqlstate", None) or getattr(error.__cause__, "pgcode", None)
-    return state != "25P02"
+    return _state(error) != "25P02"

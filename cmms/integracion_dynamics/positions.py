@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
+from django.db import models, transaction
 
 from .config import current
 from .content import CHUNK
-from .database import bounded, database_now
+from .database import after_deadlocks, bounded, database_now
 from .entities import Entity
 from .fields import EPOCH
 from .models import Registro, Relevo
@@ -30,6 +30,10 @@ def assign_positions(entity: Entity, using: str, limit: int) -> bool:
     unseen = Registro.objects.using(using).filter(entidad=entity.name, visto_en__isnull=True, revision__gt=0)
     if not unseen.exists():
         return False
+    return after_deadlocks(lambda: _assign(entity, unseen, using, limit))
+
+
+def _assign(entity: Entity, unseen: models.QuerySet[Registro], using: str, limit: int) -> bool:
     skip = transaction.get_connection(using).features.has_select_for_update_skip_locked
     # Others hold the lock for milliseconds: waiting for it is part of the work.
     patience = current().statement_timeout

@@ -166,6 +166,8 @@ def _insert(entity: Entity, values: Mapping[str, Any], operation: str) -> Record
 
 def _refuse_done(entity: Entity, key: str, operation: str) -> None:
     """Refuse a create that was done before, or whose key a record holds."""
+    # The holder first: where it is the one that this operation made in between, the operation shows by then as well.
+    holder = pks_by_key(entity, [key], database(entity)).get(key)
     memories = Registro.objects.using(database(entity)).filter(entidad=entity.name, creado_por=operation)
     memory = memories.first() if operation else None
     if memory is not None:
@@ -174,7 +176,6 @@ def _refuse_done(entity: Entity, key: str, operation: str) -> None:
         headers = {"ETag": record.etag} if record else {}
         message = _("This Operation-Id created 'registro' before: nothing more was done.")
         raise ApiError(409, "ya_aplicada", message, registro=shown, headers=headers)
-    holder = pks_by_key(entity, [key], database(entity)).get(key)
     record = find_one(entity, holder) if holder else None
     if record is not None:
         message = _("A record with this key exists: update 'registro' with its etag instead.")

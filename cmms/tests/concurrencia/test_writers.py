@@ -11,8 +11,10 @@ from django.db import OperationalError, connection, transaction
 from django.test import Client
 from integracion.helpers import address_of, make_asset, messages
 from integracion.queues import Queues
+from psycopg.errors import DeadlockDetected
 
 from demo.inventario.models import Activo
+from integracion_dynamics import positions
 from integracion_dynamics.fields import instant
 from integracion_dynamics.models import Mensaje, Registro
 from integracion_dynamics.recording import registrar_cambios
@@ -306,3 +308,19 @@ def test_a_database_in_read_only_mode_refuses_writes_with_503_and_is_read() -> N
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SET default_transaction_read_only = off")
+
+
+def test_a_list_begins_again_where_the_database_undid_its_positions(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_asset("1")
+    tried: list[int] = []
+
+    def undone(*arguments: Any) -> bool:
+        tried.append(1)
+        if len(tried) < 3:
+            raise OperationalError from DeadlockDetected()
+        return assign(*arguments)
+
+    assign = positions._assign
+    monkeypatch.setattr(positions, "_assign", undone)
+    assert len(changes(LONG_AGO)) == 1
+    assert len(tried) == 3
