@@ -12,6 +12,7 @@ from django.test import Client
 
 from demo.inventario.models import Activo, Requisicion
 from integracion_dynamics.api import writing
+from integracion_dynamics.entities import Entity
 from integracion_dynamics.models import Mensaje, Registro
 from integracion_dynamics.recording import registrar_cambios
 
@@ -325,6 +326,22 @@ def test_a_create_that_loses_a_race_is_409_with_the_winner(
     assert (answer.status_code, answer.json()["error"]["codigo"]) == (409, codigo)
     assert answer.json()["registro"]["campos"]["nombre"] == "w"
     assert Activo.objects.count() == 1
+
+
+def test_a_repetition_is_told_its_own_record_also_when_that_is_committed_while_it_looks(
+    api: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields = {"codigo_interno": "0001", "nombre": "first"}
+    looked = writing.pks_by_key
+
+    def look(entity: Entity, keys: list[str], using: str) -> dict[str, str]:
+        monkeypatch.setattr(writing, "pks_by_key", looked)
+        writing.create(entity, fields, "once")  # the first request commits at this moment
+        return looked(entity, keys, using)
+
+    monkeypatch.setattr(writing, "pks_by_key", look)
+    again = create(api, fields, operation="once")
+    assert (again.status_code, again.json()["error"]["codigo"]) == (409, "ya_aplicada")
 
 
 def test_what_only_the_database_refuses_is_422(api: Client) -> None:
