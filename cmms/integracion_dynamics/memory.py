@@ -29,13 +29,16 @@ def note_operation(entity: Entity, pk: str, operation: str, using: str, *, creat
 def remember(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
     """Lock the memories of these records, by primary key, and begin the missing ones."""
     rows = locked(entity, pks, using)
-    missing = sorted(pk for pk in pks if pk not in rows)
-    if missing:
-        # Another transaction may begin the same rows now: whoever is second takes the first's.
-        blank = [Registro(entidad=entity.name, objeto=pk) for pk in missing]
-        Registro.objects.using(using).bulk_create(blank, ignore_conflicts=True)
-        rows |= locked(entity, missing, using)
-    return rows
+    missing = [pk for pk in pks if pk not in rows]
+    return rows | begin(entity, missing, using) if missing else rows
+
+
+def begin(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:
+    """Begin the memories of these records, which had none a moment ago, and lock them."""
+    # Another transaction may begin the same rows now: whoever is second takes the first's.
+    blank = [Registro(entidad=entity.name, objeto=pk) for pk in sorted(pks)]
+    Registro.objects.using(using).bulk_create(blank, ignore_conflicts=True)
+    return locked(entity, pks, using)
 
 
 def locked(entity: Entity, pks: Collection[str], using: str) -> dict[str, Registro]:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from django.db import models, transaction
 
 from .config import current
-from .content import CHUNK
+from .content import chunks
 from .database import after_deadlocks, bounded, database_now
 from .entities import Entity
 from .fields import EPOCH
@@ -45,8 +45,9 @@ def _assign(entity: Entity, unseen: models.QuerySet[Registro], using: str, limit
         chosen = unseen.select_for_update(skip_locked=skip).order_by("version", "id")
         pks = list(chosen.values_list("pk", flat=True)[:limit])
         moment = max(database_now(using), _newest(entity, using) + _STEP)
-        for start in range(0, len(pks), CHUNK):
-            Registro.objects.using(using).filter(pk__in=pks[start : start + CHUNK]).update(visto_en=moment)
+        # A position for each chunk, so that a page never has more than a chunk of equal ones to step over.
+        for number, some in enumerate(chunks(pks)):
+            Registro.objects.using(using).filter(pk__in=some).update(visto_en=moment + number * _STEP)
     return len(pks) == limit
 
 

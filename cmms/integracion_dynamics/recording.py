@@ -19,7 +19,7 @@ from .config import entities
 from .content import CHUNK, Content, by_pk, chunks, pks_by_key
 from .entities import Entity, announced_by
 from .fields import instant
-from .memory import locked, pk_text, remember
+from .memory import begin, locked, pk_text
 from .models import Mensaje, Registro
 
 _STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "visto_en", "huella"]
@@ -132,8 +132,9 @@ class _Announcement:
         self.last_keys = last_keys
         self.rows = locked(entity, pks, using)
         unknown = [pk for pk in pks if pk not in self.rows]
-        if unknown:
-            self.rows |= remember(entity, {*by_pk(entity, unknown, using), *(last_keys.keys() & set(unknown))}, using)
+        # A row that is hidden, or that has no key, gets no memory.
+        if there := {*by_pk(entity, unknown, using), *(last_keys.keys() & set(unknown))}:
+            self.rows |= begin(entity, there, using)
         # After the locks: a change that waited for another is later than the other.
         self.now = timezone.now()
         # Read after the locks: what another transaction announced meanwhile is then seen here as well.

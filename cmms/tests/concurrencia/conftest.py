@@ -35,7 +35,7 @@ class Others:
 
     def __call__(self, *works: Callable[[], Any]) -> list[Any]:
         """Run these side by side, and give what each returned."""
-        return [one.result(30) for one in [self.begin(work) for work in works]]
+        return [one.result(180) for one in [self.begin(work) for work in works]]
 
     def begin(self, work: Callable[[], Any]) -> Any:
         """Run it beside what goes on; gives a future."""
@@ -68,4 +68,4 @@ class Gate:
         return self._event.is_set()
 
     def wait(self) -> None:
-        assert self._event.wait(20), "nobody opened the gate"
+        assert self._event.wait(120), "nobody opened the gate"

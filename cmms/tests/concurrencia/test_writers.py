@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from contextlib import suppress
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from integracion.helpers import address_of, make_asset, messages
 from integracion.queues import Queues
 from psycopg.errors import DeadlockDetected
@@ -108,7 +110,7 @@ def test_a_record_that_somebody_holds_is_503_in_time_and_holds_no_worker(
     settings.INTEGRACION_DYNAMICS = configuration
     assert patch(addresses[1], "x")[0] == 200
     done.open()
-    holder.result(20)
+    holder.result(120)
     assert patch(addresses[0], "x")[0] == 200
     with connection.cursor() as cursor:
         cursor.execute("SHOW lock_timeout")
@@ -141,7 +143,7 @@ def test_a_change_that_commits_after_later_ones_were_listed_is_in_the_next_list(
         cursor.execute("SELECT clock_timestamp()")
         (began,) = cursor.fetchone()
     listed.open()
-    importing.result(20)
+    importing.result(120)
     assert changes(began.isoformat()) == [str(late.pk)]
 
 
@@ -176,7 +178,7 @@ def test_lists_that_go_on_while_many_write_miss_no_change(others: Others) -> Non
     reader = others.begin(read)
     others(*(lambda worker=worker: write(worker) for worker in range(4)))
     ended.open()
-    reader.result(30)
+    reader.result(180)
     newest = set(Registro.objects.values_list("objeto", "revision"))
     assert newest <= seen, "the last change of a record was in no list"
 
@@ -228,7 +230,7 @@ def test_a_storm_of_writers_with_relays_that_die_loses_and_misorders_nothing(oth
     relaying = others.begin(lambda: relay_until(ended, queues))
     others(*(lambda worker=worker: write(worker) for worker in range(8)))
     ended.open()
-    relaying.result(30)
+    relaying.result(180)
 
     told = messages()
     assert {event["id"] for event in told} == set(queues.distinct())
@@ -260,7 +262,7 @@ def test_a_message_whose_transaction_commits_late_is_sent_though_later_ones_were
     relay = Relay(queues)
     assert relay.run_once().sent == 1
     sent.open()
-    open_.result(20)
+    open_.result(120)
     assert relay.run_once().sent == 1
     assert queues.keys() == ["quick", "late"]
 
@@ -308,6 +310,31 @@ def test_a_database_in_read_only_mode_refuses_writes_with_503_and_is_read() -> N
     finally:
         with connection.cursor() as cursor:
             cursor.execute("SET default_transaction_read_only = off")
+
+
+def test_a_deep_page_of_changes_reads_no_more_rows_than_the_first() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    gone = (
+        Registro(entidad="activos", objeto=str(n), clave=str(n), revision=1, borrado=True, version=moment)
+        for n in range(6000)
+    )
+    Registro.objects.bulk_create(gone)
+    query: dict[str, Any] = {"modificado_desde": LONG_AGO, "limite": 500}
+    read = []
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE integracion_dynamics_registro")
+        while query.get("cursor", "first"):
+            with CaptureQueriesContext(connection) as queries:
+                query["cursor"] = client().get("/integracion/activos/", query).json()["siguiente"]
+            (of_page,) = [one["sql"] for one in queries if "ORDER BY" in one["sql"] and "LIMIT 501" in one["sql"]]
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {of_page}")
+            plan = cursor.fetchone()[0][0]["Plan"]
+            while "Plans" in plan:
+                (plan,) = plan["Plans"]
+            assert plan["Index Name"] == "registro_visto"
+            read.append(plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0))
+    assert len(read) == 12
+    assert max(read) <= 1001 + 1
 
 
 def test_a_list_begins_again_where_the_database_undid_its_positions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,9 +332,9 @@ def test_a_repetition_is_told_its_own_record_also_when_that_is_committed_while_i
     api: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fields = {"codigo_interno": "0001", "nombre": "first"}
-    looked = writing.pks_by_key
+    looked = vars(writing)["pks_by_key"]
 
-    def look(entity: Entity, keys: list[str], using: str) -> dict[str, str]:
+    def look(entity: Entity, keys: list[str], using: str) -> Any:
         monkeypatch.setattr(writing, "pks_by_key", looked)
         writing.create(entity, fields, "once")  # the first request commits at this moment
         return looked(entity, keys, using)

@@ -349,6 +349,18 @@ def test_a_fault_of_api_or_relay_neither_stops_the_cmms_nor_loses_a_message(
     assert [event["type"] for event in messages()] == ["energy.asset.upserted", "energy.asset.deleted"]
 
 
+def test_a_save_with_its_message_costs_few_statements(django_assert_max_num_queries: Any) -> None:
+    with django_assert_max_num_queries(8):
+        asset = make_asset()
+    asset.nombre = "edited"
+    with django_assert_max_num_queries(5):
+        asset.save()
+    with django_assert_max_num_queries(3):
+        asset.save()
+    with django_assert_max_num_queries(6):
+        asset.delete()
+
+
 def test_a_delete_of_many_records_costs_few_queries_and_announces_each(django_assert_max_num_queries: Any) -> None:
     Activo.objects.bulk_create([Activo(codigo_interno=f"{n:04}", nombre="x") for n in range(600)])
     registrar_cambios(Activo.objects.filter(codigo_interno__gte="0100"))  # the first hundred were never announced
