@@ -71,8 +71,11 @@ def entities() -> Mapping[str, Entity]:
         ImproperlyConfigured: with every problem that would let changes pass without a message.
     """
     raw = getattr(settings, SETTING, None)
+    if not isinstance(raw, Mapping):
+        _raise_errors([_no_setting()])
+        return {}
     problems: list[Problem] = []
-    found = read_entities(raw.get("ENTITIES") if isinstance(raw, Mapping) else None, problems)
+    found = read_entities(raw.get("ENTITIES"), problems)
     _raise_errors([*problems, *_time_zone_problems()])
     return found
 
@@ -86,10 +89,7 @@ def _raise_errors(problems: list[Problem]) -> None:
 def parse(raw: object) -> tuple[Configuration | None, list[Problem]]:
     """Read the setting; the configuration is None when a problem leaves nothing to work with."""
     if not isinstance(raw, Mapping):
-        message = _("The setting %(setting)s is missing or is not a dictionary.") % {"setting": SETTING}
-        return None, [
-            Problem("E001", message, _("Add it to the settings as the README of energy-cmms-dynamics shows."))
-        ]
+        return None, [_no_setting()]
     problems = unknown(raw, _OPTIONS, SETTING)
     configuration = Configuration(
         entities=read_entities(raw.get("ENTITIES"), problems),
@@ -101,6 +101,11 @@ def parse(raw: object) -> tuple[Configuration | None, list[Problem]]:
         service_user=_service_user(raw.get("SERVICE_USER", ""), problems),
     )
     return configuration, [*problems, *_time_zone_problems()]
+
+
+def _no_setting() -> Problem:
+    message = _("The setting %(setting)s is missing or is not a dictionary.") % {"setting": SETTING}
+    return Problem("E001", message, _("Add it to the settings as the README of energy-cmms-dynamics shows."))
 
 
 def _number(

@@ -14,6 +14,7 @@ from django.db.models import F
 from django.db.models.deletion import Collector
 from django.db.models.signals import post_delete, post_save
 from django.utils import timezone as django_timezone
+from django.utils import translation
 
 from demo.inventario.models import Activo, Requisicion
 from integracion_dynamics import signals
@@ -327,12 +328,18 @@ def test_models_outside_the_configuration_keep_djangos_fast_delete() -> None:
     assert not collector.can_fast_delete(Activo.objects.all())
 
 
-def test_entities_that_cannot_be_read_stop_saves_instead_of_losing_their_messages(settings: Any) -> None:
-    settings.INTEGRACION_DYNAMICS = None
-    with pytest.raises(ImproperlyConfigured, match="ENTITIES"):
-        make_asset()
-    with pytest.raises(ImproperlyConfigured, match="ENTITIES"):
-        signals.connect()  # as at the start of a process
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [(None, "INTEGRACION_DYNAMICS is missing"), ({}, "ENTITIES"), ({"ENTITIES": {"activos": {}}}, "EVENT")],
+    ids=str,
+)
+def test_entities_that_cannot_be_read_stop_start_and_saves(settings: Any, setting: Any, said: str) -> None:
+    settings.INTEGRACION_DYNAMICS = setting
+    with translation.override("en"):
+        with pytest.raises(ImproperlyConfigured, match=said):
+            signals.connect()  # as at the start of a process
+        with pytest.raises(ImproperlyConfigured, match=said):
+            make_asset()
 
 
 @pytest.mark.parametrize(
