@@ -16,15 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-# These use no database, or any.
-_ELSEWHERE = (
-    "test_checks.py",
-    "test_config.py",
-    "test_demo.py",
-    "test_fields.py",
-    "test_package.py",
-    "test_service_bus.py",
-)
+# What these test does not depend on the database.
+_ELSEWHERE = ("checks", "config", "demo", "fields", "language", "package", "service_bus")
 _FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200")
 
 
