@@ -2,6 +2,8 @@
 
 import os
 
+import django
+
 from demo.settings import *  # noqa: F403
 from demo.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 
@@ -35,6 +37,8 @@ TEMPLATES = [
 ROOT_URLCONF = "anfitrion.urls"
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+if django.VERSION < (5, 1):
+    DATABASES["default"]["OPTIONS"] = {"timeout": 20}  # the demo's options for SQLite came with 5.1
 if port := os.environ.get("CMMS_TESTS_POSTGRESQL"):
     DATABASES["default"] = {
         "ENGINE": "django.db.backends.postgresql",

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import django
 import httpx
 import pytest
+from django.db import connection
 
 from demo.inventario.models import Activo
 from integracion_dynamics.models import Mensaje
 
 from .helpers import address_of, make_asset
+
+needs_immediate = pytest.mark.skipif(
+    connection.vendor == "sqlite" and django.VERSION < (5, 1),
+    reason="before Django 5.1 SQLite locks in the middle of a transaction, and at once refuses the second writer",
+)
 
 
 def test_opaque_keys_survive_the_wire_and_a_patch(server: httpx.Client) -> None:
@@ -41,6 +48,7 @@ def test_an_address_of_broken_bytes_is_404(server: httpx.Client, text: str) -> N
     assert server.get(f"/integracion/activos/{text}/").status_code == 404
 
 
+@needs_immediate
 def test_of_two_writers_with_the_same_etag_exactly_one_wins_each_round(server: httpx.Client) -> None:
     make_asset()
     address = address_of("0001")
@@ -58,6 +66,7 @@ def test_of_two_writers_with_the_same_etag_exactly_one_wins_each_round(server: h
     assert len(versions) == 6
 
 
+@needs_immediate
 def test_of_two_creates_of_one_key_exactly_one_wins(server: httpx.Client) -> None:
     def create(writer: int) -> int:
         body = {"campos": {"codigo_interno": "1", "nombre": str(writer)}}
