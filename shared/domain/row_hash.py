@@ -93,7 +93,7 @@ class RowHasher:
         exactly: Callable[[FieldMapping, str, Row], Value],
     ) -> list[str]:
         readers = [
-            (rule, name, itemgetter(name), _QUICK.get(rule.type) or codes[rule.name].__getitem__)
+            (rule, name, itemgetter(name), _QUICK.get(rule.type) or _option(codes[rule.name]))
             for rule, name in zip(self._rules, names, strict=True)
         ]
 
@@ -128,6 +128,16 @@ def _decimal(value: Any) -> Value:
     if not _PLAIN.fullmatch(text):
         raise ValueError
     return text.rstrip("0").rstrip(".") if "." in text else str(text)
+
+
+def _option(codes: Mapping[Any, str]) -> Callable[[Any], Value]:
+    def quick(value: Any) -> Value:
+        # `True` would be found where the table has an option 1.
+        if type(value) is bool:
+            raise TypeError
+        return codes[value]
+
+    return quick
 
 
 def _boolean(value: Any) -> Value:
