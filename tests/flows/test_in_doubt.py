@@ -106,6 +106,21 @@ async def test_rounding_of_a_write_without_answer_is_no_edit() -> None:
     assert (await world.link()).conflicts == ()
 
 
+@pytest.mark.parametrize("before", [pytest.param("S", id="update"), pytest.param(None, id="create")])
+async def test_a_write_without_answer_and_without_effect_is_parked_naming_the_field(before: str | None) -> None:
+    world = World(mapping=mapping(stamp=True))
+    if before is not None:
+        world.cmms.put("A", nombre="Bomba", numero_de_serie=before)
+        await world.dirty()
+    world.cmms.put("A", nombre="Nueva", numero_de_serie="T")
+    world.dynamics.silent = {"numero_de_serie"}
+    world.dynamics.faults.next = ["answer lost"]
+    await world.dirty()
+    await world.settle()
+    assert (world.parked, world.row().values["nombre"]) == (["no_effect/numero_de_serie"], "Nueva")
+    assert world.cmms.records["1"].values["numero_de_serie"] == "T"
+
+
 async def test_an_edit_that_came_before_the_write_refuses_it_for_good() -> None:
     world = World(mapping=mapping(stamp=True))
     await agreed(world)

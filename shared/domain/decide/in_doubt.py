@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from shared.domain.link import Base, ConflictRecord, Intent, Link, Seen
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.values import rounds_to
 
 LATEST: Final = timedelta(minutes=15)
 """How long after its intent's expiry a request may still be on its way. No service holds a request for longer."""
@@ -117,6 +118,8 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, record: Record, *
     for name, source in intent.sources.items():
         intended = intent.values.get(name)
         shown = record.held(key, name, intended)
+        if last and is_idle(intent, name, shown):
+            continue  # written once more: then the answer tells that it has no effect
         bases[name] = base(entity, intent, name, source, shown if last else intended)
     return _without(link, intent).model_copy(update={"bases": bases, "seen": _seen(link, record)})
 
@@ -142,6 +145,12 @@ def _not_landed(link: Link, intent: Intent) -> Link:
     left = _without(link, intent)
     unborn = intent.creates and intent.side == "dynamics" and link.row_id == intent.target
     return left.model_copy(update={"row_id": None}) if unborn else left
+
+
+def is_idle(intent: Intent, name: str, shown: Value) -> bool:
+    """Whether a field that was written still holds what it held before; rounding is an effect."""
+    written = intent.values.get(name)
+    return shown != written and shown == intent.before.get(name) and not rounds_to(written, shown)
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, source: str | None, shown: str | None) -> Base:

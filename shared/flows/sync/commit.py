@@ -6,14 +6,13 @@ from datetime import datetime
 
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
-from shared.domain.decide.in_doubt import base
+from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.decide.trust import seen_now
 from shared.domain.link import Intent, Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.values import rounds_to
 from shared.errors import NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
 
@@ -59,10 +58,7 @@ class Answer:
 
     def without_effect(self, entity: EntityMapping) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""
-        values, before = self.intent.values, self.intent.before
-        shown = {name: self.shown(entity, name) for name in self.differing(entity)}
-        same = [name for name, value in shown.items() if value == before.get(name)]
-        return [name for name in same if not rounds_to(values[name], shown[name])]
+        return [name for name in self.intent.values if is_idle(self.intent, name, self.shown(entity, name))]
 
     def created_otherwise(self, entity: EntityMapping) -> bool:
         """Whether a row was created in Dynamics with other values than were written."""
