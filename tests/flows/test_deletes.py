@@ -20,6 +20,26 @@ async def test_a_deletion_deactivates_and_only_a_newer_change_brings_the_row_bac
     assert (world.row().state, world.row().values["nombre"], (await world.link()).deleted_at) == (0, "De nuevo", None)
 
 
+async def test_a_deactivation_without_effect_is_parked_once(world: World) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    world.dynamics.keeps_state = True
+    for _ in range(2):
+        await world.dirty()
+    assert (world.row().state, world.parked) == (0, ["no_effect"])
+
+
+async def test_a_row_that_takes_no_activation_is_parked_once(world: World) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    world.dynamics.keeps_state = True
+    world.cmms.put("A", nombre="De nuevo", valor_libros="10")
+    for _ in range(2):
+        await world.dirty()
+    assert (world.row().state, world.row().values["nombre"], world.parked) == (1, "De nuevo", ["no_effect"])
+
+
 async def test_a_row_that_a_late_deactivation_reaches_is_made_active_again(world: World) -> None:
     await agreed(world)
     world.cmms.delete()

@@ -23,7 +23,8 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null. `opens` lets a write of the state open a closed row.
+    `secured` fields read as null. `opens` lets a write of the state open a closed row. `keeps_state` takes writes of
+    the state without effect.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -34,6 +35,7 @@ class Dynamics:
         self.writes: list[Intent] = []
         self.silent: set[str] = set()
         self.opens = False
+        self.keeps_state = False
         self.secured: set[str] = set()
         self.becomes: dict[str, Value] = {}
 
@@ -101,7 +103,7 @@ class Dynamics:
         taken = {name: self.becomes.get(name, value) for name, value in values.items() if name not in self.silent}
         blank = {} if old else dict.fromkeys(entity.fields)
         row = self._store(old, key=key, row_id=str(write.target), values=blank | taken, by=US)
-        state = row.state if write.state is None else write.state[0]
+        state = row.state if write.state is None or self.keeps_state else write.state[0]
         return self._stamped(row, entity, write, state)
 
     def _stamped(self, row: DynamicsRecord, entity: EntityMapping, write: Intent, state: int | None) -> DynamicsRecord:

@@ -60,6 +60,13 @@ class Answer:
         """The written fields of which the side still holds what it held before; rounding is an effect."""
         return [name for name in self.intent.values if is_idle(self.intent, name, self.shown(entity, name))]
 
+    @property
+    def state_stays(self) -> bool:
+        """Whether a confirmed write of the row's state left the row in another one."""
+        wanted = self.intent.state[0] if self.intent.state is not None else None
+        row = self.result
+        return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
+
     def created_otherwise(self, entity: EntityMapping) -> bool:
         """Whether a row was created in Dynamics with other values than were written."""
         return isinstance(self.result, DynamicsRecord) and self.intent.creates and bool(self.differing(entity))
@@ -107,6 +114,8 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Block
     for answer in answers:
         if isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
+        if answer.state_stays:
+            yield whole(answer.intent, _state_stays())
         for name in answer.without_effect(entity) if answer.error is None else ():
             yield refusal(entity, name, answer.intent, _no_effect(entity, answer.intent, name))
 
@@ -125,6 +134,13 @@ def _no_effect(entity: EntityMapping, write: Intent, name: str) -> NoEffect:
         f"{name}: {target} took the write and still holds what it held before. Look whether it is read-only, computed,"
         " or set back by a rule there, and correct the mapping's direction or the rule.",
         field=name,
+    )
+
+
+def _state_stays() -> NoEffect:
+    return NoEffect(
+        "Dynamics took the write of the row's state, and the row is still in another state. Look for a rule or plug-in"
+        " there that sets the state back, and correct it, or give the row its state in Dynamics."
     )
 
 
