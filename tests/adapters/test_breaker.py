@@ -36,9 +36,9 @@ ODD = {
 DOWN = {
     **{f"{status} {name}": (status, body) for status in (502, 503, 504) for name, body in ODD.items()},
     **{f"{status} with a code": (status, THEIRS) for status in (502, 503, 504)},
-    **{f"500 {name}": (500, body) for name, body in ODD.items()},
 }
 NOT_DOWN = {
+    **{f"500 {name}": (500, body) for name, body in ODD.items()},
     "500 by the CMMS": (500, OURS),
     "500 by Dataverse": (500, THEIRS),
     "500 by Dataverse, marked": (500, b"\xef\xbb\xbf" + THEIRS),
@@ -129,7 +129,7 @@ async def test_a_service_that_asks_us_to_slow_down_is_left_alone_as_long_as_it_a
     assert await ask(service, "good") is None
 
 
-@pytest.mark.parametrize("neutral", [302, 408, 501])
+@pytest.mark.parametrize("neutral", [302, 408, 500, 501])
 async def test_what_says_nothing_of_the_service_neither_opens_nor_closes(clock: LoopClock, neutral: int) -> None:
     def answers(request: httpx.Request) -> httpx.Response:
         return httpx.Response(int(request.url.path.strip("/")))
@@ -153,13 +153,14 @@ async def test_a_refusal_with_any_status_is_an_answer_where_the_client_knows_it_
 
 @pytest.mark.parametrize("first", [0, 6, 10, 20], ids="{} good ones before".format)
 @pytest.mark.parametrize("bad", [6, 30])
+@pytest.mark.parametrize("body", [OURS, PAGE, b""], ids=["our error", "a page", "nothing"])
 async def test_records_that_the_cmms_cannot_save_do_not_stop_twenty_good_ones(
-    clock: LoopClock, bad: int, first: int
+    clock: LoopClock, body: bytes, bad: int, first: int
 ) -> None:
     def answers(request: httpx.Request) -> httpx.Response:
         key = request.url.path.rstrip("/").rpartition("/")[2]
         if key.startswith("bad"):
-            return httpx.Response(500, content=OURS)
+            return httpx.Response(500, content=body)
         record: dict[str, Any] = {"id": key, "clave": key, "etag": '"2"', "campos": {"nombre": "x"}}
         return httpx.Response(200, content=json.dumps(record))
 

@@ -8,7 +8,8 @@ whose own code answers 500 for six records works for all others.
 | success; a refusal of this request (4xx, or whatever `meaning` takes for one) | `ANSWERS` |
 | 500 with an error in the application's own form | `ANSWERS` |
 | 429 | `BUSY` |
-| 502, 503, 504; 500 without such an error | `DOWN` |
+| 502, 503, 504 | `DOWN` |
+| 500 without such an error, such as Django's page: one record's failure, or everybody's | `UNTOLD` |
 | a redirect, 408, 421, 501, ...: something between, or another address | `UNTOLD` |
 
 No answer at all (no connection, a time-out) is `DOWN`, too; `HttpService` says so where it happens.
@@ -51,8 +52,8 @@ def verdict(response: httpx.Response, error: SyncError | None) -> Verdict:
         return Verdict.ANSWERS
     if response.status_code in _DOWN:
         return Verdict.DOWN
-    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Verdict.ANSWERS if is_applications_own(response) else Verdict.DOWN
+    if response.status_code == HTTPStatus.INTERNAL_SERVER_ERROR and is_applications_own(response):
+        return Verdict.ANSWERS
     return Verdict.UNTOLD
 
 
