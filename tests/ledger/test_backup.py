@@ -3,7 +3,7 @@
 import gzip
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.ledger import AzureTableLedger, backup
-from shared.domain.link import Identity
-from shared.errors import InvalidMessage
+from shared.domain.link import Identity, Link, Stored
+from shared.errors import InvalidMessage, LedgerUnreadable
 from tests.ledger.store import fresh
 
 EVERY_TYPE: dict[str, Any] = {
@@ -52,6 +52,11 @@ async def rows(table: Any) -> list[dict[str, Any]]:
     return [dict(row) async for row in table.list_entities()]
 
 
+def links(found: Mapping[Identity, Stored | LedgerUnreadable]) -> list[Link]:
+    """What was found, without the etags, which the service gives anew."""
+    return [one.link for one in found.values() if isinstance(one, Stored)]
+
+
 async def test_every_type_of_value_comes_back_as_it_was(table: Any, other: Any) -> None:
     await table.create_entity(EVERY_TYPE)
     file = io.BytesIO()
@@ -72,7 +77,7 @@ async def test_a_ledger_that_was_lost_is_had_back(table_url: str, table: Any, ot
     file.seek(0)
     assert await backup.restore(other, backup.read(file)) == count
     again = AzureTableLedger(f"{other.url}/{other.table_name}")
-    assert await again.find("asset", [Identity("cmms", "249")]) == before
+    assert links(await again.find("asset", [Identity("cmms", "249")])) == links(before)
     assert await again.find("order", [Identity("cmms", "REQ-1")])
     await ledger.close()
     await again.close()
