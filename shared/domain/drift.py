@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from shared.domain.blocked import RECORD, Blocked
 from shared.domain.decide import Context, Plan, Snapshot, Wait, decide
-from shared.domain.decide.situation import PATIENCE
+from shared.domain.decide.situation import WAITING
 from shared.domain.decide.trust import ledger_is_behind
 from shared.domain.link import Write
 from shared.domain.model import Record, Value
@@ -76,7 +76,7 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         sides agree and only the ledger does not know it yet, so that the next edit would look like a conflict; None
         where a sync would do nothing. What was parked for the same value is known, and no drift.
     """
-    plan = decide(snapshot, Context(entity, now, attempts=PATIENCE))
+    plan = decide(snapshot, Context(entity, now, attempts=WAITING))
     if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
         return "in_flight"
     kind = _kind(entity, snapshot, plan)
