@@ -1,7 +1,7 @@
 """The two passes over one entity: what drifted, and what is to become of each record."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,7 +25,8 @@ log = logging.getLogger(__name__)
 class Found:
     """One entity's pass: its records by what is to become of them, with their keys for people where they are known.
 
-    `unseen` records were not looked at for want of time. `link` is where the next run goes on.
+    `unseen` records were not looked at for want of time. `link` is where the next run goes on. `doubled` are the keys
+    that several records of the CMMS have.
     """
 
     entity: EntityMapping
@@ -37,6 +38,7 @@ class Found:
     findings: list[Finding] = field(default_factory=list)
     newest_sync: datetime | None = None
     link: str | None = None
+    doubled: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def full(self) -> bool:
@@ -95,6 +97,7 @@ class Passes:
         sweep = Sweep(self._sources.ledger, self._sources.dynamics, self._sources.cmms, entity)
         async with aclosing(sweep.candidates(one.report)) as chunks:
             async for chunk in chunks:
+                one.doubled = sweep.doubled
                 await self._closely(one, chunk, most=None)
         for key, count in sweep.doubled.items():
             what = f"{count} records of the CMMS have this key: keep one of them."
@@ -160,7 +163,8 @@ class Passes:
 
 
 def _drifted(one: Found, identity: Identity | None, key: str, drift: Drift) -> None:
-    if identity in one.repairs:
+    # A doubled key is reported once, not for each of its records.
+    if identity in one.repairs or (identity is not None and key in one.doubled):
         return
     one.report.drift[drift.kind] += 1
     action: Action = "reported"
