@@ -10,7 +10,6 @@ from ops.commands.parked import document
 from ops.output import plain, plural, stamp, table
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.domain.link import Base
-from shared.errors import KeyNotUsable
 from shared.flows.operate.show import Story, tell
 
 _STYLES: Final = {
@@ -47,10 +46,8 @@ def show(
     async def main(session: Session) -> int:
         mapped = session.entity(entity)
         wiring = session.wiring
-        try:
-            mapped.usable_key(key)
-        except KeyNotUsable as error:
-            raise UsageError(error.message) from None
+        if (error := mapped.key_error(key)) is not None:
+            raise UsageError(error.message)
         story = await tell(
             mapped,
             key,

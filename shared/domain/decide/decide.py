@@ -40,9 +40,7 @@ def _decide(snapshot: Snapshot, context: Context) -> Decision:
         return _without_record(snapshot, context)
     if snapshot.row is not None:
         return update(snapshot, context)
-    try:
-        context.entity.usable_key(cmms.key)
-    except KeyNotUsable as error:
+    if (error := context.entity.key_error(cmms.key)) is not None:
         return held(snapshot, held_by_key(error))
     met = meet(snapshot, context)
     if isinstance(met, Snapshot):

@@ -16,7 +16,7 @@ from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, other
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import DoesNotConverge, KeyNotUsable, PermanentError, RecordClosed
+from shared.errors import DoesNotConverge, PermanentError, RecordClosed
 
 _NO_VALUE: Final = "\0"
 """No normal form of any type: whatever a side holds differs from it."""
@@ -36,7 +36,8 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     entity, link, cmms, row = context.entity, snapshot.link, snapshot.cmms, snapshot.row
     if cmms is None or row is None:
         raise AssertionError("both sides are needed")
-    key_error = _unusable(entity, cmms.key)
+    # A key that cannot be written holds back itself alone: the rest of the record goes on.
+    key_error: PermanentError | None = entity.key_error(cmms.key)
     if context.key_taken and (others := [one for one in snapshot.candidates if one.row.id != row.id]):
         decision = key_conflict(snapshot, others[0], context)
         if not isinstance(decision, Plan) or not decision.blocked:
@@ -77,15 +78,6 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         decided=True,
         still_parked=known,
     )
-
-
-def _unusable(entity: EntityMapping, key: str) -> PermanentError | None:
-    """Why the key cannot be written; the rest of the record goes on."""
-    try:
-        entity.usable_key(key)
-    except KeyNotUsable as error:
-        return error
-    return None
 
 
 def _said_anew(context: Context, row: DynamicsRecord) -> dict[str, Base]:

@@ -164,23 +164,29 @@ class EntityMapping(Frozen):
         Raises:
             KeyNotUsable: Not text, empty, too long, with spaces around it, or with control characters.
         """
+        if (error := self.key_error(raw)) is not None:
+            raise error
+        return str(raw)
+
+    def key_error(self, raw: object) -> KeyNotUsable | None:
+        """What `usable_key` raises for a business key; None where the key can be used."""
         where = f"{self.key.name} ({self.name})"
         if not isinstance(raw, str) or not raw:
-            raise KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.key.name)
+            return KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.key.name)
         if len(raw) > self.key.length:
-            raise KeyNotUsable(
+            return KeyNotUsable(
                 f"{where} has {len(raw)} characters, and the mapping allows {self.key.length}.",
                 field=self.key.name,
                 key=raw,
             )
         # Databases compare keys without regard to spaces at their end: two records could look like one.
         if raw != raw.strip() or not raw.isprintable():
-            raise KeyNotUsable(
+            return KeyNotUsable(
                 f"{where} has spaces around it or unprintable characters: correct it at its source.",
                 field=self.key.name,
                 key=raw,
             )
-        return raw
+        return None
 
 
 class Mapping(Frozen):

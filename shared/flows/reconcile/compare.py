@@ -8,7 +8,7 @@ from shared.domain.decide import Snapshot
 from shared.domain.drift import Drift, assess
 from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
+from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.sync.snapshot import Snapshots, Subject
 
@@ -66,7 +66,7 @@ class Comparer:
         synced = snapshot.link.last_sync
         result.keys[identity] = key
         result.newest_sync = max((at for at in (synced, result.newest_sync) if at is not None), default=None)
-        if snapshot.cmms is None and not _usable(entity, key):
+        if snapshot.cmms is None and entity.key_error(key) is not None:
             result.unusable.append(identity)
             return
         found = assess(entity, snapshot, now)
@@ -93,11 +93,3 @@ def _name(identity: Identity, snapshot: Snapshot) -> Identity:
     if snapshot.cmms is not None and snapshot.cmms.id:
         return Identity("cmms", snapshot.cmms.id)
     return snapshot.stored.link.identities[0] if snapshot.stored.etag is not None else identity
-
-
-def _usable(entity: EntityMapping, key: str) -> bool:
-    try:
-        entity.usable_key(key)
-    except KeyNotUsable:
-        return False
-    return True

@@ -60,7 +60,7 @@ async def resolve(
     unlinked = {one.row_id for one in deliveries if one.row_id and one.identity not in memory and one.cmms_id is None}
     rows = await dynamics.by_id(entity, sorted(unlinked)) if unlinked else {}
     named = {one.key for one in deliveries if one.identity is None and one.key is not None and not _by_key(one, cmms)}
-    keys = named | {row.key for row in rows.values() if _usable(entity, row.key)}
+    keys = named | {row.key for row in rows.values() if entity.key_error(row.key) is None}
     records, rows_by_key = await asyncio.gather(_records(entity, cmms, keys), _rows(entity, dynamics, named))
     # A row that only its key names may have a link.
     linked = {Identity("row", row.id) for found in rows_by_key.values() for row in found} - memory.keys()
@@ -130,7 +130,7 @@ def _identify(entity: EntityMapping, delivery: Delivery, read: _Read, *, one_way
         if delivery.operation == "delete":
             return Done(applied=False)  # created and deleted before the ledger ever knew the row
         return Again(unreadable_row(entity, identity.value))
-    if not _usable(entity, row.key):
+    if entity.key_error(row.key) is not None:
         return Park(unusable_row_key(entity, identity.value))
     return _of_record(read.records.get(row.key)) or identity
 
@@ -157,14 +157,6 @@ def _of_record(record: CmmsRecord | MappingError | None) -> Identity | Outcome |
     if isinstance(record, MappingError):
         return Park(record)
     return Identity("cmms", record.id) if record is not None else None
-
-
-def _usable(entity: EntityMapping, key: str) -> bool:
-    try:
-        entity.usable_key(key)
-    except KeyNotUsable:
-        return False
-    return True
 
 
 def unreadable_row(entity: EntityMapping, row_id: str) -> NotYetVisible:

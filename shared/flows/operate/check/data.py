@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.model import Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, LookupNotFound, MappingError, SyncError
+from shared.errors import LookupNotFound, MappingError, SyncError
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.engine import Cmms, Dynamics
 
@@ -121,9 +121,7 @@ def _look_at_key(entity: EntityMapping, record: Record, keys: _Keys) -> None:
     if not record.key:
         keys.empty += 1
         return
-    try:
-        entity.usable_key(record.key)
-    except KeyNotUsable as problem:
+    if (problem := entity.key_error(record.key)) is not None:
         keys.unusable.add(repr(record.key[:60]), problem.message)
         return
     # As Dynamics compares by default: without regard to case and to spaces at the end.
