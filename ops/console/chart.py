@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from ops.activity import Processed
 from ops.output import plural
+from shared.flows.reconcile.report_chart import top_of_axis
 from shared.flows.routing.told import End
 
 ENDS: Final[dict[End, str]] = {
@@ -51,7 +52,7 @@ def hour(processed: Sequence[Processed], now: datetime) -> Hour:
             continue
         slots[place][one.told.end] += 1
         totals.setdefault(one.told.entity, Counter())[one.told.end] += 1
-    top = _top(max(slot.total() for slot in slots))
+    top = top_of_axis(max(slot.total() for slot in slots))
     lags = [one.told.after for one in processed if one.told.end == "applied" and one.told.after is not None]
     return Hour(
         svg=_svg(slots, top, begin),
@@ -85,13 +86,3 @@ def _svg(slots: Sequence[Counter[End]], top: int, begin: datetime) -> Markup:
         '<svg class="bars" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{} in the last hour">'
         "{}</svg>"
     ).format(_WIDTH, _HEIGHT, label, bars)
-
-
-def _top(highest: int) -> int:
-    """The next number that a person likes on an axis."""
-    scale = 1
-    while True:
-        for step in (2, 4, 10):
-            if step * scale >= highest:
-                return step * scale
-        scale *= 10

@@ -27,7 +27,7 @@ def chart(runs: Sequence[PastRun], names: Names) -> str:
     highest = max(sum(run.drift.values()) for run in runs)
     if not highest:
         return f'<p class="empty">Nothing drifted in the last {len(runs)} runs, since {_time(runs[0])} UTC.</p>'
-    top = _top(highest)
+    top = top_of_axis(highest)
     # Two runs within a minute, as on the local stack, are told apart by their seconds.
     form = "%Y-%m-%d %H:%M:%S" if runs[-1].at - runs[0].at < _SHORT else "%Y-%m-%d %H:%M"
     return (
@@ -89,7 +89,7 @@ def _time(run: PastRun) -> str:
     return f"{run.at:%Y-%m-%d %H:%M}"
 
 
-def _top(highest: int) -> int:
+def top_of_axis(highest: int) -> int:
     """The next even number that a person likes on an axis: 2, 4, 10, 20, 40, 100 and so on."""
     scale = 1
     while True:
