@@ -6,6 +6,7 @@ from shared.domain.decide.in_doubt import LATEST
 from shared.domain.schema.mapping import Mapping
 from shared.errors import RejectedByTarget, Unavailable
 from tests.fakes import document_mapping
+from tests.flows.conftest import MakeWorld
 from tests.kit.faults import Fault
 from tests.kit.world import World
 
@@ -30,8 +31,8 @@ async def agreed(world: World) -> None:
 
 @pytest.mark.parametrize("stamp", [WITH_STAMP, WITHOUT_STAMP])
 @pytest.mark.parametrize("fault", ["answer lost", "never arrives", "late"])
-async def test_an_update_without_answer_ends_as_it_should(stamp: bool, fault: Fault) -> None:
-    world = World(mapping=mapping(stamp=stamp))
+async def test_an_update_without_answer_ends_as_it_should(make_world: MakeWorld, stamp: bool, fault: Fault) -> None:
+    world = make_world(mapping=mapping(stamp=stamp))
     await agreed(world)
     world.cmms.put("A", nombre="Nueva")
     world.dynamics.faults.next = [fault]
@@ -45,8 +46,8 @@ async def test_an_update_without_answer_ends_as_it_should(stamp: bool, fault: Fa
 
 @pytest.mark.parametrize("stamp", [WITH_STAMP, WITHOUT_STAMP])
 @pytest.mark.parametrize("fault", ["answer lost", "never arrives", "late"])
-async def test_a_create_without_answer_makes_one_row(stamp: bool, fault: Fault) -> None:
-    world = World(mapping=mapping(stamp=stamp))
+async def test_a_create_without_answer_makes_one_row(make_world: MakeWorld, stamp: bool, fault: Fault) -> None:
+    world = make_world(mapping=mapping(stamp=stamp))
     world.cmms.put("A", nombre="Bomba")
     world.dynamics.faults.next = [fault]
     await world.dirty()
@@ -81,8 +82,8 @@ async def test_a_record_that_the_cmms_announces_before_its_create_was_confirmed_
     assert (len(world.cmms.records), len(world.dynamics.rows), world.parked) == (1, 1, [])
 
 
-async def test_an_edit_after_a_write_without_answer_stays_an_edit() -> None:
-    world = World(mapping=mapping(stamp=True))
+async def test_an_edit_after_a_write_without_answer_stays_an_edit(make_world: MakeWorld) -> None:
+    world = make_world(mapping=mapping(stamp=True))
     await agreed(world)
     world.cmms.put("A", nombre="Nueva")
     world.dynamics.faults.next = ["answer lost"]
@@ -94,8 +95,8 @@ async def test_an_edit_after_a_write_without_answer_stays_an_edit() -> None:
     assert (await world.link()).conflicts == ()
 
 
-async def test_rounding_of_a_write_without_answer_is_no_edit() -> None:
-    world = World(mapping=mapping(stamp=True))
+async def test_rounding_of_a_write_without_answer_is_no_edit(make_world: MakeWorld) -> None:
+    world = make_world(mapping=mapping(stamp=True))
     await agreed(world)
     world.dynamics.becomes["valor_adquisicion"] = "2.5"
     world.cmms.put("A", valor_adquisicion="2.49")
@@ -107,8 +108,10 @@ async def test_rounding_of_a_write_without_answer_is_no_edit() -> None:
 
 
 @pytest.mark.parametrize("before", [pytest.param("S", id="update"), pytest.param(None, id="create")])
-async def test_a_write_without_answer_and_without_effect_is_parked_naming_the_field(before: str | None) -> None:
-    world = World(mapping=mapping(stamp=True))
+async def test_a_write_without_answer_and_without_effect_is_parked_naming_the_field(
+    make_world: MakeWorld, before: str | None
+) -> None:
+    world = make_world(mapping=mapping(stamp=True))
     if before is not None:
         world.cmms.put("A", nombre="Bomba", numero_de_serie=before)
         await world.dirty()
@@ -121,8 +124,8 @@ async def test_a_write_without_answer_and_without_effect_is_parked_naming_the_fi
     assert world.cmms.records["1"].values["numero_de_serie"] == "T"
 
 
-async def test_an_edit_that_came_before_the_write_refuses_it_for_good() -> None:
-    world = World(mapping=mapping(stamp=True))
+async def test_an_edit_that_came_before_the_write_refuses_it_for_good(make_world: MakeWorld) -> None:
+    world = make_world(mapping=mapping(stamp=True))
     await agreed(world)
     world.cmms.put("A", nombre="Nueva")
     world.dynamics.faults.next = ["late"]
@@ -158,8 +161,8 @@ async def test_a_side_that_is_away_leaves_the_write_in_doubt(world: World) -> No
     assert (world.row().values["nombre"], (await world.link()).intents) == ("Nueva", ())
 
 
-async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind() -> None:
-    world = World(mapping=mapping(stamp=True))
+async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind(make_world: MakeWorld) -> None:
+    world = make_world(mapping=mapping(stamp=True))
     world.cmms.put("A", nombre="Bomba")
     world.dynamics.faults.next = ["never arrives", RejectedByTarget("no"), RejectedByTarget("no")]
     await world.dirty()

@@ -6,6 +6,7 @@ from shared.domain.messages.events import Event
 from shared.domain.schema.mapping import Mapping
 from shared.flows.sync.mass_clear import MANY
 from tests.fakes import document_mapping
+from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
 from tests.kit.world import World
 
@@ -28,9 +29,9 @@ def remapped(**columns: str) -> Mapping:
     )
 
 
-def restarted(world: World, mapping: Mapping) -> World:
+def restarted(make_world: MakeWorld, world: World, mapping: Mapping) -> World:
     """The same sides and ledger under another mapping."""
-    other = World(mapping=mapping)
+    other = make_world(mapping=mapping)
     for name in ("dynamics", "cmms"):
         getattr(other, name).__dict__.update(getattr(world, name).__dict__)
     other.ledger.close()
@@ -38,21 +39,21 @@ def restarted(world: World, mapping: Mapping) -> World:
     return other
 
 
-async def test_a_field_under_another_column_meets_for_the_first_time(world: World) -> None:
+async def test_a_field_under_another_column_meets_for_the_first_time(make_world: MakeWorld, world: World) -> None:
     await agreed(world)
     row = world.row()
     world.dynamics.change(row, values={**row.values, "numero_de_serie": None})
-    again = restarted(world, remapped(numero_de_serie="msdyn_other"))
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_other"))
     again.cmms.put("A", nombre="Nueva")
     await again.dirty()
     assert again.cmms.records["1"].values["numero_de_serie"] == again.row().values["numero_de_serie"] == "S"
 
 
-async def test_values_of_two_swapped_columns_are_conflicts_on_record(world: World) -> None:
+async def test_values_of_two_swapped_columns_are_conflicts_on_record(make_world: MakeWorld, world: World) -> None:
     await agreed(world)
     row = world.row()
     world.dynamics.change(row, values={**row.values, "numero_de_serie": "Bomba", "nombre": "S"})
-    again = restarted(world, remapped(numero_de_serie="msdyn_name", nombre="msdyn_serialid"))
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_name", nombre="msdyn_serialid"))
     await again.dirty()
     record = again.cmms.records["1"].values
     assert (record["nombre"], record["numero_de_serie"]) == ("Bomba", "S")
@@ -90,14 +91,14 @@ async def test_a_side_that_went_back_is_parked_and_overwrites_nothing(world: Wor
     assert (world.cmms.records["1"].values["nombre"], world.parked) == ("Editada", ["went_back"])
 
 
-async def test_a_ledger_that_went_back_makes_differences_conflicts_on_record() -> None:
-    world = World(mapping=stamped(stamp=True))
+async def test_a_ledger_that_went_back_makes_differences_conflicts_on_record(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
     await agreed(world)
     rows = list(world.ledger._db.iterdump())
     world.cmms.put("A", nombre="Nueva")
     await world.dirty()
     world.dynamics.put("A", nombre="Bomba")
-    restored = restarted(world, world.mapping)
+    restored = restarted(make_world, world, world.mapping)
     restored.ledger._db = sqlite3.connect(":memory:", isolation_level=None)
     restored.ledger._db.executescript("\n".join(rows))
     await restored.dirty()

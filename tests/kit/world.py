@@ -60,9 +60,6 @@ class World:
     def close(self) -> None:
         self.ledger.close()
 
-    def __del__(self) -> None:
-        self.close()
-
     async def dirty(self, cmms_id: str = "1", *, operation: Operation = "resync", entity: str = "asset") -> Summary:
         """One message that says: look at this record."""
         return await self.send("dirty", {"cmms_id": cmms_id, "operation": operation}, entity)
