@@ -27,7 +27,7 @@ from benchmarks.reconcile.world import (
     record_of,
     values_of,
 )
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 
 DYNAMICS_PAGE: Final = 5000
 CMMS_PAGE: Final = 500

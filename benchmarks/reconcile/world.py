@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 
 EVERY: Final = 1000
 _OFFSET: Final = 7

@@ -16,8 +16,6 @@ PURE = {
     *("functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string", "tomllib"),
     *("types", "typing", "unicodedata", "uuid", "pydantic"),
 }
-# os.urandom: randomness is no input or output.
-EXCEPTIONS = {("shared.domain.fingerprint", "os")}
 # What each layer may import of the product. A prefix allows what is below it.
 ALLOWED = {
     "shared.errors": (),
@@ -82,7 +80,7 @@ def test_a_module_imports_only_what_its_layer_may(module: str, path: Path) -> No
 @pytest.mark.parametrize(("module", "path"), list(modules("shared/domain")), ids=lambda value: str(value)[-30:])
 def test_the_domain_imports_nothing_that_does_input_or_output(module: str, path: Path) -> None:
     roots = {name.split(".")[0] for name in imports(module, path)} - PURE - {"shared"}
-    assert {(module, root) for root in roots} <= EXCEPTIONS
+    assert {(module, root) for root in roots} == set()
 
 
 def test_only_adapters_speak_to_other_machines() -> None:

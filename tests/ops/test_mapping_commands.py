@@ -9,10 +9,10 @@ from pydantic import BaseModel
 from typer.testing import CliRunner
 
 from ops.app import app
-from shared.domain.drift import Difference, DriftClass
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping, KeyMapping, Mapping
 from shared.flows.operate.mapping_plan import plan
+from shared.flows.reconcile.drift import Difference, DriftClass
 from shared.flows.reconcile.report import EntityReport, Finding, Report
 from shared.settings import DOCUMENT_MAPPING
 from tests.fakes import document_mapping

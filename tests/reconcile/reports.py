@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from shared.domain.drift import Difference, DriftClass
+from shared.flows.reconcile.drift import Difference, DriftClass
 from shared.flows.reconcile.report import Brake, EntityReport, Finding, PastRun, QueueState, Report
 
 AT: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -7,11 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from shared.domain.drift import DriftClass
 from shared.errors import NotAuthorized, RoutingFailed, SyncError, Unavailable
 from shared.flows.ports.engine import Forward
 from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.dead_letters import DeadLetterMover
+from shared.flows.reconcile.drift import DriftClass
 from tests.reconcile.world import World
 
 SETS = {"asset": "msdyn_customerassets", "order": "salesorders"}

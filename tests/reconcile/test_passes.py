@@ -8,9 +8,9 @@ from random import Random
 import httpx
 import pytest
 
-from shared.domain.drift import DriftClass
 from shared.errors import RoutingFailed, Unavailable
 from shared.flows.reconcile import Report
+from shared.flows.reconcile.drift import DriftClass
 from tests.reconcile.world import TABLE, World, remapped
 
 DRIFTED = {

@@ -9,7 +9,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import Select
 
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import Report
 from shared.flows.reconcile.report_html import as_html
 from tests.reconcile.browser import chromium

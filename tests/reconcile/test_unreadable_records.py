@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 from tests.reconcile.world import World
 
 UNUSABLE: Final[dict[str, dict[str, Any]]] = {

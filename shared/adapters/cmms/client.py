@@ -14,11 +14,11 @@ import orjson
 from shared.adapters.http.client import HttpService, passing, retry_after, usable_etag
 from shared.adapters.http.gate import Gate
 from shared.adapters.http.retry import on_its_way, patiently
+from shared.adapters.row_hasher import RowHasher
 from shared.domain import jsontext
 from shared.domain.blocked import digest
 from shared.domain.link import Intent
 from shared.domain.model import BadValue, CmmsRecord, Value, Version
-from shared.domain.row_hash import RowHasher
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import parse_instant, shape, shown_raw
 from shared.errors import (

@@ -20,8 +20,8 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import definition
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.required import attribute_of
 from shared.errors import NotAuthorized, Unavailable
+from shared.flows.operate.required import attribute_of
 from shared.flows.ports.engine import Clock
 from shared.flows.ports.platform import ColumnAccess
 

@@ -15,8 +15,8 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.lookups import Lookups
 from shared.adapters.dataverse.wire import with_codes
 from shared.adapters.http.retry import on_its_way, patiently
+from shared.adapters.row_hasher import Number, RowHasher
 from shared.domain import jsontext
-from shared.domain.row_hash import Number, RowHasher
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
 from shared.flows.ports.engine import DynamicsChanges, DynamicsHashes

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 
 from shared.domain.schema.mapping import Mapping
-from shared.domain.schema.required import mapped_columns
 from shared.flows.operate.check.findings import Finding, Level
 from shared.flows.operate.check.tables import compare_table
+from shared.flows.operate.required import mapped_columns
 from shared.flows.ports.platform import Platform
 from shared.flows.reconcile.report import Finding as Drifted
 from shared.flows.reconcile.report import Report

@@ -11,10 +11,10 @@ from datetime import timedelta
 from functools import partial
 from typing import Final, Literal
 
-from shared.domain.fingerprint import fingerprint
 from shared.domain.schema.mapping import EntityMapping, Mapping
-from shared.domain.schema.required import ENDPOINT, MESSAGES, mapped_columns, new_column
 from shared.errors import NotReady, RejectedByTarget
+from shared.flows.operate.required import ENDPOINT, MESSAGES, mapped_columns, new_column
+from shared.flows.operate.secret_fingerprint import fingerprint
 from shared.flows.operate.webhook_steps import Webhook, carried, endpoint_problems, step_problems, steps_of, wanted_step
 from shared.flows.ports.engine import Clock
 from shared.flows.ports.platform import Endpoint, KeyInfo, Platform, Step, TableInfo

@@ -6,7 +6,6 @@ from typing import Literal
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, decide
 from shared.domain.decide.situation import PATIENCE
-from shared.domain.drift import rule_of, whole
 from shared.domain.link import Base, ConflictRecord, Identity, Link
 from shared.domain.messages.queues import PARKED
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
@@ -15,6 +14,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.parked import Queues, Waiting
 from shared.flows.operate.records import named_by_key
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
+from shared.flows.reconcile.drift import rule_of, whole
 from shared.flows.sync.field_versions import remembered
 from shared.flows.sync.snapshot import Snapshots, Subject
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from shared.domain.fingerprint import is_of
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.required import watched_columns
+from shared.flows.operate.required import watched_columns
+from shared.flows.operate.secret_fingerprint import is_of
 from shared.flows.ports.platform import Endpoint, Image, Step
 
 HTTP_HEADER: Final = 5

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.decide import Snapshot
-from shared.domain.drift import Drift, assess
 from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
+from shared.flows.reconcile.drift import Drift, assess
 from shared.flows.sync.snapshot import Snapshots, Subject
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.domain.blocked import RECORD
-from shared.domain.drift import Difference, Drift, DriftClass
 from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DeltaRefused
@@ -15,6 +14,7 @@ from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.changes import Changes
 from shared.flows.reconcile.checkpoint import Checkpoint
 from shared.flows.reconcile.compare import Comparer
+from shared.flows.reconcile.drift import Difference, Drift, DriftClass
 from shared.flows.reconcile.report import MOST_FINDINGS, MOST_NAMED, Action, EntityReport, Finding, Kind
 from shared.flows.reconcile.sweep import CHUNK, Sweep
 

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shared.domain.drift import Difference, DriftClass
 from shared.domain.link import Identity
 from shared.flows.reconcile.compare import Comparison
+from shared.flows.reconcile.drift import Difference, DriftClass
 
 MOST_FINDINGS: Final = 10_000
 """Findings that a report lists; its counts are always complete."""

@@ -5,7 +5,7 @@ from datetime import timedelta
 from html import escape
 from typing import Final
 
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import PastRun
 
 WIDTH: Final = 960

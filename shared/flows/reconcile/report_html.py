@@ -11,7 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
-from shared.domain.drift import DriftClass
+from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import EntityReport, Finding, Report
 from shared.flows.reconcile.report_chart import chart
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
-from shared.domain.fingerprint import is_of
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.required import ENDPOINT, MESSAGES, uses
 from shared.flows.operate.check.findings import Finding, error, ok, warning
+from shared.flows.operate.required import ENDPOINT, MESSAGES, uses
+from shared.flows.operate.secret_fingerprint import is_of
 from shared.flows.operate.webhook_steps import HTTP_HEADER, carried, step_problems, steps_of, wanted_step
 from shared.flows.ports.platform import ColumnAccess, Endpoint, Step, TableInfo, User
 

@@ -11,7 +11,6 @@ from uuid import UUID
 from shared.domain import link
 from shared.domain.messages.queues import ALL, PARKED
 from shared.domain.schema.mapping import EntityMapping, Mapping
-from shared.domain.schema.required import ENDPOINT, mapped_columns
 from shared.errors import NotAuthorized, SyncError, Throttled, Unavailable
 from shared.flows.operate.check.access import (
     compare_column_access,
@@ -25,6 +24,7 @@ from shared.flows.operate.check.lookups import compare_lookups, targets_of
 from shared.flows.operate.check.tables import compare_table
 from shared.flows.operate.overview import BACKLOG
 from shared.flows.operate.parked import Queues
+from shared.flows.operate.required import ENDPOINT, mapped_columns
 from shared.flows.ports.engine import Cmms, Ledger, State
 from shared.flows.ports.platform import ColumnAccess, Platform, TableInfo, User
 from shared.flows.reconcile.checkpoint import brake_of

@@ -5,8 +5,8 @@ from typing import Final
 
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
-from shared.domain.schema.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.operate.check.findings import Finding, error, ok, warning
+from shared.flows.operate.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.ports.platform import ColumnInfo, TableInfo
 
 _WHOLE: Final = frozenset({"Integer", "BigInt"})

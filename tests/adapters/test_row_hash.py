@@ -7,10 +7,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from shared.adapters.row_hasher import UNUSABLE, Number, RowHasher
 from shared.domain.jsontext import parse
 from shared.domain.link import Base, Link
 from shared.domain.model import Value
-from shared.domain.row_hash import UNUSABLE, Number, RowHasher, row_hash
+from shared.domain.row_hash import row_hash
 from shared.errors import MappingError
 from tests.fakes import document_mapping
 

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.adapters.row_hasher import UNUSABLE, Number, RowHasher
 from shared.domain.jsontext import parse
 from shared.domain.model import Value
-from shared.domain.row_hash import UNUSABLE, Number, RowHasher, row_hash
+from shared.domain.row_hash import row_hash
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
 from shared.settings import DOCUMENT_MAPPING
