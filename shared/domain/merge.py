@@ -28,13 +28,20 @@ class Verdict:
     why: Why | None = None
 
 
-def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> Verdict:
+def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None, prefer: Side | None = None) -> Verdict:
     """Decide one field. The decision table stands in docs/architecture.md.
+
+    Args:
+        rule: The field's rule.
+        cmms: What the CMMS holds.
+        dynamics: What Dynamics holds.
+        base: What both held when they last agreed; None at first contact.
+        prefer: The side whose values an operator chose for first contact; None for the field's own `on_conflict`.
 
     Example: `judge(rule, "B", "A", Base(cmms="A", dynamics="A"))` is `Verdict("cmms")`.
     """
     if base is None:
-        return _first_contact(rule, cmms, dynamics)
+        return _first_contact(rule, cmms, dynamics, prefer)
     changed: list[Side] = []
     if cmms != base.cmms:
         changed.append("cmms")
@@ -51,11 +58,11 @@ def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -
     return Verdict(other(changed[0]), "one_way")
 
 
-def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value) -> Verdict:
+def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value, prefer: Side | None) -> Verdict:
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
     if cmms is not None and dynamics is not None:
-        return Verdict(rule.source or rule.on_conflict, "first_contact")
+        return Verdict(rule.source or prefer or rule.on_conflict, "first_contact")
     knows: Side = "dynamics" if cmms is None else "cmms"
     # The only side that may set this field holds nothing: emptying the other side would guess that this was meant.
     return Verdict(knows) if rule.source in {None, knows} else Verdict("kept", "first_contact")
@@ -105,12 +112,15 @@ def merge(
     row: DynamicsRecord,
     bases: Mapping[str, Base],
     now: datetime,
+    *,
+    prefer: Side | None = None,
 ) -> Merged:
     """Merge a record and its row, field by field, in the order of the rules.
 
-    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement.
+    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `prefer` is
+    the side whose values an operator chose for fields that meet for the first time.
     """
-    merger = _Merger(row.is_open, now)
+    merger = _Merger(row.is_open, now, prefer)
     for rule in rules:
         name = rule.name
         merger.unreadable(name, "cmms", cmms)
@@ -123,9 +133,10 @@ def merge(
 class _Merger:
     """Collects what the fields of one record come to."""
 
-    def __init__(self, is_open: bool, now: datetime) -> None:
+    def __init__(self, is_open: bool, now: datetime, prefer: Side | None) -> None:
         self._is_open = is_open
         self._now = now
+        self._prefer = prefer
         self.bases: dict[str, Base] = {}
         self.writes: list[FieldWrite] = []
         self.conflicts: list[ConflictRecord] = []
@@ -138,7 +149,7 @@ class _Merger:
 
     def field(self, rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> None:
         held: dict[Side, Value] = {"cmms": cmms, "dynamics": dynamics}
-        verdict = judge(rule, cmms, dynamics, base)
+        verdict = judge(rule, cmms, dynamics, base, self._prefer)
         match verdict.outcome:
             case "unchanged":
                 return

@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.link import Base
 from shared.domain.merge import Verdict, judge, merge
-from shared.domain.model import CmmsRecord, DynamicsRecord, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
 from shared.domain.schema.fields import FieldMapping
 from tests.fakes import document_mapping
 
@@ -46,6 +46,28 @@ TABLE = [
     ("one-way, both changed", TO_DYNAMICS, AGREED, "b", "c", "cmms", "both_changed"),
     ("one-way to the CMMS, the target was edited", TO_CMMS, AGREED, "b", "a", "dynamics", "one_way"),
 ]
+
+
+PREFERRED = [
+    # id, rule, base, CMMS, Dynamics, the operator's choice, outcome, why
+    ("different, Dynamics is chosen", BOTH, None, "a", "b", "dynamics", "dynamics", "first_contact"),
+    ("different, the CMMS is chosen", BOTH_DYNAMICS, None, "a", "b", "cmms", "cmms", "first_contact"),
+    ("equal", BOTH, None, "a", "a", "dynamics", "agreed", None),
+    ("the chosen side is empty", BOTH, None, "a", None, "dynamics", "cmms", None),
+    ("the chosen side may not set the field", TO_DYNAMICS, None, "a", "b", "dynamics", "cmms", "first_contact"),
+    ("both changed since they agreed", BOTH, AGREED, "b", "c", "dynamics", "cmms", "both_changed"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "cmms", "dynamics", "prefer", "outcome", "why"),
+    [row[1:] for row in PREFERRED],
+    ids=[row[0] for row in PREFERRED],
+)
+def test_an_operator_s_choice_decides_at_first_contact_only(
+    rule: FieldMapping, base: Base | None, cmms: Value, dynamics: Value, prefer: Side, outcome: str, why: str | None
+) -> None:
+    assert judge(rule, cmms, dynamics, base, prefer) == Verdict(outcome, why)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

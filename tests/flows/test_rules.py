@@ -326,3 +326,14 @@ async def test_a_closed_row_changes_its_state_though_it_cannot_show_the_operatio
     await world.settle("order")
     link = await world.link(entity="order")
     assert (world.row("O").values["estado"], world.parked, link.conflicts, link.intents) == ("4", [], (), ())
+
+
+@pytest.mark.parametrize(("prefer", "kept", "lost"), [("cmms", "Bomba", "Pump"), ("dynamics", "Pump", "Bomba")])
+async def test_the_side_that_a_message_prefers_counts_at_first_contact(
+    world: World, prefer: str, kept: str, lost: str
+) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.put("A", nombre="Pump")
+    await world.send("dirty", {"cmms_id": "1", "prefer": prefer})
+    assert (world.cmms.records["1"].values["nombre"], world.row().values["nombre"]) == (kept, kept)
+    assert [(one.lost, one.why) for one in (await world.link()).conflicts] == [(lost, "first_contact")]

@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.blocked import Blocked
 from shared.domain.link import Link, Stored
-from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
 
 PATIENCE: Final = 5
@@ -67,6 +67,7 @@ class Context:
         refused: What a side refused moments ago; left out and parked, as long as it would be sent again.
         attempts: How often the most tried message of the record failed before.
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.
+        prefer: The side whose values an operator chose for fields that meet for the first time and differ.
     """
 
     entity: EntityMapping
@@ -79,3 +80,4 @@ class Context:
     refused: Sequence[Blocked] = ()
     attempts: int = 0
     key_taken: bool = False
+    prefer: Side | None = None

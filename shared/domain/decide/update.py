@@ -99,7 +99,7 @@ def _merge(
         stateful = {name for name, rule in entity.fields.items() if rule.state_column}
         held |= dict.fromkeys(stateful & held.keys())
         bases = {name: base for name, base in bases.items() if name not in stateful}
-    return merge(entity.rules.values(), record, replace(row, values=held), bases, context.now)
+    return merge(entity.rules.values(), record, replace(row, values=held), bases, context.now, prefer=context.prefer)
 
 
 def _on_record(merged: Merged, context: Context) -> Merged:

@@ -29,7 +29,7 @@ from pydantic import (
 )
 
 from shared.domain import jsontext
-from shared.domain.model import Version
+from shared.domain.model import Side, Version
 from shared.domain.schema import values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage
@@ -135,6 +135,11 @@ class DirtyData(_Data):
         default="resync",
         description="what was announced; resync: only look; recreate: an operator's order to create the row again if it"
         " is gone from Dynamics",
+    )
+    prefer: Side | None = Field(
+        default=None,
+        description="an operator's choice of the side whose values count where a field meets for the first time and"
+        " both sides hold different values; without it the field's on_conflict decides",
     )
     reason: str = Field(default="", max_length=1024, description="why, for people")
 

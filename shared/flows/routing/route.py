@@ -22,6 +22,7 @@ from shared.domain.link import Identity
 from shared.domain.messages.events import CONTENT_TYPE, DirtyData, Event, Operation
 from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
+from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import IntentHeld, KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
 from shared.flows.ports.engine import Bus, Clock, Outgoing
@@ -140,6 +141,7 @@ class Router:
         reason: str,
         source: str,
         operation: Operation = "resync",
+        prefer: Side | None = None,
     ) -> None:
         """Enqueue a dirty message for each record, under fresh ids.
 
@@ -149,6 +151,7 @@ class Router:
             reason: Why, for people.
             source: The CloudEvents source.
             operation: What the engine is to do.
+            prefer: The side whose values count where fields meet for the first time and differ.
 
         Raises:
             RoutingFailed: Not all could be sent.
@@ -157,7 +160,7 @@ class Router:
         messages = []
         for identity, key in records.items():
             named = {_MEMBERS[identity.kind]: identity.value} | ({"key": key} if key else {})
-            data = DirtyData.model_validate({**named, "operation": operation, "reason": reason})
+            data = DirtyData.model_validate({**named, "operation": operation, "prefer": prefer, "reason": reason})
             subject = key or identity.value
             event = Event(
                 source=source,

@@ -6,7 +6,7 @@ from datetime import datetime
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
 from shared.domain.link import Identity
-from shared.domain.messages.events import DeletedData
+from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
 from shared.flows.routing.outcomes import Outcome
@@ -64,6 +64,7 @@ class Work:
     def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
         """What a decision about the record depends on beside both sides and the ledger."""
         orders = {delivery.operation for delivery in self.deliveries}
+        choices = [one.payload.prefer for one in self.deliveries if isinstance(one.payload, DirtyData)]
         return Context(
             entity=entity,
             now=now,
@@ -75,4 +76,5 @@ class Work:
             refused=self.refused,
             attempts=self.attempts,
             key_taken=self.key_taken,
+            prefer=next((choice for choice in reversed(choices) if choice is not None), None),
         )
