@@ -9,12 +9,14 @@ import pytest
 
 from shared.domain.messages.events import Event
 from shared.domain.messages.queues import ASSETS, PARKED
-from shared.errors import InvalidMessage, NotYetVisible, RoutingFailed, TooLarge, Unavailable
+from shared.errors import InvalidMessage, NotYetVisible, RejectedByTarget, RoutingFailed, TooLarge, Unavailable
 from shared.flows.ports.engine import Outgoing
 from shared.flows.routing.outcomes import Again, Outcome, Park
 from shared.flows.routing.parking import printable
 from shared.flows.routing.route import Routed
+from shared.flows.routing.told import End, read_line
 from tests.fakes import FakeBus
+from tests.kit.faults import Fault
 from tests.kit.world import World
 
 OUTCOMES: dict[str, Outcome] = {
@@ -92,6 +94,56 @@ async def test_a_parked_message_of_another_fault_names_the_key_that_it_says(worl
     await world.sync.handle("asset", [json.dumps(body | {"data": {"key": "A", "sequence": -1}}).encode()])
     await world.sync.handle("asset", [json.dumps(body | {"subject": "S", "data": {"fields": {}}}).encode()])
     assert [one.properties["key"] for one in world.bus.queues[PARKED.name]] == ["A", "S"]
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[End, str]]:
+    """The end of each message, and what its line of the log says of it."""
+    found = [(one.end, one.what) for record in caplog.records if (one := read_line(record.getMessage())) is not None]
+    caplog.clear()
+    return found
+
+
+@pytest.mark.parametrize("fault", [None, "answer lost"])
+async def test_the_log_names_the_fields_that_were_written_to_each_side(
+    world: World, caplog: pytest.LogCaptureFixture, fault: Fault | None
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.cmms.put("A", nombre="Bomba", valor_libros="10")
+    await world.dirty()
+    (created,) = told(caplog)
+    assert created[0] == "applied"
+    assert created[1].startswith("Dynamics: ")
+    assert {"codigo_interno", "nombre", "valor_libros"} <= set(created[1].removeprefix("Dynamics: ").split(", "))
+    world.cmms.put("A", nombre="Nueva", valor_libros="10")
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, "valor_libros": "12"})
+    world.dynamics.faults.next = [fault] if fault else []
+    await world.dirty()
+    await world.settle()
+    assert told(caplog)[-1] == ("applied", "Dynamics: nombre; CMMS: valor_libros")
+    await world.dirty()
+    assert told(caplog) == [("already true", "")]
+
+
+async def test_a_refused_field_is_not_among_the_written_ones(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.cmms.put("A", nombre="Bomba", valor_libros="10")
+    await world.dirty()
+    told(caplog)
+    world.dynamics.faults.next = [RejectedByTarget("No.", field="nombre")]
+    world.cmms.put("A", nombre="Nueva", valor_libros="12")
+    await world.dirty()
+    assert told(caplog) == [("applied", "Dynamics: valor_libros")]
+
+
+async def test_a_deletion_says_that_it_wrote_the_state(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    told(caplog)
+    world.cmms.delete()
+    await world.dirty()
+    assert told(caplog) == [("applied", "Dynamics: state")]
 
 
 @pytest.mark.parametrize("names", [{"cmms_id": "7"}, {"cmms_id": "7", "key": "A"}, {"key": "A"}])

@@ -15,17 +15,20 @@ from hypothesis import strategies as st
 from ops.activity import LogAnalytics, LogFile
 from shared.domain.messages.events import Event
 from shared.errors import Conflict, MappingError, NotAuthorized, Unavailable
-from shared.flows.routing.outcomes import Again, Done, Outcome, Park
+from shared.flows.routing.outcomes import Again, Done, Outcome, Park, WrittenFields
 from shared.flows.routing.route import Routed, Router
 from shared.flows.routing.told import Told, read_line, trace_of
 from tests.fakes import FakeBus, FakeClock
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+BOTH: WrittenFields = frozenset({("dynamics", "nombre"), ("cmms", "estado"), ("dynamics", "costo")})
 keys = st.one_of(st.none(), st.text(max_size=30))
 ends = st.sampled_from(["applied", "already true", "retried", "parked"])
 
 
-@given(keys, ends, st.sampled_from(["", "conflict", "nombre, costo"]), st.sampled_from(["", TRACE]))
+@given(
+    keys, ends, st.sampled_from(["", "conflict", "Dynamics: costo, nombre; CMMS: estado"]), st.sampled_from(["", TRACE])
+)
 def test_a_line_is_read_back_as_it_was_told(key: str | None, end: Any, what: str, trace: str) -> None:
     told = Told("asset", key, end, what, trace, 1.5)
     assert read_line(told.line()) == told
@@ -56,7 +59,7 @@ def test_the_trace_is_that_of_the_message(traceparent: str | None, trace: str) -
 @pytest.mark.parametrize(
     ("outcome", "end", "what"),
     [
-        (Done(applied=True, fields=("nombre", "costo")), "applied", "nombre, costo"),
+        (Done(applied=True, fields=BOTH), "applied", "Dynamics: costo, nombre; CMMS: estado"),
         (Done(applied=False), "already true", ""),
         (Again(Conflict("It changed.")), "retried", "conflict"),
         (Park(MappingError("Too long.", field="nombre")), "parked", "mapping_error"),

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from shared.domain.model import Side
 from shared.errors import SyncError, TransientError
+
+type WrittenFields = frozenset[tuple[Side, str]]
+"""The fields that were written to each side, such as `{("dynamics", "nombre"), ("cmms", "costo")}`."""
 
 
 @dataclass(frozen=True)
@@ -13,7 +17,7 @@ class Done:
     """
 
     applied: bool
-    fields: tuple[str, ...] = ()
+    fields: WrittenFields = frozenset()
 
 
 @dataclass(frozen=True)

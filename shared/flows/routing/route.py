@@ -28,7 +28,7 @@ from shared.errors import IntentHeld, KeyNotUsable, MessageTransient, RoutingFai
 from shared.flows.ports.engine import Bus, Clock, Outgoing
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, printable, send_what_fits
-from shared.flows.routing.told import End, Told, trace_of
+from shared.flows.routing.told import End, Told, named, trace_of
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class Router:
         for message in messages:
             if isinstance(message.outcome, Done):
                 done: End = "applied" if message.outcome.applied else "already true"
-                _tell(queue, message, done, ", ".join(message.outcome.fields), now)
+                _tell(queue, message, done, named(message.outcome.fields), now)
         for retry in sent:
             _tell(queue, retry.message, "retried", retry.error.reason, now)
         for message, error in parking:

@@ -5,8 +5,12 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from shared.domain.model import Side
+from shared.flows.routing.outcomes import WrittenFields
+
 type End = Literal["applied", "already true", "retried", "parked"]
 
+SIDES: Final[dict[Side, str]] = {"dynamics": "Dynamics", "cmms": "CMMS"}
 _LINE: Final = re.compile(
     r'(?P<entity>[a-z]+) (?P<key>"(?:[^"\\]|\\.)*"|null): (?P<end>applied|already true|retried|parked)'
     r"(?: \((?P<what>[^()]*)\))?(?: after (?P<after>[0-9]+\.[0-9]) s)?(?: trace (?P<trace>[0-9a-f]{32}))?\s*\Z"
@@ -33,6 +37,12 @@ class Told:
         after = f" after {self.after:.1f} s" if self.after is not None else ""
         trace = f" trace {self.trace}" if self.trace else ""
         return f"{self.entity} {json.dumps(self.key)}: {self.end}{what}{after}{trace}"
+
+
+def named(fields: WrittenFields) -> str:
+    """Each side with the fields that were written to it, such as `Dynamics: costo, nombre; CMMS: estado`."""
+    sides = {side: sorted(name for where, name in fields if where == side) for side in SIDES}
+    return "; ".join(f"{SIDES[side]}: {', '.join(names)}" for side, names in sides.items() if names)
 
 
 def read_line(text: str) -> Told | None:

@@ -10,7 +10,7 @@ from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Intent, Link, Stored, Write
 from shared.errors import Conflict, IntentHeld, KeyTaken, SyncError, TargetTransient
-from shared.flows.routing.outcomes import Again, Done, Outcome
+from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
 from shared.flows.sync.deliveries import Outcomes
 from shared.flows.sync.work import Work
@@ -80,6 +80,7 @@ class Step:
             refused=(*self.work.refused, *refused),
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
             applied=self.work.applied or in_doubt or any(answer.record for answer in self.answers),
+            written=self.work.written | self._written(refused),
             key_taken=bool(self.errors(KeyTaken)),
             lost=next(iter([*outages, *races]), None),
         )
@@ -87,10 +88,21 @@ class Step:
             return Round(open=(again,))
         return Round(again.ends(self._end(again, now)))
 
+    def _written(self, refused: Sequence[Blocked]) -> WrittenFields:
+        """What was written: of a write whose answer was lost all that was sent, of a refused one what got through."""
+        back = {block.field for block in refused}
+        return frozenset(
+            (answer.intent.side, name)
+            for answer in self.answers
+            if answer.record is not None or answer.unknown
+            for name in (*answer.intent.values, *(("state",) if answer.intent.state is not None else ()))
+            if name not in back
+        )
+
     def _end(self, work: Work, now: datetime) -> Outcome:
         rest = may_still_land(self.stored.link, now)
         if rest is None:
-            return Done(applied=work.applied)
+            return Done(applied=work.applied, fields=work.written)
         return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
 
 

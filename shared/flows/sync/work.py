@@ -9,7 +9,7 @@ from shared.domain.link import Identity
 from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
-from shared.flows.routing.outcomes import Outcome
+from shared.flows.routing.outcomes import Outcome, WrittenFields
 from shared.flows.sync.deliveries import Delivery, Outcomes
 from shared.flows.sync.snapshot import Subject
 
@@ -20,7 +20,7 @@ class Work:
 
     `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for
     before the record is read. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
-    and digest. `lost` is why the last round has to be repeated.
+    and digest, `written` what was written, for the log. `lost` is why the last round has to be repeated.
     """
 
     identity: Identity
@@ -29,6 +29,7 @@ class Work:
     refused: tuple[Blocked, ...] = ()
     parked: frozenset[tuple[str, str]] = frozenset()
     applied: bool = False
+    written: WrittenFields = frozenset()
     key_taken: bool = False
     lost: TransientError | None = None
 
