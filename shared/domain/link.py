@@ -69,10 +69,14 @@ class Write(_Frozen):
 
 
 class Intent(Write):
-    """A write announced before it is sent. `id` is the operation id, which the written row or record then shows."""
+    """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
+
+    `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
+    """
 
     id: str
     expires_at: datetime
+    rules: dict[str, str] = Field(default_factory=dict)
 
 
 type Why = Literal[

@@ -1,13 +1,18 @@
 """Rule 7: a base counts only under the conditions in which it was taken."""
 
 import sqlite3
+from dataclasses import replace
 
+import pytest
+
+from shared.domain.decide.trust import OPERATIONS
 from shared.domain.messages.events import Event
 from shared.domain.schema.mapping import Mapping
+from shared.errors import Unavailable
 from shared.flows.sync.mass_clear import MANY
-from tests.fakes import document_mapping
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.faults import Fault
 from tests.kit.world import World
 
 
@@ -16,9 +21,27 @@ async def agreed(world: World) -> None:
     await world.dirty()
 
 
+async def unanswered(world: World, fault: Fault) -> None:
+    """Leave a write to Dynamics in doubt: its answer is lost, and Dynamics cannot be asked."""
+    world.dynamics.faults.next = [fault]
+    world.dynamics.faults.meanwhile = lambda: setattr(world.dynamics.faults, "away", Unavailable("away"))
+    await world.dirty()
+    world.dynamics.faults.away = None
+
+
+def without(name: str) -> Mapping:
+    """The customer's mapping without one of the asset's fields, and with the stamp."""
+    found = stamped(stamp=True)
+    asset = found.entities["asset"]
+    fields = {field: rule for field, rule in asset.fields.items() if field != name}
+    return found.model_copy(
+        update={"entities": {**found.entities, "asset": asset.model_copy(update={"fields": fields})}}
+    )
+
+
 def remapped(**columns: str) -> Mapping:
     """The customer's mapping with other columns for some of the asset's fields."""
-    found = document_mapping()
+    found = stamped(stamp=True)
     asset = found.entities["asset"]
     fields = {
         name: rule.model_copy(update={"column": columns[name]}) if name in columns else rule
@@ -154,3 +177,63 @@ async def test_clears_beside_an_edit_of_the_same_field_are_people_s_work(world: 
 async def test_a_few_clears_are_people_s_work(world: World) -> None:
     await many(world, MANY - 1)
     assert (await world.sync.handle("asset", every(MANY - 1))).applied == MANY - 1
+
+
+async def test_a_restored_record_is_parked_although_an_edit_made_its_version_new_again(world: World) -> None:
+    await agreed(world)
+    yesterday = dict(world.cmms.records)
+    world.dynamics.put("A", nombre="Editada")
+    await world.dirty()
+    world.cmms.records = yesterday
+    world.cmms.put("A", numero_de_serie="T")
+    await world.dirty()
+    await world.settle()
+    assert (world.row().values["nombre"], world.parked) == ("Editada", ["went_back"])
+
+
+async def test_a_record_with_twenty_newer_operations_has_not_gone_back(world: World) -> None:
+    await agreed(world)
+    world.dynamics.put("A", nombre="Editada")
+    await world.dirty()
+    record = world.cmms.records["1"]
+    newer = tuple(f"operation {number}" for number in range(OPERATIONS))
+    world.cmms.records["1"] = replace(record, operations=newer)
+    await world.dirty()
+    await world.settle()
+    assert world.parked == []
+
+
+@pytest.mark.parametrize("late", [pytest.param(False, id="answer lost"), pytest.param(True, id="late")])
+@pytest.mark.parametrize("edited", [pytest.param(False, id="unedited"), pytest.param(True, id="edited since")])
+@pytest.mark.parametrize("creates", [pytest.param(False, id="update"), pytest.param(True, id="create")])
+async def test_a_write_in_doubt_under_an_earlier_mapping_erases_nothing(
+    make_world: MakeWorld, *, late: bool, edited: bool, creates: bool
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    if not creates:
+        await agreed(world)
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="nueva")
+    await unanswered(world, "late" if late else "answer lost")
+    world.dynamics.faults.land()
+    # The other column holds nothing yet.
+    row = world.dynamics.change(world.row(), values={**world.row().values, "numero_de_serie": None})
+    if edited:
+        world.dynamics.put("A", nombre="Editada")
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_other"))
+    await again.webhook(row)
+    await again.settle()
+    values = again.cmms.records["1"].values
+    assert (values["numero_de_serie"], again.row().values["numero_de_serie"]) == ("nueva", "nueva")
+    assert (await again.link()).conflicts == ()
+
+
+async def test_a_write_in_doubt_of_a_field_that_is_no_longer_mapped_is_settled(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    await agreed(world)
+    world.cmms.put("A", numero_de_serie="nueva")
+    await unanswered(world, "answer lost")
+    again = restarted(make_world, world, without("numero_de_serie"))
+    await again.dirty()
+    await again.settle()
+    link = await again.link()
+    assert (link.intents, "numero_de_serie" in link.bases, again.parked) == ((), False, [])

@@ -117,6 +117,9 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, record: Record, *
     key = entity.key.name
     for name, source in intent.sources.items():
         intended = intent.values.get(name)
+        if not _same_rule(entity, intent, name):
+            bases.pop(name, None)
+            continue
         shown = record.held(key, name, intended)
         if last and is_idle(intent, name, shown):
             continue  # written once more: then the answer tells that it has no effect
@@ -130,6 +133,9 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, record: Record
     conflicts: list[ConflictRecord] = []
     for name, source in intent.sources.items():
         intended = intent.values.get(name)
+        if not _same_rule(entity, intent, name):
+            bases.pop(name, None)
+            continue
         shown = record.held(entity.key.name, name)
         if shown != intended and shown == intent.before.get(name):
             continue
@@ -139,6 +145,12 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, record: Record
                 ConflictRecord(field=name, winner=intent.side, won=shown, lost=intended, why="late_write", at=now)
             )
     return _without(link, intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
+
+
+def _same_rule(entity: EntityMapping, intent: Intent, name: str) -> bool:
+    """Whether the field is still mapped as it was when it was written: else its column may be another one by now."""
+    rule = entity.rules.get(name)
+    return rule is not None and intent.rules.get(name, rule.fingerprint) == rule.fingerprint
 
 
 def _not_landed(link: Link, intent: Intent) -> Link:

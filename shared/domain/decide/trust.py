@@ -13,6 +13,9 @@ from shared.domain.link import Base, Seen
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side
 from shared.errors import NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
+OPERATIONS: Final = 20
+"""How many of our last writes the CMMS shows of a record, by its contract."""
+
 type Check = Callable[[Snapshot, Context], Blocked | None]
 
 
@@ -69,7 +72,15 @@ def went_back(snapshot: Snapshot) -> Side | None:
         return "dynamics"
     record = snapshot.cmms.changed_at if snapshot.cmms is not None else None
     older = record is not None and seen.cmms_version is not None and record < seen.cmms_version
-    return "cmms" if older else None
+    return "cmms" if older or _lost_an_operation(snapshot) else None
+
+
+def _lost_an_operation(snapshot: Snapshot) -> bool:
+    """Whether the CMMS no longer shows a write of ours: an edit since a restore makes the version new again."""
+    taken = snapshot.cmms.operations if snapshot.cmms is not None else None
+    last = snapshot.link.seen.operation
+    # The CMMS shows its last 20: where it shows as many newer ones, the write may only have left the list.
+    return taken is not None and last is not None and last not in taken and len(taken) < OPERATIONS
 
 
 def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:

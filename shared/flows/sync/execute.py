@@ -75,7 +75,7 @@ class Executor:
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
         expires_at = self._clock.now() + INTENT_LIFE
-        steps = [step.announcing(expires_at, self._ids) for step in steps]
+        steps = [step.announcing(entity, expires_at, self._ids) for step in steps]
         # A row changes hands in two steps: the link that had it lets go first, so that no two links have it.
         alone = [step for step in steps if step.plan.let_go is None]
         taking = [(step, step.plan.let_go) for step in steps if step.plan.let_go is not None]

@@ -9,6 +9,7 @@ from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Intent, Link, Stored, Write
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, IntentHeld, KeyTaken, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
@@ -47,11 +48,10 @@ class Step:
         """The failures of one kind."""
         return [answer.error for answer in self.answers if isinstance(answer.error, kind)]
 
-    def announcing(self, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
+    def announcing(self, entity: EntityMapping, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
         """The same with an intent for each write, each under its own operation id."""
-        return replace(
-            self, intents=tuple(_intent(self.plan.link, write, expires_at, ids) for write in self.plan.writes)
-        )
+        intents = [_intent(self.plan.link, write, expires_at, ids) for write in self.plan.writes]
+        return replace(self, intents=tuple(_under_rules(entity, intent) for intent in intents))
 
     @property
     def announced(self) -> Stored:
@@ -104,6 +104,12 @@ class Step:
         if rest is None:
             return Done(applied=work.applied, fields=work.written)
         return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
+
+
+def _under_rules(entity: EntityMapping, intent: Intent) -> Intent:
+    """The intent with the rules by which it was made; a create that is repeated may land as it was first sent."""
+    rules = {name: entity.rules[name].fingerprint for name in intent.sources}
+    return intent.model_copy(update={"rules": rules | intent.rules})
 
 
 def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
