@@ -13,6 +13,7 @@ from ops.commands.check import check
 from ops.commands.console import console
 from ops.commands.drift import drift
 from ops.commands.provision import provision
+from ops.commands.restored import restored
 from ops.commands.resync import resync
 from ops.commands.show import show
 from ops.commands.status import status
@@ -99,6 +100,7 @@ _COMMANDS: Final[dict[Callable[..., None], str]] = {
     drift: "What differs between the two sides.",
     show: "One record's story.",
     resync: "Have records looked at again.",
+    restored: "Settle what a restored backup took back.",
 }
 for command, short in _COMMANDS.items():
     app.command(short_help=short)(command)

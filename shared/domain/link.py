@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import Side, Value, Version
+from shared.domain.model import Side, Value, Version, other
 from shared.domain.row_hash import row_hash
 from shared.errors import LedgerUnreadable
 
@@ -87,7 +87,11 @@ type Why = Literal[
     "late_write",
     "taken_over",
     "key_released",
+    "restored",
 ]
+
+type Restored = Literal["cmms", "dynamics", "ledger"]
+"""What was restored from a backup: either side, or the ledger's own memory."""
 
 
 class ConflictRecord(_Frozen):
@@ -96,7 +100,7 @@ class ConflictRecord(_Frozen):
     `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
     `create_only` (the field cannot be written any more); `late_write` (a write of unknown outcome was followed by
     another change); `taken_over` (another CMMS record took the row over); `key_released` (the row gave up a key that
-    another record needs).
+    another record needs); `restored` (its side was restored from a backup, and an operator had the other side count).
     """
 
     field: str
@@ -160,7 +164,8 @@ class Link(_Frozen):
 
     `key` is the business key as last known, for people and for `by_key`. `by_key` means that no message has brought
     the record's id yet. `deleted_at` is set while the CMMS's record is deleted. In one-way mode `said` holds the newest
-    value of each field, and `deleted` the version of the last deletion.
+    value of each field, and `deleted` the version of the last deletion. `restored` is an operator's word that a side
+    or the ledger was restored from a backup: the next look at the record settles it by that.
     """
 
     cmms_id: str | None = None
@@ -177,6 +182,7 @@ class Link(_Frozen):
     parked: dict[str, ParkedField] = Field(default_factory=dict)
     written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
     last_sync: datetime | None = None
+    restored: Restored | None = None
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -195,6 +201,19 @@ class Link(_Frozen):
             "cmms": row_hash({name: base.cmms for name, base in self.bases.items()}),
             "dynamics": row_hash({name: base.dynamics for name, base in self.bases.items()}),
         }
+
+    @property
+    def counting(self) -> Side | None:
+        """The side whose values count because the other one was restored from a backup; None where neither was."""
+        return None if self.restored in {None, "ledger"} else other(self.restored)  # type: ignore[arg-type]  # a side
+
+    @property
+    def without_row(self) -> "Link":
+        """The link of a record that gives up its row, with all that was remembered of both together."""
+        kept = tuple(intent for intent in self.intents if intent.side == "cmms")
+        return self.model_copy(
+            update={"row_id": None, "bases": {}, "intents": kept, "seen": Seen(), "parked": {}, "restored": None}
+        )
 
     def same_as(self, other: "Link") -> bool:
         """Whether two states of a link differ only in what the next write stores anyway."""

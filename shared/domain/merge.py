@@ -4,9 +4,10 @@ Two bases, because a side may hold something else than what was written to it (D
 of the CMMS are one state in Dynamics): a side has changed only against what that side itself held.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Literal
 
 from shared.domain.blocked import Blocked, digest
@@ -28,7 +29,15 @@ class Verdict:
     why: Why | None = None
 
 
-def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None, prefer: Side | None = None) -> Verdict:
+def judge(
+    rule: FieldMapping,
+    cmms: Value,
+    dynamics: Value,
+    base: Base | None,
+    prefer: Side | None = None,
+    *,
+    restored: bool = False,
+) -> Verdict:
     """Decide one field. The decision table stands in docs/architecture.md.
 
     Args:
@@ -37,6 +46,7 @@ def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None, p
         dynamics: What Dynamics holds.
         base: What both held when they last agreed; None at first contact.
         prefer: The side whose values an operator chose for first contact; None for the field's own `on_conflict`.
+        restored: The side that is not preferred was restored from a backup: what differs there is no edit.
 
     Example: `judge(rule, "B", "A", Base(cmms="A", dynamics="A"))` is `Verdict("cmms")`.
     """
@@ -51,6 +61,9 @@ def judge(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None, p
         return Verdict("unchanged")
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
+    if restored and prefer is not None:
+        lost = cmms if prefer == "dynamics" else dynamics
+        return Verdict(prefer, None if lost is None else "restored")
     if len(changed) > 1:
         return Verdict(rule.source or rule.on_conflict, "both_changed")
     if rule.source in {None, changed[0]}:
@@ -114,13 +127,14 @@ def merge(
     now: datetime,
     *,
     prefer: Side | None = None,
+    restored: bool = False,
 ) -> Merged:
     """Merge a record and its row, field by field, in the order of the rules.
 
-    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `prefer` is
-    the side whose values an operator chose for fields that meet for the first time.
+    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `prefer` and
+    `restored` are those of `judge`.
     """
-    merger = _Merger(row.is_open, now, prefer)
+    merger = _Merger(row.is_open, now, partial(judge, prefer=prefer, restored=restored))
     for rule in rules:
         name = rule.name
         merger.unreadable(name, "cmms", cmms)
@@ -133,10 +147,10 @@ def merge(
 class _Merger:
     """Collects what the fields of one record come to."""
 
-    def __init__(self, is_open: bool, now: datetime, prefer: Side | None) -> None:
+    def __init__(self, is_open: bool, now: datetime, judged: Callable[..., Verdict]) -> None:
         self._is_open = is_open
         self._now = now
-        self._prefer = prefer
+        self._judged = judged
         self.bases: dict[str, Base] = {}
         self.writes: list[FieldWrite] = []
         self.conflicts: list[ConflictRecord] = []
@@ -149,7 +163,7 @@ class _Merger:
 
     def field(self, rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> None:
         held: dict[Side, Value] = {"cmms": cmms, "dynamics": dynamics}
-        verdict = judge(rule, cmms, dynamics, base, self._prefer)
+        verdict = self._judged(rule, cmms, dynamics, base)
         match verdict.outcome:
             case "unchanged":
                 return

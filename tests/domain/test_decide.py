@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.decide import Candidate, Context, Decision, Snapshot, Wait, decide
 from shared.domain.decide.situation import PATIENCE, WAITING
-from shared.domain.link import Base, Intent, Link, Seen, Stored, Write
+from shared.domain.link import Base, Intent, Link, Restored, Seen, Stored, Write
 from shared.domain.model import CmmsRecord, DynamicsRecord, Version
 from shared.domain.schema.mapping import EntityMapping
 from tests.fakes import document_mapping
@@ -172,6 +172,12 @@ TRUST = [
         context(attempts=PATIENCE),
         "park *: went_back",
     ),
+    (
+        "a record that was deleted, in its state of before",
+        snap(DELETED, replace(RECORD, version=Version(EARLIER)), INACTIVE),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
     ("a row that was made again", snap(KNOWN, RECORD, replace(ROW, created=NOW)), context(), "park *: row_replaced"),
     (
         "a row that was made again, taken for new",
@@ -214,6 +220,66 @@ TRUST = [
         ),
         context(),
         "update Dynamics: nombre=Pump",
+    ),
+]
+
+OLDER_ROW = replace(ROW, version=4, values={"nombre": "Old"})
+OLDER_RECORD = replace(RECORD, version=Version(EARLIER), values={"nombre": "Old"}, operations=("c0",))
+
+
+def told_of(restored: Restored, link: Link = KNOWN) -> Link:
+    return link.model_copy(update={"restored": restored})
+
+
+RESTORED = [
+    (
+        "Dynamics, and its row is older",
+        snap(told_of("dynamics"), RECORD, OLDER_ROW),
+        context(),
+        "update Dynamics: nombre=Pump, record restored",
+    ),
+    ("Dynamics, and the row is gone", snap(told_of("dynamics"), RECORD), context(), "create in Dynamics"),
+    (
+        "Dynamics, and the record was deleted since",
+        snap(told_of("dynamics", DELETED), TOMBSTONE, OLDER_ROW),
+        context(),
+        "update Dynamics: state 1",
+    ),
+    (
+        "Dynamics, and the CMMS's record is older too",
+        snap(told_of("dynamics"), OLDER_RECORD, OLDER_ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the CMMS, and its record is older",
+        snap(told_of("cmms"), OLDER_RECORD, ROW),
+        context(),
+        "update the CMMS: nombre=Pump, record restored",
+    ),
+    (
+        "the CMMS, and its record has an older key",
+        snap(told_of("cmms"), replace(OLDER_RECORD, key="Old", values=RECORD.values), ROW),
+        context(),
+        "update Dynamics: codigo_interno=Old, record first_contact",
+    ),
+    (
+        "the CMMS, and the record's deletion is undone",
+        snap(told_of("cmms", DELETED), replace(RECORD, version=Version(EARLIER)), INACTIVE),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the ledger, and both sides differ",
+        snap(told_of("ledger"), RECORD, OLDER_ROW),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "the ledger, and the row is gone",
+        snap(told_of("ledger"), RECORD),
+        context(attempts=PATIENCE),
+        "park *: gone_from_dynamics",
     ),
 ]
 
@@ -307,6 +373,7 @@ ROWS = [
     for table, rows in (
         ("decision", DECISION),
         ("trust", TRUST),
+        ("restored", RESTORED),
         ("first contact", FIRST_CONTACT),
         ("key conflict", KEY_CONFLICT),
     )

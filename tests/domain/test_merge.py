@@ -70,6 +70,34 @@ def test_an_operator_s_choice_decides_at_first_contact_only(
     assert judge(rule, cmms, dynamics, base, prefer) == Verdict(outcome, why)  # type: ignore[arg-type]
 
 
+RESTORED = [
+    # id, rule, base, CMMS, Dynamics, the side that was not restored, outcome, why
+    ("Dynamics was restored", BOTH_DYNAMICS, AGREED, "a", "old", "cmms", "cmms", "restored"),
+    ("the CMMS was restored", BOTH, AGREED, "old", "a", "dynamics", "dynamics", "restored"),
+    ("both differ from their bases", BOTH, AGREED, "b", "old", "cmms", "cmms", "restored"),
+    ("the side that counts is empty", BOTH, AGREED, None, "old", "cmms", "cmms", "restored"),
+    ("the restored side is empty", BOTH, AGREED, "a", None, "cmms", "cmms", None),
+    ("only the restored side may set the field", TO_DYNAMICS, AGREED, "old", "a", "dynamics", "dynamics", "restored"),
+    ("the restore took nothing back", BOTH, AGREED, "a", "a", "cmms", "unchanged", None),
+    ("the restore took nothing back, rounded", BOTH, ROUNDED, "a", "A", "cmms", "unchanged", None),
+    ("both hold the same", BOTH, AGREED, "b", "b", "cmms", "agreed", None),
+    ("they never met, one is empty", BOTH, None, None, "b", "cmms", "dynamics", None),
+    ("they never met, both have a value", BOTH_DYNAMICS, None, "a", "b", "cmms", "cmms", "first_contact"),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "base", "cmms", "dynamics", "counting", "outcome", "why"),
+    [row[1:] for row in RESTORED],
+    ids=[row[0] for row in RESTORED],
+)
+def test_the_side_that_was_not_restored_counts_whatever_the_direction(
+    rule: FieldMapping, base: Base | None, cmms: Value, dynamics: Value, counting: Side, outcome: str, why: str | None
+) -> None:
+    expected = Verdict(outcome, why)  # type: ignore[arg-type]
+    assert judge(rule, cmms, dynamics, base, counting, restored=True) == expected
+
+
 @pytest.mark.parametrize(
     ("rule", "base", "cmms", "dynamics", "outcome", "why"),
     [row[1:] for row in TABLE],

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,33 @@ def test_drift_is_shown_field_by_field_and_as_a_page(shell: Shell) -> None:
     assert (code, name["state"]) == (1, "to Dynamics")
     assert shell.json("resync", "--entity", "asset", "--all", "--wait")[0] == 0
     assert shell("drift", "--entity", "asset").exit_code == 0
+
+
+def test_what_a_restored_cmms_lost_comes_back_from_dynamics(shell: Shell) -> None:
+    create(shell.stack, codigo_interno="0004", nombre="Torre")
+    assert shell.json("resync", "--entity", "asset", "--key", "0004", "--wait")[0] == 0
+    live = shell.stack.folder / "cmms.sqlite3"
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    with closing(sqlite3.connect(live, timeout=30)) as database, closing(sqlite3.connect(":memory:")) as backup:
+        database.backup(backup)
+        address = f"{shell.stack.cmms_url}/demo/activos/0004/"
+        httpx.patch(address, json={"nombre": "Torre norte"}, timeout=30, trust_env=False).raise_for_status()
+        assert shell.json("resync", "--entity", "asset", "--key", "0004", "--wait")[0] == 0
+        backup.backup(database)
+    code, plan = shell.json("restored", "--side", "cmms", "--at", at, "--dry-run")
+    (effect,) = [one for one in plan["entities"][0]["effects"] if one["field"] == "nombre"]
+    assert (code, effect["what"]) == (1, "written to the CMMS, the other value recorded")
+    assert effect["examples"] == [{"key": "0004", "cmms": "Torre", "dynamics": "Torre norte"}]
+    code, done = shell.json("restored", "--side", "cmms", "--at", at, "--yes")
+    assert (code, done["enqueued"] > 0) == (0, True)
+
+    def back() -> bool:
+        _, story = shell.json("show", "--entity", "asset", "--key", "0004")
+        names = [one["cmms"] for one in story["fields"] if one["field"] == "nombre"]
+        return names == ["Torre norte"] and [one["lost"] for one in story["conflicts"]] == ["Torre"]
+
+    until(back)
+    assert shell.json("restored", "--side", "cmms", "--at", at, "--dry-run")[1]["entities"][0]["records"] == 0
 
 
 def test_a_brake_that_holds_nothing_is_released_in_vain(shell: Shell) -> None:

@@ -55,7 +55,8 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
         link.model_copy(update=update),
         to_dynamics=write,
         blocked=tuple(born.blocked),
-        unfinished=later,
+        # Another look ends an operator's word on a restored side.
+        unfinished=later or link.restored is not None,
         decided=True,
         still_parked=born.known,
     )

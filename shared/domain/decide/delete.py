@@ -22,9 +22,12 @@ def delete(snapshot: Snapshot, context: Context) -> Plan:
     if row is not None and entity.on_delete == "deactivate" and entity.inactive and not is_inactive(entity, row):
         state = (entity.inactive.state, entity.inactive.status)
         write = Write(side="dynamics", target=row.id, etag=row.etag, state=state, stamped=row.is_open)
+    # An operator's word on a restored side counts until the row has been seen inactive: the write may still fail.
+    waits = write is not None and link.restored is not None
+    marked = marked if waits else marked.model_copy(update={"restored": None})
     # No field of a deleted record waits for anybody any more.
     known = link.identities or row is not None
-    return Plan(snapshot.stored, marked if known else link, to_dynamics=write, decided=True)
+    return Plan(snapshot.stored, marked if known else link, to_dynamics=write, unfinished=waits, decided=True)
 
 
 def is_inactive(entity: EntityMapping, row: DynamicsRecord) -> bool:

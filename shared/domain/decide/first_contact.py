@@ -57,8 +57,6 @@ def _linked(snapshot: Snapshot, candidate: Candidate) -> Snapshot:
 def _take_over(snapshot: Snapshot, candidate: Candidate, holder: Stored) -> TakenOver:
     """The old link lets go of the row. Its deletion mark goes along: the row is inactive for that reason."""
     old = holder.link
-    still = tuple(intent for intent in old.intents if intent.side == "cmms")
-    let_go = old.model_copy(update={"row_id": None, "bases": {}, "intents": still, "seen": Seen(), "parked": {}})
     link = _linked(snapshot, candidate).link.model_copy(update={"deleted_at": old.deleted_at})
     taken = replace(snapshot, link=link, row=candidate.row)
-    return TakenOver(taken, holder.model_copy(update={"link": let_go}))
+    return TakenOver(taken, holder.model_copy(update={"link": old.without_row}))

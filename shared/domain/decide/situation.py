@@ -68,6 +68,7 @@ class Context:
         attempts: How often the most tried message of the record failed before.
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.
         prefer: The side whose values an operator chose for fields that meet for the first time and differ.
+        restored: The side that is not preferred was restored from a backup: `prefer` counts wherever both differ.
     """
 
     entity: EntityMapping
@@ -81,3 +82,4 @@ class Context:
     attempts: int = 0
     key_taken: bool = False
     prefer: Side | None = None
+    restored: bool = False

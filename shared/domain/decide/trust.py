@@ -39,7 +39,8 @@ def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
 
 def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     """The bases that count: taken under the field's present rule, by a ledger that is not older than the sides."""
-    if context.recreate or ledger_is_behind(snapshot):
+    told = snapshot.link.restored
+    if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
         return {}
     rules, bases = context.entity.rules, snapshot.link.bases
     mapped = {name: bases[name] for name in bases.keys() & rules.keys()}
@@ -64,15 +65,17 @@ def seen_now(seen: Seen, cmms: CmmsRecord | None, row: DynamicsRecord | None) ->
     return seen.model_copy(update=update)
 
 
-def went_back(snapshot: Snapshot) -> Side | None:
-    """The side that shows an older version than the link has seen, if one does."""
-    seen = snapshot.link.seen
+def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
+    """The sides that show an older state than the link has seen."""
+    seen, found = snapshot.link.seen, list[Side]()
     row = snapshot.row.version if snapshot.row is not None else None
-    if None not in {row, seen.row_version} and (row or 0) < (seen.row_version or 0):
-        return "dynamics"
+    if row is not None and seen.row_version is not None and row < seen.row_version:
+        found.append("dynamics")
     record = snapshot.cmms.changed_at if snapshot.cmms is not None else None
     older = record is not None and seen.cmms_version is not None and record < seen.cmms_version
-    return "cmms" if older or _lost_an_operation(snapshot) else None
+    if older or _lost_an_operation(snapshot) or _deletion_is_undone(snapshot):
+        found.append("cmms")
+    return tuple(found)
 
 
 def _lost_an_operation(snapshot: Snapshot) -> bool:
@@ -83,10 +86,20 @@ def _lost_an_operation(snapshot: Snapshot) -> bool:
     return taken is not None and last is not None and last not in taken and len(taken) < OPERATIONS
 
 
+def _deletion_is_undone(snapshot: Snapshot) -> bool:
+    """Whether a record that was deleted lives in a state of before its deletion; one that came back has a newer one."""
+    cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
+    shown = cmms.changed_at if cmms is not None and not cmms.deleted else None
+    return shown is not None and deleted_at is not None and shown <= deleted_at
+
+
 def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
-    side = went_back(snapshot)
-    if side is None:
+    told = snapshot.link.restored
+    # A deletion is the CMMS's own word: no restored backup takes it back without a person.
+    untold = [side for side in gone_back(snapshot) if told not in {side, "ledger"} or _deletion_is_undone(snapshot)]
+    if not untold:
         return None
+    side = untold[0]
     name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
     error = WentBack(
         f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
@@ -99,6 +112,8 @@ def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
 
 def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
     row, made = snapshot.row, snapshot.link.seen.row_made
+    if snapshot.link.restored == "dynamics":
+        return None
     # Where the mapping writes the column that says when a row was made, the column proves nothing.
     if row is None or row.created is None or made is None or not context.entity.tells_creation or row.created <= made:
         return None
@@ -125,7 +140,7 @@ def _row_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
     link, cmms = snapshot.link, snapshot.cmms
     pending = any(intent.side == "dynamics" and intent.creates for intent in link.intents)
     living = cmms is not None and not cmms.deleted
-    if link.row_id is None or snapshot.row is not None or pending or not living:
+    if link.row_id is None or snapshot.row is not None or pending or not living or link.restored == "dynamics":
         return None
     # A person may have made another row with the record's key.
     if snapshot.candidates and (context.said_row_gone or context.attempts >= PATIENCE):

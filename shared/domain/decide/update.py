@@ -47,6 +47,10 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     key_block = [Blocked(name, "cmms", value_digest(entity, name, cmms.key), key_error)] if key_error else []
     reborn = link.deleted_at is not None and entity.active is not None and is_inactive(entity, row)
     bases = trusted(snapshot, context)
+    if link.counting is not None:
+        # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
+        bases.pop(name, None)
+        context = replace(context, prefer=link.counting, restored=True)
     if taken_over:
         merged = _on_record(_merge(context, cmms, row, _said_anew(context, row), reborn=reborn), context)
     else:
@@ -67,14 +71,20 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         # The row is opened first; what the closed row refused is decided by another look.
         merged = replace(merged, blocked=tuple(block for block in merged.blocked if block not in closed))
     state = (entity.active.state, entity.active.status) if reborn and entity.active is not None else None
+    bases = {**bases, **merged.bases}
+    if context.restored and not merged.writes:
+        bases |= _held_back(merged, known, context, cmms, row)
+    after = _remember(snapshot, bases, merged, reborn=reborn)
+    # An operator's word counts until both sides have been seen to agree: a write may still fail.
+    waits = context.restored and bool(merged.writes)
     return Plan(
         snapshot.stored,
-        _remember(snapshot, {**bases, **merged.bases}, merged, reborn=reborn),
+        after if waits else after.model_copy(update={"restored": None}),
         to_dynamics=_write(merged, "dynamics", row, state),
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
-        unfinished=reborn or (opens and bool(closed)),
+        unfinished=reborn or waits or (opens and bool(closed)),
         decided=True,
         still_parked=known,
     )
@@ -99,7 +109,32 @@ def _merge(
         stateful = {name for name, rule in entity.fields.items() if rule.state_column}
         held |= dict.fromkeys(stateful & held.keys())
         bases = {name: base for name, base in bases.items() if name not in stateful}
-    return merge(entity.rules.values(), record, replace(row, values=held), bases, context.now, prefer=context.prefer)
+    return merge(
+        entity.rules.values(),
+        record,
+        replace(row, values=held),
+        bases,
+        context.now,
+        prefer=context.prefer,
+        restored=context.restored,
+    )
+
+
+def _held_back(
+    merged: Merged, known: frozenset[str], context: Context, cmms: CmmsRecord, row: DynamicsRecord
+) -> dict[str, Base]:
+    """Bases of fields that could not be written: the restored side's value stays no edit, and the other one news."""
+    names = (known | {block.field for block in merged.blocked}) & cmms.values.keys() & row.values.keys()
+    if context.one_way:
+        return {}  # there a base is what the CMMS said
+    return {
+        name: Base(
+            cmms=_NO_VALUE if context.prefer == "cmms" else cmms.values[name],
+            dynamics=_NO_VALUE if context.prefer == "dynamics" else row.values[name],
+            rule=context.entity.rules[name].fingerprint,
+        )
+        for name in names
+    }
 
 
 def _on_record(merged: Merged, context: Context) -> Merged:

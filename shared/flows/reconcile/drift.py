@@ -81,7 +81,7 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         return "in_flight"
     kind = _kind(entity, snapshot, plan)
     if kind is not None:
-        return Drift(kind, tuple(_differences(entity, plan, snapshot)))
+        return Drift(kind, tuple(differences(entity, plan, snapshot)))
     known = plan.blocked or plan.link.same_as(snapshot.stored.link)
     return None if known else "unremembered"
 
@@ -130,7 +130,8 @@ def rule_of(rule: FieldMapping) -> str:
             return f"both may change it; in a conflict {'the CMMS' if rule.on_conflict == 'cmms' else 'Dynamics'} wins"
 
 
-def _differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterator[Difference]:
+def differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterator[Difference]:
+    """What a plan does, field by field, with what both sides hold; or one line for the record as a whole."""
     cmms, row = snapshot.cmms, snapshot.row
     planned = _planned(plan)
     of_all = [block.error.message for block in plan.blocked if block.field == RECORD] or whole(plan)

@@ -1,0 +1,230 @@
+"""After a backup was restored: which records it took back, and having each of them settled as an operator says.
+
+The operator's word is stored in each record's link, by compare-and-swap, before a message has the record looked at: so
+it counts for whichever message comes first, and an interrupted run is gone on with by the next one.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import batched
+from typing import Final
+from uuid import uuid4
+
+from shared.domain.blocked import RECORD
+from shared.domain.decide import Context, Plan, Snapshot, decide
+from shared.domain.decide.situation import WAITING
+from shared.domain.decide.trust import gone_back
+from shared.domain.link import Identity, Link, Restored, Stored
+from shared.domain.model import Side
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import RecordGone, RecordMissing, RowReplaced, WentBack
+from shared.flows.operate.mapping_plan import EXAMPLES, Effect
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
+from shared.flows.reconcile.drift import differences
+from shared.flows.reconcile.report import EntityReport
+from shared.flows.reconcile.sweep import Sweep
+from shared.flows.routing.route import Router
+from shared.flows.sync.field_versions import remembered
+from shared.flows.sync.snapshot import Snapshots, Subject
+
+REASONS: Final = frozenset(error.reason for error in (WentBack, RecordGone, RecordMissing, RowReplaced))
+"""Why messages of records that a restore took back were parked: once a record is settled they may be replayed."""
+OVERLAP: Final = timedelta(minutes=15)
+"""How much earlier than a backup's instant records are looked at: clocks differ, and a backup takes its time."""
+_CHUNK: Final = 500
+_AT_ONCE: Final = 50
+_TRIES: Final = 5
+
+
+@dataclass
+class Taken:
+    """What a restore took back of one entity.
+
+    `records` are to be settled, by identity, with their keys. `lost` are rows whose records the CMMS no longer has:
+    each lets go of its old record, and is met as a new row. `busy` records are being written right now. `effects` tell
+    what becomes of which fields, and what needs a person.
+    """
+
+    entity: EntityMapping
+    looked_at: int = 0
+    records: dict[Identity, str] = field(default_factory=dict)
+    lost: dict[Identity, str] = field(default_factory=dict)
+    busy: list[str] = field(default_factory=list)
+    for_people: list[str] = field(default_factory=list)
+    effects: dict[tuple[str, str], Effect] = field(default_factory=dict)
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of all records that are settled."""
+        return frozenset((*self.records.values(), *self.lost.values()))
+
+    def tell(self, name: str, what: str, key: str, cmms: str | None, dynamics: str | None) -> None:
+        """Count one field of one record."""
+        effect = self.effects.setdefault((name, what), Effect(self.entity.name, name, what))
+        effect.count += 1
+        if len(effect.examples) < EXAMPLES:
+            effect.examples.append((key, cmms, dynamics))
+
+
+class Restore:
+    """Looks for what a restore took back, and has it settled."""
+
+    def __init__(self, *, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None, router: Router, clock: Clock) -> None:
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self._router = router
+        self._clock = clock
+        self._snapshots = Snapshots(ledger, dynamics, cmms)
+
+    async def look(
+        self, entity: EntityMapping, side: Restored, at: datetime, progress: Callable[[int], None] = lambda _: None
+    ) -> Taken:
+        """Find the records that a restore of `side` to the state of `at` took back; nothing is written.
+
+        Raises:
+            TransientError: A side or the ledger could not be read.
+        """
+        taken = Taken(entity)
+        since = at - OVERLAP
+        async for subjects in self._subjects(entity, side, since):
+            now = self._clock.now()
+            for found in await self._snapshots.take(entity, subjects, now):
+                if isinstance(found, Snapshot):
+                    self._judge(taken, found, side, since)
+            taken.looked_at += len(subjects)
+            progress(len(subjects))
+        return taken
+
+    async def _subjects(
+        self, entity: EntityMapping, side: Restored, since: datetime
+    ) -> AsyncIterator[Sequence[Subject]]:
+        """What may be affected: of a restored ledger whatever it does not expect, else what was agreed since then."""
+        if side == "ledger" and self._cmms is not None:
+            sweep = Sweep(self._ledger, self._dynamics, self._cmms, entity)
+            async for identities in sweep.candidates(EntityReport(entity.name)):
+                yield [Subject(identity) for identity in identities]
+            return
+        async for page in self._ledger.scan(entity.name):
+            links = [link for link in page if isinstance(link, Link) and _may_be_affected(link, since)]
+            for some in batched(links, _CHUNK, strict=False):
+                yield await self._told(entity, [Subject(link.identities[0]) for link in some])
+
+    async def _told(self, entity: EntityMapping, subjects: Sequence[Subject]) -> Sequence[Subject]:
+        """The subjects, in one-way mode with what the CMMS's messages said."""
+        if self._cmms is not None:
+            return subjects
+        links = zip(subjects, await self._snapshots.links(entity, subjects), strict=True)
+        return [
+            replace(subject, stored=stored, link=stored.link, record=remembered(stored.link))
+            for subject, stored in links
+            if isinstance(stored, Stored)
+        ]
+
+    def _judge(self, taken: Taken, snapshot: Snapshot, side: Restored, since: datetime) -> None:
+        link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
+        key = next((one.key for one in (cmms, row) if one is not None), link.key)
+        identity = _identity(snapshot)
+        if side == "ledger" and snapshot.stored.etag is not None and not _changed(snapshot, since):
+            return
+        if side == "cmms" and (problem := _beyond(snapshot)) is not None:
+            taken.for_people.append(key)
+            taken.tell(RECORD, problem, key, cmms.key if cmms else None, row.key if row else None)
+            return
+        if side == "cmms" and cmms is None and row is not None and link.deleted_at is None:
+            taken.lost[Identity("row", row.id)] = key
+            taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
+            return
+        told = replace(snapshot, link=snapshot.link.model_copy(update={"restored": side}))
+        context = Context(taken.entity, self._clock.now(), one_way=self._cmms is None, attempts=WAITING)
+        plan = decide(told, context)
+        if not isinstance(plan, Plan):
+            taken.busy.append(key)
+            return
+        if any(block.field == RECORD for block in plan.blocked):
+            taken.for_people.append(key)
+        elif not (plan.writes or plan.merged.conflicts or link.restored or side in {*gone_back(snapshot), "ledger"}):
+            return
+        else:
+            taken.records[identity] = key
+        for one in differences(taken.entity, plan, told):
+            taken.tell(one.field, one.plan, key, one.cmms, one.dynamics)
+
+    async def settle(
+        self, taken: Taken, side: Restored, *, rate: float, progress: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Store the operator's word in each record's link, and have the record looked at; at most `rate` a second.
+
+        Raises:
+            RoutingFailed: The queue failed; what was counted is enqueued.
+            TransientError: The ledger could not be written.
+        """
+        source = f"/ops/restored/{uuid4()}"
+        started, done = self._clock.monotonic(), 0
+        work = [*taken.lost.items(), *taken.records.items()]
+        for chunk in batched(work, max(1, min(_AT_ONCE, int(rate))), strict=False):
+            await asyncio.sleep(max(0.0, started + done / rate - self._clock.monotonic()))
+            some = dict(chunk)
+            await self._mark(taken, some, side)
+            prefer: Side | None = {"cmms": "dynamics", "dynamics": "cmms", "ledger": None}[side]
+            why = f"{side} was restored from a backup"
+            await self._router.resync(taken.entity.name, some, reason=why, source=source, prefer=prefer)
+            done += len(some)
+            progress(len(some))
+
+    async def _mark(self, taken: Taken, records: Mapping[Identity, str], side: Restored) -> None:
+        open_ = set(records)
+        for _ in range(_TRIES):
+            found = await self._ledger.find(taken.entity.name, open_)
+            links = {name: stored for name, stored in found.items() if isinstance(stored, Stored)}
+            names = list(links)
+            wanted = [
+                stored.model_copy(update={"link": self._marked(stored.link, side, lost=name in taken.lost)})
+                for name, stored in links.items()
+            ]
+            results = await self._ledger.write(taken.entity.name, wanted)
+            open_ = {name for name, result in zip(names, results, strict=True) if result is None}
+            if not open_:
+                return
+
+    def _marked(self, link: Link, side: Restored, *, lost: bool) -> Link:
+        if lost:
+            return link.without_row.model_copy(update={"deleted_at": self._clock.now()})
+        return link.model_copy(update={"restored": side})
+
+
+def _identity(snapshot: Snapshot) -> Identity:
+    named = snapshot.stored.link.identities
+    if snapshot.stored.etag is None and snapshot.cmms is not None:
+        return Identity("cmms", snapshot.cmms.id)
+    return named[0]
+
+
+def _may_be_affected(link: Link, since: datetime) -> bool:
+    parked = link.parked.get(RECORD)
+    held = parked is not None and parked.reason in REASONS
+    return held or link.restored is not None or (link.last_sync is not None and link.last_sync >= since)
+
+
+def _changed(snapshot: Snapshot, since: datetime) -> bool:
+    """Whether a side was changed since an instant, or does not say when."""
+    cmms, row = snapshot.cmms, snapshot.row
+    moments = [cmms.changed_at if cmms is not None else None, row.modified if row is not None else None]
+    return any(moment is None or moment >= since for moment in moments)
+
+
+def _beyond(snapshot: Snapshot) -> str | None:
+    """Why a record of a restored CMMS is for a person alone."""
+    link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
+    if cmms is None or cmms.deleted:
+        return None
+    if link.deleted_at is not None and "cmms" in gone_back(snapshot):
+        return "for a person: it was deleted in the CMMS since the backup, and is back there: delete it again"
+    seen = link.seen.cmms_version
+    # A key that the restore took back belongs to an older state of the record.
+    explained = cmms.changed_at is None or seen is None or cmms.changed_at < seen
+    if row is not None and row.key != cmms.key and not explained:
+        return "for a person: the CMMS may have given the id of a lost record to another one: compare both"
+    return None
