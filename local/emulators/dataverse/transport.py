@@ -5,6 +5,8 @@ import asyncio
 import httpx
 from starlette.types import ASGIApp
 
+from local.emulators.dataverse.tasks import Tasks
+
 
 class InProcessTransport(httpx.AsyncBaseTransport):
     """Carries requests to an ASGI application that goes on working when its client has given up.
@@ -16,13 +18,12 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, app: ASGIApp) -> None:
         self._inner = httpx.ASGITransport(app)
-        self._tasks: set[asyncio.Task[httpx.Response]] = set()
+        self._tasks: Tasks[httpx.Response] = Tasks()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Carry one request."""
-        task = asyncio.get_running_loop().create_task(self._inner.handle_async_request(request))
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
+        task = self._tasks.start(self._inner.handle_async_request(request))
+        task.add_done_callback(_mark_error_as_seen)
         timeout = request.extensions.get("timeout", {}).get("read")
         done, _ = await asyncio.wait({task}, timeout=timeout)
         if not done:
@@ -31,17 +32,14 @@ class InProcessTransport(httpx.AsyncBaseTransport):
 
     async def drain(self) -> None:
         """Wait until every request has been carried out, also those whose client has left."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self._tasks.drain()
 
     async def aclose(self) -> None:
         """Give up the requests under way."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
 
-    def _forget(self, task: asyncio.Task[httpx.Response]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # Marks an error as seen when the client has left and nobody will await the task.
-            task.exception()
+
+def _mark_error_as_seen(task: asyncio.Task[httpx.Response]) -> None:
+    """Say nothing of an error whose client has left: nobody will await the task."""
+    if not task.cancelled():
+        task.exception()

@@ -16,6 +16,7 @@ from local.emulators.dataverse.execution_context import render_context
 from local.emulators.dataverse.organization import Dataverse
 from local.emulators.dataverse.platform import REGISTRATION
 from local.emulators.dataverse.registrations import Registrations
+from local.emulators.dataverse.tasks import Tasks
 from local.emulators.dataverse.webhook import AuthType, Webhook
 
 _TIMEOUT_SECONDS = 60.0
@@ -74,7 +75,7 @@ class WebhookSender:
         self._transport = transport
         self._timeout = timeout_seconds
         self._retry_delay = retry_delay_seconds
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: Tasks[None] = Tasks()
         self._client: httpx.AsyncClient | None = None
         self._places = asyncio.Semaphore(_PARALLEL)
         others = [one for one in dataverse.subscribers if not isinstance(getattr(one, "__self__", None), WebhookSender)]
@@ -98,20 +99,15 @@ class WebhookSender:
             self._registered = None
         for webhook in self.webhooks:
             if _concerns(webhook, change) and not (change.caller.skip_async and not webhook.synchronous):
-                task = asyncio.get_running_loop().create_task(self._deliver(webhook, change))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks.start(self._deliver(webhook, change))
 
     async def drain(self) -> None:
         """Wait until every post so far, and those that they cause, have ended."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+        await self._tasks.drain()
 
     async def aclose(self) -> None:
         """Give up the posts that have not ended, and close the connections."""
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.cancel()
         if self._client is not None:
             await self._client.aclose()
             self._client = None
