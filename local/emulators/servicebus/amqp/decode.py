@@ -5,25 +5,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from local.emulators.servicebus.amqp.values import (
-    Array,
-    Byte,
-    Char,
-    CodecError,
-    Decimal32,
-    Decimal64,
-    Decimal128,
-    Described,
-    Float,
-    Int,
-    Short,
-    Symbol,
-    Timestamp,
-    UByte,
-    UInt,
-    ULong,
-    UShort,
-)
+from local.emulators.servicebus.amqp import values as amqp
+from local.emulators.servicebus.amqp.values import CodecError
 
 _MAX_DEPTH = 32
 _MAX_WIDTHLESS = 64  # elements that take no bytes would make a small array expand without bound
@@ -130,10 +113,10 @@ def _elements(data: bytes, position: int, end: int, count: int, depth: int) -> l
 def _array(form: str) -> _Reader:
     layout = struct.Struct(f">{form}")
 
-    def read(data: bytes, position: int, depth: int) -> tuple[Array, int]:
+    def read(data: bytes, position: int, depth: int) -> tuple[amqp.Array, int]:
         count, position, end = _span(layout, data, position)
         reader, position = _constructor(data, position, depth)
-        items = Array()
+        items = amqp.Array()
         for _ in range(count):
             if position >= end and len(items) >= _MAX_WIDTHLESS:
                 raise CodecError(f"An array announces {count} elements but holds {len(items)}.")
@@ -154,9 +137,9 @@ def _constructor(data: bytes, position: int, depth: int) -> tuple[_Reader, int]:
         descriptor, position = _read(data, position + 1, depth)
         inner, position = _constructor(data, position, depth + 1)
 
-        def described_element(data: bytes, position: int, depth: int) -> tuple[Described, int]:
+        def described_element(data: bytes, position: int, depth: int) -> tuple[amqp.Described, int]:
             value, position = inner(data, position, depth)
-            return Described(descriptor, value), position
+            return amqp.Described(descriptor, value), position
 
         return described_element, position
     reader = _READERS[code]
@@ -165,10 +148,10 @@ def _constructor(data: bytes, position: int, depth: int) -> tuple[_Reader, int]:
     return reader, position + 1
 
 
-def _described(data: bytes, position: int, depth: int) -> tuple[Described, int]:
+def _described(data: bytes, position: int, depth: int) -> tuple[amqp.Described, int]:
     descriptor, position = _read(data, position, depth)
     value, position = _read(data, position, depth)
-    return Described(descriptor, value), position
+    return amqp.Described(descriptor, value), position
 
 
 def _boolean(octet: int) -> bool:
@@ -181,16 +164,16 @@ def _utf8(raw: bytes) -> str:
     return raw.decode("utf-8")
 
 
-def _symbol(raw: bytes) -> Symbol:
-    return Symbol(raw.decode("ascii"))
+def _symbol(raw: bytes) -> amqp.Symbol:
+    return amqp.Symbol(raw.decode("ascii"))
 
 
 def _uuid(raw: bytes) -> UUID:
     return UUID(bytes=raw)
 
 
-def _char(code_point: int) -> Char:
-    return Char(chr(code_point))
+def _char(code_point: int) -> amqp.Char:
+    return amqp.Char(chr(code_point))
 
 
 _READERS: list[_Reader | None] = [None] * 256
@@ -199,28 +182,28 @@ for _code, _reader in {
     0x40: _constant(None),
     0x41: _constant(True),
     0x42: _constant(False),
-    0x43: _constant(UInt(0)),
-    0x44: _constant(ULong(0)),
-    0x50: _fixed("B", UByte),
-    0x51: _fixed("b", Byte),
-    0x52: _fixed("B", UInt),
-    0x53: _fixed("B", ULong),
-    0x54: _fixed("b", Int),
+    0x43: _constant(amqp.UInt(0)),
+    0x44: _constant(amqp.ULong(0)),
+    0x50: _fixed("B", amqp.UByte),
+    0x51: _fixed("b", amqp.Byte),
+    0x52: _fixed("B", amqp.UInt),
+    0x53: _fixed("B", amqp.ULong),
+    0x54: _fixed("b", amqp.Int),
     0x55: _fixed("b"),
     0x56: _fixed("B", _boolean),
-    0x60: _fixed("H", UShort),
-    0x61: _fixed("h", Short),
-    0x70: _fixed("I", UInt),
-    0x71: _fixed("i", Int),
-    0x72: _fixed("f", Float),
+    0x60: _fixed("H", amqp.UShort),
+    0x61: _fixed("h", amqp.Short),
+    0x70: _fixed("I", amqp.UInt),
+    0x71: _fixed("i", amqp.Int),
+    0x72: _fixed("f", amqp.Float),
     0x73: _fixed("I", _char),
-    0x74: _fixed("4s", Decimal32),
-    0x80: _fixed("Q", ULong),
+    0x74: _fixed("4s", amqp.Decimal32),
+    0x80: _fixed("Q", amqp.ULong),
     0x81: _fixed("q"),
     0x82: _fixed("d"),
-    0x83: _fixed("q", Timestamp),
-    0x84: _fixed("8s", Decimal64),
-    0x94: _fixed("16s", Decimal128),
+    0x83: _fixed("q", amqp.Timestamp),
+    0x84: _fixed("8s", amqp.Decimal64),
+    0x94: _fixed("16s", amqp.Decimal128),
     0x98: _fixed("16s", _uuid),
     0xA0: _variable("B", bytes),
     0xA1: _variable("B", _utf8),

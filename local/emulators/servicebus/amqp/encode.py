@@ -5,25 +5,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from local.emulators.servicebus.amqp.values import (
-    Array,
-    Byte,
-    Char,
-    CodecError,
-    Decimal32,
-    Decimal64,
-    Decimal128,
-    Described,
-    Float,
-    Int,
-    Short,
-    Symbol,
-    Timestamp,
-    UByte,
-    UInt,
-    ULong,
-    UShort,
-)
+from local.emulators.servicebus.amqp import values as amqp
+from local.emulators.servicebus.amqp.values import CodecError
 
 _BYTE = 0xFF
 _COMPACT_LIMIT = 254  # a compact size counts the element count's own byte
@@ -156,13 +139,13 @@ def _map(out: bytearray, pairs: dict[Any, Any]) -> None:
     _compound(out, 0xC1, 0xD1, 2 * len(pairs), body)
 
 
-def _described(out: bytearray, described: Described) -> None:
+def _described(out: bytearray, described: amqp.Described) -> None:
     out.append(0x00)
     _WRITERS[type(described.descriptor)](out, described.descriptor)
     _WRITERS[type(described.value)](out, described.value)
 
 
-def _array(out: bytearray, items: Array) -> None:
+def _array(out: bytearray, items: amqp.Array) -> None:
     if len({type(item) for item in items}) > 1:
         raise CodecError("the elements of an array must have one type")
     body = bytearray()
@@ -170,7 +153,7 @@ def _array(out: bytearray, items: Array) -> None:
     if items:
         constructor, write = _constructor(items[0])
         for item in items:
-            if isinstance(item, Described) and _constructor(item)[0] != constructor:
+            if isinstance(item, amqp.Described) and _constructor(item)[0] != constructor:
                 raise CodecError("the described elements of an array must have one descriptor and one type")
             write(body, item)
     _compound(out, 0xE0, 0xF0, len(items), bytearray(constructor) + body)
@@ -178,7 +161,7 @@ def _array(out: bytearray, items: Array) -> None:
 
 def _constructor(item: Any) -> tuple[bytes, _Writer]:
     """The constructor that an array's elements share, and how each element is written after it."""
-    if isinstance(item, Described):
+    if isinstance(item, amqp.Described):
         inner, write = _constructor(item.value)
         return b"\x00" + encode(item.descriptor) + inner, lambda out, each: write(out, each.value)
     full = _ELEMENTS[type(item)]
@@ -216,7 +199,7 @@ def _full_compound(out: bytearray, value: list[Any] | dict[Any, Any]) -> None:
     out += body
 
 
-def _full_array(out: bytearray, items: Array) -> None:
+def _full_array(out: bytearray, items: amqp.Array) -> None:
     whole = bytearray()
     _array(whole, items)
     small = whole[0] == 0xE0  # noqa: PLR2004 - the compact array's constructor
@@ -237,57 +220,57 @@ def _ascii(value: str) -> bytes:
 _WRITERS: dict[type, _Writer] = {
     type(None): _null,
     bool: _boolean,
-    UByte: _fixed(0x50, "B"),
-    UShort: _fixed(0x60, "H"),
-    UInt: _unsigned(0x43, 0x52, 0x70, "I"),
-    ULong: _unsigned(0x44, 0x53, 0x80, "Q"),
-    Byte: _fixed(0x51, "b"),
-    Short: _fixed(0x61, "h"),
-    Int: _signed(0x54, 0x71, "i"),
+    amqp.UByte: _fixed(0x50, "B"),
+    amqp.UShort: _fixed(0x60, "H"),
+    amqp.UInt: _unsigned(0x43, 0x52, 0x70, "I"),
+    amqp.ULong: _unsigned(0x44, 0x53, 0x80, "Q"),
+    amqp.Byte: _fixed(0x51, "b"),
+    amqp.Short: _fixed(0x61, "h"),
+    amqp.Int: _signed(0x54, 0x71, "i"),
     int: _signed(0x55, 0x81, "q"),
-    Float: _fixed(0x72, "f"),
+    amqp.Float: _fixed(0x72, "f"),
     float: _fixed(0x82, "d"),
-    Timestamp: _fixed(0x83, "q"),
-    Decimal32: _decimal(0x74, 4),
-    Decimal64: _decimal(0x84, 8),
-    Decimal128: _decimal(0x94, 16),
-    Char: _char,
+    amqp.Timestamp: _fixed(0x83, "q"),
+    amqp.Decimal32: _decimal(0x74, 4),
+    amqp.Decimal64: _decimal(0x84, 8),
+    amqp.Decimal128: _decimal(0x94, 16),
+    amqp.Char: _char,
     UUID: _uuid,
     bytes: _variable(0xA0, 0xB0, _raw),
     str: _variable(0xA1, 0xB1, str.encode),
-    Symbol: _variable(0xA3, 0xB3, _ascii),
+    amqp.Symbol: _variable(0xA3, 0xB3, _ascii),
     list: _list,
     dict: _map,
-    Array: _array,
-    Described: _described,
+    amqp.Array: _array,
+    amqp.Described: _described,
 }
 
 # For each type the full constructor, and where a struct does it, the form of an element.
 _ELEMENTS: dict[type, bytes] = {
     type(None): b"\x40",
     bool: b"\x56?",
-    UByte: b"\x50B",
-    UShort: b"\x60H",
-    UInt: b"\x70I",
-    ULong: b"\x80Q",
-    Byte: b"\x51b",
-    Short: b"\x61h",
-    Int: b"\x71i",
+    amqp.UByte: b"\x50B",
+    amqp.UShort: b"\x60H",
+    amqp.UInt: b"\x70I",
+    amqp.ULong: b"\x80Q",
+    amqp.Byte: b"\x51b",
+    amqp.Short: b"\x61h",
+    amqp.Int: b"\x71i",
     int: b"\x81q",
-    Float: b"\x72f",
+    amqp.Float: b"\x72f",
     float: b"\x82d",
-    Timestamp: b"\x83q",
-    Decimal32: b"\x744s",
-    Decimal64: b"\x848s",
-    Decimal128: b"\x9416s",
-    Char: b"\x73",
+    amqp.Timestamp: b"\x83q",
+    amqp.Decimal32: b"\x744s",
+    amqp.Decimal64: b"\x848s",
+    amqp.Decimal128: b"\x9416s",
+    amqp.Char: b"\x73",
     UUID: b"\x98",
     bytes: b"\xb0",
     str: b"\xb1",
-    Symbol: b"\xb3",
+    amqp.Symbol: b"\xb3",
     list: b"\xd0",
     dict: b"\xd1",
-    Array: b"\xf0",
+    amqp.Array: b"\xf0",
 }
 
 _FULL_WRITERS: dict[int, _Writer] = {

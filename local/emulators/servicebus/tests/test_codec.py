@@ -8,30 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from local.emulators.servicebus.amqp import values as amqp
 from local.emulators.servicebus.amqp.decode import decode
 from local.emulators.servicebus.amqp.encode import encode
 from local.emulators.servicebus.amqp.frames import FrameReader, to_frame
 from local.emulators.servicebus.amqp.message import Message
 from local.emulators.servicebus.amqp.performatives import Begin, Disposition, Open, Performative, Transfer, from_value
-from local.emulators.servicebus.amqp.values import (
-    Array,
-    Byte,
-    Char,
-    CodecError,
-    Decimal32,
-    Decimal64,
-    Decimal128,
-    Described,
-    Float,
-    Int,
-    Short,
-    Symbol,
-    Timestamp,
-    UByte,
-    UInt,
-    ULong,
-    UShort,
-)
+from local.emulators.servicebus.amqp.values import CodecError
 from local.emulators.servicebus.content import submissions_of
 from local.emulators.servicebus.errors import HeaderTooLargeError, IdTooLongError, PropertyTooLargeError, QueueError
 
@@ -54,38 +37,40 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
 KINDS: list[st.SearchStrategy[Any]] = [
     st.none(),
     st.booleans(),
-    unsigned(8).map(UByte),
-    unsigned(16).map(UShort),
-    unsigned(32).map(UInt),
-    unsigned(64).map(ULong),
-    signed(8).map(Byte),
-    signed(16).map(Short),
-    signed(32).map(Int),
+    unsigned(8).map(amqp.UByte),
+    unsigned(16).map(amqp.UShort),
+    unsigned(32).map(amqp.UInt),
+    unsigned(64).map(amqp.ULong),
+    signed(8).map(amqp.Byte),
+    signed(16).map(amqp.Short),
+    signed(32).map(amqp.Int),
     signed(64),
-    signed(64).map(Timestamp),
-    st.floats(allow_nan=False, width=32).map(Float),
+    signed(64).map(amqp.Timestamp),
+    st.floats(allow_nan=False, width=32).map(amqp.Float),
     st.floats(allow_nan=False),
-    st.characters(exclude_categories=["Cs"]).map(Char),
+    st.characters(exclude_categories=["Cs"]).map(amqp.Char),
     st.uuids(),
     st.binary(max_size=300),
     TEXT,
-    st.text(st.characters(max_codepoint=127), max_size=300).map(Symbol),
-    st.binary(min_size=4, max_size=4).map(Decimal32),
-    st.binary(min_size=8, max_size=8).map(Decimal64),
-    st.binary(min_size=16, max_size=16).map(Decimal128),
+    st.text(st.characters(max_codepoint=127), max_size=300).map(amqp.Symbol),
+    st.binary(min_size=4, max_size=4).map(amqp.Decimal32),
+    st.binary(min_size=8, max_size=8).map(amqp.Decimal64),
+    st.binary(min_size=16, max_size=16).map(amqp.Decimal128),
 ]
 SIMPLE = st.one_of(*KINDS)
-ARRAYS = st.one_of(*(st.lists(kind, max_size=20).map(Array) for kind in KINDS[1:]))
+ARRAYS = st.one_of(*(st.lists(kind, max_size=20).map(amqp.Array) for kind in KINDS[1:]))
 
 
 def nested(children: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     return st.one_of(
         st.lists(children, max_size=6),
         st.dictionaries(TEXT, children, max_size=6),
-        st.builds(Described, st.one_of(unsigned(64).map(ULong), TEXT.filter(str.isascii).map(Symbol)), children),
-        st.lists(st.lists(children, max_size=4), max_size=4).map(Array),
-        st.lists(st.dictionaries(TEXT, children, max_size=3), max_size=4).map(Array),
-        st.lists(ARRAYS, max_size=4).map(Array),
+        st.builds(
+            amqp.Described, st.one_of(unsigned(64).map(amqp.ULong), TEXT.filter(str.isascii).map(amqp.Symbol)), children
+        ),
+        st.lists(st.lists(children, max_size=4), max_size=4).map(amqp.Array),
+        st.lists(st.dictionaries(TEXT, children, max_size=3), max_size=4).map(amqp.Array),
+        st.lists(ARRAYS, max_size=4).map(amqp.Array),
     )
 
 
@@ -94,8 +79,8 @@ VALUES = st.recursive(st.one_of(SIMPLE, ARRAYS), nested, max_leaves=20)
 
 def typed(value: Any) -> Any:
     """The value with the type of everything in it, since 1 == True and a symbol equals a string."""
-    if isinstance(value, Described):
-        return Described, typed(value.descriptor), typed(value.value)
+    if isinstance(value, amqp.Described):
+        return amqp.Described, typed(value.descriptor), typed(value.value)
     if isinstance(value, list):
         return type(value), [typed(item) for item in value]
     if isinstance(value, dict):
@@ -110,8 +95,12 @@ def test_every_value_comes_back_as_it_was_with_its_type(value: Any) -> None:
     assert typed(decode_whole(encode(value))) == typed(value)
 
 
-@given(st.lists(st.builds(Described, st.just(ULong(3)), unsigned(32).map(UInt)), min_size=1, max_size=5).map(Array))
-def test_an_array_of_described_values_comes_back(value: Array) -> None:
+@given(
+    st.lists(
+        st.builds(amqp.Described, st.just(amqp.ULong(3)), unsigned(32).map(amqp.UInt)), min_size=1, max_size=5
+    ).map(amqp.Array)
+)
+def test_an_array_of_described_values_comes_back(value: amqp.Array) -> None:
     assert typed(decode_whole(encode(value))) == typed(value)
 
 
@@ -121,20 +110,20 @@ def test_an_array_of_described_values_comes_back(value: Array) -> None:
         ("40", None),
         ("41", True),
         ("5600", False),
-        ("43", UInt(0)),
-        ("52ff", UInt(255)),
-        ("7000000100", UInt(256)),
-        ("53 10", ULong(16)),
-        ("54ff", Int(-1)),
+        ("43", amqp.UInt(0)),
+        ("52ff", amqp.UInt(255)),
+        ("7000000100", amqp.UInt(256)),
+        ("53 10", amqp.ULong(16)),
+        ("54ff", amqp.Int(-1)),
         ("55 80", -128),
         ("a1 03 c2a3 21", "£!"),
-        ("a3 05 6865 6c6c6f", Symbol("hello")),
-        ("83 0000000000000001", Timestamp(1)),
+        ("a3 05 6865 6c6c6f", amqp.Symbol("hello")),
+        ("83 0000000000000001", amqp.Timestamp(1)),
         ("45", []),
         ("c0 03 02 41 42", [True, False]),
         ("c1 05 02 a1 01 61 40", {"a": None}),
-        ("e0 04 02 50 01 02", Array([UByte(1), UByte(2)])),
-        ("73 0001f600", Char("\N{GRINNING FACE}")),
+        ("e0 04 02 50 01 02", amqp.Array([amqp.UByte(1), amqp.UByte(2)])),
+        ("73 0001f600", amqp.Char("\N{GRINNING FACE}")),
         ("98 00112233445566778899aabbccddeeff", UUID("00112233-4455-6677-8899-aabbccddeeff")),
     ],
 )
@@ -198,7 +187,8 @@ def test_a_bomb_or_nonsense_is_refused_at_once(encoded: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [1j, object(), 1 << 63, UInt(1 << 32), UByte(-1), Array([1, "a"]), Symbol("ñ"), {1: 2j}]
+    "value",
+    [1j, object(), 1 << 63, amqp.UInt(1 << 32), amqp.UByte(-1), amqp.Array([1, "a"]), amqp.Symbol("ñ"), {1: 2j}],
 )
 def test_what_amqp_cannot_express_is_refused(value: object) -> None:
     with pytest.raises(CodecError):
@@ -207,14 +197,14 @@ def test_what_amqp_cannot_express_is_refused(value: object) -> None:
 
 def test_a_timestamp_is_an_instant_to_the_millisecond() -> None:
     instant = datetime(2026, 2, 3, 4, 5, 6, 789_999, tzinfo=UTC)
-    assert Timestamp.of(instant).instant() == instant.replace(microsecond=789_000)
+    assert amqp.Timestamp.of(instant).instant() == instant.replace(microsecond=789_000)
 
 
 FRAMES: list[tuple[int, Performative, bytes]] = [
-    (0, Open("client", max_frame_size=UInt(4096)), b""),
-    (7, Begin(None, UInt(0), UInt(10), UInt(10)), b""),
-    (7, Transfer(UInt(0), UInt(1), b"tag", more=False), b"payload"),
-    (255, Disposition(role=True, first=UInt(1)), b""),
+    (0, Open("client", max_frame_size=amqp.UInt(4096)), b""),
+    (7, Begin(None, amqp.UInt(0), amqp.UInt(10), amqp.UInt(10)), b""),
+    (7, Transfer(amqp.UInt(0), amqp.UInt(1), b"tag", more=False), b"payload"),
+    (255, Disposition(role=True, first=amqp.UInt(1)), b""),
 ]
 
 
@@ -245,13 +235,13 @@ def test_a_malformed_or_oversize_frame_is_refused_from_its_header(header: str) -
     [
         None,
         [],
-        Described(ULong(0x99), []),
-        Described([], []),
-        Described(ULong(0x10), "x"),
-        Described(ULong(0x10), []),
-        Described(ULong(0x10), [1]),
-        Described(ULong(0x15), [True, UInt(1), None, None, None, None, None]),
-        Described(Symbol("amqp:nonsense:list"), []),
+        amqp.Described(amqp.ULong(0x99), []),
+        amqp.Described([], []),
+        amqp.Described(amqp.ULong(0x10), "x"),
+        amqp.Described(amqp.ULong(0x10), []),
+        amqp.Described(amqp.ULong(0x10), [1]),
+        amqp.Described(amqp.ULong(0x15), [True, amqp.UInt(1), None, None, None, None, None]),
+        amqp.Described(amqp.Symbol("amqp:nonsense:list"), []),
     ],
 )
 def test_a_frame_body_that_is_no_performative_is_refused(value: object) -> None:
@@ -260,17 +250,17 @@ def test_a_frame_body_that_is_no_performative_is_refused(value: object) -> None:
 
 
 def test_a_performative_may_be_named_by_its_symbol() -> None:
-    assert from_value(Described(Symbol("amqp:open:list"), ["me"])) == Open("me")
+    assert from_value(amqp.Described(amqp.Symbol("amqp:open:list"), ["me"])) == Open("me")
 
 
 SECTIONS = {
-    "header": Described(ULong(0x70), [None, None, UInt(5000), None, UInt(3)]),
-    "delivery annotations": Described(ULong(0x71), {Symbol("hop"): 1}),
-    "annotations": Described(ULong(0x72), {Symbol("x-opt-partition-key"): "p"}),
-    "properties": Described(ULong(0x73), ["id", None, "to"]),
-    "application properties": Described(ULong(0x74), {"a": Int(1)}),
-    "body": Described(ULong(0x75), b"data"),
-    "footer": Described(ULong(0x78), {Symbol("checksum"): 3}),
+    "header": amqp.Described(amqp.ULong(0x70), [None, None, amqp.UInt(5000), None, amqp.UInt(3)]),
+    "delivery annotations": amqp.Described(amqp.ULong(0x71), {amqp.Symbol("hop"): 1}),
+    "annotations": amqp.Described(amqp.ULong(0x72), {amqp.Symbol("x-opt-partition-key"): "p"}),
+    "properties": amqp.Described(amqp.ULong(0x73), ["id", None, "to"]),
+    "application properties": amqp.Described(amqp.ULong(0x74), {"a": amqp.Int(1)}),
+    "body": amqp.Described(amqp.ULong(0x75), b"data"),
+    "footer": amqp.Described(amqp.ULong(0x78), {amqp.Symbol("checksum"): 3}),
 }
 
 
@@ -282,9 +272,11 @@ def test_a_message_keeps_what_it_carried_in_any_order_and_gains_what_the_broker_
     message = Message.parse(b"".join(encode(SECTIONS[name]) for name in order))
     assert (message.time_to_live, message.property_at(0), message.property_at(9)) == (5000, "id", None)
     token = UUID(int=7)
-    encoded = message.delivered(1, {Symbol("x-opt-lock-token"): token}, {Symbol("x-opt-sequence-number"): 42}, 100)
+    encoded = message.delivered(
+        1, {amqp.Symbol("x-opt-lock-token"): token}, {amqp.Symbol("x-opt-sequence-number"): 42}, 100
+    )
     delivered = Message.parse(encoded)
-    assert delivered.header == [None, None, UInt(100), None, UInt(1)]
+    assert delivered.header == [None, None, amqp.UInt(100), None, amqp.UInt(1)]
     assert delivered.delivery_annotations == {"hop": 1, "x-opt-lock-token": token}
     assert delivered.annotations == {"x-opt-partition-key": "p", "x-opt-sequence-number": 42}
     assert delivered.application_properties == {"a": 1}
@@ -313,7 +305,7 @@ def test_a_message_without_an_id_is_given_one_of_its_own_that_is_no_key_for_dupl
 
 def sized(*, message_id: str = "id", session_id: str = "s", **properties: str) -> bytes:
     fields = [message_id, *[None] * 9, session_id]
-    return encode(Described(ULong(0x73), fields)) + encode(Described(ULong(0x74), dict(properties)))
+    return encode(amqp.Described(amqp.ULong(0x73), fields)) + encode(amqp.Described(amqp.ULong(0x74), dict(properties)))
 
 
 AT_THE_LIMIT = "x" * 32_768
