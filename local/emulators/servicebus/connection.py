@@ -1,4 +1,4 @@
-"""One client's connection: handshake, sessions, and the limits that keep it from harming others."""
+"""One client's connection: its sessions, and the limits that keep it from harming others."""
 
 from __future__ import annotations
 
@@ -6,35 +6,16 @@ import asyncio
 import logging
 import socket
 import struct
-from enum import Enum, auto
 from typing import TYPE_CHECKING, cast
 
-from local.emulators.servicebus.amqp.frames import (
-    AMQP_HEADER,
-    SASL_HEADER,
-    SASL_TYPE,
-    Frame,
-    FrameReader,
-    to_frame,
-)
+from local.emulators.servicebus.amqp.frames import FrameReader, to_frame
 from local.emulators.servicebus.amqp.outcomes import error
-from local.emulators.servicebus.amqp.performatives import (
-    Attach,
-    Begin,
-    Close,
-    Detach,
-    Disposition,
-    End,
-    Flow,
-    Open,
-    SaslInit,
-    SaslMechanisms,
-    SaslOutcome,
-    Transfer,
-)
-from local.emulators.servicebus.amqp.values import Array, CodecError, Symbol, UByte, UInt, UShort
-from local.emulators.servicebus.failures import AmqpFailure, ConnectionFailure, SessionFailure
-from local.emulators.servicebus.session import Session
+from local.emulators.servicebus.amqp.performatives import Close, Open
+from local.emulators.servicebus.amqp.values import CodecError, UInt, UShort
+from local.emulators.servicebus.channels import CHANNEL_MAX, Channels
+from local.emulators.servicebus.failures import AmqpFailure, ConnectionFailure
+from local.emulators.servicebus.handshake import Handshake, Progress
+from local.emulators.servicebus.output import Output
 from local.emulators.servicebus.websocket import OPENING, WebSocketTransport
 
 if TYPE_CHECKING:
@@ -46,25 +27,14 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger(__name__)
 
-_ANONYMOUS, _PLAIN = Symbol("ANONYMOUS"), Symbol("PLAIN")
 _MAX_FRAME = 65_536
 _MIN_FRAME = 512  # the smallest that AMQP permits
-_CHANNEL_MAX = 255
 _FRAMES_PER_TURN = 200  # then the others have their turn
-_OUTPUT_LIMIT = 1_048_576  # bytes that may wait for the client to read them
 _PARTIAL_LIMIT = 8_388_608  # bytes of unfinished messages over all links
 _HANDSHAKE_SECONDS = 10.0
 _GOODBYE_SECONDS = 2.0
 _MIN_HEARTBEAT_SECONDS = 0.5
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
-
-
-class _Phase(Enum):
-    HEADER = auto()
-    SASL = auto()
-    AMQP_HEADER = auto()
-    AMQP = auto()
-    CLOSED = auto()
 
 
 class Connection(asyncio.Protocol):
@@ -75,27 +45,25 @@ class Connection(asyncio.Protocol):
     def __init__(self, namespace: Namespace, connections: set[Connection]) -> None:
         self.namespace = namespace
         self._connections = connections
-        self._phase = _Phase.HEADER
-        self._opened = False
+        self._closed = False
+        self._beginning: bytes | None = b""
         self._reader = FrameReader(_MAX_FRAME)
-        self._sessions: dict[int, Session] = {}
-        self._output = bytearray()
-        self._flush_soon: asyncio.Handle | None = None
+        self._handshake = Handshake(self._reader)
+        self._channels = Channels(self)
         self._turn_soon: asyncio.Handle | None = None
         self._timers: set[asyncio.TimerHandle] = set()
         self._heartbeat: asyncio.TimerHandle | None = None
-        self._paused = False
+        self._goodbye: asyncio.TimerHandle | None = None
         self._held = 0
 
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, unless a fault says otherwise."""
-        socket_transport = cast("asyncio.Transport", transport)
-        self._transport: asyncio.Transport | WebSocketTransport = socket_transport
+        self._transport: asyncio.Transport | WebSocketTransport = cast("asyncio.Transport", transport)
+        self._output = Output(self._transport, self._channels.wake)
         self._loop = asyncio.get_running_loop()
         self._connections.add(self)
-        socket_transport.set_write_buffer_limits(high=_OUTPUT_LIMIT)
         if self.namespace.faults.refuse_connections:
             self.reset()
             return
@@ -104,41 +72,38 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Drop everything; locks that are held run on until they expire."""
         del exc
-        self._phase = _Phase.CLOSED
         self._connections.discard(self)
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
-        handles = (
-            self._flush_soon,
-            self._turn_soon,
-            self._heartbeat,
-            getattr(self, "_goodbye", None),
-            *self._timers,
-        )
-        for handle in handles:
+        self._closed = True
+        self._channels.close()
+        self._output.stop()
+        for handle in (self._turn_soon, self._heartbeat, self._goodbye, *self._timers):
             if handle is not None:
                 handle.cancel()
         self._timers.clear()
 
     def data_received(self, data: bytes) -> None:
         """Act on what the client sent."""
-        if self._phase is _Phase.HEADER and data.startswith(OPENING) and isinstance(self._transport, asyncio.Transport):
-            self._transport = WebSocketTransport(self._transport)
-        if self._phase is not _Phase.CLOSED:
-            self._guarded(lambda: self._feed(data))
-            self._turn()
+        if self._closed:
+            return
+        if self._beginning is not None:
+            self._beginning = data = self._beginning + data
+            if len(data) < len(OPENING):
+                return  # too little to tell AMQP from a WebSocket
+            self._beginning = None
+            if data.startswith(OPENING) and isinstance(self._transport, asyncio.Transport):
+                self._transport = self._output.transport = WebSocketTransport(self._transport)
+        self._guarded(lambda: self._feed(data))
+        self._turn()
 
     def pause_writing(self) -> None:
         """Neither send to a client that does not read, nor listen to it."""
-        self._paused = True
+        self._output.paused = True
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on."""
-        self._paused = False
-        for session in list(self._sessions.values()):
-            session.wake()
+        self._output.paused = False
+        self._channels.wake()
         self._turn()
 
     # What sessions and the broker call
@@ -146,16 +111,26 @@ class Connection(asyncio.Protocol):
     @property
     def writable(self) -> bool:
         """Whether the client keeps up with reading."""
-        return not self._paused and len(self._output) < _OUTPUT_LIMIT
+        return self._output.has_room
 
     def send(self, performative: Performative, channel: int = 0, payload: bytes = b"") -> None:
         """Send a frame with this turn's output."""
-        if self._phase is not _Phase.CLOSED:
-            self._write(to_frame(performative, channel, payload))
+        if not self._closed:
+            self._output.write(to_frame(performative, channel, payload))
+
+    def opened(self, frame: Open) -> None:
+        """Answer the client's open, and keep the connection alive as it asks."""
+        if self._goodbye is not None:
+            self._goodbye.cancel()
+        wanted = int(frame.max_frame_size) if frame.max_frame_size is not None else _MAX_FRAME
+        self.max_frame_size = max(_MIN_FRAME, min(wanted, _MAX_FRAME))
+        self.send(Open("local-servicebus", max_frame_size=UInt(_MAX_FRAME), channel_max=UShort(CHANNEL_MAX)))
+        if frame.idle_time_out:
+            self._beat(max(frame.idle_time_out / 2000, _MIN_HEARTBEAT_SECONDS))
 
     def reply(self, node: str, reply_to: object, payload: bytes) -> None:
         """Answer a request on the link that the client attached to `node` for it, if there is one."""
-        links = [link for session in self._sessions.values() for link in session.reply_links() if link.node == node]
+        links = [link for link in self._channels.reply_links() if link.node == node]
         named = [link for link in links if link.target == reply_to]
         for link in (named or links)[-1:]:
             link.reply(payload)
@@ -190,28 +165,33 @@ class Connection(asyncio.Protocol):
 
     def close(self, failure: AmqpFailure | None = None) -> None:
         """Say goodbye, with the reason if the client is at fault, and end soon even if it does not read."""
-        if self._phase is _Phase.CLOSED:
+        if self._closed:
             return
-        if self._phase is _Phase.AMQP:
+        if self._handshake.progress is Progress.DONE:
             self.send(Close(error(failure.condition, failure.description) if failure else None))
-        self._phase = _Phase.CLOSED
-        for session in self._sessions.values():
-            session.close()
-        self._sessions.clear()
-        self._flush()
-        self._goodbye.cancel()
-        if self._transport.is_closing():
-            return
+        self._closed = True
+        self._channels.close()
+        self._output.flush()
+        for handle in (self._goodbye, self._heartbeat):
+            if handle is not None:
+                handle.cancel()
+        if not self._transport.is_closing():
+            self._hang_up()
+
+    def _hang_up(self) -> None:
         try:
-            # Hanging up on unread data would reset the connection, and the client might never see the reason.
-            self._transport.write_eof()
-            self._transport.resume_reading()
+            if self._transport.can_write_eof():
+                # Hanging up on unread data would reset the connection, and the client might never see the reason.
+                self._transport.write_eof()
+                self._transport.resume_reading()
+            else:  # TLS has no half that can be closed
+                self._transport.close()
         except OSError:  # the client has hung up already
             self._transport.abort()
         else:
             self._goodbye = self._loop.call_later(_GOODBYE_SECONDS, self._transport.abort)
 
-    # The inside
+    # Reading
 
     def _feed(self, data: bytes) -> None:
         if isinstance(self._transport, WebSocketTransport):
@@ -221,11 +201,11 @@ class Connection(asyncio.Protocol):
     def _turn(self) -> None:
         """Act on the frames so far, up to a turn's worth."""
         self._turn_soon = None
-        if not self._paused:
+        if not self._output.paused:
             self._guarded(self._read)
-        if self._phase is _Phase.CLOSED or self._transport.is_closing():
+        if self._closed or self._transport.is_closing():
             return
-        if self._paused or self._turn_soon is not None:
+        if self._output.paused or self._turn_soon is not None:
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
@@ -244,131 +224,27 @@ class Connection(asyncio.Protocol):
 
     def _read(self) -> None:
         for _ in range(_FRAMES_PER_TURN):
-            if not self._step():
+            if self._closed or not self._step():
                 return
             if not self.writable:
                 break
         self._turn_soon = self._loop.call_soon(self._turn)
 
     def _step(self) -> bool:
-        """Act on the next header or frame; False if there is none yet, or none any more."""
-        match self._phase:
-            case _Phase.HEADER | _Phase.AMQP_HEADER:
-                header = self._reader.header()
-                if header is not None:
-                    self._on_header(header)
-                return header is not None
-            case _Phase.SASL | _Phase.AMQP:
-                frame = self._reader.frame()
-                if frame is None:
-                    return False
-                if self._phase is _Phase.SASL:
-                    self._on_sasl(frame)
-                else:
-                    self._on_frame(frame)
-                return True
-            case _Phase.CLOSED:
-                return False
-
-    def _on_header(self, header: bytes) -> None:
-        if header == AMQP_HEADER:
-            self._phase = _Phase.AMQP
-            self._write(AMQP_HEADER)
-        elif header == SASL_HEADER and self._phase is _Phase.HEADER:
-            self._phase = _Phase.SASL
-            self._write(SASL_HEADER)
-            self._write(to_frame(SaslMechanisms(Array([_ANONYMOUS, _PLAIN])), kind=SASL_TYPE))
-        else:
-            # The protocol's way to refuse a version is to name the supported one and to hang up.
-            self._write(AMQP_HEADER)
-            self._phase = _Phase.HEADER
+        """Act on the next header or frame; False if it has not come yet."""
+        if self._handshake.progress is Progress.DONE:
+            frame = self._reader.frame()
+            if frame is not None:
+                self._channels.on_frame(frame)
+            return frame is not None
+        answer = self._handshake.step()
+        if answer is not None:
+            self._output.write(answer)
+        if self._handshake.progress is Progress.REFUSED:
             self.close()
-
-    def _on_sasl(self, frame: Frame) -> None:
-        init = frame.performative
-        if not isinstance(init, SaslInit) or frame.kind != SASL_TYPE:
-            raise ConnectionFailure("amqp:not-allowed", "A SASL init was expected.")
-        welcome = init.mechanism == _ANONYMOUS or (init.mechanism == _PLAIN and _names_a_policy(init.initial_response))
-        self._write(to_frame(SaslOutcome(UByte(0 if welcome else 1)), kind=SASL_TYPE))
-        self._phase = _Phase.AMQP_HEADER
-        if not welcome:
-            self.close()
-
-    def _on_frame(self, frame: Frame) -> None:
-        performative = frame.performative
-        if performative is None:
-            return
-        if isinstance(performative, SaslMechanisms | SaslInit | SaslOutcome):
-            raise ConnectionFailure("amqp:not-allowed", "SASL is over.")
-        if isinstance(performative, Open):
-            self._on_open(performative)
-        elif not self._opened:
-            raise ConnectionFailure("amqp:not-allowed", "The first frame must be an open.")
-        elif isinstance(performative, Close):
-            self.close()
-        elif isinstance(performative, Begin):
-            self._on_begin(frame.channel, performative)
-        else:
-            self._on_session_frame(frame.channel, performative, frame.payload)
-
-    def _on_session_frame(
-        self,
-        channel: int,
-        performative: Attach | Flow | Transfer | Disposition | Detach | End,
-        payload: bytes,
-    ) -> None:
-        session = self._sessions.get(channel)
-        if session is None:
-            return  # a client may go on for a while on a channel whose session has ended
-        if isinstance(performative, End):
-            del self._sessions[channel]
-            session.end()
-            return
-        try:
-            session.on_frame(performative, payload)
-        except SessionFailure as failure:
-            del self._sessions[channel]
-            session.end(failure)
-
-    def _on_open(self, frame: Open) -> None:
-        if self._opened:
-            raise ConnectionFailure("amqp:not-allowed", "The connection is open already.")
-        self._opened = True
-        self._goodbye.cancel()
-        wanted = int(frame.max_frame_size) if frame.max_frame_size is not None else _MAX_FRAME
-        self.max_frame_size = max(_MIN_FRAME, min(wanted, _MAX_FRAME))
-        self.send(Open("local-servicebus", max_frame_size=UInt(_MAX_FRAME), channel_max=UShort(_CHANNEL_MAX)))
-        if frame.idle_time_out:
-            self._beat(max(frame.idle_time_out / 2000, _MIN_HEARTBEAT_SECONDS))
-
-    def _on_begin(self, channel: int, frame: Begin) -> None:
-        if channel > _CHANNEL_MAX or channel in self._sessions:
-            raise ConnectionFailure("amqp:not-allowed", f"Channel {channel} is in use or above {_CHANNEL_MAX}.")
-        self._sessions[channel] = Session(self, channel, frame)
+        return answer is not None
 
     def _beat(self, seconds: float) -> None:
         if self._heartbeat is not None:
-            self._write(to_frame(None))
+            self._output.write(to_frame(None))
         self._heartbeat = self._loop.call_later(seconds, self._beat, seconds)
-
-    def _write(self, data: bytes) -> None:
-        self._output += data
-        if self._flush_soon is None:
-            self._flush_soon = self._loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_soon = None
-        was_full = len(self._output) >= _OUTPUT_LIMIT
-        if self._output and not self._transport.is_closing():
-            self._transport.write(bytes(self._output))
-        self._output.clear()
-        if was_full and not self._paused:
-            # The socket took everything at once: no resume_writing will follow to wake the links that wait for room.
-            for session in list(self._sessions.values()):
-                session.wake()
-
-
-def _names_a_policy(response: bytes | None) -> bool:
-    """Whether a PLAIN response holds a name and a key; any will do, as any token does at `$cbs`."""
-    parts = (response or b"").split(b"\x00")
-    return len(parts) == len(("authorization", "name", "key")) and all(parts[1:])

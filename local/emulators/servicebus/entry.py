@@ -25,6 +25,14 @@ class Submission[T]:
     size: int = 0
     session_id: str | None = None
 
+    def expiry(self, active_from: datetime, longest: timedelta | None) -> datetime | None:
+        """When a message expires that is received from then on; the queue permits no life beyond `longest`."""
+        lives = [life for life in (self.time_to_live, longest) if life is not None]
+        try:
+            return active_from + min(lives) if lives else None
+        except OverflowError:
+            return None  # beyond the calendar is never
+
 
 @dataclass(slots=True, eq=False)
 class Entry[T]:
@@ -41,6 +49,10 @@ class Entry[T]:
     locked_until: datetime | None = None
     dead_letter_reason: str | None = None
     dead_letter_description: str | None = None
+
+    def is_expired(self, now: datetime) -> bool:
+        """Whether the message has outlived its time to live."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 @dataclass(frozen=True, slots=True)

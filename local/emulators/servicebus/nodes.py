@@ -11,9 +11,10 @@ from local.emulators.servicebus.amqp.values import CodecError, Described, Int
 from local.emulators.servicebus.content import submissions_of
 from local.emulators.servicebus.errors import QueueError
 from local.emulators.servicebus.faults import Faults
-from local.emulators.servicebus.links import OnMessage, refused
+from local.emulators.servicebus.incoming_link import OnMessage
 from local.emulators.servicebus.management import respond
 from local.emulators.servicebus.namespace import CBS
+from local.emulators.servicebus.refusals import refused
 
 if TYPE_CHECKING:
     from local.emulators.servicebus.connection import Connection

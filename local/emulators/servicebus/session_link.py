@@ -9,7 +9,7 @@ from local.emulators.servicebus.amqp.outcomes import filters_of
 from local.emulators.servicebus.amqp.values import Described, Symbol
 from local.emulators.servicebus.errors import QueueError, SessionLockLostError
 from local.emulators.servicebus.failures import LinkFailure
-from local.emulators.servicebus.links import QueueLink
+from local.emulators.servicebus.queue_link import QueueLink
 
 if TYPE_CHECKING:
     from uuid import UUID

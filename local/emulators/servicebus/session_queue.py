@@ -8,11 +8,12 @@ from datetime import datetime
 from typing import override
 from uuid import UUID, uuid4
 
-from local.emulators.servicebus.entry import Entry, State, Submission
+from local.emulators.servicebus.entry import Entry, Submission
 from local.emulators.servicebus.errors import NotAllowedError
 from local.emulators.servicebus.keeper import Keeper
 from local.emulators.servicebus.queue import Queue
-from local.emulators.servicebus.sessions import SessionLock, Sessions
+from local.emulators.servicebus.session_locks import SessionLocks
+from local.emulators.servicebus.sessions import SessionLock
 from local.emulators.servicebus.settings import QueueSettings
 
 
@@ -30,8 +31,10 @@ class SessionQueue[T](Queue[T]):
         *,
         keeper: Keeper[T] | None = None,
     ) -> None:
-        self._sessions = Sessions(settings.lock_duration)
-        super().__init__(settings, clock, tokens, keeper=keeper)
+        locks: SessionLocks[T] = SessionLocks(settings.lock_duration, tokens)
+        super().__init__(settings, clock, tokens, keeper=keeper, locks=locks)
+        self._session_locks = locks
+        self._sessions = locks.sessions
 
     @override
     def with_sessions(self) -> "SessionQueue[T]":
@@ -60,11 +63,6 @@ class SessionQueue[T](Queue[T]):
         self._sessions.held(session_id or "")
         return super().receive_deferred(sequence_numbers, delete=delete, session_id=session_id)
 
-    @override
-    def renew(self, token: UUID) -> datetime:
-        self.locked(token)
-        raise NotAllowedError("The lock of a message in a session cannot be renewed. Renew the session's lock.")
-
     # Sessions
 
     def accept_session(self, session_id: str | None = None) -> SessionLock | None:
@@ -78,7 +76,7 @@ class SessionQueue[T](Queue[T]):
         """
         now = self.advance()
         if session_id is None:
-            free = (each for each in self._ready.session_ids() if not self._sessions.is_locked(each))
+            free = (each for each in self.stock.waiting_sessions() if not self._sessions.is_locked(each))
             session_id = next(free, None)
         return self._sessions.lock(session_id, now) if session_id is not None else None
 
@@ -90,9 +88,8 @@ class SessionQueue[T](Queue[T]):
     def release_session(self, session: SessionLock) -> None:
         """Give a session back, with its locked messages as if they had not been delivered."""
         now = self.advance()
-        if self._sessions.holds(session):
-            for entry in self._unlocked(self._sessions.unlock(session.session_id)):
-                self._give_back(entry, now)
+        for entry in self._session_locks.release(session):
+            self.stock.give_back(entry, now)
 
     def renew_session(self, session_id: str) -> datetime:
         """Lock the session for another `lock_duration` from now; return the new end.
@@ -116,44 +113,4 @@ class SessionQueue[T](Queue[T]):
         self.advance()
         if state_set_after is not None:
             return sorted(self._sessions.with_state(state_set_after))
-        active = {self._line(entry) for entry in self._entries.values() if entry.state is State.ACTIVE}
-        return sorted({each for each in active if each is not None}.union(self._sessions.with_state()))
-
-    # What is different inside
-
-    @override
-    def _first_due(self) -> datetime | None:
-        dues = (super()._first_due(), self._sessions.first_end())
-        return min((due for due in dues if due is not None), default=None)
-
-    @override
-    def _pass(self, due: datetime, now: datetime) -> None:
-        if due != self._sessions.first_end():
-            super()._pass(due, now)
-            return
-        ended = self._sessions.end_first(now)
-        for entry in self._unlocked(ended) if ended is not None else ():
-            self._fail(entry, due)
-
-    @override
-    def _line(self, entry: Entry[T]) -> str | None:
-        return entry.submission.session_id
-
-    @override
-    def _lock(self, entry: Entry[T], token: UUID, now: datetime) -> None:
-        session = self._sessions.held(entry.submission.session_id or "")
-        session.tokens.add(token)
-        entry.locked_until = session.locked_until
-
-    @override
-    def _unlock(self, token: UUID) -> Entry[T]:
-        entry = super()._unlock(token)
-        self._sessions.held(entry.submission.session_id or "").tokens.discard(token)
-        return entry
-
-    def _unlocked(self, session: SessionLock) -> list[Entry[T]]:
-        """The messages that were locked under a session's lock, unlocked."""
-        entries = [self._locks.pop(token) for token in session.tokens]
-        for entry in entries:
-            entry.lock_token = entry.locked_until = None
-        return entries
+        return sorted(self.stock.shelf.active_sessions().union(self._sessions.with_state()))

@@ -54,10 +54,19 @@ class WebSocketTransport:
         """Send AMQP; nothing before or after the WebSocket's own conversation."""
         self._send(BytesMessage(data))
 
+    def can_write_eof(self) -> bool:
+        """Whether the socket has a half that can be closed."""
+        return self._transport.can_write_eof()
+
     def write_eof(self) -> None:
         """Say goodbye as a WebSocket does."""
         self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
         self._transport.write_eof()
+
+    def close(self) -> None:
+        """Say goodbye, and end when the client has been sent everything."""
+        self._send(CloseConnection(CloseReason.NORMAL_CLOSURE))
+        self._transport.close()
 
     def abort(self) -> None:
         """End without a word."""

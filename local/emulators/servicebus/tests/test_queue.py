@@ -171,7 +171,7 @@ def test_the_ids_of_a_window_are_forgotten_after_it(clock: Clock) -> None:
     for index in range(100):
         queue.send(Submission("m", message_id=str(index)))
         clock.move(1)
-    assert len(queue._recent_ids) <= 11
+    assert len(queue.stock._recent_ids) <= 11
 
 
 def test_what_was_settled_leaves_no_trace_behind(clock: Clock) -> None:
@@ -179,8 +179,8 @@ def test_what_was_settled_leaves_no_trace_behind(clock: Clock) -> None:
     for _ in range(2000):
         queue.send(Submission("m", size=1))
         queue.complete(token(queue.receive()[0]))
-    assert len(queue) == queue._bytes == 0
-    assert len(queue._expiries._heap) + len(queue._lock_ends._heap) < 300
+    assert len(queue) == queue.stock.shelf.size == 0
+    assert len(queue.stock._expiries._heap) + len(queue._locks._ends._heap) < 300
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ class NothingIsLost(RuleBasedStateMachine):
         counts = self.queue.counts()
         assert counts.active + counts.scheduled + counts.deferred + counts.locked == len(self.queue)
         assert min(counts.active, counts.scheduled, counts.deferred, counts.locked) >= 0
-        assert counts.active == len(self.queue._ready)
+        assert counts.active == len(self.queue.stock._ready)
 
     @invariant()
     def what_is_due_lies_ahead(self) -> None:
@@ -347,6 +347,7 @@ class NothingIsLostInSessions(NothingIsLost):
     def from_queue(self) -> list[Entry[int]]:
         if self.hold is None or not self.queue.with_sessions().holds(self.hold):
             self.hold = self.queue.with_sessions().accept_session()
+            assert self.hold is not None or self.queue.counts().active == 0
         entries = self.queue.receive(session=self.hold)
         assert self.hold is None or {entry.submission.session_id for entry in entries} <= {self.hold.session_id}
         return entries
