@@ -1,7 +1,8 @@
 """Runs the broker as a process: `python -m local.emulators.servicebus --port 5672 --queue assets --queue orders`.
 
-Once it listens, it prints one line: `ready`, the connection string and, with `--admin-port`, the admin URL,
-separated by blanks. It ends with status 0 on SIGINT and SIGTERM, and on the end of stdin if told so.
+Once it listens, it prints one line: `ready`, the connection string, with `--admin-port` the admin URL, and with
+`--tls-port` the connection string for TLS, separated by blanks. It ends with status 0 on SIGINT and SIGTERM, and on
+the end of stdin if told so.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from local.emulators.servicebus import __version__
-from local.emulators.servicebus.broker import Broker
+from local.emulators.servicebus.broker import Broker, Tls
 from local.emulators.servicebus.settings import QueueSettings
 
 _STDIN = 0
@@ -34,6 +35,13 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=Path, help="a JSON list of queues: name and settings; durations in seconds")
     parser.add_argument("--state", type=Path, help="a file that keeps the messages; without it they live in memory")
     parser.add_argument("--admin-port", type=int, help="also serve counts and faults over HTTP, 0 for a free port")
+    parser.add_argument("--tls-port", type=int, help="also serve AMQP and WebSockets with TLS, 0 for a free port")
+    parser.add_argument(
+        "--certificate",
+        type=Path,
+        default=Path("servicebus.pem"),
+        help="for TLS: a PEM file with certificate and key; it is made if it is not there (default: %(default)s)",
+    )
     parser.add_argument("--exit-with-stdin", action="store_true", help="end when stdin ends, that is, with the parent")
     return parser
 
@@ -74,7 +82,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     queues = read_queues(arguments.config, arguments.queue)
-    broker = Broker(queues, arguments.host, arguments.port, state=arguments.state)
+    tls = Tls(arguments.certificate, arguments.tls_port) if arguments.tls_port is not None else None
+    broker = Broker(queues, arguments.host, arguments.port, state=arguments.state, tls=tls)
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(broker)
         words = ["ready", broker.connection_string]
@@ -83,6 +92,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
             from local.emulators.servicebus.admin import serve_admin  # noqa: PLC0415 - see above
 
             words.append(await stack.enter_async_context(serve_admin(broker, arguments.admin_port)))
+        if tls is not None:
+            words.append(broker.tls_connection_string)
         if arguments.exit_with_stdin:
             _watch_stdin(loop, stop)
         print(*words, flush=True)  # noqa: T201 - the line that the parent process waits for

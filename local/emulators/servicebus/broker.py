@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from local.emulators.servicebus.certificate import server_context
 from local.emulators.servicebus.connection import Connection
 from local.emulators.servicebus.entry import Counts
 from local.emulators.servicebus.faults import Faults
@@ -15,17 +17,31 @@ from local.emulators.servicebus.settings import QueueSettings
 from local.emulators.servicebus.state_file import StateFile
 
 _MAX_CONNECTIONS = 1000
+_TLS_SECONDS = 10.0  # for a client's part of the TLS handshake
 
 
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
+@dataclass(frozen=True)
+class Tls:
+    """A second port, with TLS, for clients that insist on it.
+
+    Attributes:
+        certificate: a PEM file with a certificate and its key, made for localhost if it is not there.
+        port: 0 picks a free port.
+    """
+
+    certificate: Path
+    port: int = 0
+
+
 class Broker:
     """Serves queues from memory while its context is open: `async with Broker(queues) as broker`.
 
-    There is no TLS and any token is accepted; keep it on the loopback interface. Port 0 picks a free port.
-    Messages live as long as the broker, or in the file `state` for as long as it is there.
+    Any token is accepted; keep it on the loopback interface. Port 0 picks a free port. Messages live as long as the
+    broker, or in the file `state` for as long as it is there.
     """
 
     def __init__(
@@ -34,15 +50,19 @@ class Broker:
         host: str = "127.0.0.1",
         port: int = 0,
         clock: Callable[[], datetime] = _now,
+        *,
         state: Path | None = None,
+        tls: Tls | None = None,
     ) -> None:
         """Prepare the queues.
 
         Raises:
-            ValueError: a queue is configured twice, or the state file cannot be used.
+            ValueError: a queue is configured twice, or the state file or the certificate cannot be used.
         """
         self.host = host
         self.port = port
+        self.tls_port = tls.port if tls is not None else None
+        self._tls_context = server_context(tls.certificate) if tls is not None else None
         self._connections: set[Connection] = set()
         self.faults = Faults(_break=self._reset_all)
         self._state = StateFile(state) if state is not None else None
@@ -51,7 +71,7 @@ class Broker:
         except ValueError:
             self._close_state()
             raise
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
 
     async def __aenter__(self) -> Self:
         """Listen.
@@ -60,19 +80,31 @@ class Broker:
             OSError: the port is taken.
         """
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, self.host, self.port, backlog=512)
-        self.port = self._server.sockets[0].getsockname()[1]
+        plain = await loop.create_server(self._accept, self.host, self.port, backlog=512)
+        self._servers.append(plain)
+        self.port = _port(plain)
+        if self._tls_context is not None:
+            try:
+                encrypted = await loop.create_server(
+                    self._accept,
+                    self.host,
+                    self.tls_port,
+                    backlog=512,
+                    ssl=self._tls_context,
+                    ssl_handshake_timeout=_TLS_SECONDS,
+                )
+            except OSError:
+                await self._stop_listening()
+                raise
+            self._servers.append(encrypted)
+            self.tls_port = _port(encrypted)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Stop listening and end every connection."""
-        if self._server is not None:
-            self._server.close()
-            self._reset_all()
-            await self._server.wait_closed()
-            self._server = None
+        await self._stop_listening()
         for entity in self._namespace.entities.values():
             entity.close()
         self._close_state()
@@ -86,6 +118,11 @@ class Broker:
         )
 
     @property
+    def tls_connection_string(self) -> str:
+        """The same for the port with TLS; the clients must trust the certificate."""
+        return f"Endpoint=sb://localhost:{self.tls_port};SharedAccessKeyName=RootManageSharedAccessKey;SharedAccessKey=local;"
+
+    @property
     def queue_names(self) -> list[str]:
         """The queues, by name."""
         return [entity.queue.settings.name for entity in self._namespace.entities.values()]
@@ -97,6 +134,15 @@ class Broker:
             LookupError: there is no such queue.
         """
         return self._namespace.entity(name).queue.counts()
+
+    async def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._reset_all()
+        for server in self._servers:
+            server.abort_clients()  # those that have not ended their TLS handshake
+            await server.wait_closed()
+        self._servers.clear()
 
     def _close_state(self) -> None:
         if self._state is not None:
@@ -120,3 +166,8 @@ class _Refused(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hang up."""
         transport.close()
+
+
+def _port(server: asyncio.Server) -> int:
+    port: int = server.sockets[0].getsockname()[1]
+    return port

@@ -4,11 +4,12 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from local.emulators.servicebus import Broker, QueueSettings
+from local.emulators.servicebus import Broker, QueueSettings, Tls
 from local.emulators.servicebus.amqp.encode import encode
 from local.emulators.servicebus.amqp.frames import AMQP_HEADER, SASL_HEADER, SASL_TYPE, to_frame
 from local.emulators.servicebus.amqp.outcomes import ACCEPTED
@@ -129,6 +130,23 @@ async def test_a_websocket_client_that_misbehaves_is_hung_up_on(
         client.writer.write(frame)
         assert (await client.rest()).startswith(answer)
     await bystander.works()
+
+
+async def test_a_websocket_may_open_byte_by_byte(broker: Broker) -> None:
+    async with connected(broker, handshake=False) as client:
+        for byte in UPGRADE + b"Sec-WebSocket-Protocol: AMQPWSB10\r\n\r\n":
+            client.writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await client.until(b"\r\n\r\n")).startswith(b"HTTP/1.1 101")
+
+
+async def test_a_client_that_never_ends_its_tls_handshake_does_not_hold_the_stop(tmp_path: Path) -> None:
+    broker = await Broker([QueueSettings("q")], tls=Tls(tmp_path / "certificate.pem")).__aenter__()
+    _, writer = await asyncio.open_connection(broker.host, broker.tls_port)
+    writer.write(b"\x16\x03\x01")
+    async with asyncio.timeout(5):
+        await broker.__aexit__(None, None, None)
+    writer.close()
 
 
 async def test_a_client_may_begin_without_sasl(broker: Broker) -> None:
@@ -298,7 +316,7 @@ async def test_a_client_that_asks_and_does_not_read_is_not_answered_without_boun
         for number in range(500):  # for 125 MB of replies
             client.transfer(number, request, 2)
         async with asyncio.timeout(30):
-            while not any(each._paused for each in broker._connections):
+            while not any(each._output.paused for each in broker._connections):
                 await bystander.works()
         await bystander.works()
         transports = [(each, each._transport) for each in broker._connections]

@@ -3,19 +3,21 @@
 import asyncio
 import json
 import signal
+import ssl
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue
+from azure.servicebus import ServiceBusMessage, ServiceBusSubQueue, parse_connection_string
 from azure.servicebus.aio import ServiceBusClient
 
-from local.emulators.servicebus import Broker, QueueSettings
+from local.emulators.servicebus import Broker, QueueSettings, Tls
 from local.emulators.servicebus.__main__ import read_queues
 from local.emulators.servicebus.admin import admin_app
 
@@ -42,10 +44,15 @@ async def ready(process: Process) -> list[str]:
 async def test_the_process_serves_tells_its_counts_and_ends_with_its_parents_pipe(tmp_path: Path) -> None:
     config = tmp_path / "queues.json"
     config.write_text(json.dumps([{"name": "orders", "duplicate_window": 600}]))
+    certificate = tmp_path / "made.pem"
     arguments = ("--port", "0", "--queue", "assets", "--config", str(config), "--admin-port", "0", "--exit-with-stdin")
-    async with started(*arguments) as process:
-        word, connection_string, admin = await ready(process)
+    async with started(*arguments, "--tls-port", "0", "--certificate", str(certificate)) as process:
+        word, connection_string, admin, with_tls = await ready(process)
         assert word == "ready"
+        address = urlsplit(parse_connection_string(with_tls).endpoint)
+        trusting = ssl.create_default_context(cafile=certificate)
+        _, writer = await asyncio.open_connection(address.hostname, address.port, ssl=trusting)
+        writer.close()
         async with (
             ServiceBusClient.from_connection_string(connection_string) as client,
             client.get_queue_sender("orders") as sender,
@@ -193,6 +200,13 @@ def test_a_bad_configuration_says_what_is_wrong_and_where(tmp_path: Path, text: 
 def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"absent\.json cannot be read"):
         read_queues(tmp_path / "absent.json", [])
+
+
+def test_a_certificate_without_its_key_is_refused_with_what_to_name_instead(tmp_path: Path) -> None:
+    certificate = tmp_path / "broken.pem"
+    certificate.write_text("no PEM")
+    with pytest.raises(ValueError, match=r"broken\.pem cannot be used .* Name a PEM file"):
+        Broker([QueueSettings("assets")], tls=Tls(certificate))
 
 
 def test_a_queue_configured_twice_is_refused() -> None:

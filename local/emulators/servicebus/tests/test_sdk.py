@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -30,7 +31,7 @@ from azure.servicebus.exceptions import (
     ServiceBusServerBusyError,
 )
 
-from local.emulators.servicebus import Broker, QueueSettings
+from local.emulators.servicebus import Broker, Counts, QueueSettings, Tls
 from local.emulators.servicebus.amqp.encode import encode
 from local.emulators.servicebus.amqp.message import Message
 from local.emulators.servicebus.amqp.values import Described, ULong
@@ -395,6 +396,33 @@ async def test_the_sdk_works_through_a_websocket(sdk: SdkDriver, broker: Broker)
                 await receiver.complete_message(message)
     counts = sdk.counts(queue)
     assert (counts.active, counts.locked) == (0, 0)
+
+
+@pytest.mark.filterwarnings("ignore:ssl=None is deprecated:DeprecationWarning")  # the SDK's own way to ask aiohttp
+@pytest.mark.parametrize("transport", list(TransportType))
+async def test_the_sdk_works_with_tls_once_it_trusts_the_certificate(tmp_path: Path, transport: TransportType) -> None:
+    certificate = tmp_path / "certificate.pem"
+    async with Broker([QueueSettings("q")], tls=Tls(certificate)) as broker:
+        trusting = AsyncClient.from_connection_string(
+            broker.tls_connection_string,
+            transport_type=transport,
+            custom_endpoint_address=f"sb://localhost:{broker.tls_port}",
+            connection_verify=str(certificate),
+            retry_total=0,
+        )
+        async with trusting as client:
+            async with client.get_queue_sender("q") as sender:
+                await sender.send_messages([ServiceBusMessage(b"x" * 200_000), ServiceBusMessage(b"y")])
+            async with client.get_queue_receiver("q") as receiver:
+                messages = await receiver.receive_messages(2, max_wait_time=30)
+                assert [len(b"".join(each.body)) for each in messages] == [200_000, 1]
+                for message in messages:
+                    await receiver.complete_message(message)
+        assert broker.counts("q") == Counts(active=0, scheduled=0, deferred=0, dead_lettered=0, locked=0)
+        assert certificate.stat().st_mode & 0o777 == 0o600
+    made = certificate.read_bytes()
+    async with Broker([QueueSettings("q")], tls=Tls(certificate)):
+        assert certificate.read_bytes() == made
 
 
 async def test_two_receivers_share_the_messages_and_none_is_received_twice(sdk: SdkDriver, broker: Broker) -> None:
