@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test test-postgresql cmms-matrix soak lint format figures figures-1m requirements template scan clean
+.PHONY: help demo up test test-postgresql cmms-matrix soak lint format bench figures figures-1m requirements template scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -60,6 +60,15 @@ format: $(READY) ## Rewrite the code in the project's style
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
+bench: $(READY) requirements-bench.txt ## Measure the product beside other clients, and write docs/benchmarks.md; SCALE=small takes some minutes
+	@[ .venv-bench/.ready -nt requirements-bench.txt ] || { \
+	  $(BIN)/python -m venv .venv-bench && .venv-bench/bin/pip install --quiet --disable-pip-version-check -r requirements-bench.txt \
+	    && touch .venv-bench/.ready; } || { rm -rf .venv-bench; echo "Microsoft's SDK cannot be installed here: its column stays empty." >&2; }
+	@[ benchmarks/clients/node/node_modules -nt benchmarks/clients/node/package-lock.json ] || { \
+	  npm ci --prefix benchmarks/clients/node --silent --no-audit --no-fund && touch benchmarks/clients/node/node_modules; } \
+	    || echo "dynamics-web-api cannot be installed here (it needs Node.js and npm): its column stays empty." >&2
+	@$(BIN)/python -m benchmarks --scale $(or $(SCALE),full) $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
+
 figures: $(READY) ## Measure requests, memory and time of 10,000 records; writes build/figures.json
 	@$(BIN)/python -m benchmarks.figures
 
@@ -73,6 +82,8 @@ requirements: $(READY) ## Compile requirements.txt and requirements-dev.txt from
 	  --python-version 3.13 --group dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
 	  --python-version 3.13 --group pyproject.toml:scan -o requirements-scan.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --no-emit-index-url --no-emit-find-links --custom-compile-command "make requirements" \
+	  --python-version 3.13 --group pyproject.toml:bench -o requirements-bench.txt
 
 template: $(READY) ## Compile infra/azuredeploy.json and the snapshots of tests/infra; needs the Bicep compiler
 	@$(BIN)/python -m tests.infra.compiled
@@ -84,7 +95,7 @@ scan: $(READY) requirements-scan.txt ## Let a scanner (checkov, in .venv-scan) l
 	@$(BIN)/python -m tests.infra.scan .venv-scan/bin/checkov
 
 clean: ## Remove what the targets made
-	@rm -rf $(VENV) .venv-scan .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info \
+	@rm -rf $(VENV) .venv-scan .venv-bench benchmarks/clients/node/node_modules .local build .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info \
 	  cmms/build cmms/*.egg-info cmms/.mypy_cache cmms/.ruff_cache cmms/demo.sqlite3
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 	@if [ -e discarded.jsonl ]; then echo "discarded.jsonl stays: it holds the messages that you discarded."; fi

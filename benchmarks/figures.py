@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.load import QUEUE, TABLE, assets, landed, parked, send
-from benchmarks.stack import Bench, Usage
+from benchmarks.stack import Bench
+from benchmarks.worker import Usage
 from local.run import ROOT
 
 OUTPUT: Final = ROOT / "build" / "figures.json"

@@ -1,6 +1,6 @@
 """The messages of a measurement, and what waits on `parked` after it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
@@ -36,6 +36,20 @@ def assets(number: int, *, generation: int, bad: frozenset[int] = frozenset()) -
                 "fecha_adquisicion": f"20{index % 25:02}-{index % 12 + 1:02}-{index % 28 + 1:02}",
             },
         }
+
+
+def columns(one: dict[str, Any], only: Collection[str] | None = None) -> dict[str, Any]:
+    """An asset's row for the Web API: its key, and its other columns or `only` some of them."""
+    fields = one["fields"]
+    row: dict[str, Any] = {
+        "msdyn_name": fields["nombre"],
+        "msdyn_serialid": fields["numero_de_serie"],
+        "msdyn_acquisitioncost": float(fields["valor_adquisicion"]),
+        "msdyn_currentbookvalue": float(fields["valor_libros"]),
+        "msdyn_acquisitiondate": fields["fecha_adquisicion"],
+    }
+    chosen = {name: value for name, value in row.items() if only is None or name in only}
+    return {"msdyn_assetnumber": one["key"], **chosen}
 
 
 def send(connection: str, data: Iterable[dict[str, Any]]) -> None:

@@ -8,9 +8,9 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,46 +18,48 @@ from uuid import uuid4
 
 import httpx
 
+from benchmarks.conditions import FREE, Conditions
+from benchmarks.worker import Worker
+from local.emulators.identity.tokens import DEFAULT_TENANT, mint_token
 from local.ports import Ports
 from local.processes import Process
 from local.run import ROOT, RUNS, Keys, broker_queues
 
 START_SECONDS: Final = 60.0
-DRAIN_SECONDS: Final = 600.0
+DRAIN_SECONDS: Final = 900.0
+MOST_HOSTS: Final = 3
+POLL_SECONDS: Final = 0.1
 _NEVER: Final = "0 0 0 1 1 *"
 
 
-@dataclass(frozen=True)
-class Usage:
-    """What a Functions host and its worker have used since they started; `worker_seconds` is the worker's part."""
-
-    cpu_seconds: float
-    worker_seconds: float
-    peak_mb: float
-    batches: int
-
-
 class Bench:
-    """Broker, identity and Dataverse, empty; `with Bench() as bench:` starts and stops them."""
+    """Broker, identity and Dataverse, empty; `with Bench(USUAL) as bench:` starts and stops them."""
 
-    def __init__(self) -> None:
-        self._ports = Ports.free()
-        self._keys = Keys()
+    def __init__(self, conditions: Conditions = FREE) -> None:
+        self.keys = Keys()
+        self.organization_url = ""
+        self._conditions = conditions
+        self._ports = Ports.free(MOST_HOSTS)
         self._stack = ExitStack()
         self._http = self._stack.enter_context(httpx.Client(trust_env=False, timeout=60.0))
+        self._dataverse: Process | None = None
         RUNS.mkdir(exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("figures-%H%M%S-"), dir=RUNS))
+        self.folder = Path(tempfile.mkdtemp(prefix=time.strftime("bench-%H%M%S-"), dir=RUNS))
 
     def __enter__(self) -> Self:
         ports = self._ports
+        self.organization_url = f"http://127.0.0.1:{ports.dataverse}"
         try:
-            self._run("servicebus", "--port", str(ports.servicebus), "--admin-port", str(ports.servicebus_admin),
-                      "--config", self._write("queues.json", broker_queues()))  # fmt: skip
-            self._run(
-                "identity", "--port", str(ports.identity), "--config", self._write("identity.json", self._identity())
-            )
-            self._run("dataverse", "--port", str(ports.dataverse), "--config",
-                      self._write("dataverse.json", self._dataverse()))  # fmt: skip
+            queues = self._write("queues.json", broker_queues())
+            parts = [
+                self._start("servicebus", ports.servicebus, queues, "--admin-port", str(ports.servicebus_admin)),
+                self._start("identity", ports.identity, self._write("identity.json", self._identity_config())),
+            ]
+            self._write("dataverse.json", self._dataverse_config())
+            self._stack.callback(self.stop_dataverse)
+            self.start_dataverse()
+            for part in parts:
+                part.wait_ready(START_SECONDS)
         except BaseException:
             self._stack.close()
             raise
@@ -76,126 +78,148 @@ class Bench:
             "UseDevelopmentEmulator=true;"
         )
 
+    @property
+    def token_url(self) -> str:
+        """Where a client signs in with `keys.integration_id` and the secret `keys.identity`."""
+        return f"http://127.0.0.1:{self._ports.identity}/{DEFAULT_TENANT}/oauth2/v2.0/token"
+
+    def token(self, *, person: bool = False) -> str:
+        """A token for two hours: of the integration, or of a person who edits in Dynamics."""
+        client_id = self.keys.person_id if person else self.keys.integration_id
+        hours = timedelta(hours=2)
+        return mint_token(self.keys.signing, resource=self.organization_url, client_id=client_id, lifetime=hours)
+
     @contextmanager
-    def worker(self) -> Iterator["Worker"]:
-        """One worker, from its cold start to its end."""
-        process = self._process(
-            "functions",
-            ["local.emulators.functions_host", "--app", str(ROOT), "--port", str(self._ports.host)],
+    def worker(
+        self, number: int = 0, *, app: Path = ROOT, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Worker]:
+        """One Functions host with its worker, from its cold start to its end; `number` tells several apart."""
+        port = (self._ports.host, *self._ports.more_hosts)[number]
+        process = Process(
+            f"functions-{number}",
+            ["local.emulators.functions_host", "--app", str(app), "--port", str(port), "--exit-with-stdin"],
+            environment={**self._environment(), **self._functions(), **(settings or {})},
+            log=self.folder / f"functions-{number}.log",
             ready=r"^ready\b",
-            environment=self._functions(),
         )
         try:
             process.wait_ready(START_SECONDS)
-            yield Worker(self._http, f"http://127.0.0.1:{self._ports.host}", self._keys.master, process)
+            yield Worker(self._http, f"http://127.0.0.1:{port}", self.keys.master, process)
         finally:
             process.stop()
 
-    def wait_drained(self, queue: str, worker: "Worker") -> None:
+    def waiting(self, queue: str) -> int:
+        """How many messages of a queue are not settled yet."""
+        counts = self._get(f"http://127.0.0.1:{self._ports.servicebus_admin}/counts")[queue]
+        return sum(counts[name] for name in ("active", "scheduled", "locked"))
+
+    def wait_drained(self, queue: str, worker: Worker, *, seconds: float = DRAIN_SECONDS) -> None:
         """Wait until a queue is empty and nothing of it is locked or scheduled.
 
         Raises:
-            TimeoutError: It is not; the counts and the end of the worker's log say what happened.
+            TimeoutError: It is not; the count and the end of the worker's log say what happened.
         """
-        until = time.monotonic() + DRAIN_SECONDS
-        while True:
-            counts = self._get(f"http://127.0.0.1:{self._ports.servicebus_admin}/counts")[queue]
-            if not any(counts[name] for name in ("active", "scheduled", "locked")):
-                return
+        until = time.monotonic() + seconds
+        while (left := self.waiting(queue)) > 0:
             if time.monotonic() > until:
-                raise TimeoutError(f"The queue {queue} still holds {counts}. The worker's log:\n{worker.log_tail()}")
-            time.sleep(0.25)
+                raise TimeoutError(f"The queue {queue} still holds {left}. The worker's log:\n{worker.log_tail()}")
+            time.sleep(POLL_SECONDS)
+
+    def start_dataverse(self) -> None:
+        """Start Dataverse, with the rows that it had when it stopped."""
+        kept = ("--state", str(self.folder / "dataverse.state")) if self._conditions.durable else ()
+        self._dataverse = self._process("dataverse", self._ports.dataverse, self.folder / "dataverse.json", *kept)
+        self._dataverse.wait_ready(START_SECONDS)
+
+    def stop_dataverse(self) -> None:
+        """Stop Dataverse: from now on its port refuses connections."""
+        if self._dataverse is not None:
+            self._dataverse.stop()
+            self._dataverse = None
+
+    def fault(self, rule: Mapping[str, Any]) -> None:
+        """Let Dataverse answer badly; docs/emulators.md lists what a rule may say."""
+        self._http.post(f"{self._control}/faults", json=dict(rule)).raise_for_status()
+
+    def clear_faults(self) -> None:
+        """Let Dataverse answer well again."""
+        self._http.delete(f"{self._control}/faults").raise_for_status()
 
     def reset_stats(self) -> None:
         """Count Dataverse's requests from zero."""
-        self._http.post(f"{self._emulator}/reset-stats").raise_for_status()
+        self._http.post(f"{self._control}/reset-stats").raise_for_status()
 
     def stats(self) -> dict[str, Any]:
         """What Dataverse was asked since."""
-        return self._get(f"{self._emulator}/stats")
+        return self._get(f"{self._control}/stats")
 
     def rows(self, table: str) -> list[dict[str, Any]]:
         """Every row of a Dataverse table."""
-        rows: list[dict[str, Any]] = self._get(f"{self._emulator}/tables/{table}")["rows"]
+        rows: list[dict[str, Any]] = self._get(f"{self._control}/tables/{table}")["rows"]
         return rows
 
     @property
-    def _emulator(self) -> str:
-        return f"http://127.0.0.1:{self._ports.dataverse}/_emulator"
+    def _control(self) -> str:
+        return f"{self.organization_url}/_emulator"
 
     def _get(self, url: str) -> dict[str, Any]:
         answer: dict[str, Any] = self._http.get(url).raise_for_status().json()
         return answer
 
-    def _run(self, name: str, *arguments: str) -> None:
-        process = self._process(name, [f"local.{name}", *arguments], ready=r"\bready\b", environment={})
+    def _start(self, name: str, port: int, config: Path, *more: str) -> Process:
+        process = self._process(name, port, config, *more)
         self._stack.callback(process.stop)
-        process.wait_ready(START_SECONDS)
+        return process
 
-    def _process(self, name: str, arguments: list[str], *, ready: str, environment: dict[str, str]) -> Process:
+    def _process(self, name: str, port: int, config: Path, *more: str) -> Process:
         return Process(
             name,
-            [*arguments, "--exit-with-stdin"],
-            environment={**os.environ, "NO_PROXY": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT), **environment},
+            [f"local.emulators.{name}", "--port", str(port), "--config", str(config), *more, "--exit-with-stdin"],
+            environment=self._environment(),
             log=self.folder / f"{name}.log",
-            ready=ready,
+            ready=r"\bready\b",
         )
 
+    @staticmethod
+    def _environment() -> dict[str, str]:
+        return {**os.environ, "NO_PROXY": "127.0.0.1,localhost", "PYTHONPATH": str(ROOT)}
+
     def _functions(self) -> dict[str, str]:
-        ports, keys = self._ports, self._keys
         return {
-            "DYNAMICS_365_RESOURCE_URL": f"http://127.0.0.1:{ports.dataverse}",
-            "DYNAMICS_365_WEBHOOK_SECRET": keys.webhook,
-            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{ports.identity}/msi/token",
-            "IDENTITY_HEADER": keys.identity,
-            "AZURE_CLIENT_ID": keys.integration_id,
+            "DYNAMICS_365_RESOURCE_URL": self.organization_url,
+            "DYNAMICS_365_WEBHOOK_SECRET": self.keys.webhook,
+            "IDENTITY_ENDPOINT": f"http://127.0.0.1:{self._ports.identity}/msi/token",
+            "IDENTITY_HEADER": self.keys.identity,
+            "AZURE_CLIENT_ID": self.keys.integration_id,
             "ServiceBusConnection": self.servicebus_connection,
             "SYNC_LEDGER": f"sqlite:///{self.folder / 'ledger.sqlite3'}",
             "RECONCILE_SCHEDULE": _NEVER,
-            "LOCAL_HOST_MASTER_KEY": keys.master,
-            "LOCAL_HOST_FUNCTION_KEY": keys.webhook,
+            "LOCAL_HOST_MASTER_KEY": self.keys.master,
+            "LOCAL_HOST_FUNCTION_KEY": self.keys.webhook,
         }
 
-    def _identity(self) -> dict[str, Any]:
+    def _identity_config(self) -> dict[str, Any]:
         return {
-            "signing_key": self._keys.signing,
-            "identity_header": self._keys.identity,
-            "managed_identities": [{"client_id": self._keys.integration_id}],
+            "signing_key": self.keys.signing,
+            "identity_header": self.keys.identity,
+            "managed_identities": [{"client_id": self.keys.integration_id}],
+            "applications": [{"client_id": self.keys.integration_id, "client_secret": self.keys.identity}],
         }
 
-    def _dataverse(self) -> dict[str, Any]:
+    def _dataverse_config(self) -> dict[str, Any]:
         return {
-            "signing_key": self._keys.signing,
-            "audience": f"http://127.0.0.1:{self._ports.dataverse}",
+            "signing_key": self.keys.signing,
+            "audience": self.organization_url,
             "organization": {"id": str(uuid4()), "name": "local", "host": "local.crm.dynamics.com"},
-            "users": [{"name": "Energy CMMS integration", "application_id": self._keys.integration_id}],
-            "webhooks": [],
+            "users": [
+                {"name": "Energy CMMS integration", "application_id": self.keys.integration_id},
+                {"name": "Person", "application_id": self.keys.person_id},
+            ],
+            **self._conditions.config(),
         }
 
-    def _write(self, name: str, content: object) -> str:
+    def _write(self, name: str, content: object) -> Path:
         path = self.folder / name
         path.touch(mode=0o600)
         path.write_text(json.dumps(content), encoding="utf-8")
-        return str(path)
-
-
-class Worker:
-    """A running Functions host."""
-
-    def __init__(self, http: httpx.Client, url: str, key: str, process: Process) -> None:
-        self._http = http
-        self._url = f"{url}/admin/host/metrics"
-        self._headers = {"x-functions-key": key}
-        self._process = process
-
-    def usage(self, function: str = "assets") -> Usage:
-        """Read the host's own figures."""
-        answer = self._http.get(self._url, headers=self._headers).raise_for_status().json()
-        process, counts = answer["process"], answer["functions"][function]
-        return Usage(
-            process["cpu_seconds"], process["worker_cpu_seconds"], process["peak_rss_mb"], counts["invocations"]
-        )
-
-    def log_tail(self) -> str:
-        """The end of its log."""
-        return self._process.tail()
+        return path

@@ -1,0 +1,105 @@
+"""Writes the document of all runs so far: for each scenario its table and its plot."""
+
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from benchmarks import chart, versions
+from benchmarks.clients.peers import ALL
+from benchmarks.conditions import TIGHT, USUAL, Conditions
+from benchmarks.contestants import PRODUCT
+from benchmarks.numbers import spread
+from benchmarks.runs import FOLDER, Runs
+from benchmarks.scenario import Column, Scenario, Size
+from local.run import ROOT
+
+PAGE: Final = ROOT / "docs" / "benchmarks.md"
+_KEPT: Final = ("full", "medium")
+"""Sizes whose document is the project's; others are tries, and stay in build/."""
+_INTRODUCTION: Final = Path(__file__).with_name("introduction.md")
+
+
+def write(scenarios: Sequence[Scenario], size: Size) -> Path:
+    """Write the document and its plots; gives the document's path."""
+    page = PAGE if size.name in _KEPT else FOLDER / size.name / "benchmarks.md"
+    pictures = page.parent / "pictures"
+    pictures.mkdir(parents=True, exist_ok=True)
+    parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip().format(**_facts(size))]
+    for scenario in scenarios:
+        runs = Runs(scenario, size)
+        if runs.all:
+            parts.append(_section(scenario, size, runs, pictures))
+    page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return page.relative_to(ROOT)
+
+
+def _facts(size: Size) -> dict[str, str]:
+    missing = [f"{peer.label}: {why}." for peer in ALL if (why := peer.missing()) is not None]
+    return {
+        "scale": size.name,
+        "records": f"{size.records:,}",
+        "usual": _model(USUAL),
+        "tight": _model(TIGHT),
+        "machine": f"{os.cpu_count()} {platform.machine()} cores, {platform.system()}",
+        "versions": versions.table(),
+        "missing": " ".join(["Not measured here:", *missing]) if missing else "",
+    }
+
+
+def _model(conditions: Conditions) -> str:
+    limits, costs = conditions.limits, conditions.costs
+    return (
+        f"{costs['request'] * 1000:g} ms for each request, {costs['create_row'] * 1000:g} ms for each row created or"
+        f" updated; in any {limits.window_seconds:g} s at most {limits.requests:,} requests,"
+        f" {limits.execution_seconds:g} s of execution and {limits.concurrency} at a time"
+    )
+
+
+def _section(scenario: Scenario, size: Size, runs: Runs, pictures: Path) -> str:
+    columns = [one for one in scenario.columns if any(one.figure in run.figures for run in runs.all)]
+    variants = list(dict.fromkeys(run.variant for run in runs.all))
+    lines = [
+        f"## {scenario.title}",
+        scenario.about,
+        "",
+        f"| {' | '.join(['', *(one.heading for one in columns)])} |",
+        f"|{'---|' * (len(columns) + 1)}",
+        *(_row(scenario, runs, variant, columns) for variant in variants),
+        "",
+    ]
+    if picture := _picture(scenario, runs, variants, pictures):
+        lines += [f"![{scenario.chart_title}](pictures/{picture})", ""]
+    counts = sorted({len(runs.of(variant)) for variant in variants})
+    loads = [value for run in runs.all for value in run.load]
+    commits = sorted({run.commit for run in runs.all})
+    lines.append(
+        f"*{' to '.join(map(str, counts[:: max(1, len(counts) - 1)]))} runs of each, in turn, from"
+        f" {min(run.at for run in runs.all)} to {max(run.at for run in runs.all)} UTC, version {', '.join(commits)};"
+        f" load averages {min(loads):g} to {max(loads):g}."
+        f" Command: `make bench SCALE={size.name} ONLY={scenario.name}`*"
+    )
+    return "\n".join(lines)
+
+
+def _row(scenario: Scenario, runs: Runs, variant: str, columns: Sequence[Column]) -> str:
+    label = scenario.labels.get(variant, variant)
+    name = f"**{label}**" if variant == PRODUCT else label
+    return f"| {' | '.join([name, *(spread(runs.spread(variant, one.figure), one.unit) for one in columns)])} |"
+
+
+def _picture(scenario: Scenario, runs: Runs, variants: Sequence[str], pictures: Path) -> str | None:
+    column = next((one for one in scenario.columns if one.figure == scenario.charted), None)
+    if column is None:
+        return None
+    rows = [
+        chart.Bar(scenario.labels.get(variant, variant), value, variant.startswith(PRODUCT))
+        for variant in variants
+        if (value := runs.spread(variant, column.figure)) is not None
+    ]
+    if not rows:
+        return None
+    name = f"bench-{scenario.name}.svg"
+    (pictures / name).write_text(chart.bars(scenario.chart_title, scenario.axis, column.unit, rows), encoding="utf-8")
+    return name
