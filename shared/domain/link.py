@@ -7,11 +7,12 @@ identified by its key, until a message brings the record's id.
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import Side, Value, Version, other
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version, other
 from shared.domain.row_hash import row_hash
 from shared.errors import LedgerUnreadable
 
@@ -157,6 +158,16 @@ class Seen(_Frozen):
     row_made: datetime | None = None
     cmms_version: datetime | None = None
     operation: str | None = None
+
+    def after(self, *shown: Record) -> "Seen":
+        """The same, with what living records and rows show now."""
+        update: dict[str, object] = {}
+        for one in filter(attrgetter("living"), shown):
+            if isinstance(one, DynamicsRecord):
+                update |= {"row_version": one.version, "stamp": one.last_operation, "row_made": one.created}
+            elif isinstance(one, CmmsRecord):
+                update |= {"cmms_version": one.changed_at, "operation": one.last_operation}
+        return self.model_copy(update=update)
 
 
 class Link(_Frozen):

@@ -18,7 +18,7 @@ so that formatting is never drift, decimals never pass through float and dates n
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Self
+from typing import Final, Literal, Self, override
 
 from shared.errors import MappingError
 
@@ -59,42 +59,56 @@ class Record:
 
     A field in neither `values` nor `errors` is not said; one in `errors` holds what its rule refuses, and is in
     `values` as well only where an older value of it still counts (one-way mode).
+
+    `id` never changes and is never given to another record. `operations` are the ids of the last writes of ours that
+    the side shows, oldest first; None where the side does not show its writes. `by_us` tells whether the newest of
+    them was the last change of the record. `exists` is False for a record that the side does not have.
     """
 
     key: str
     etag: str
     values: Values
     errors: Mapping[str, BadValue] = field(default_factory=dict)
-
-    def held(self, key: str, name: str, otherwise: Value = None) -> Value:
-        """What the side holds of a field; `key` is the name of the business key's field."""
-        return self.key if name == key else self.values.get(name, otherwise)
-
-
-@dataclass(frozen=True)
-class CmmsRecord(Record):
-    """A CMMS record; a deleted one is a tombstone without values.
-
-    `id` never changes and is never given to another record. `operations` are the ids of the last writes of ours that
-    the record took, oldest first; None where the CMMS does not tell. `by_us` tells whether the newest of them was the
-    last change of the record.
-    """
-
     id: str = ""
-    version: Version | None = None
-    deleted: bool = False
     operations: tuple[str, ...] | None = None
     by_us: bool = False
+    exists: bool = True
 
     @property
-    def changed_at(self) -> datetime | None:
-        """The instant of the record's version; None where the CMMS gives none."""
-        return self.version.at if self.version is not None else None
+    def living(self) -> bool:
+        """Whether the side has the record, and has not deleted it."""
+        return self.exists
 
     @property
     def last_operation(self) -> str | None:
         """The newest write of ours that the record shows."""
         return self.operations[-1] if self.operations else None
+
+    def content(self, key: str) -> Values:
+        """The values with the business key among them, under its field's name."""
+        return {key: self.key or None, **self.values}
+
+    def held(self, key: str, name: str, otherwise: Value = None) -> Value:
+        """What the side holds of a field; `key` is the name of the business key's field."""
+        return self.content(key).get(name, otherwise) if self.exists else otherwise
+
+
+@dataclass(frozen=True)
+class CmmsRecord(Record):
+    """A CMMS record; a deleted one is a tombstone without values."""
+
+    version: Version | None = None
+    deleted: bool = False
+
+    @property
+    @override
+    def living(self) -> bool:
+        return self.exists and not self.deleted
+
+    @property
+    def changed_at(self) -> datetime | None:
+        """The instant of the record's version; None where the CMMS gives none."""
+        return self.version.at if self.version is not None else None
 
 
 @dataclass(frozen=True)
@@ -102,18 +116,22 @@ class DynamicsRecord(Record):
     """A Dynamics row. `is_open` False means that its state refuses edits of other columns.
 
     `version` is the number in the row's etag (`W/"12345"` has the version 12345): in one organization it only rises,
-    until a backup is restored. None where the etag holds no number. `stamp` is what the operation stamp's column
-    holds: the id of our last write to the row. None where nothing of ours wrote it, or the mapping names no stamp.
+    until a backup is restored. None where the etag holds no number. The one operation that a row shows is what its
+    operation stamp holds.
     """
 
-    id: str = ""
     state: int | None = None
     is_open: bool = True
     modified: datetime | None = None
     modified_by: str | None = None
     created: datetime | None = None
     version: int | None = None
-    stamp: str | None = None
+
+
+NO_RECORD: Final = CmmsRecord("", "", {}, exists=False)
+"""What the CMMS shows of a record that it does not have."""
+NO_ROW: Final = DynamicsRecord("", "", {}, exists=False)
+"""What Dynamics shows of a row that it does not have."""
 
 
 def other(side: Side) -> Side:

@@ -115,7 +115,11 @@ async def test_an_unknown_code_blocks_its_field_alone_and_everything_else_arrive
     assert (type(failed.error), failed.error.field) == (LookupNotFound, "cliente")
     assert "'ACC-1' in account.accountnumber" in failed.error.message
     assert failed.row is not None
-    assert (failed.row.values["nombre"], failed.row.values["cliente"], failed.row.stamp) == ("Bomba", None, None)
+    assert (failed.row.values["nombre"], failed.row.values["cliente"], failed.row.last_operation) == (
+        "Bomba",
+        None,
+        None,
+    )
     (only,) = await world.write(ASSET, [update(failed.row, cliente="ACC-1")])
     assert isinstance(only_failure(only).error, LookupNotFound)
     assert only_failure(only).row is None

@@ -8,7 +8,7 @@ import pytest
 from shared.domain.decide import Candidate, Context, Decision, Snapshot, Wait, decide
 from shared.domain.decide.situation import PATIENCE, WAITING
 from shared.domain.link import Base, Intent, Link, Restored, Seen, Stored, Write
-from shared.domain.model import CmmsRecord, DynamicsRecord, Version
+from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Version
 from shared.domain.schema.mapping import EntityMapping
 from tests.fakes import document_mapping
 
@@ -22,7 +22,7 @@ NOT_IN_CMMS = ASSET.model_copy(update={"create_in": frozenset({"dynamics"})})
 RECORD = CmmsRecord("A", '"5"', {"nombre": "Pump"}, id="1", version=Version(NOW), operations=("c1",))
 TOMBSTONE = CmmsRecord("A", "", {}, id="1", version=Version(NOW), deleted=True)
 ROW = DynamicsRecord(
-    "A", 'W/"5"', {"nombre": "Pump"}, id="r", state=0, version=5, stamp="d1", created=EARLIER, modified_by="us"
+    "A", 'W/"5"', {"nombre": "Pump"}, id="r", state=0, version=5, operations=("d1",), created=EARLIER, by_us=True
 )
 INACTIVE = replace(ROW, state=1)
 KEY = ASSET.key.name
@@ -48,7 +48,9 @@ def snap(
     *candidates: Candidate,
     rival: Link | None = None,
 ) -> Snapshot:
-    return Snapshot(Stored(link=link), link, cmms, row, candidates, Stored(link=rival) if rival else None)
+    return Snapshot(
+        Stored(link=link), link, cmms or NO_RECORD, row or NO_ROW, candidates, Stored(link=rival) if rival else None
+    )
 
 
 def context(entity: EntityMapping = ASSET, **said: object) -> Context:
@@ -187,7 +189,7 @@ TRUST = [
     ),
     (
         "a stamp that the ledger does not know",
-        snap(KNOWN, RECORD, replace(ROW, stamp="d9", values={"nombre": "P2"})),
+        snap(KNOWN, RECORD, replace(ROW, operations=("d9",), values={"nombre": "P2"})),
         context(),
         "update Dynamics: nombre=Pump, record first_contact",
     ),

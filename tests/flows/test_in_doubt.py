@@ -82,6 +82,22 @@ async def test_a_record_that_the_cmms_announces_before_its_create_was_confirmed_
     assert (len(world.cmms.records), len(world.dynamics.rows), world.parked) == (1, 1, [])
 
 
+async def test_a_row_that_a_late_create_made_becomes_no_record(make_world: MakeWorld) -> None:
+    world = make_world(mapping=mapping(stamp=True))
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.faults.next = ["late"]
+    await world.dirty()
+    world.dynamics.put("A", nombre="Bomba")
+    await world.settle()
+    world.cmms.put("B")
+    await world.dirty()
+    world.dynamics.faults.land()
+    late = next(row for row in world.dynamics.rows.values() if row.key == "A")
+    await world.webhook(late, "create")
+    await world.settle()
+    assert ([record.key for record in world.cmms.records.values()], world.parked) == (["B"], ["row_replaced"])
+
+
 async def test_an_edit_after_a_write_without_answer_stays_an_edit(make_world: MakeWorld) -> None:
     world = make_world(mapping=mapping(stamp=True))
     await agreed(world)

@@ -60,7 +60,7 @@ class Dynamics:
             key=key,
             values={**(old.values if old else {}), **values},
             modified=self._clock.now(),
-            modified_by=str(by),
+            by_us=by == US,
         )
 
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
@@ -79,9 +79,6 @@ class Dynamics:
     async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
         self._calls.append("dynamics security")
         return frozenset(entity.fields[name].column for name in self.secured)
-
-    async def user_id(self) -> UUID:
-        return US
 
     async def write(
         self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
@@ -108,8 +105,8 @@ class Dynamics:
 
     def _stamped(self, row: DynamicsRecord, entity: EntityMapping, write: Intent, state: int | None) -> DynamicsRecord:
         opened = row.is_open or (self.opens and any(entity.rules[name].state_column for name in write.values))
-        stamp = write.id if entity.stamp and write.stamped else row.stamp
-        stored = replace(row, stamp=stamp, state=state, is_open=opened)
+        operations = (write.id,) if entity.stamp and write.stamped else row.operations
+        stored = replace(row, operations=operations, state=state, is_open=opened)
         self.rows[row.id] = stored
         return stored
 

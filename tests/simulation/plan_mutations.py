@@ -38,28 +38,28 @@ def _wrong_winner(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Dec
 
 def _strangers_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """A row that the ledger does not know is held back, instead of met or made in the CMMS."""
-    if snapshot.stored.etag is None and (snapshot.row is not None or snapshot.candidates):
+    if snapshot.stored.etag is None and (snapshot.row.exists or snapshot.candidates):
         return _parked(snapshot, KeyNotUsable("The row is not known.", field=entity.key.name))
     return plan
 
 
 def _deletions_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """A row whose record was deleted is not deactivated, but held back as missing."""
-    deleted = snapshot.cmms is not None and snapshot.cmms.deleted
+    deleted = snapshot.cmms.deleted
     return _parked(snapshot, RecordMissing("It is gone.")) if deleted and plan.to_dynamics is not None else plan
 
 
 def _closed_parked(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """A row that is closed or retired holds its whole record back."""
     row = snapshot.row
-    closed = row is not None and (not row.is_open or is_inactive(entity, row))
+    closed = row.exists and (not row.is_open or is_inactive(entity, row))
     return _parked(snapshot, RecordClosed("The row is closed.")) if closed and plan.merged.writes else plan
 
 
 def _every_change_a_conflict(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """Each value that is replaced counts as the loser of a conflict."""
     row = snapshot.row
-    if row is None or row.modified is None or snapshot.cmms is None:
+    if row.modified is None or not snapshot.cmms.exists:
         return plan
     named = {conflict.field for conflict in plan.merged.conflicts}
     made = tuple(

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from uuid import UUID
 
 import httpx
@@ -103,7 +104,7 @@ class DataverseGateway:
                 log.warning("%s gave the row %s for none of the keys asked for", entity.set, row.id)
         # Which of several similar keys a row answers, only Dynamics' collation knows: each is asked for alone.
         for key in unsure:
-            found[key] = await self._filtered(entity, entity.key.column, [key])
+            found[key] = list(await self._filtered(entity, entity.key.column, [key]))
         return found
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
@@ -112,13 +113,23 @@ class DataverseGateway:
 
     async def _filtered(
         self, entity: EntityMapping, column: str, values: Sequence[str], *, guids: bool = False
-    ) -> list[DynamicsRecord]:
+    ) -> Sequence[DynamicsRecord]:
         rows: list[DynamicsRecord] = []
         for _, condition in in_filters(column, values, guids=guids):
             params = {"$select": ",".join(entity.select), "$filter": condition}
             async for page in self._pages(entity, params):
                 rows.extend(page)
-        return rows
+        return await self._knowing_us(rows)
+
+    async def _knowing_us[R: (DynamicsRecord, DynamicsRecord | Failed)](self, rows: Sequence[R]) -> Sequence[R]:
+        """The rows, knowing whether their last change was ours; asked for where one of them shows a write of ours."""
+        if not any(isinstance(row, DynamicsRecord) and row.operations for row in rows):
+            return rows
+        try:
+            us = str(await self.user_id())
+        except SyncError:
+            return rows  # somebody may have edited them, as far as we know
+        return [_by(us, row) if isinstance(row, DynamicsRecord) else row for row in rows]
 
     async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[DynamicsRecord]]:
         """Every row, page by page, in the order of the ids."""
@@ -161,6 +172,11 @@ class DataverseGateway:
 
         A field whose lookup finds no row is left out and blocked, or waited for; the rest of its row is written.
         """
+        return await self._knowing_us(await self._write(entity, intents, deadline))
+
+    async def _write(
+        self, entity: EntityMapping, intents: Sequence[Intent], deadline: float
+    ) -> Sequence[DynamicsRecord | Failed]:
         writes = [write_of(entity, intent) for intent in intents]
         if not entity.lookups:
             return await self._written(entity, writes, NO_REFERENCES, deadline)
@@ -202,6 +218,10 @@ class DataverseGateway:
         for (chunk, _), answers in zip(chunks, done, strict=True):
             results.update(zip(chunk, answers, strict=True))
         return [results[number] for number in range(len(writes))]
+
+
+def _by(us: str, row: DynamicsRecord) -> DynamicsRecord:
+    return replace(row, by_us=True) if row.modified_by == us else row
 
 
 def _chunks[T](numbers: list[int], size: int, write: T) -> Iterator[tuple[list[int], T]]:

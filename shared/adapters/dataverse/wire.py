@@ -53,7 +53,6 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
     state = row.get("statecode")
     key = row.get(entity.key.column)
     etag = usable_etag(row.get("@odata.etag"))
-    stamp = row.get(entity.stamp) if entity.stamp is not None else None
     return DynamicsRecord(
         key=key if isinstance(key, str) else "",
         etag=etag,
@@ -66,7 +65,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
         modified_by=_id(row.get(MODIFIED_BY)),
         created=_instant(row.get(CREATED)),
         version=int(found[1]) if (found := _VERSION.match(etag)) else None,
-        stamp=stamp if isinstance(stamp, str) and stamp else None,
+        operations=None if entity.stamp is None else _operations(row.get(entity.stamp)),
     )
 
 
@@ -88,6 +87,10 @@ def _instant(raw: object) -> datetime | None:
         return parse_instant(raw)
     except ValueError:
         return None
+
+
+def _operations(stamp: object) -> tuple[str, ...]:
+    return (stamp,) if isinstance(stamp, str) and stamp else ()
 
 
 def _id(raw: object) -> str | None:

@@ -8,7 +8,6 @@ from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.plan import Plan, nothing
 from shared.domain.decide.refused import known_refusals, value_digest
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.decide.trust import seen_now
 from shared.domain.link import Seen, Write
 from shared.domain.model import Record, Side, Value, other
 from shared.domain.schema.fields import FieldMapping
@@ -22,8 +21,8 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
         A plan whose write has the id of the row to make again, or of a create in doubt; else the announcement chooses.
     """
     entity, link, cmms = context.entity, snapshot.link, snapshot.cmms
-    if cmms is None:
-        raise AssertionError("there is no record to create a row of")
+    if "dynamics" not in entity.create_in:
+        return nothing(snapshot)
     born = _Newborn("cmms", cmms, context, snapshot)
     state = entity.active.state if entity.active is not None else 0
     later = False
@@ -41,14 +40,13 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
             born.values[rule.name], born.sources[rule.name] = str(entity.active.status), None
     born.values[entity.key.name] = born.sources[entity.key.name] = cmms.key
     write = Write(side="dynamics", target=link.row_id, etag=None, values=born.values, sources=born.sources)
-    seen = Seen(cmms_version=seen_now(link.seen, cmms, None).cmms_version, operation=link.seen.operation)
     # What was agreed with an earlier row means nothing for a new one.
     update: dict[str, object] = {
         "deleted_at": None,
         "bases": {},
         "cmms_id": cmms.id or link.cmms_id,
         "key": cmms.key,
-        "seen": seen,
+        "seen": Seen().after(cmms),
     }
     return Plan(
         snapshot.stored,
@@ -65,8 +63,6 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
 def create_in_cmms(snapshot: Snapshot, context: Context) -> Plan:
     """Every field is copied, whatever its direction: a record is born with what is known of it."""
     entity, link, row = context.entity, snapshot.link, snapshot.row
-    if row is None:
-        raise AssertionError("there is no row to create a record of")
     if is_inactive(entity, row) and not any(rule.state_column for rule in entity.fields.values()):
         # The CMMS could not see that the row is retired: creating the record there would revive it.
         return nothing(snapshot)
@@ -75,10 +71,9 @@ def create_in_cmms(snapshot: Snapshot, context: Context) -> Plan:
         born.copy(rule)
     born.values[entity.key.name] = born.sources[entity.key.name] = row.key
     write = Write(side="cmms", target=None, etag=None, values=born.values, sources=born.sources)
-    seen = seen_now(link.seen, None, row)
     return Plan(
         snapshot.stored,
-        link.model_copy(update={"row_id": row.id, "key": row.key, "seen": seen}),
+        link.model_copy(update={"row_id": row.id, "key": row.key, "seen": link.seen.after(row)}),
         to_cmms=write,
         blocked=tuple(born.blocked),
         decided=True,

@@ -5,16 +5,16 @@ Only then, field by field: who changed. The decision table stands in docs/archit
 
 from dataclasses import replace
 
-from shared.domain.blocked import RECORD, held_by_key
-from shared.domain.decide.create import create_in_cmms, create_in_dynamics
+from shared.domain.blocked import Blocked, held_by_key
+from shared.domain.decide.create import create_in_cmms
 from shared.domain.decide.delete import delete
-from shared.domain.decide.first_contact import TakenOver, meet
+from shared.domain.decide.first_contact import meet
+from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, held, nothing
-from shared.domain.decide.refused import whole
+from shared.domain.decide.refused import value_digest, without_refused
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import doubt
 from shared.domain.decide.update import update
-from shared.domain.link import Link
 from shared.errors import KeyNotUsable
 
 
@@ -24,57 +24,48 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
     Returns:
         A plan, or a wait where a side lags or another row holds the key for now.
     """
-    if (intent := snapshot.link.live_intent(context.now)) is not None:
-        return being_written(intent, snapshot.link, context)
-    if (doubtful := doubt(snapshot, context)) is not None:
-        return doubtful
-    decision = _decide(snapshot, context)
-    return _without_refused(decision, snapshot.link, context) if isinstance(decision, Plan) else decision
+    return (
+        being_written(snapshot.link, context)
+        or doubt(snapshot, context)
+        or without_refused(_decide(snapshot, context), snapshot.link, context)
+    )
 
 
 def _decide(snapshot: Snapshot, context: Context) -> Decision:
-    cmms, link = snapshot.cmms, snapshot.link
-    if (cmms is not None and cmms.deleted) or (cmms is None and (context.said_deleted or link.deleted_at is not None)):
+    cmms = snapshot.cmms
+    absent_and_deleted = not cmms.exists and (context.said_deleted or snapshot.link.deleted_at is not None)
+    if cmms.deleted or absent_and_deleted:
         return delete(snapshot, context)
-    if cmms is None:
+    if not cmms.exists:
         return _without_record(snapshot, context)
-    if snapshot.row is not None:
-        return update(snapshot, context)
-    if (error := context.entity.key_error(cmms.key)) is not None:
-        return held(snapshot, held_by_key(error))
+    if snapshot.row.exists:
+        return _key_taken(snapshot, context) if context.key_taken else update(snapshot, context)
     met = meet(snapshot, context)
-    if isinstance(met, Snapshot):
-        return update(met, context)
-    if isinstance(met, TakenOver):
-        plan = update(met.snapshot, context, taken_over=True)
-        return replace(plan, let_go=met.let_go) if isinstance(plan, Plan) else plan
-    if met is not None:
-        return met
-    return create_in_dynamics(snapshot, context) if "dynamics" in context.entity.create_in else nothing(snapshot)
+    return update(met, context) if isinstance(met, Snapshot) else met
+
+
+def _key_taken(snapshot: Snapshot, context: Context) -> Decision:
+    """Dynamics refused the record's key as another row's. What needs a person holds back the key alone."""
+    others = [one for one in snapshot.candidates if one.row.id != snapshot.row.id]
+    decision = key_conflict(snapshot, others[0], context) if others else nothing(snapshot)
+    if isinstance(decision, Plan) and not decision.writes:
+        name = context.entity.key.name
+        this = value_digest(context.entity, name, snapshot.cmms.key)
+        blocks = [Blocked(name, "cmms", this, block.error) for block in decision.blocked]
+        return update(snapshot, replace(context, refused=(*context.refused, *blocks)))
+    return decision
 
 
 def _without_record(snapshot: Snapshot, context: Context) -> Decision:
-    row = snapshot.row
-    if row is None or context.one_way or "cmms" not in context.entity.create_in:
+    row, rival = snapshot.row, snapshot.rival
+    if not row.exists or context.one_way or "cmms" not in context.entity.create_in:
         return nothing(snapshot)
-    if snapshot.rival is not None:
-        error = KeyNotUsable(
-            f"The row {row.id} has the key {row.key}, and the CMMS's record with that key has another row:"
-            f" {snapshot.rival.link.row_id or 'none yet'}. Correct the key of one of the two rows.",
-            field=context.entity.key.name,
-            row_id=row.id,
-        )
-        return held(snapshot, held_by_key(error))
-    return create_in_cmms(snapshot, context)
-
-
-def _without_refused(plan: Plan, link: Link, context: Context) -> Plan:
-    """The plan, unless a whole write of it was refused just now, or was parked before and nobody insists."""
-    parked = link.parked.get(RECORD)
-    for write in plan.writes:
-        this = whole(write, None).digest
-        if refused := [block for block in context.refused if (block.field, block.digest) == (RECORD, this)]:
-            return Plan(plan.stored, link, blocked=tuple(refused[:1]))
-        if parked is not None and parked.digest == this and not context.insist:
-            return Plan(plan.stored, link)
-    return plan
+    if rival is None:
+        return create_in_cmms(snapshot, context)
+    error = KeyNotUsable(
+        f"The row {row.id} has the key {row.key}, and the CMMS's record with that key has another row:"
+        f" {rival.link.row_id or 'none yet'}. Correct the key of one of the two rows.",
+        field=context.entity.key.name,
+        row_id=row.id,
+    )
+    return held(snapshot, held_by_key(error))

@@ -20,15 +20,15 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
     row's id, on record. Everything else needs a person.
     """
     entity, row, holder = context.entity, candidate.row, candidate.holder
-    key = snapshot.cmms.key if snapshot.cmms is not None else snapshot.link.key
+    key = snapshot.cmms.key
     where = f"The row {row.id} in {entity.table}"
     if row.key != key:
         problem = f"{where} has the key {row.key}, which Dynamics takes for the same as {key}. Correct one of them."
     elif holder is None:
         problem = f"{where} has the key {key} of another record. Correct the key of one of them."
     elif _has_left(candidate, key):
-        if (intent := holder.link.live_intent(context.now)) is not None:
-            return being_written(intent, holder.link, context)
+        if (wait := being_written(holder.link, context)) is not None:
+            return wait
         if context.attempts >= RELEASE_AFTER and row.is_open:
             return _release(candidate, holder, key, context)
         problem = f"{where} still has the key {key}, which its own record has left."
@@ -44,9 +44,7 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
 
 def _has_left(candidate: Candidate, key: str) -> bool:
     """Whether the row's own record has another key by now, or was deleted."""
-    if candidate.is_abandoned or candidate.record is None:
-        return candidate.is_abandoned
-    return candidate.record.key != key
+    return candidate.is_abandoned or (candidate.record.exists and candidate.record.key != key)
 
 
 def _release(candidate: Candidate, holder: Stored, key: str, context: Context) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.link import ConflictRecord, Intent, Link, Stored, Write
+from shared.domain.link import ConflictRecord, Link, Stored, Write
 from shared.domain.merge import Merged
 from shared.errors import IntentHeld, TransientError
 
@@ -47,10 +47,12 @@ class Wait:
 type Decision = Plan | Wait
 
 
-def being_written(intent: Intent, link: Link, context: Context) -> Wait:
-    """Wait for another worker that is writing a link; at the latest until the end of its intent."""
-    error = IntentHeld(f"Another worker is writing {link.key} right now.", ends_in=intent.expires_at - context.now)
-    return Wait(error)
+def being_written(link: Link, context: Context) -> Wait | None:
+    """Wait while another worker is writing a link; at the latest until the end of its intent."""
+    intent = link.live_intent(context.now)
+    if intent is None:
+        return None
+    return Wait(IntentHeld(f"Another worker is writing {link.key} right now.", ends_in=intent.expires_at - context.now))
 
 
 def nothing(snapshot: Snapshot) -> Plan:

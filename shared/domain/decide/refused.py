@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from shared.domain.blocked import RECORD, Blocked, digest
+from shared.domain.decide.plan import Decision, Plan, Wait
 from shared.domain.decide.situation import Context
 from shared.domain.link import Link, Write
 from shared.domain.merge import FieldWrite
@@ -20,10 +21,13 @@ def refusal(entity: EntityMapping, name: str, write: Write, error: PermanentErro
     return Blocked(name, other(write.side), value_digest(entity, name, write.sources.get(name)), error)
 
 
-def whole(write: Write, error: PermanentError | None) -> Blocked:
+def whole(write: Write, error: PermanentError) -> Blocked:
     """The block of a whole write, whatever the write's conditions."""
-    content = (write.side, write.creates, write.state, sorted(write.values.items()))
-    return Blocked(RECORD, other(write.side), digest(content), error or RejectedByTarget("A side refused the write."))
+    return Blocked(RECORD, other(write.side), _whole_digest(write), error)
+
+
+def _whole_digest(write: Write) -> str:
+    return digest((write.side, write.creates, write.state, sorted(write.values.items())))
 
 
 def value_digest(entity: EntityMapping, name: str, source: Value) -> str:
@@ -43,4 +47,15 @@ def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, st
         None of them where a person insists.
     """
     known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in LASTING}
-    return frozenset() if context.insist else frozenset(name for name, one in digests if (name, one) in known)
+    return frozenset() if context.insist else frozenset(name for name, _ in known.intersection(digests))
+
+
+def without_refused(decision: Decision, link: Link, context: Context) -> Decision:
+    """The decision, unless a whole write of it was refused just now, or was parked before and nobody insists."""
+    if isinstance(decision, Wait):
+        return decision
+    digests = set(map(_whole_digest, decision.writes))
+    fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]
+    parked = link.parked.get(RECORD)
+    known = parked is not None and parked.digest in digests and not context.insist
+    return Plan(decision.stored, link, blocked=tuple(fresh[:1])) if fresh or known else decision

@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.blocked import Blocked
 from shared.domain.link import Link, Stored
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
 
 PATIENCE: Final = 5
@@ -25,13 +25,13 @@ class Candidate:
 
     row: DynamicsRecord
     holder: Stored | None = None
-    record: CmmsRecord | None = None
+    record: CmmsRecord = NO_RECORD
 
     @property
     def is_abandoned(self) -> bool:
         """Whether the CMMS deleted the record whose row this is."""
-        gone = self.record is not None and self.record.deleted
-        return self.holder is not None and (gone or (self.record is None and self.holder.link.deleted_at is not None))
+        marked = self.holder is not None and self.holder.link.deleted_at is not None
+        return self.holder is not None and (self.record.deleted or (marked and not self.record.exists))
 
 
 @dataclass(frozen=True)
@@ -42,14 +42,16 @@ class Snapshot:
     the same with what messages added in one-way mode, and with the writes in doubt resolved.
     `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
     `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
+    `let_go` is set where the record takes over the row of a deleted record: that record's link, without the row.
     """
 
     stored: Stored
     link: Link
-    cmms: CmmsRecord | None = None
-    row: DynamicsRecord | None = None
+    cmms: CmmsRecord = NO_RECORD
+    row: DynamicsRecord = NO_ROW
     candidates: Sequence[Candidate] = ()
     rival: Stored | None = None
+    let_go: Stored | None = None
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,14 @@ The table "Trust" stands in docs/architecture.md.
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 
 from shared.domain.blocked import Blocked, held_back
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
-from shared.domain.link import Base, Seen
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side
+from shared.domain.link import Base
+from shared.domain.model import Side
 from shared.errors import NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
 OPERATIONS: Final = 20
@@ -50,38 +51,28 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 def ledger_is_behind(snapshot: Snapshot) -> bool:
     """Whether a side shows an operation that the link does not know: the ledger was restored, or lost a commit."""
     link = snapshot.link
-    shown = {_stamp(snapshot.row), snapshot.cmms.last_operation if snapshot.cmms is not None else None}
+    shown = {snapshot.row.last_operation, snapshot.cmms.last_operation}
     known = {intent.id for intent in link.intents} | {link.seen.stamp, link.seen.operation, None}
     return bool(link.bases) and not shown <= known
 
 
-def seen_now(seen: Seen, cmms: CmmsRecord | None, row: DynamicsRecord | None) -> Seen:
-    """What the link has seen, with what both sides show now."""
-    update: dict[str, object] = {}
-    if row is not None:
-        update |= {"row_version": row.version, "stamp": row.stamp, "row_made": row.created}
-    if cmms is not None and not cmms.deleted:
-        update |= {"cmms_version": cmms.changed_at, "operation": cmms.last_operation}
-    return seen.model_copy(update=update)
-
-
 def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
     """The sides that show an older state than the link has seen."""
-    seen, found = snapshot.link.seen, list[Side]()
-    row = snapshot.row.version if snapshot.row is not None else None
-    if row is not None and seen.row_version is not None and row < seen.row_version:
-        found.append("dynamics")
-    record = snapshot.cmms.changed_at if snapshot.cmms is not None else None
-    older = record is not None and seen.cmms_version is not None and record < seen.cmms_version
-    if older or _lost_an_operation(snapshot) or _deletion_is_undone(snapshot):
-        found.append("cmms")
-    return tuple(found)
+    seen, cmms = snapshot.link.seen, snapshot.cmms
+    older: dict[Side, bool] = {
+        "dynamics": _older(snapshot.row.version, seen.row_version),
+        "cmms": _older(cmms.changed_at, seen.cmms_version) or _lost_a_write(snapshot) or _deletion_is_undone(snapshot),
+    }
+    return tuple(side for side, is_older in older.items() if is_older)
 
 
-def _lost_an_operation(snapshot: Snapshot) -> bool:
+def _older[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
+    return shown is not None and seen is not None and shown < seen
+
+
+def _lost_a_write(snapshot: Snapshot) -> bool:
     """Whether the CMMS no longer shows a write of ours: an edit since a restore makes the version new again."""
-    taken = snapshot.cmms.operations if snapshot.cmms is not None else None
-    last = snapshot.link.seen.operation
+    taken, last = snapshot.cmms.operations, snapshot.link.seen.operation
     # The CMMS shows its last 20: where it shows as many newer ones, the write may only have left the list.
     return taken is not None and last is not None and last not in taken and len(taken) < OPERATIONS
 
@@ -89,8 +80,7 @@ def _lost_an_operation(snapshot: Snapshot) -> bool:
 def _deletion_is_undone(snapshot: Snapshot) -> bool:
     """Whether a record that was deleted lives in a state of before its deletion; one that came back has a newer one."""
     cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
-    shown = cmms.changed_at if cmms is not None and not cmms.deleted else None
-    return shown is not None and deleted_at is not None and shown <= deleted_at
+    return cmms.living and deleted_at is not None and not _older(deleted_at, cmms.changed_at or deleted_at)
 
 
 def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
@@ -105,29 +95,40 @@ def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
         f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
         " backup. Decide which side's values count: see the runbook."
     )
-    version = snapshot.row.version if side == "dynamics" and snapshot.row is not None else None
-    record = snapshot.cmms.changed_at if side == "cmms" and snapshot.cmms is not None else None
-    return held_back(side, (error.reason, version, record), error)
+    shown = {"dynamics": snapshot.row.version, "cmms": snapshot.cmms.changed_at}[side]
+    return held_back(side, (error.reason, str(shown)), error)
 
 
 def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
-    row, made = snapshot.row, snapshot.link.seen.row_made
-    if snapshot.link.restored == "dynamics":
-        return None
+    row, link = snapshot.row, snapshot.link
     # Where the mapping writes the column that says when a row was made, the column proves nothing.
-    if row is None or row.created is None or made is None or not context.entity.tells_creation or row.created <= made:
+    proves = context.entity.tells_creation and link.restored != "dynamics"
+    if not proves or not _older(link.seen.row_made, row.created):
         return None
     error = RowReplaced(
-        f"The row {row.id} of {snapshot.link.key} was deleted in Dynamics and then made again. Compare both sides; an"
+        f"The row {row.id} of {link.key} was deleted in Dynamics and then made again. Compare both sides; an"
         " operator's resync with --recreate takes the row for new, differences are then on record."
     )
-    return held_back("dynamics", (error.reason, str(row.created), row.stamp), error)
+    return held_back("dynamics", (error.reason, str(row.created), row.last_operation), error)
+
+
+def _made_late(snapshot: Snapshot, context: Context) -> Blocked | None:
+    """A create of ours that arrived after its record had met another row: nobody's row, and never a new record."""
+    row, link = snapshot.row, snapshot.link
+    if snapshot.cmms.exists or link.cmms_id is not None or context.one_way or not (row.by_us and row.operations):
+        return None
+    error = RowReplaced(
+        f"The row {row.id} with the key {row.key} was made by a write of ours whose record the ledger does not know: it"
+        " probably arrived late. Delete the row in Dynamics, or have a record made of it in the CMMS with an operator's"
+        " resync --recreate."
+    )
+    return held_back("dynamics", (error.reason, row.operations), error)
 
 
 def _record_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
     link = snapshot.link
-    known = link.cmms_id is not None and link.deleted_at is None
-    if snapshot.cmms is not None or not known or context.one_way or context.said_deleted:
+    expected = link.cmms_id is not None and link.deleted_at is None
+    if snapshot.cmms.exists or not expected or context.one_way or context.said_deleted:
         return None
     error = RecordMissing(
         f"The CMMS no longer shows the record {link.key}, and does not say that it was deleted. If it was, deactivate"
@@ -137,10 +138,10 @@ def _record_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
 
 
 def _row_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
-    link, cmms = snapshot.link, snapshot.cmms
+    link = snapshot.link
     pending = any(intent.side == "dynamics" and intent.creates for intent in link.intents)
-    living = cmms is not None and not cmms.deleted
-    if link.row_id is None or snapshot.row is not None or pending or not living or link.restored == "dynamics":
+    expected = link.row_id is not None and not pending and link.restored != "dynamics"
+    if snapshot.row.exists or not expected or not snapshot.cmms.living:
         return None
     # A person may have made another row with the record's key.
     if snapshot.candidates and (context.said_row_gone or context.attempts >= PATIENCE):
@@ -159,12 +160,9 @@ def _row_was_deleted(snapshot: Snapshot, context: Context) -> Blocked | None:
 _CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
     (_went_back, True),
     (_came_back, False),
+    (_made_late, True),
     (_row_was_deleted, False),
     (_row_is_absent, True),
     (_record_is_absent, True),
 )
 """The checks in their order, and whether what a check sees may come from a list read that lags."""
-
-
-def _stamp(row: DynamicsRecord | None) -> str | None:
-    return (row.stamp or None) if row is not None else None

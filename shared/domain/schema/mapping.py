@@ -4,12 +4,12 @@ import re
 import tomllib
 from collections.abc import Collection
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, override
 
 from pydantic import Field, ValidationError, model_validator
 
 from shared.domain.messages.queues import OF_ENTITY
-from shared.domain.model import Side
+from shared.domain.model import Side, Value
 from shared.domain.schema import values
 from shared.domain.schema.fields import FieldMapping, Frozen, Option
 from shared.domain.schema.problems import meant, sentences
@@ -115,17 +115,9 @@ class EntityMapping(Frozen):
         return found | dict.fromkeys((self.key.name, *self.key.aliases), self.key.name)
 
     @cached_property
-    def key_rule(self) -> FieldMapping:
+    def key_rule(self) -> "KeyRule":
         """The business key as a field: text that only the CMMS may change."""
-        key = self.key
-        return FieldMapping(
-            name=key.name,
-            aliases=key.aliases,
-            column=key.column,
-            type="string",
-            direction="to_dynamics",
-            length=key.length,
-        )
+        return KeyRule(**self.key.model_dump(), entity=self.name, type="string", direction="to_dynamics")
 
     @cached_property
     def rules(self) -> dict[str, FieldMapping]:
@@ -170,23 +162,33 @@ class EntityMapping(Frozen):
 
     def key_error(self, raw: object) -> KeyNotUsable | None:
         """What `usable_key` raises for a business key; None where the key can be used."""
-        where = f"{self.key.name} ({self.name})"
+        return self.key_rule.error(raw)
+
+
+class KeyRule(FieldMapping):
+    """A business key's rule: no key is written that a database could mistake for another."""
+
+    entity: str
+    length: int
+
+    def error(self, raw: object) -> KeyNotUsable | None:
+        """Why a business key cannot be used, if it cannot."""
+        where = f"{self.name} ({self.entity})"
         if not isinstance(raw, str) or not raw:
-            return KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.key.name)
-        if len(raw) > self.key.length:
-            return KeyNotUsable(
-                f"{where} has {len(raw)} characters, and the mapping allows {self.key.length}.",
-                field=self.key.name,
-                key=raw,
-            )
-        # Databases compare keys without regard to spaces at their end: two records could look like one.
-        if raw != raw.strip() or not raw.isprintable():
-            return KeyNotUsable(
-                f"{where} has spaces around it or unprintable characters: correct it at its source.",
-                field=self.key.name,
-                key=raw,
-            )
-        return None
+            return KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.name)
+        problem = None
+        if len(raw) > self.length:
+            problem = f"has {len(raw)} characters, and the mapping allows {self.length}."
+        elif raw != raw.strip() or not raw.isprintable():
+            # Databases compare keys without regard to spaces at their end: two records could look like one.
+            problem = "has spaces around it or unprintable characters: correct it at its source."
+        return KeyNotUsable(f"{where} {problem}", field=self.name, key=raw) if problem else None
+
+    @override
+    def to_dynamics(self, value: Value) -> Value:
+        if (error := self.error(value)) is not None:
+            raise error
+        return value
 
 
 class Mapping(Frozen):

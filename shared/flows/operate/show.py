@@ -96,8 +96,8 @@ async def tell(
     return Story(
         entity=entity.name,
         key=key,
-        cmms=snapshot.cmms,
-        row=snapshot.row,
+        cmms=snapshot.cmms if snapshot.cmms.exists else None,
+        row=snapshot.row if snapshot.row.exists else None,
         others=tuple(one.row.id for one in snapshot.candidates),
         link=snapshot.stored.link,
         known=snapshot.stored.etag is not None,
@@ -140,10 +140,8 @@ def _field(entity: EntityMapping, rule: FieldMapping, snapshot: Snapshot, decisi
     return FieldStory(name, rule.column, rule_of(rule), held_cmms, held_row, base, state, problem)
 
 
-def _held(record: Record | None, key: str, name: str) -> Value:
+def _held(record: Record, key: str, name: str) -> Value:
     """What a side holds of a field; a value that its rule refuses is shown as it was read."""
-    if record is None:
-        return None
     bad = record.errors.get(name)
     return bad.shown if bad is not None and name not in record.values else record.held(key, name)
 
@@ -160,9 +158,9 @@ def _planned(name: str, decision: Decision) -> State | None:
 
 
 def _at_rest(rule: FieldMapping, snapshot: Snapshot, cmms: Value, dynamics: Value) -> State:
-    if snapshot.cmms is None and snapshot.row is None:
+    if not snapshot.cmms.exists and not snapshot.row.exists:
         return "unknown"
-    if snapshot.cmms is not None and snapshot.cmms.deleted:
+    if snapshot.cmms.deleted:
         return "agree" if dynamics is None else "kept"
-    both = snapshot.cmms is not None and snapshot.row is not None
+    both = snapshot.cmms.exists and snapshot.row.exists
     return "agree" if (rule.agree(cmms, dynamics) if both else cmms == dynamics) else "differ"

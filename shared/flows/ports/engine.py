@@ -118,9 +118,6 @@ class Dynamics(Protocol):
     async def organization_id(self) -> UUID:
         """The organization that we are signed in to (WhoAmI)."""
 
-    async def user_id(self) -> UUID:
-        """The user that we are signed in as (WhoAmI)."""
-
 
 class Cmms(Protocol):
     """The CMMS's integration API. Tombstones of deleted records are among what is read."""

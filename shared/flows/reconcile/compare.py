@@ -62,11 +62,11 @@ class Comparer:
     def _look(
         self, entity: EntityMapping, identity: Identity, snapshot: Snapshot, now: datetime, result: Comparison
     ) -> None:
-        key = next((side.key for side in (snapshot.cmms, snapshot.row) if side is not None), snapshot.link.key)
+        key = next((side.key for side in (snapshot.cmms, snapshot.row) if side.exists), snapshot.link.key)
         synced = snapshot.link.last_sync
         result.keys[identity] = key
         result.newest_sync = max((at for at in (synced, result.newest_sync) if at is not None), default=None)
-        if snapshot.cmms is None and entity.key_error(key) is not None:
+        if not snapshot.cmms.exists and entity.key_error(key) is not None:
             result.unusable.append(identity)
             return
         found = assess(entity, snapshot, now)
@@ -79,17 +79,12 @@ class Comparer:
 
     def _moves(self, snapshot: Snapshot, now: datetime) -> bool:
         """Whether somebody touched the record so lately that a message may be on its way."""
-        cmms, row = snapshot.cmms, snapshot.row
-        touched = (
-            snapshot.link.last_sync,
-            cmms.version.at if cmms is not None and cmms.version is not None else None,
-            row.modified if row is not None else None,
-        )
+        touched = (snapshot.link.last_sync, snapshot.cmms.changed_at, snapshot.row.modified)
         return any(at is not None and timedelta() <= now - at < self._settle for at in touched)
 
 
 def _name(identity: Identity, snapshot: Snapshot) -> Identity:
     """One name for each record, by whichever side it was asked for."""
-    if snapshot.cmms is not None and snapshot.cmms.id:
+    if snapshot.cmms.id:
         return Identity("cmms", snapshot.cmms.id)
     return snapshot.stored.link.identities[0] if snapshot.stored.etag is not None else identity

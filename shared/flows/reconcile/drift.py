@@ -107,7 +107,7 @@ def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass |
 
 
 def _blocked(snapshot: Snapshot, fresh: list[Blocked]) -> DriftClass:
-    if snapshot.cmms is None:
+    if not snapshot.cmms.exists:
         return DriftClass.MISSING_IN_CMMS
     ahead = any(block.side == "cmms" for block in fresh)
     return DriftClass.CMMS_AHEAD if ahead else DriftClass.DYNAMICS_AHEAD
@@ -139,7 +139,7 @@ def differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterat
         yield Difference(RECORD, _present(cmms), _present(row), "", of_all[0])
         return
     for name, what in planned.items():
-        held = [side.held(entity.key.name, name) if side is not None else None for side in (cmms, row)]
+        held = [side.held(entity.key.name, name) for side in (cmms, row)]
         yield Difference(name, held[0], held[1], rule_of(entity.rules[name]), what)
 
 
@@ -165,5 +165,5 @@ def _planned(plan: Plan) -> dict[str, str]:
     return found | {block.field: block.error.message for block in plan.blocked}
 
 
-def _present(record: Record | None) -> str:
-    return "absent" if record is None else "present"
+def _present(record: Record) -> str:
+    return "present" if record.exists else "absent"

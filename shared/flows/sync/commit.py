@@ -8,7 +8,6 @@ from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
-from shared.domain.decide.trust import seen_now
 from shared.domain.link import Intent, Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
@@ -67,25 +66,21 @@ class Answer:
         row = self.result
         return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
 
-    def created_otherwise(self, entity: EntityMapping) -> bool:
-        """Whether a row was created in Dynamics with other values than were written."""
-        return isinstance(self.result, DynamicsRecord) and self.intent.creates and bool(self.differing(entity))
-
-    def is_untouched(self, us: str | None) -> bool:
+    @property
+    def is_untouched(self) -> bool:
         """Whether nobody can have edited a new row or record between its create and the answer.
 
         Created rows are read back by another request. A record is the answer of its own create, unless the create was
         repeated.
         """
-        operation, record = self.intent.id, self.result
-        if isinstance(record, CmmsRecord):
-            return record.operations is None or (record.by_us and record.last_operation == operation)
-        return isinstance(record, DynamicsRecord) and (record.stamp, record.modified_by) == (operation, us)
+        new = self.result
+        if isinstance(new, Failed):
+            return False
+        answers_itself = isinstance(new, CmmsRecord) and new.operations is None
+        return answers_itself or (new.by_us and new.last_operation == self.intent.id)
 
 
-def committed(
-    entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], *, now: datetime, us: str | None
-) -> Link:
+def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], now: datetime) -> Link:
     """The link after a round.
 
     Args:
@@ -94,7 +89,6 @@ def committed(
         link: As announced; without writes, the plan's own link.
         answers: One for each announced write.
         now: In UTC.
-        us: Our user in Dynamics, where a created row holds something else than was written.
 
     Returns:
         Both bases follow each confirmed write; a refused write is forgotten; a write without an answer stays in doubt.
@@ -105,7 +99,7 @@ def committed(
         elif answer.record is None:
             link = _forgotten(link, plan, answer.intent)
         else:
-            link = _confirmed(entity, link, answer, answer.record, now=now, us=us)
+            link = _confirmed(entity, link, answer, answer.record, now)
     return link.model_copy(update={"parked": _parked(plan, link, answers), "last_sync": now})
 
 
@@ -162,31 +156,27 @@ def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
     return link.model_copy(update={"intents": left, "row_id": plan.link.row_id})
 
 
-def _confirmed(
-    entity: EntityMapping, link: Link, answer: Answer, record: Record, *, now: datetime, us: str | None
-) -> Link:
-    intent = answer.intent
+def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
+    intent, decided = answer.intent, answer.decided(entity)
     # What a new row holds instead may be a person's edit: what was written counts as held, so that the difference is
     # taken for a change.
-    as_written = intent.creates and not answer.is_untouched(us)
-    bases = dict(link.bases)
-    decided = answer.decided(entity)
-    for name in decided:
-        shown = intent.values.get(name) if as_written else answer.shown(entity, name)
-        bases[name] = base(entity, intent, name, intent.sources[name], shown)
+    as_written = intent.creates and not answer.is_untouched
+    shown = {name: intent.values.get(name) if as_written else answer.shown(entity, name) for name in decided}
+    bases = {name: base(entity, intent, name, intent.sources[name], shown[name]) for name in decided}
     history = {
-        name: remember(link.written.get(name, ()), intent.side, digest(value), now)
-        for name, value in intent.values.items()
-        if name in decided
+        name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
+        for name in decided & intent.values.keys()
     }
-    # Nothing else that was announced for this side can land any more: the etag has moved.
-    left = tuple(one for one in link.intents if one.side != intent.side)
-    update: dict[str, object] = {"bases": bases, "written": link.written | history, "intents": left}
-    if isinstance(record, CmmsRecord):
-        update |= {"cmms_id": record.id or link.cmms_id, "seen": seen_now(link.seen, record, None)}
-    if isinstance(record, DynamicsRecord):
-        update |= {"row_id": record.id, "seen": seen_now(link.seen, None, record)}
-    return link.model_copy(update=update)
+    return link.model_copy(
+        update={
+            "bases": link.bases | bases,
+            "written": link.written | history,
+            # Nothing else that was announced for this side can land any more: the etag has moved.
+            "intents": tuple(one for one in link.intents if one.side != intent.side),
+            "seen": link.seen.after(record),
+            **({"row_id": record.id} if intent.side == "dynamics" else {"cmms_id": record.id or link.cmms_id}),
+        }
+    )
 
 
 def _parked(plan: Plan, link: Link, answers: Sequence[Answer]) -> Mapping[str, ParkedField]:

@@ -213,7 +213,7 @@ class Sync:
     def _behind(self, entity: EntityMapping, work: Work, snapshot: Snapshot) -> Outcomes:
         """The messages that announce more than a side shows: nothing is concluded from a side that lags."""
         ended: Outcomes = {}
-        no_row = snapshot.row is None and not snapshot.candidates and snapshot.stored.etag is None
+        no_row = not snapshot.row.exists and not snapshot.candidates and snapshot.stored.etag is None
         for delivery in work.deliveries:
             if delivery.operation in {"create", "update"} and no_row:
                 ended[delivery.place] = Again(unreadable_row(entity, delivery.row_id or work.name))
@@ -233,17 +233,15 @@ def _remembered(subject: Subject, memory: Memory) -> Stored | LedgerUnreadable |
     return next(iter([*held, *known]), None)
 
 
-def _announces_more(delivery: Delivery, record: CmmsRecord | None) -> bool:
+def _announces_more(delivery: Delivery, record: CmmsRecord) -> bool:
     """Whether a message of the CMMS is newer than what the CMMS shows."""
     if not isinstance(delivery.payload, (UpsertedData, DeletedData)):
         return False
     # Only what the CMMS itself versioned: an event's own time may be any sender's clock.
-    announced = delivery.payload.as_version(None)
-    shown = record.version if record is not None else None
+    announced, shown = delivery.payload.as_version(None), record.changed_at
     if isinstance(delivery.payload, DeletedData):
-        living = record is not None and not record.deleted
-        return living and (announced is None or shown is None or shown.at < announced.at)
-    return record is None or (announced is not None and shown is not None and shown.at < announced.at)
+        return record.living and (announced is None or shown is None or shown < announced.at)
+    return not record.exists or (announced is not None and shown is not None and shown < announced.at)
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:

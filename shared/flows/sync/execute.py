@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -14,7 +13,7 @@ from shared.domain.decide import Plan
 from shared.domain.link import Intent, Stored
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import Conflict, LinkTooLarge, SyncError
+from shared.errors import Conflict, LinkTooLarge
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Failed, Ledger
 from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
@@ -138,8 +137,8 @@ class Executor:
 
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 6: the bases follow each confirmed write; what has no answer stays in doubt."""
-        now, us = self._clock.now(), await self._us(entity, steps)
-        links = [(step, committed(entity, step.plan, step.link, step.answers, now=now, us=us)) for step in steps]
+        now = self._clock.now()
+        links = [(step, committed(entity, step.plan, step.link, step.answers, now)) for step in steps]
         # What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
         changed = [
             (step, Stored(link=link, etag=step.stored.etag))
@@ -150,14 +149,6 @@ class Executor:
         unchanged = {id(step) for step in steps} - {id(step) for step, _ in changed}
         kept = [step for step in steps if id(step) in unchanged]
         return [*kept, *(replace(step, stored=link) for step, link in stored)], lost
-
-    async def _us(self, entity: EntityMapping, steps: Sequence[Step]) -> str | None:
-        """Our user in Dynamics, where a created row holds something else than was written."""
-        answers = (answer for step in steps for answer in step.answers)
-        if any(answer.created_otherwise(entity) for answer in answers):
-            with suppress(SyncError):
-                return str(await self._dynamics.user_id())
-        return None
 
     def _concluded(self, entity: EntityMapping, step: Step) -> Round:
         refused = list(refusals(entity, step.answers))

@@ -4,15 +4,16 @@ Each field is a register in which the newest version wins, so that late, doubled
 that is newer. The business key is one of the fields.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from shared.domain.blocked import digest
 from shared.domain.link import FieldVersion, Link, Mark
 from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.events import DeletedData, UpsertedData
-from shared.domain.model import BadValue, CmmsRecord, Value, Version
+from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, MappingError, PermanentError
@@ -25,7 +26,7 @@ class Heard:
     """The link with what the messages said, the CMMS's side as it is then known, and the messages that are parked."""
 
     link: Link
-    record: CmmsRecord | None
+    record: CmmsRecord
     outcomes: Outcomes = field(default_factory=dict)
 
 
@@ -51,8 +52,8 @@ def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery], now:
     return Heard(link, remembered(link, registers.living_errors()), outcomes)
 
 
-def remembered(link: Link, errors: dict[str, BadValue] | None = None) -> CmmsRecord | None:
-    """The CMMS's side as the link remembers it; None where nothing was said.
+def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})) -> CmmsRecord:
+    """The CMMS's side as the link remembers it; `NO_RECORD` where nothing was said.
 
     What was agreed before this mode was chosen counts as said: a base is what the CMMS held. A value that cannot be
     used is parked; the newest one that can be used stays the CMMS's.
@@ -62,9 +63,7 @@ def remembered(link: Link, errors: dict[str, BadValue] | None = None) -> CmmsRec
         return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted.version, deleted=True)
     values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items()}
     values |= {name: said.value for name, said in link.said.items()}
-    if not values and not errors:
-        return None
-    return CmmsRecord(link.key, "", values, errors or {}, id=identity)
+    return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
 
 
 class _Registers:

@@ -1,0 +1,65 @@
+"""What snapshots are made of, read in bulk, and each thing once."""
+
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
+
+from shared.domain.link import Identity, Link, Stored
+from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import LedgerUnreadable, MappingError
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
+
+
+class Reads:
+    """Records and rows by id and by key, and links by identity, as far as they were asked for."""
+
+    def __init__(self, entity: EntityMapping, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None) -> None:
+        """`cmms` None means one-way mode: nothing is read there."""
+        self._entity = entity
+        self._ledger = ledger
+        self._dynamics = dynamics
+        self._cmms = cmms
+        self.records: dict[str, CmmsRecord | MappingError] = {}
+        self.records_by_key: dict[str, CmmsRecord | MappingError] = {}
+        self.rows: dict[str, DynamicsRecord] = {}
+        self.rows_by_key: dict[str, Sequence[DynamicsRecord]] = {}
+        self.links: dict[Identity, Stored | LedgerUnreadable] = {}
+
+    async def ask_records(self, ids: Iterable[str | None]) -> None:
+        """Read CMMS records and tombstones by id."""
+        if self._cmms is not None:
+            await _more(self.records, ids, partial(self._cmms.by_id, self._entity))
+
+    async def ask_records_by_key(self, keys: Iterable[str | None]) -> None:
+        """Read living CMMS records by key."""
+        if self._cmms is not None:
+            await _more(self.records_by_key, keys, partial(self._cmms.by_key, self._entity))
+
+    async def ask_rows(self, ids: Iterable[str | None]) -> None:
+        """Read rows by id."""
+        await _more(self.rows, ids, partial(self._dynamics.by_id, self._entity))
+
+    async def ask_rows_by_key(self, keys: Iterable[str | None]) -> None:
+        """Read the rows that Dynamics takes for these keys."""
+        await _more(self.rows_by_key, keys, partial(self._dynamics.by_key, self._entity))
+
+    async def ask_links(self, identities: Iterable[Identity]) -> None:
+        """Read links; one that the ledger does not hold stays absent."""
+        await _more(self.links, identities, partial(self._ledger.find, self._entity.name))
+
+    def row(self, link: Link) -> DynamicsRecord:
+        """The link's row."""
+        return self.rows.get(link.row_id or "", NO_ROW)
+
+    def holder(self, identity: Identity) -> Stored | None:
+        """The link with this identity. One that cannot be read counts as none: its own messages park it."""
+        found = self.links.get(identity)
+        return found if isinstance(found, Stored) else None
+
+
+async def _more[K: (str, Identity), V](
+    known: dict[K, V], wanted: Iterable[K | None], ask: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
+) -> None:
+    missing = {one for one in wanted if one} - known.keys()
+    if missing:
+        known.update(await ask(sorted(missing)))
