@@ -25,6 +25,7 @@ ROW = DynamicsRecord(
     "A", 'W/"5"', {"nombre": "Pump"}, id="r", state=0, version=5, operations=("d1",), created=EARLIER, by_us=True
 )
 INACTIVE = replace(ROW, state=1)
+THEIRS = replace(ROW, operations=(), by_us=False)
 KEY = ASSET.key.name
 
 
@@ -110,13 +111,20 @@ DECISION = [
     ),
     ("a record without a row", snap(NEW, RECORD), context(), "create in Dynamics"),
     ("a record without a row, not to be created", snap(NEW, RECORD), context(NOT_IN_DYNAMICS), "nothing"),
-    ("a row without a record", snap(ROW_BORN, None, ROW), context(), "create in the CMMS"),
-    ("a row without a record, not to be created", snap(ROW_BORN, None, ROW), context(NOT_IN_CMMS), "nothing"),
-    ("an inactive row without a record", snap(ROW_BORN, None, INACTIVE), context(), "nothing"),
-    ("a row without a record, one-way", snap(ROW_BORN, None, ROW), context(one_way=True), "nothing"),
+    ("a row without a record", snap(ROW_BORN, None, THEIRS), context(), "create in the CMMS"),
+    ("a row without a record, not to be created", snap(ROW_BORN, None, THEIRS), context(NOT_IN_CMMS), "nothing"),
+    ("an inactive row without a record", snap(ROW_BORN, None, replace(THEIRS, state=1)), context(), "nothing"),
+    ("a row without a record, one-way", snap(ROW_BORN, None, THEIRS), context(one_way=True), "nothing"),
+    ("a row that a write of ours made, at first", snap(ROW_BORN, None, ROW), context(), "wait: not_yet_visible"),
+    (
+        "a row that a write of ours made, for long",
+        snap(ROW_BORN, None, ROW),
+        context(attempts=PATIENCE),
+        "park *: row_replaced",
+    ),
     (
         "a row whose key a record with another row has",
-        snap(ROW_BORN, None, ROW, rival=KNOWN),
+        snap(ROW_BORN, None, THEIRS, rival=KNOWN),
         context(),
         "park *: key_not_usable",
     ),

@@ -86,8 +86,8 @@ async def test_a_row_that_a_late_create_made_becomes_no_record(make_world: MakeW
     world = make_world(mapping=mapping(stamp=True))
     world.cmms.put("A", nombre="Bomba")
     world.dynamics.faults.next = ["late"]
+    world.dynamics.faults.meanwhile = lambda: world.dynamics.put("A", nombre="Bomba")
     await world.dirty()
-    world.dynamics.put("A", nombre="Bomba")
     await world.settle()
     world.cmms.put("B")
     await world.dirty()

@@ -58,7 +58,9 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     )
     match reason:
         case "gone_from_dynamics" | "row_replaced":
-            return any((entity, name) in evidence.observer.removed for side, name in kin if side == "dynamics")
+            ids = [name for side, name in kin if side == "dynamics"]
+            late = reason == "row_replaced" and any(_came_late(evidence, entity, row) for row in ids)
+            return late or any((entity, row) in evidence.observer.removed for row in ids)
         case "key_not_usable":
             alike = [
                 (side, name)
@@ -80,6 +82,13 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
         case "record_closed":
             return entity == "order" and parked.get("field") not in {None, "estado"}
     return reason == "not_yet_visible" and parked.get("attempts") == ATTEMPTS
+
+
+def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
+    """Whether the integration made the row for a record that has another one, or none, by now."""
+    made_for = [record for (of, record), rows in evidence.observer.created_for.items() if of == entity and row in rows]
+    links = [evidence.link(entity, record=record) for record in made_for]
+    return any(link is None or link.row_id != row for link in links)
 
 
 def _came_and_went(evidence: Evidence, entity: str, kin: Collection[Name]) -> bool:
@@ -117,7 +126,8 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
         case "gone_from_dynamics":
             return record is not None and row is None and (entity, link.row_id) in evidence.observer.removed
         case "row_replaced":
-            return row is not None and (entity, link.row_id) in evidence.observer.removed
+            removed = (entity, link.row_id) in evidence.observer.removed
+            return row is not None and (removed or _came_late(evidence, entity, str(row.id)))
         case "key_not_usable":
             return _key_is_taken(evidence, entity, link, record, row)
         case "record_closed":

@@ -101,7 +101,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
 
 
 def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> tuple[Link, Intent]:
-    """Both without the fields that are not mapped as they were when they were written: the column may be another one."""
+    """Both without the fields that are mapped otherwise since they were written: the column may be another one."""
     present = {name: rule.fingerprint for name, rule in entity.rules.items()}
     gone = {name for name in intent.sources if present.get(name) != intent.rules.get(name, present.get(name, ""))}
     if not gone:

@@ -61,8 +61,10 @@ def nothing(snapshot: Snapshot) -> Plan:
 
 
 def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
-    """A plan that only parks."""
-    return Plan(snapshot.stored, snapshot.link, blocked=blocked)
+    """A plan that only parks, under the row's key where no other is known."""
+    link = snapshot.link
+    named = link if link.key else link.model_copy(update={"key": snapshot.row.key})
+    return Plan(snapshot.stored, named, blocked=blocked)
 
 
 def fresh(link: Link, conflicts: Sequence[ConflictRecord]) -> tuple[ConflictRecord, ...]:

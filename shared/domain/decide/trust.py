@@ -80,7 +80,8 @@ def _lost_a_write(snapshot: Snapshot) -> bool:
 def _deletion_is_undone(snapshot: Snapshot) -> bool:
     """Whether a record that was deleted lives in a state of before its deletion; one that came back has a newer one."""
     cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
-    return cmms.living and deleted_at is not None and not _older(deleted_at, cmms.changed_at or deleted_at)
+    of_before = cmms.changed_at == deleted_at or _older(cmms.changed_at, deleted_at)
+    return cmms.living and deleted_at is not None and of_before
 
 
 def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:

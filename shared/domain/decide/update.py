@@ -99,9 +99,7 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
     return merged if snapshot.let_go is None else _on_record(merged, context)
 
 
-def _held_back(
-    snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context
-) -> dict[str, Base]:
+def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
     """Bases of fields that could not be written: the restored side's value stays no edit, and the other one news."""
     if not context.restored or context.one_way:
         return {}  # one-way, a base is what the CMMS said

@@ -125,15 +125,15 @@ class Restore:
 
     def _judge(self, taken: Taken, snapshot: Snapshot, side: Restored, since: datetime) -> None:
         link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
-        key = next((one.key for one in (cmms, row) if one is not None), link.key)
+        key = next((one.key for one in (cmms, row) if one.exists), link.key)
         identity = _identity(snapshot)
         if side == "ledger" and snapshot.stored.etag is not None and not _changed(snapshot, since):
             return
         if side == "cmms" and (problem := _beyond(snapshot)) is not None:
             taken.for_people.append(key)
-            taken.tell(RECORD, problem, key, cmms.key if cmms else None, row.key if row else None)
+            taken.tell(RECORD, problem, key, cmms.key or None, row.key or None)
             return
-        if side == "cmms" and cmms is None and row is not None and link.deleted_at is None:
+        if side == "cmms" and row.exists and not cmms.exists and link.deleted_at is None:
             taken.lost[Identity("row", row.id)] = key
             taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
             return
@@ -197,7 +197,7 @@ class Restore:
 
 def _identity(snapshot: Snapshot) -> Identity:
     named = snapshot.stored.link.identities
-    if snapshot.stored.etag is None and snapshot.cmms is not None:
+    if snapshot.stored.etag is None and snapshot.cmms.exists:
         return Identity("cmms", snapshot.cmms.id)
     return named[0]
 
@@ -210,21 +210,19 @@ def _may_be_affected(link: Link, since: datetime) -> bool:
 
 def _changed(snapshot: Snapshot, since: datetime) -> bool:
     """Whether a side was changed since an instant, or does not say when."""
-    cmms, row = snapshot.cmms, snapshot.row
-    moments = [cmms.changed_at if cmms is not None else None, row.modified if row is not None else None]
-    return any(moment is None or moment >= since for moment in moments)
+    return any(moment is None or moment >= since for moment in (snapshot.cmms.changed_at, snapshot.row.modified))
 
 
 def _beyond(snapshot: Snapshot) -> str | None:
     """Why a record of a restored CMMS is for a person alone."""
     link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
-    if cmms is None or cmms.deleted:
+    if not cmms.living:
         return None
     if link.deleted_at is not None and "cmms" in gone_back(snapshot):
         return "for a person: it was deleted in the CMMS since the backup, and is back there: delete it again"
     seen = link.seen.cmms_version
     # A key that the restore took back belongs to an older state of the record.
     explained = cmms.changed_at is None or seen is None or cmms.changed_at < seen
-    if row is not None and row.key != cmms.key and not explained:
+    if row.exists and row.key != cmms.key and not explained:
         return "for a person: the CMMS may have given the id of a lost record to another one: compare both"
     return None
