@@ -22,10 +22,13 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-def main(
+def main(  # noqa: PLR0917 - each is an option of the command line
     config: Annotated[Path, typer.Option(help="JSON file: signing key, audience, users, webhooks")],
     port: Annotated[int, typer.Option(help="0 picks a free port; the ready line names it")] = 0,
     state: Annotated[Path | None, typer.Option(help="a file that keeps the organization; without it, memory")] = None,
+    certificate: Annotated[
+        Path | None, typer.Option(help="serve HTTPS with this PEM file, which is made if it is not there")
+    ] = None,
     exit_with_stdin: Annotated[bool, typer.Option("--exit-with-stdin", help="stop when stdin ends")] = False,
     version: Annotated[  # noqa: ARG001 - its callback answers
         bool, typer.Option("--version", is_eager=True, callback=_version, help="say the version")
@@ -53,13 +56,20 @@ def main(
         connections=connections,
     )
     served: ASGIApp = app
-    if state is not None:
-        try:
+    try:
+        if state is not None:
             served = Keeping(app, StateFile(state, dataverse))
-        except (OSError, ValueError) as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from None
-    run(served, port=port, name="dataverse", exit_with_stdin=exit_with_stdin, http=connections.protocol())
+        run(
+            served,
+            port=port,
+            name="dataverse",
+            exit_with_stdin=exit_with_stdin,
+            http=connections.protocol(),
+            certificate=certificate,
+        )
+    except (OSError, ValueError) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
 
 
 def cli() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.emulators.servicebus.certificate import server_context
+from local.emulators.certificate import server_context
 from local.emulators.servicebus.connection import Connection
 from local.emulators.servicebus.entry import Counts
 from local.emulators.servicebus.faults import Faults

@@ -1,6 +1,7 @@
 """`$batch`: order, errors, change sets, format."""
 
 import re
+import time
 from dataclasses import dataclass
 
 import httpx
@@ -8,7 +9,7 @@ import pytest
 
 from local.emulators.dataverse import Dataverse
 from local.emulators.dataverse.tests.asking import ASSETS, asset, asset_numbers, code_of
-from local.emulators.dataverse.tests.conftest import ROOT
+from local.emulators.dataverse.tests.conftest import AUDIENCE, ROOT
 
 JSON = "Content-Type: application/json\r\n"
 GO_ON = {"Prefer": "odata.continue-on-error"}
@@ -131,6 +132,18 @@ async def test_a_change_set_fails_as_a_whole_with_one_answer(client: httpx.Async
     assert len(dataverse.log) == 2
     duplicate = await client.post(ASSETS, json={"msdyn_name": "x", "msdyn_assetnumber": "A-0"})
     assert duplicate.status_code == 412
+
+
+@pytest.mark.parametrize(("number", "written"), [("A-2", 2), ("A-1", 0)], ids=["committed", "rolled back"])
+async def test_a_change_set_takes_its_rows_time_and_counts_the_rows_that_stay(
+    client: httpx.AsyncClient, dataverse: Dataverse, number: str, written: int
+) -> None:
+    dataverse.costs.create_row = 0.05
+    begun = time.monotonic()
+    await send(client, [change_set(part(create("A-1"), "1"), part(create(number), "2"))])
+    assert time.monotonic() - begun >= 0.1
+    stats = (await client.get(f"{AUDIENCE}/_emulator/stats")).json()
+    assert (stats["operations_by_kind"], stats["rows_written"]) == ({"create": 2}, written)
 
 
 async def test_a_later_request_of_a_change_set_can_name_an_earlier_one(client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import ssl
 import subprocess
 import sys
 import threading
@@ -27,7 +28,7 @@ def configuration(folder: Path, **changes: Any) -> Path:
     return path
 
 
-def test_it_serves_posts_webhooks_and_stops_on_a_signal(tmp_path: Path) -> None:
+def test_it_serves_with_tls_posts_webhooks_and_stops_on_a_signal(tmp_path: Path) -> None:
     received: Queue[tuple[str, dict[str, Any]]] = Queue()
 
     class Receiver(BaseHTTPRequestHandler):
@@ -50,13 +51,17 @@ def test_it_serves_posts_webhooks_and_stops_on_a_signal(tmp_path: Path) -> None:
             "auth": {"x-key": "secret"},
         }
         config = configuration(tmp_path, webhooks=[webhook])
+        certificate = tmp_path / "made.pem"
         with subprocess.Popen(  # noqa: S603  # our own module
-            [*ARGUMENTS, "--config", str(config)], stdout=subprocess.PIPE, text=True
+            [*ARGUMENTS, "--config", str(config), "--certificate", str(certificate)], stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
             url = process.stdout.readline().strip().removeprefix("dataverse ready ")
             token = mint_token(KEY, resource=AUDIENCE, client_id="app-1")
-            with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"}, trust_env=False) as client:
+            assert url.startswith("https://")
+            trusting = ssl.create_default_context(cafile=certificate)
+            headers = {"Authorization": f"Bearer {token}"}
+            with httpx.Client(base_url=url, headers=headers, trust_env=False, verify=trusting) as client:
                 created = client.post("/api/data/v9.2/salesorders", json={"name": "R-1"})
                 key, body = received.get(timeout=60)
                 deliveries = client.get("/_emulator/webhooks").json()
@@ -93,6 +98,15 @@ def test_a_wrong_configuration_is_refused_naming_the_place(tmp_path: Path) -> No
     assert "signing_key" in result.stderr
     assert "nonsense" in result.stderr
     assert "short-key" not in result.stderr
+
+
+def test_a_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    certificate = tmp_path / "broken.pem"
+    certificate.write_text("no PEM")
+    arguments = [*ARGUMENTS, "--config", str(configuration(tmp_path)), "--certificate", str(certificate)]
+    result = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=120)  # noqa: S603  # our own
+    assert result.returncode == 2
+    assert "broken.pem cannot be used" in result.stderr
 
 
 def test_it_says_its_version() -> None:

@@ -75,6 +75,26 @@ async def test_definitions_tell_a_lookups_navigation_properties(
     assert {one["ReferencedEntity"] for one in found} == set(shown["Targets"])
 
 
+@pytest.mark.parametrize(
+    ("kind", "referencing"),
+    [("OneToManyRelationships", {"msdyn_customerasset", "msdyn_purchaseorder", "salesorder"}), ("ManyToMany", set())],
+)
+async def test_definitions_tell_who_refers_to_a_table(
+    client: httpx.AsyncClient, kind: str, referencing: set[str]
+) -> None:
+    path = f"EntityDefinitions(LogicalName='account')/{kind.removesuffix('Relationships')}Relationships"
+    found = body_of(await client.get(path))["value"]
+    assert {one["ReferencedEntity"] for one in found} <= {"account"}
+    assert referencing <= {one["ReferencingEntity"] for one in found}
+    assert bool(referencing) == bool(found)
+
+
+@pytest.mark.parametrize("name", ["RelationshipDefinitions", "GlobalOptionSetDefinitions", "CreateEntities"])
+async def test_definitions_that_are_not_served_are_refused_by_name(client: httpx.AsyncClient, name: str) -> None:
+    answer = await client.request("POST" if name == "CreateEntities" else "GET", name, json={})
+    assert (answer.status_code, f"{name} is not supported by this emulator" in answer.text) == (400, True)
+
+
 async def test_totals_in_the_base_currency_are_the_services_own(client: httpx.AsyncClient) -> None:
     values = {"msdyn_name": "PO-1", "msdyn_totalamount": 5, "msdyn_totalamount_base": 7}
     row = await created(client, "msdyn_purchaseorders", values)

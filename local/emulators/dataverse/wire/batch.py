@@ -4,8 +4,8 @@ https://learn.microsoft.com/power-apps/developer/data-platform/webapi/execute-ba
 """
 
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import Protocol
 
 from local.emulators.dataverse.errors import DataverseError, Refusal
 from local.emulators.dataverse.organization import Dataverse
@@ -23,18 +23,32 @@ class _ChangeSetFailedError(Exception):
         self.response = response
 
 
-class BatchRunner:
-    """Runs batches. `perform` carries out one request with its cost in time, `perform_now` without, for change sets."""
+class Operations(Protocol):
+    """What carries out the single operations of a batch."""
 
-    def __init__(
-        self,
-        dataverse: Dataverse,
-        perform: Callable[[ODataRequest], Awaitable[ODataResponse]],
-        perform_now: Callable[[ODataRequest], ODataResponse],
-    ) -> None:
+    async def handle(self, request: ODataRequest) -> ODataResponse:
+        """Carry out one operation atomically, after the time that its rows cost, and count it."""
+        ...
+
+    async def prepare(self, request: ODataRequest) -> None:
+        """Let the time pass that an operation takes before it is carried out."""
+        ...
+
+    def handle_now(self, request: ODataRequest) -> ODataResponse:
+        """Carry out one operation at once."""
+        ...
+
+    def count(self, request: ODataRequest, response: ODataResponse, *, undone: bool = False) -> None:
+        """Count an operation and the rows that it wrote, none if they were rolled back."""
+        ...
+
+
+class BatchRunner:
+    """Runs batches."""
+
+    def __init__(self, dataverse: Dataverse, operations: Operations) -> None:
         self._dataverse = dataverse
-        self._perform = perform
-        self._perform_now = perform_now
+        self._operations = operations
 
     async def run(self, request: ODataRequest) -> ODataResponse:
         """Answer a batch: 200, or the failed part's status where nothing was to follow it."""
@@ -47,7 +61,9 @@ class BatchRunner:
         status = 200
         for item in items:
             answer = (
-                self._change_set(request, item) if isinstance(item, ChangeSet) else await self._single(request, item)
+                await self._change_set(request, item)
+                if isinstance(item, ChangeSet)
+                else await self._operations.handle(_embedded(request, item))
             )
             answers.append(answer)
             if isinstance(answer, ODataResponse) and answer.status >= _FAILED and not go_on:
@@ -59,39 +75,56 @@ class BatchRunner:
             headers["Preference-Applied"] = "odata.continue-on-error"
         return ODataResponse(status, headers, body)
 
-    async def _single(self, outer: ODataRequest, part: BatchPart) -> ODataResponse:
-        return await self._perform(_embedded(outer, part))
-
-    def _change_set(self, outer: ODataRequest, change_set: ChangeSet) -> ODataResponse | Answers:
+    async def _change_set(self, outer: ODataRequest, change_set: ChangeSet) -> ODataResponse | Answers:
         answers: Answers = []
+        done: list[tuple[ODataRequest, ODataResponse]] = []
         created: dict[str, str] = {}
         try:
+            for part in change_set.parts:
+                _check(part)
+                await self._operations.prepare(_embedded(outer, part))
             with self._dataverse.transaction():
                 for part in change_set.parts:
-                    response = self._changed(outer, part, created)
+                    request = _embedded(outer, _resolved(part, created))
+                    response = self._carry_out(request, done)
+                    entity_id = response.headers.get("OData-EntityId", "")
+                    if entity_id.startswith(outer.root):
+                        created[part.content_id or ""] = entity_id.removeprefix(f"{outer.root}/")
                     answers.append((part.content_id or "", response))
         except _ChangeSetFailedError as failed:
+            self._count(done, undone=True)
             return failed.response
         except DataverseError as error:
+            self._count(done, undone=True)
             return ODataResponse.refused(error)
+        self._count(done, undone=False)
         return answers
 
-    def _changed(self, outer: ODataRequest, part: BatchPart, created: dict[str, str]) -> ODataResponse:
-        if part.method == "GET":
-            raise Refusal.PAYLOAD(set="$batch", detail="A change set must not hold GET requests.")
-        if part.content_id is None:
-            raise Refusal.PAYLOAD(set="$batch", detail="Each request of a change set needs a Content-ID header.")
-        path = _REFERENCE.sub(lambda match: created.get(match[1], match[0]), part.path)
-        body = part.body
-        for content_id, path_of in created.items():
-            body = body.replace(f'"${content_id}"'.encode(), f'"/{path_of}"'.encode())
-        response = self._perform_now(_embedded(outer, replace(part, path=path, body=body)))
+    def _carry_out(self, request: ODataRequest, done: list[tuple[ODataRequest, ODataResponse]]) -> ODataResponse:
+        response = self._operations.handle_now(request)
+        done.append((request, response))
         if response.status >= _FAILED:
             raise _ChangeSetFailedError(response)
-        entity_id = response.headers.get("OData-EntityId", "")
-        if entity_id.startswith(outer.root):
-            created[part.content_id] = entity_id.removeprefix(f"{outer.root}/")
         return response
+
+    def _count(self, done: list[tuple[ODataRequest, ODataResponse]], *, undone: bool) -> None:
+        for request, response in done:
+            self._operations.count(request, response, undone=undone)
+
+
+def _check(part: BatchPart) -> None:
+    if part.method == "GET":
+        raise Refusal.PAYLOAD(set="$batch", detail="A change set must not hold GET requests.")
+    if part.content_id is None:
+        raise Refusal.PAYLOAD(set="$batch", detail="Each request of a change set needs a Content-ID header.")
+
+
+def _resolved(part: BatchPart, created: dict[str, str]) -> BatchPart:
+    """The part with the rows that parts before it created, in place of `$` and their Content-IDs."""
+    body = part.body
+    for content_id, path_of in created.items():
+        body = body.replace(f'"${content_id}"'.encode(), f'"/{path_of}"'.encode())
+    return replace(part, path=_REFERENCE.sub(lambda match: created.get(match[1], match[0]), part.path), body=body)
 
 
 def _embedded(outer: ODataRequest, part: BatchPart) -> ODataRequest:

@@ -41,8 +41,13 @@ def answer_metadata(dataverse: Dataverse, request: ODataRequest, resource: Resou
             return _collection(
                 request, "EntityDefinitions/Keys", [_key(found, one) for one in found.keys.values()], options
             )
-        case ("ManyToOneRelationships",):
-            return _collection(request, "EntityDefinitions/ManyToOneRelationships", _relationships(found), options)
+        case ("ManyToOneRelationships" | "OneToManyRelationships" | "ManyToManyRelationships" as kind,):
+            many_to_one = [one for table in tables for one in _relationships(table)]
+            end = {"ManyToOneRelationships": "ReferencingEntity", "OneToManyRelationships": "ReferencedEntity"}.get(
+                kind
+            )
+            shown = [one for one in many_to_one if end is not None and one[end] == found.name]
+            return _collection(request, f"EntityDefinitions/{kind}", shown, options)
         case ("Attributes", *cast):
             shown = [_column(found, one) for one in found.columns.values()]
             wanted = [one for one in shown if str(one["@odata.type"]).endswith(cast[0] if cast else "")]

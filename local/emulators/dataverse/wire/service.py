@@ -35,6 +35,7 @@ _OF_USERS = {
     f"{_ACTIONS}RetrieveUserPrivileges()": user_privileges,
     f"{_ACTIONS}RetrievePrincipalAttributePrivileges()": column_permissions,
 }
+_UNSERVED = {"BulkDelete", "CreateEntities", "GlobalOptionSetDefinitions", "RelationshipDefinitions"}
 _ROW_KINDS = {"GET": "retrieve", "PATCH": "update", "DELETE": "delete", "PUT": "update"}
 
 
@@ -62,7 +63,7 @@ class ODataService:
     def __init__(self, dataverse: Dataverse, statistics: Statistics) -> None:
         self._dataverse = dataverse
         self._statistics = statistics
-        self._batches = BatchRunner(dataverse, self.handle, self.handle_now)
+        self._batches = BatchRunner(dataverse, self)
 
     async def handle(self, request: ODataRequest) -> ODataResponse:
         """Carry out one operation atomically, after the time that its rows cost."""
@@ -70,23 +71,38 @@ class ODataService:
         try:
             if kind == "batch":
                 return await self._run_batch(request)
-            targets = self._targets(request, kind)
+            await self.prepare(request)
         except DataverseError as error:
-            return self._count(kind, ODataResponse.refused(error))
-        costs = self._dataverse.costs
-        await _pass_time(costs.before(kind, 1 if targets is None else len(targets), in_batch=request.in_batch))
-        response = self._answer(request, kind, targets)
-        await _pass_time(costs.after(response.rows_read))
-        return self._count(kind, response)
+            refused = ODataResponse.refused(error)
+            self.count(request, refused)
+            return refused
+        response = self.handle_now(request)
+        await _pass_time(self._dataverse.costs.after(response.rows_read))
+        self.count(request, response)
+        return response
+
+    async def prepare(self, request: ODataRequest) -> None:
+        """Let the time pass that an operation takes before it is carried out.
+
+        Raises:
+            DataverseError: the operation's rows cannot be read.
+        """
+        kind = kind_of(request.method, request.path)
+        targets = self._targets(request, kind)
+        rows = 1 if targets is None else len(targets)
+        await _pass_time(self._dataverse.costs.before(kind, rows, in_batch=request.in_batch))
 
     def handle_now(self, request: ODataRequest) -> ODataResponse:
-        """Carry out one operation at once: a part of a change set."""
+        """Carry out one operation at once."""
         kind = kind_of(request.method, request.path)
         try:
-            targets = self._targets(request, kind)
+            return self._answer(request, kind, self._targets(request, kind))
         except DataverseError as error:
-            return self._count(kind, ODataResponse.refused(error))
-        return self._count(kind, self._answer(request, kind, targets))
+            return ODataResponse.refused(error)
+
+    def count(self, request: ODataRequest, response: ODataResponse, *, undone: bool = False) -> None:
+        """Count an operation and the rows that it wrote, none if they were rolled back."""
+        self._statistics.operation(kind_of(request.method, request.path), 0 if undone else response.rows)
 
     async def _run_batch(self, request: ODataRequest) -> ODataResponse:
         if request.in_batch:
@@ -103,18 +119,11 @@ class ODataService:
         return read_targets(request, self._dataverse.set_named(resource.set_name), resource)
 
     def _answer(self, request: ODataRequest, kind: str, targets: list[dict[str, Any]] | None) -> ODataResponse:
-        try:
-            resource = parse_path(request.path)
-            if targets is None:
-                return self._dispatch(request, resource)
-            rows = self._dataverse.set_named(resource.set_name)
-            return write_targets(self._dataverse, request, rows, kind, targets)
-        except DataverseError as error:
-            return ODataResponse.refused(error)
-
-    def _count(self, kind: str, response: ODataResponse) -> ODataResponse:
-        self._statistics.operation(kind, response.rows)
-        return response
+        resource = parse_path(request.path)
+        if targets is None:
+            return self._dispatch(request, resource)
+        rows = self._dataverse.set_named(resource.set_name)
+        return write_targets(self._dataverse, request, rows, kind, targets)
 
     def _dispatch(self, request: ODataRequest, resource: Resource) -> ODataResponse:
         match resource.set_name.removeprefix(_ACTIONS):
@@ -130,6 +139,8 @@ class ODataService:
                 return ODataResponse(200, {"Content-Type": "application/xml"}, csdl(self._dataverse))
             case "":
                 return service_document(self._dataverse, request)
+            case name if name in _UNSERVED:
+                raise Refusal.NOT_SUPPORTED(what=name)
         rows = self._dataverse.set_named(resource.set_name)
         if resource.key is None:
             return self._set(request, rows, resource)

@@ -1,4 +1,4 @@
-"""The broker's certificate for TLS: one of its own making, which clients are told to trust."""
+"""A certificate for TLS on this machine: of its own making, and clients are told to trust it."""
 
 import ipaddress
 import os
