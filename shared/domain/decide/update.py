@@ -43,13 +43,10 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         context = replace(context, prefer=link.counting, restored=True)
     merged = _merge(snapshot, context, bases, reborn=active is not None)
     merged = merged.without(_stopped(link, merged, context))
-    digests = [(one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one))]
-    known = known_refusals(link, context, digests)
+    known = _known(link, merged, context)
     merged = replace(merged, writes=tuple(write for write in merged.writes if write.field not in known))
-    closed = [block for block in merged.blocked if isinstance(block.error, RecordClosed)]
-    opens = not row.is_open and _opens(entity, merged, active)
-    if opens:
-        merged = replace(merged, blocked=tuple(block for block in merged.blocked if block not in closed))
+    closed = _closed(merged) if not row.is_open and _opens(entity, merged, active) else frozenset()
+    merged = replace(merged, blocked=tuple(block for block in merged.blocked if block.field not in closed))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
     waits = context.restored and bool(merged.writes)
     bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
@@ -62,7 +59,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         blocked=merged.blocked,
         merged=merged,
         let_go=snapshot.let_go,
-        unfinished=active is not None or waits or (opens and bool(closed)),
+        unfinished=active is not None or waits or bool(closed),
         decided=True,
         still_parked=known,
     )
@@ -133,6 +130,17 @@ def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
             yield block
         elif loops(link.written.get(write.field, ()), write.side, digest(write.value), context.now):
             yield _endless(write)
+
+
+def _known(link: Link, merged: Merged, context: Context) -> frozenset[str]:
+    """The fields whose writes were refused before, and are still parked for just that value."""
+    digests = [(one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one))]
+    return known_refusals(link, context, digests)
+
+
+def _closed(merged: Merged) -> frozenset[str]:
+    """The fields that wait until the row is open."""
+    return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
 
 
 def _endless(write: FieldWrite) -> Blocked:

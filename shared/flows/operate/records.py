@@ -7,6 +7,7 @@ from shared.domain.messages.events import DirtyData, Event
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.deliveries import Delivery
+from shared.flows.sync.reads import Reads
 from shared.flows.sync.resolve import resolve
 
 
@@ -27,6 +28,6 @@ async def named_by_key(
         )
         for place, key in enumerate(dict.fromkeys(keys))
     ]
-    resolved = await resolve(entity, deliveries, ledger, dynamics, cmms)
+    resolved = await resolve(entity, deliveries, Reads(entity, ledger, dynamics, cmms))
     found = {one.place: work.identity for work in resolved.works for one in work.deliveries}
     return {found.get(one.place, Identity("key", str(one.key))): str(one.key) for one in deliveries}

@@ -10,15 +10,12 @@ from uuid import UUID, uuid4
 from shared import telemetry
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
 from shared.domain.link import Stored
-from shared.domain.messages.events import DeletedData, UpsertedData
 from shared.domain.messages.queues import OF_ENTITY
-from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.errors import (
     Conflict,
     InvalidMessage,
     LedgerUnreadable,
-    NotYetVisible,
     RoutingFailed,
     TransientError,
     Unexpected,
@@ -29,9 +26,10 @@ from shared.flows.routing.route import Routed, Router
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.field_versions import hear
+from shared.flows.sync.lag import behind
 from shared.flows.sync.mass_clear import held
 from shared.flows.sync.metrics import observed
-from shared.flows.sync.resolve import Memory, resolve, unreadable_row
+from shared.flows.sync.resolve import Memory, resolve
 from shared.flows.sync.snapshot import Snapshots, Subject, Unusable
 from shared.flows.sync.step import Round
 from shared.flows.sync.work import Work
@@ -133,7 +131,7 @@ class Sync:
 
     async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
         """Work on the records of the batch until every message has an end; yields what each round ended."""
-        resolved = await resolve(entity, deliveries, self._ledger, self._dynamics, self._cmms)
+        resolved = await resolve(entity, deliveries, self._snapshots.reads(entity))
         yield Round(resolved.outcomes)
         works, memory = tuple(resolved.works), resolved.memory
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
@@ -199,7 +197,7 @@ class Sync:
         """
         if not isinstance(taken, Snapshot):
             return work.ends(Park(taken)), None
-        ended = self._behind(entity, work, taken)
+        ended = behind(entity, work, taken, one_way=self._cmms is None)
         rest = work.without(ended)
         if rest is None:
             return ended, None
@@ -210,38 +208,12 @@ class Sync:
             return work.ends(Again(Unexpected(f"{type(error).__name__} while deciding: see the log."))), None
         return (ended | rest.ends(Again(decision.error)), None) if isinstance(decision, Wait) else (ended, decision)
 
-    def _behind(self, entity: EntityMapping, work: Work, snapshot: Snapshot) -> Outcomes:
-        """The messages that announce more than a side shows: nothing is concluded from a side that lags."""
-        ended: Outcomes = {}
-        no_row = not snapshot.row.exists and not snapshot.candidates and snapshot.stored.etag is None
-        for delivery in work.deliveries:
-            if delivery.operation in {"create", "update"} and no_row:
-                ended[delivery.place] = Again(unreadable_row(entity, delivery.row_id or work.name))
-            elif self._cmms is not None and _announces_more(delivery, snapshot.cmms):
-                problem = (
-                    f"The CMMS does not yet show what this message announced of {work.name}: if this goes on, look"
-                    " whether its integration API reads from the same database as its outbox writes to."
-                )
-                ended[delivery.place] = Again(NotYetVisible(problem))
-        return ended
-
 
 def _remembered(subject: Subject, memory: Memory) -> Stored | LedgerUnreadable | None:
     """What the ledger was just read for; None where it has to be read."""
     known = [memory[name] for name in subject.names if name in memory]
     held = [one for one in known if not isinstance(one, Stored) or one.etag is not None]
     return next(iter([*held, *known]), None)
-
-
-def _announces_more(delivery: Delivery, record: CmmsRecord) -> bool:
-    """Whether a message of the CMMS is newer than what the CMMS shows."""
-    if not isinstance(delivery.payload, (UpsertedData, DeletedData)):
-        return False
-    # Only what the CMMS itself versioned: an event's own time may be any sender's clock.
-    announced, shown = delivery.payload.as_version(None), record.changed_at
-    if isinstance(delivery.payload, DeletedData):
-        return record.living and (announced is None or shown is None or shown < announced.at)
-    return not record.exists or (announced is not None and shown is not None and shown < announced.at)
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:

@@ -25,6 +25,11 @@ class Reads:
         self.rows_by_key: dict[str, Sequence[DynamicsRecord]] = {}
         self.links: dict[Identity, Stored | LedgerUnreadable] = {}
 
+    @property
+    def one_way(self) -> bool:
+        """Whether the CMMS cannot be asked."""
+        return self._cmms is None
+
     async def ask_records(self, ids: Iterable[str | None]) -> None:
         """Read CMMS records and tombstones by id."""
         if self._cmms is not None:

@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from shared.domain.link import Identity, Link, Stored
-from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.link import Identity, Stored
+from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, KeyNotUsable, LedgerUnreadable, MappingError, NotYetVisible
-from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.sync.deliveries import Delivery, Outcomes
+from shared.flows.sync.reads import Reads
 from shared.flows.sync.work import Work
 
 type Memory = Mapping[Identity, Stored | LedgerUnreadable]
@@ -29,24 +29,7 @@ class Resolved:
     memory: Memory = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class _Read:
-    """What was read to find records by anything but an identity that the ledger knows."""
-
-    memory: Memory
-    rows: Mapping[str, DynamicsRecord]
-    records: Mapping[str, CmmsRecord | MappingError]
-    rows_by_key: Mapping[str, Sequence[DynamicsRecord]]
-
-    def link(self, identity: Identity) -> Link | None:
-        """The link with this identity, as far as the ledger can tell."""
-        stored = self.memory.get(identity)
-        return stored.link if isinstance(stored, Stored) else None
-
-
-async def resolve(
-    entity: EntityMapping, deliveries: Sequence[Delivery], ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None
-) -> Resolved:
+async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> Resolved:
     """Find the record of each message: by row id or CMMS id in the ledger, else by what both sides show.
 
     Returns:
@@ -55,36 +38,36 @@ async def resolve(
     Raises:
         TransientError: A side or the ledger could not be read.
     """
-    asked = _identities(deliveries, one_way=cmms is None)
-    memory = await ledger.find(entity.name, asked)
-    unlinked = {one.row_id for one in deliveries if one.row_id and one.identity not in memory and one.cmms_id is None}
-    rows = await dynamics.by_id(entity, sorted(unlinked)) if unlinked else {}
-    named = {one.key for one in deliveries if one.identity is None and one.key is not None and not _by_key(one, cmms)}
-    keys = named | {row.key for row in rows.values() if entity.key_error(row.key) is None}
-    records, rows_by_key = await asyncio.gather(_records(entity, cmms, keys), _rows(entity, dynamics, named))
-    # A row that only its key names may have a link.
-    linked = {Identity("row", row.id) for found in rows_by_key.values() for row in found} - memory.keys()
-    if linked:
-        memory = {**memory, **await ledger.find(entity.name, linked)}
-    read = _Read(memory, rows, records, rows_by_key)
-    outcomes: Outcomes = {}
+    asked = _identities(deliveries, one_way=reads.one_way)
+    await _read(entity, deliveries, asked, reads)
+    found = [(delivery, _identify(entity, delivery, reads)) for delivery in deliveries]
+    works = _grouped([(one, identity) for one, identity in found if isinstance(identity, Identity)], reads)
+    outcomes = {one.place: end for one, end in found if not isinstance(end, Identity)}
+    return Resolved(works, outcomes, _memory(works, asked, reads))
+
+
+async def _read(
+    entity: EntityMapping, deliveries: Sequence[Delivery], asked: Collection[Identity], reads: Reads
+) -> None:
+    """Read links first; then, for what the ledger does not know, rows by id, and both sides by key."""
+    await reads.ask_links(asked)
+    unlinked = [one for one in deliveries if one.cmms_id is None and one.identity not in reads.links]
+    await reads.ask_rows(one.row_id for one in unlinked)
+    # In one-way mode, the key of a message of the CMMS is its record's identity: a producer may know no ids.
+    named = {one.key for one in unlinked if one.row_id is None and not (reads.one_way and one.operation is None)}
+    row_keys = {row.key for row in reads.rows.values() if entity.key_error(row.key) is None}
+    await asyncio.gather(reads.ask_records_by_key(named | row_keys), reads.ask_rows_by_key(named))
+    await reads.ask_links(Identity("row", row.id) for rows in reads.rows_by_key.values() for row in rows)
+
+
+def _grouped(found: Sequence[tuple[Delivery, Identity]], reads: Reads) -> Sequence[Work]:
+    """One work for each record, whichever of its identities its messages name."""
     grouped: dict[Identity, list[Delivery]] = {}
-    for delivery in deliveries:
-        found = _identify(entity, delivery, read, one_way=cmms is None)
-        if isinstance(found, Identity):
-            link = read.link(found)
-            grouped.setdefault(link.identities[0] if link is not None else found, []).append(delivery)
-        else:
-            outcomes[delivery.place] = found
-    works = [_work(identity, found) for identity, found in grouped.items()]
-    # The ledger's word that it does not hold a record is as good as a link: the first write is guarded by it.
-    fresh = {work.identity: Stored(link=work.subject.new_link) for work in works if work.identity in asked}
-    held = {name: stored for stored in memory.values() for name in _names(stored)}
-    return Resolved(works, outcomes, {**fresh, **memory, **held})
-
-
-def _names(stored: Stored | LedgerUnreadable) -> Sequence[Identity]:
-    return stored.link.identities if isinstance(stored, Stored) else ()
+    for delivery, identity in found:
+        holder = reads.holder(identity)
+        first = identity if holder is None else holder.link.identities[0]
+        grouped.setdefault(first, []).append(delivery)
+    return [_work(identity, deliveries) for identity, deliveries in grouped.items()]
 
 
 def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
@@ -92,59 +75,47 @@ def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
     return Work(identity, tuple(deliveries), key_hint=hint)
 
 
+def _memory(works: Sequence[Work], asked: Collection[Identity], reads: Reads) -> Memory:
+    """What the ledger holds of the records. Its word that it holds nothing is as good: it guards the first write."""
+    fresh = {work.identity: Stored(link=work.subject.new_link) for work in works if work.identity in asked}
+    stored = [one for one in reads.links.values() if isinstance(one, Stored)]
+    return {**fresh, **reads.links, **{name: one for one in stored for name in one.link.identities}}
+
+
 def _identities(deliveries: Sequence[Delivery], *, one_way: bool) -> Collection[Identity]:
     """What the ledger is asked for: a link may still be known by its key alone."""
     found = {one.identity for one in deliveries if one.identity is not None}
-    by_key = {
-        Identity("key", one.key) for one in deliveries if one.key is not None and (one_way or one.cmms_id is not None)
-    }
-    return found | by_key
+    by_key = [one.key for one in deliveries if one.key is not None and (one_way or one.cmms_id is not None)]
+    return found | {Identity("key", key) for key in by_key}
 
 
-def _by_key(delivery: Delivery, cmms: Cmms | None) -> bool:
-    """Whether the message's key is its record's identity: in one-way mode, for a producer without ids."""
-    return cmms is None and delivery.operation is None
-
-
-async def _records(
-    entity: EntityMapping, cmms: Cmms | None, keys: Collection[str]
-) -> Mapping[str, CmmsRecord | MappingError]:
-    return await cmms.by_key(entity, sorted(keys)) if cmms is not None and keys else {}
-
-
-async def _rows(
-    entity: EntityMapping, dynamics: Dynamics, keys: Collection[str]
-) -> Mapping[str, Sequence[DynamicsRecord]]:
-    return await dynamics.by_key(entity, sorted(keys)) if keys else {}
-
-
-def _identify(entity: EntityMapping, delivery: Delivery, read: _Read, *, one_way: bool) -> Identity | Outcome:
+def _identify(entity: EntityMapping, delivery: Delivery, reads: Reads) -> Identity | Outcome:
     """The identity of a message's record, or the message's end where there is none."""
     identity = delivery.identity
     if identity is None:
-        return _by_its_key(delivery, read, one_way=one_way)
-    if identity.kind == "cmms" or identity in read.memory:
+        return _by_its_key(delivery, reads)
+    if identity.kind == "cmms" or identity in reads.links:
         return identity
-    row = read.rows.get(identity.value)
+    row = reads.rows.get(identity.value)
+    if row is None and delivery.operation == "delete":
+        return Done(applied=False)  # created and deleted before the ledger ever knew the row
     if row is None:
-        if delivery.operation == "delete":
-            return Done(applied=False)  # created and deleted before the ledger ever knew the row
         return Again(unreadable_row(entity, identity.value))
     if entity.key_error(row.key) is not None:
-        return Park(unusable_row_key(entity, identity.value))
-    return _of_record(read.records.get(row.key)) or identity
+        return Park(_unusable_row_key(entity, identity.value))
+    return _of_record(reads.records_by_key.get(row.key)) or identity
 
 
-def _by_its_key(delivery: Delivery, read: _Read, *, one_way: bool) -> Identity | Outcome:
+def _by_its_key(delivery: Delivery, reads: Reads) -> Identity | Outcome:
     key = delivery.key or ""
-    if one_way and (delivery.operation is None or Identity("key", key) in read.memory):
+    if reads.one_way and (delivery.operation is None or Identity("key", key) in reads.links):
         return Identity("key", key)
-    if (found := _of_record(read.records.get(key))) is not None:
+    if (found := _of_record(reads.records_by_key.get(key))) is not None:
         return found
-    row = next((row for row in read.rows_by_key.get(key, ()) if row.key == key), None)
-    if row is not None:
-        return Identity("row", row.id)
-    if delivery.operation is None and not one_way:
+    rows = [row for row in reads.rows_by_key.get(key, ()) if row.key == key]
+    if rows:
+        return Identity("row", rows[0].id)
+    if delivery.operation is None:
         return Again(
             NotYetVisible(f"Neither side shows a record with the key {key} yet. Messages should carry data.id.")
         )
@@ -167,7 +138,7 @@ def unreadable_row(entity: EntityMapping, row_id: str) -> NotYetVisible:
     )
 
 
-def unusable_row_key(entity: EntityMapping, row_id: str) -> KeyNotUsable:
+def _unusable_row_key(entity: EntityMapping, row_id: str) -> KeyNotUsable:
     """Say that a Dynamics row has no key by which the CMMS could know it."""
     return KeyNotUsable(
         f"The row {row_id} in {entity.table} has no usable {entity.key.column}: fill it in there and replay this"

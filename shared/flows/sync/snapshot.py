@@ -93,7 +93,7 @@ class Snapshots:
 
     async def links(self, entity: EntityMapping, subjects: Sequence[Subject]) -> list[Stored | LedgerUnreadable]:
         """The link of each subject, in order; a new one, without etag, where the ledger holds none."""
-        reads = self._reads(entity)
+        reads = self.reads(entity)
         await reads.ask_links(name for subject in subjects if subject.stored is None for name in subject.names)
 
         def link_of(subject: Subject) -> Stored | LedgerUnreadable:
@@ -121,12 +121,13 @@ class Snapshots:
         reads = await self._read(entity, [look for look in looks if isinstance(look, _Look)])
         return [self._snapshot(entity, look, reads, now) if isinstance(look, _Look) else look for look in looks]
 
-    def _reads(self, entity: EntityMapping) -> Reads:
+    def reads(self, entity: EntityMapping) -> Reads:
+        """What was read of an entity's records: nothing yet."""
         return Reads(entity, self._ledger, self._dynamics, self._cmms)
 
     async def _read(self, entity: EntityMapping, looks: Sequence[_Look]) -> Reads:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
-        reads = self._reads(entity)
+        reads = self.reads(entity)
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.subject.key_hint for look in looks if look.link.row_id is None or look.subject.key_taken]
         await asyncio.gather(
