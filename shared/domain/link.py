@@ -149,14 +149,17 @@ class FieldVersion(Mark):
 class Seen(_Frozen):
     """The newest state of either side that the link knows: the conditions under which its bases count.
 
-    `row_version` is the number in the row's etag, `stamp` the operation that the row showed, `row_made` when Dynamics
-    made the row; `cmms_version` is the record's version, `operation` the last operation that the record showed.
+    `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `stamp` the operation
+    that the row showed, `row_made` when Dynamics made the row; `cmms_version` and `cmms_revision` are the record's
+    version and its number of changes, `operation` the last operation that the record showed.
     """
 
     row_version: int | None = None
+    row_modified: datetime | None = None
     stamp: str | None = None
     row_made: datetime | None = None
     cmms_version: datetime | None = None
+    cmms_revision: int | None = None
     operation: str | None = None
 
     def after(self, *shown: Record) -> "Seen":
@@ -164,9 +167,11 @@ class Seen(_Frozen):
         update: dict[str, object] = {}
         for one in filter(attrgetter("living"), shown):
             if isinstance(one, DynamicsRecord):
-                update |= {"row_version": one.version, "stamp": one.last_operation, "row_made": one.created}
+                update |= {"row_version": one.version, "row_modified": one.modified}
+                update |= {"stamp": one.last_operation, "row_made": one.created}
             elif isinstance(one, CmmsRecord):
-                update |= {"cmms_version": one.changed_at, "operation": one.last_operation}
+                update |= {"cmms_version": one.changed_at, "cmms_revision": one.revision}
+                update |= {"operation": one.last_operation}
         return self.model_copy(update=update)
 
 

@@ -95,9 +95,13 @@ class Record:
 
 @dataclass(frozen=True)
 class CmmsRecord(Record):
-    """A CMMS record; a deleted one is a tombstone without values."""
+    """A CMMS record; a deleted one is a tombstone without values.
+
+    `revision` counts the record's changes: it only rises, until a backup is restored. None: not said.
+    """
 
     version: Version | None = None
+    revision: int | None = None
     deleted: bool = False
 
     @property

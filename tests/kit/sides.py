@@ -131,7 +131,9 @@ class Cmms:
 
     def delete(self, record_id: str = "1") -> None:
         old = self.records[record_id]
-        self.records[record_id] = CmmsRecord(old.key, "", {}, id=record_id, version=self._version(old), deleted=True)
+        self.records[record_id] = CmmsRecord(
+            old.key, "", {}, id=record_id, version=self._version(old), revision=old.revision, deleted=True
+        )
 
     def _version(self, old: CmmsRecord | None) -> Version:
         now = self._clock.now()
@@ -149,6 +151,7 @@ class Cmms:
             id=record_id,
             version=self._version(old),
             operations=((*taken, operation) if operation else taken) if self.names_operations else None,
+            revision=((old.revision or 0) if old is not None else 0) + 1,
             by_us=operation is not None,
         )
         self.records[record_id] = record

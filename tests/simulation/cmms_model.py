@@ -163,6 +163,7 @@ class CmmsModel:
             "clave": row[KEYS[entity]],
             "etag": self.etag(entity, pk),
             "version": instant(memory.version),
+            "revision": memory.revision,
             "modificado_en": instant(memory.modified_at),
             "modificado_por": "integracion" if memory.by_integration else "persona",
             "borrado": False,

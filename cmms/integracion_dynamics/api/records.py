@@ -36,6 +36,7 @@ class Record:
             "clave": self.content.key,
             "etag": self.etag,
             "version": instant(self.memory.version),
+            "revision": self.memory.revision,
             "modificado_en": instant(self.memory.modificado_en),
             "modificado_por": self.memory.modificado_por,
             "borrado": False,

@@ -45,6 +45,7 @@ def test_a_record_has_the_contracts_form(api: Client) -> None:
         "id": id_of("007"),
         "clave": "007",
         "version": instant(memory.version),
+        "revision": 1,
         "modificado_en": instant(memory.modificado_en),
         "modificado_por": "persona",
         "borrado": False,

@@ -327,6 +327,8 @@ def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
         member = "operaciones"
         taken = raw.get("operaciones")
         operations = tuple(map(_text, taken)) if isinstance(taken, list) else None
+        member = "revision"
+        revision = _count(raw.get("revision"))
         member = "etag"
         etag = usable_etag(raw["etag"])
     except (KeyError, TypeError, ValueError) as error:
@@ -338,7 +340,9 @@ def _record(entity: EntityMapping, raw: Any) -> CmmsRecord:
             field=member,
         ) from error
     by_us = raw.get("modificado_por") == "integracion"
-    return CmmsRecord(key, etag, values, errors, id=record_id, version=version, operations=operations, by_us=by_us)
+    return CmmsRecord(
+        key, etag, values, errors, id=record_id, version=version, operations=operations, revision=revision, by_us=by_us
+    )
 
 
 def _values(entity: EntityMapping, fields: Any) -> tuple[dict[str, Value], dict[str, BadValue]]:
@@ -362,6 +366,12 @@ def _key_of(raw: Any) -> str:
     """The key of a record of any form, "" where it has none."""
     key = raw.get("clave") if isinstance(raw, dict) else None
     return key if isinstance(key, str) else ""
+
+
+def _count(raw: object) -> int | None:
+    if raw is not None and (not isinstance(raw, int) or isinstance(raw, bool) or raw < 0):
+        raise TypeError(f"is {shape(raw)}, not a whole number from 0 on")
+    return raw
 
 
 def _text(raw: object) -> str:

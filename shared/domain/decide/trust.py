@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from shared.domain.blocked import Blocked, held_back
+from shared.domain.blocked import RECORD, Blocked, held_back
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
 from shared.domain.link import Base
@@ -57,17 +57,49 @@ def ledger_is_behind(snapshot: Snapshot) -> bool:
 
 
 def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
-    """The sides that show an older state than the link has seen."""
-    seen, cmms = snapshot.link.seen, snapshot.cmms
-    older: dict[Side, bool] = {
-        "dynamics": _older(snapshot.row.version, seen.row_version),
-        "cmms": _older(cmms.changed_at, seen.cmms_version) or _lost_a_write(snapshot) or _deletion_is_undone(snapshot),
-    }
-    return tuple(side for side, is_older in older.items() if is_older)
+    """The sides that show an older state than the link has seen, or did so and have not been settled since."""
+    older: dict[Side, bool] = {"dynamics": _row_is_older(snapshot), "cmms": _record_is_older(snapshot)}
+    found = tuple(side for side, is_older in older.items() if is_older)
+    parked = snapshot.link.parked.get(RECORD)
+    if not found and parked is not None and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
+        # Edits since a restore make a side's state new again, and what the restore took back is in it still.
+        return (parked.side,)
+    return found
 
 
 def _older[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
     return shown is not None and seen is not None and shown < seen
+
+
+def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:
+    """Whether a change has the number of another one, which was seen."""
+    return count is not None and count == seen and None not in {at, seen_at} and at != seen_at
+
+
+def _row_is_older(snapshot: Snapshot) -> bool:
+    row, seen = snapshot.row, snapshot.link.seen
+    recounted = _recounted(row.version, row.modified, seen.row_version, seen.row_modified)
+    return recounted or _older(row.version, seen.row_version)
+
+
+def _record_is_older(snapshot: Snapshot) -> bool:
+    record, seen = snapshot.cmms, snapshot.link.seen
+    if not record.living or _older(record.changed_at, seen.cmms_version):
+        return record.living
+    if snapshot.link.deleted_at is not None:
+        # What the CMMS counts and keeps of a record may have gone with it.
+        return _deletion_is_undone(snapshot)
+    recounted = _recounted(record.revision, record.changed_at, seen.cmms_revision, seen.cmms_version)
+    return recounted or _older(record.revision, seen.cmms_revision) or _lost_a_write(snapshot)
+
+
+def _is_newer(snapshot: Snapshot, side: Side) -> bool:
+    """Whether a living side shows something else than the very state that was seen."""
+    row, record, link = snapshot.row, snapshot.cmms, snapshot.link
+    if side == "dynamics":
+        return row.exists and row.version != link.seen.row_version
+    # A record that was deleted, and is changed where it lives again, is meant to live.
+    return record.living and link.deleted_at is None and record.changed_at != link.seen.cmms_version
 
 
 def _lost_a_write(snapshot: Snapshot) -> bool:
@@ -96,8 +128,7 @@ def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
         f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
         " backup. Decide which side's values count: see the runbook."
     )
-    shown = {"dynamics": snapshot.row.version, "cmms": snapshot.cmms.changed_at}[side]
-    return held_back(side, (error.reason, str(shown)), error)
+    return held_back(side, (error.reason, side), error)
 
 
 def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
