@@ -38,7 +38,7 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
-	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python cmms/tests/on_postgresql.py --numprocesses 2 --dist loadfile
 
 test-postgresql: $(READY) ## Run the CMMS app's tests, and its races, on a PostgreSQL of their own

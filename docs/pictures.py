@@ -9,7 +9,7 @@ from typing import Final
 from local.playing import Player, Row
 from local.ports import Ports
 from local.stack import Stack
-from tests.reconcile.browser import chromium
+from tests.reconcile.browser import chromium, resize
 
 FOLDER: Final = Path(__file__).parent / "pictures"
 SHOTS: Final = {
@@ -60,7 +60,8 @@ def main() -> None:
         play(player)
         base = stack.console_url.partition("/?")[0]
         for name, (path, width, height, scheme) in SHOTS.items():
-            with tempfile.TemporaryDirectory() as folder, chromium(Path(folder), width, height) as page:
+            with tempfile.TemporaryDirectory() as folder, chromium(Path(folder)) as page:
+                resize(page, width, height)
                 media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
                 page.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
                 page.get(stack.console_url)

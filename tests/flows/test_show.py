@@ -7,7 +7,7 @@ from shared.flows.operate.show import Story, tell
 from shared.flows.ports import engine as ports
 from tests.fakes import document_mapping
 from tests.kit.world import World
-from tests.ops.test_check import QuietQueues
+from tests.ops.check.parts import QuietQueues
 
 MOMENT = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,6 +4,7 @@
 """
 
 import json
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -17,9 +18,13 @@ SETS: Final = {"public": bicep.SMALL, "private": bicep.PRIVATE}
 """The parameters of each snapshot."""
 
 
-def template() -> dict[str, Any]:
+def build() -> subprocess.CompletedProcess[str]:
+    """Compile the button's template, which refers to every other file."""
+    return bicep.run("build", str(bicep.INFRA / "button.bicep"), "--stdout")
+
+
+def template(built: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     """The button's template without what names the compiler."""
-    built = bicep.run("build", str(bicep.INFRA / "button.bicep"), "--stdout")
     assert built.returncode == 0, built.stderr
     found: dict[str, Any] = _without_generator(json.loads(built.stdout))
     return found
@@ -47,7 +52,7 @@ def _without_generator(value: Any) -> Any:
 
 def main() -> None:
     """Write all of it."""
-    TEMPLATE.write_text(text(template()), encoding="utf-8")
+    TEMPLATE.write_text(text(template(build())), encoding="utf-8")
     SNAPSHOTS.mkdir(exist_ok=True)
     for name, env in SETS.items():
         with tempfile.TemporaryDirectory() as folder:

@@ -14,7 +14,7 @@ from selenium.webdriver.common.keys import Keys
 from ops.console.app import create_app
 from ops.console.server import listen, serve
 from tests.ops.desks import HOSTILE, REPORT, FakeDesk, processed, story, waiting
-from tests.reconcile.browser import chromium
+from tests.reconcile.browser import chromium, resize
 
 TOKEN = "a-token-of-this-test"
 PAGES = ["/", "/parked", "/parked?reason=mapping_error", "/parked/3", "/record?entity=asset&key=A-00003", "/drift"]
@@ -50,14 +50,22 @@ def served() -> Iterator[Served]:
     loop.close()
 
 
-@pytest.fixture(scope="module", params=[1280, 768, 390], ids=["desk", "tablet", "phone"])
-def page(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, served: Served
-) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("chromium"), request.param, 900) as browser:
+WIDTHS = pytest.mark.parametrize("page", [1280, 768, 390], ids=["desk", "tablet", "phone"], indirect=True)
+"""For what is laid out otherwise on a narrow screen; everything else is looked at on a desk."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory, served: Served) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as browser:
         browser.get(f"{served.url}/?token={TOKEN}")
         until(lambda: "token" not in browser.current_url)
         yield browser
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, browser: webdriver.Chrome) -> webdriver.Chrome:
+    resize(browser, getattr(request, "param", 1280))
+    return browser
 
 
 def until(condition: Callable[[], object], seconds: float = 20) -> None:
@@ -91,6 +99,7 @@ def hostile(served: Served) -> None:
     served.desk.story_of["A-00003"] = story("asset", "A-00003", HOSTILE * 4, problems=(HOSTILE,), parked=(bad,))
 
 
+@WIDTHS
 @pytest.mark.parametrize("path", PAGES)
 def test_every_page_is_as_wide_as_the_window_and_runs_no_hostile_value(
     page: webdriver.Chrome, served: Served, path: str
@@ -104,6 +113,7 @@ def test_every_page_is_as_wide_as_the_window_and_runs_no_hostile_value(
     assert noise(page) == []
 
 
+@WIDTHS
 def test_ten_thousand_messages_stay_usable(page: webdriver.Chrome, served: Served) -> None:
     served.fill(10_000)
     page.get(f"{served.url}/parked")
@@ -115,6 +125,7 @@ def test_ten_thousand_messages_stay_usable(page: webdriver.Chrome, served: Serve
     assert page.execute_script("return document.querySelectorAll('*').length") < 4000
 
 
+@WIDTHS
 def test_some_are_ticked_replayed_and_gone(page: webdriver.Chrome, served: Served) -> None:
     served.fill(3)
     page.get(f"{served.url}/parked")
@@ -140,6 +151,7 @@ def test_a_page_is_live_and_leaves_ticks_alone(page: webdriver.Chrome, served: S
     assert page.execute_script("return document.querySelector('[value=\"7\"]').checked")
 
 
+@WIDTHS
 def test_a_broker_that_goes_away_is_shown_and_comes_back(page: webdriver.Chrome, served: Served) -> None:
     served.fill(2)
     page.get(f"{served.url}/")

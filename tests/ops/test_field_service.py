@@ -15,8 +15,8 @@ from shared.flows.operate.provision import Provisioner
 from shared.flows.operate.webhook_steps import Webhook
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
+from tests.ops.check.parts import bad, findings, world
 from tests.ops.conftest import APPLICATION, HEADER, SECRET, URL, Organization, carry_out, verbs
-from tests.ops.test_check import bad, findings, world
 
 SALES, PURCHASE = (
     load_mapping(DOCUMENT_MAPPING.with_name(f"field_service{name}.toml")) for name in ("", "_purchase_orders")

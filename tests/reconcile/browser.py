@@ -14,8 +14,8 @@ INSTALL = "apt-get install --no-install-recommends chromium chromium-driver"
 
 
 @contextmanager
-def chromium(folder: Path, width: int, height: int) -> Iterator[webdriver.Chrome]:
-    """A browser of a window's size; without one the test is skipped, but fails where CI is set."""
+def chromium(folder: Path) -> Iterator[webdriver.Chrome]:
+    """A browser; without one the test is skipped, but fails where CI is set."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     driver = shutil.which("chromedriver")
     if browser is None or driver is None:
@@ -40,11 +40,15 @@ def chromium(folder: Path, width: int, height: int) -> Iterator[webdriver.Chrome
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     page = webdriver.Chrome(options=options, service=Service(driver))
     try:
-        # Not by --window-size: a desktop's window has a least width, a phone's has not.
-        page.execute_cdp_cmd(
-            "Emulation.setDeviceMetricsOverride",
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
-        )
         yield page
     finally:
         page.quit()
+
+
+def resize(page: webdriver.Chrome, width: int, height: int = 900) -> None:
+    """Give the page a window of this size in pixels, from now on; one that narrow as a phone behaves like a phone."""
+    # Not by --window-size: a desktop's window has a least width, a phone's has not.
+    page.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600},
+    )

@@ -12,20 +12,26 @@ from selenium.webdriver.support.ui import Select
 from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import Report
 from shared.flows.reconcile.report_html import as_html
-from tests.reconcile.browser import chromium
+from tests.reconcile.browser import chromium, resize
 from tests.reconcile.reports import ARABIC, HOSTILE, LONG, braked, full, incomplete, quiet
 
 type Open = Callable[[Report], webdriver.Chrome]
 
 
-@pytest.fixture(scope="module", params=[1280, 390], ids=["desk", "phone"])
-def browser(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    with chromium(tmp_path_factory.mktemp("chromium"), request.param, 900) as page:
+WIDTHS = pytest.mark.parametrize("look", [1280, 390], ids=["desk", "phone"], indirect=True)
+"""For what is laid out otherwise on a phone; everything else is looked at on a desk."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    with chromium(tmp_path_factory.mktemp("chromium")) as page:
         yield page
 
 
 @pytest.fixture
-def look(browser: webdriver.Chrome, tmp_path: Path) -> Open:
+def look(request: pytest.FixtureRequest, browser: webdriver.Chrome, tmp_path: Path) -> Open:
+    resize(browser, getattr(request, "param", 1280))
+
     def open_(report: Report) -> webdriver.Chrome:
         file = tmp_path / "report.html"
         file.write_text(as_html(report), encoding="utf-8")
@@ -59,6 +65,7 @@ def too_wide(page: webdriver.Chrome) -> float:
     return found
 
 
+@WIDTHS
 def test_filters_and_search_narrow_the_records(look: Open) -> None:
     page = look(full())
     assert len(shown(page)) == 100
@@ -87,6 +94,7 @@ def test_pages_follow_each_other(look: Open) -> None:
     assert shown(page)[0] == "A-00100"
 
 
+@WIDTHS
 def test_hostile_values_are_text(look: Open) -> None:
     page = look(full())
     search(page, "hostile")
@@ -118,12 +126,14 @@ def test_a_long_value_is_cut_until_it_is_asked_for(look: Open) -> None:
     assert cell(page, "CMMS") == LONG
 
 
+@WIDTHS
 def test_nothing_is_wider_than_the_window(look: Open) -> None:
     page = look(braked())
     assert "The brake is on." in page.find_element(By.CLASS_NAME, "banner").text
     assert too_wide(page) <= 1
 
 
+@WIDTHS
 def test_a_run_without_drift_says_so_and_offers_nothing_to_search(look: Open) -> None:
     page = look(quiet())
     assert page.find_element(By.ID, "empty").text == "Nothing of what was compared has drifted."
@@ -131,6 +141,7 @@ def test_a_run_without_drift_says_so_and_offers_nothing_to_search(look: Open) ->
     assert not page.find_element(By.ID, "pager").is_displayed()
 
 
+@WIDTHS
 def test_an_entity_that_could_not_be_compared_has_no_figures(look: Open) -> None:
     report = incomplete()
     page = look(report)
@@ -140,6 +151,7 @@ def test_an_entity_that_could_not_be_compared_has_no_figures(look: Open) -> None
     assert [one.text for one in cells] == [str(report.entities[0].drift[DriftClass.CMMS_AHEAD]), "–"]  # noqa: RUF001  # a dash, as it is shown
 
 
+@WIDTHS
 def test_the_chart_has_a_bar_for_each_run_and_the_same_in_figures(look: Open) -> None:
     page = look(full())
     assert len(page.find_elements(By.CSS_SELECTOR, ".chart svg g")) == 40
