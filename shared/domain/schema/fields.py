@@ -32,6 +32,17 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def refuse(*problems: tuple[bool, str]) -> None:
+    """Check a part of the mapping file against a table of problems.
+
+    Raises:
+        ValueError: With the first sentence whose condition is true.
+    """
+    for is_so, sentence in problems:
+        if is_so:
+            raise ValueError(sentence)
+
+
 class Option(Frozen):
     """One choice in Dynamics: the option's number and, for a state, the state that it belongs to."""
 
@@ -90,42 +101,43 @@ class FieldMapping(Frozen):
         return rest
 
     @model_validator(mode="after")
-    def _consistent_target(self) -> Self:
-        if (self.type == "lookup") != bool(self.targets):
-            raise ValueError("a lookup, and only a lookup, needs a target")
-        if len({target.bind for target in self.targets}) != len(self.targets):
-            raise ValueError("each target needs a 'bind' of its own, such as customerid_account")
-        if self.type == "lookup" and self.write_column is not None:
-            raise ValueError("a lookup is written by its target's 'bind', not by a write_column")
-        return self
-
-    @model_validator(mode="after")
-    def _consistent_choices(self) -> Self:
-        if (self.type == "choice") != bool(self.to_dynamics_choices):
-            raise ValueError("a choice, and only a choice, needs to_dynamics_choices")
-        if self.type == "choice" and not self.to_cmms_choices:
-            raise ValueError("a choice needs to_cmms_choices")
-        if unknown := sorted(set(self.to_cmms_choices.values()) - self.to_dynamics_choices.keys()):
-            raise ValueError(f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have")
-        if lost := sorted(
-            {option.status for option in self.to_dynamics_choices.values()} - self.to_cmms_choices.keys()
-        ):
-            raise ValueError(f"to_cmms_choices lacks {', '.join(map(str, lost))}, which to_dynamics_choices writes")
-        if any((option.state is None) != (self.state_column is None) for option in self.to_dynamics_choices.values()):
-            raise ValueError("state_column and each option's state belong together")
-        return self
-
-    @model_validator(mode="after")
-    def _consistent_limits(self) -> Self:
-        if self.length is not None and self.type not in {"string", "lookup"}:
-            raise ValueError("length is for strings")
-        if self.scale is not None and self.type != "decimal":
-            raise ValueError("scale is for decimals")
-        if (self.minimum, self.maximum) != (None, None) and self.type not in limits.RANGES:
-            raise ValueError("minimum and maximum are for numbers")
+    def _consistent(self) -> Self:
+        is_lookup, is_choice, is_number = self.type == "lookup", self.type == "choice", self.type in limits.RANGES
+        options = self.to_dynamics_choices
+        statuses = {option.status for option in options.values()}
+        unknown = sorted(set(self.to_cmms_choices.values()) - options.keys())
+        lost = ", ".join(map(str, sorted(statuses - self.to_cmms_choices.keys())))
+        stateful = {option.state is not None for option in options.values()}
         lowest, highest = self.range
-        if self.type in limits.RANGES and not lowest <= highest:
-            raise ValueError("minimum is above maximum")
+        refuse(
+            (is_lookup != bool(self.targets), "a lookup, and only a lookup, needs a target"),
+            (
+                len({target.bind for target in self.targets}) != len(self.targets),
+                "each target needs a 'bind' of its own, such as customerid_account",
+            ),
+            (
+                is_lookup and self.write_column is not None,
+                "a lookup is written by its target's 'bind', not by a write_column",
+            ),
+            (is_choice != bool(options), "a choice, and only a choice, needs to_dynamics_choices"),
+            (is_choice and not self.to_cmms_choices, "a choice needs to_cmms_choices"),
+            (
+                bool(unknown),
+                f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have",
+            ),
+            (bool(lost), f"to_cmms_choices lacks {lost}, which to_dynamics_choices writes"),
+            (
+                not stateful <= {self.state_column is not None},
+                "state_column and each option's state belong together",
+            ),
+            (self.length is not None and self.type not in {"string", "lookup"}, "length is for strings"),
+            (self.scale is not None and self.type != "decimal", "scale is for decimals"),
+            (
+                (self.minimum, self.maximum) != (None, None) and not is_number,
+                "minimum and maximum are for numbers",
+            ),
+            (is_number and lowest > highest, "minimum is above maximum"),
+        )
         return self
 
     @property

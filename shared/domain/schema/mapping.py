@@ -2,7 +2,8 @@
 
 import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from collections.abc import Mapping as Map
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal, Self, override
 
@@ -11,7 +12,7 @@ from pydantic import Field, ValidationError, model_validator
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.model import Side, Value
 from shared.domain.schema import values
-from shared.domain.schema.fields import FieldMapping, Frozen, Option
+from shared.domain.schema.fields import FieldMapping, Frozen, Option, refuse
 from shared.domain.schema.problems import meant, sentences
 from shared.errors import ConfigurationError, KeyNotUsable
 
@@ -27,6 +28,19 @@ STAMP_LENGTH: Final = 100
 
 _BIND: Final = "@odata.bind"
 _REFERENCE: Final = re.compile(r"/\w+\((?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+='[^']+')\)")
+
+
+def _once(what: str, named: Sequence[tuple[str, str]]) -> Map[str, str]:
+    """The owners of names or columns, each of which has one.
+
+    Raises:
+        ValueError: Two have the same.
+    """
+    owners: dict[str, str] = {}
+    for name, owner in named:
+        refuse((name in owners, f"{what} {name} is used by {owners.get(name)} and by {owner}"))
+        owners[name] = owner
+    return owners
 
 
 class KeyMapping(Frozen):
@@ -74,38 +88,33 @@ class EntityMapping(Frozen):
 
     @model_validator(mode="after")
     def _consistent_names(self) -> Self:
-        if self.on_delete == "deactivate" and self.inactive is None:
-            raise ValueError("on_delete = 'deactivate' needs inactive = { state = ..., status = ... }")
-        taken: dict[str, str] = {}
-        for name, names in [
-            (self.key.name, self.key.aliases),
-            *((f.name, f.aliases) for f in self.fields.values()),
-        ]:
-            for alias in (name, *names):
-                if alias in taken:
-                    raise ValueError(f"the name {alias} is used by {taken[alias]} and by {name}")
-                taken[alias] = name
+        refuse(
+            (
+                self.on_delete == "deactivate" and self.inactive is None,
+                "on_delete = 'deactivate' needs inactive = { state = ..., status = ... }",
+            )
+        )
+        named = [(self.key.name, self.key.aliases), *((one.name, one.aliases) for one in self.fields.values())]
+        _once("the name", [(alias, name) for name, aliases in named for alias in (name, *aliases)])
         return self
 
     @model_validator(mode="after")
     def _consistent_columns(self) -> Self:
-        owners = {self.id: "id", self.key.column: self.key.name}
-        if self.stamp is not None:
-            if self.stamp in owners or self.stamp in self.constants:
-                raise ValueError(f"the column {self.stamp} is the stamp's alone: nothing else may write it")
-            owners[self.stamp] = "the stamp"
-        for field in self.fields.values():
-            for column in field.attributes():
-                if column in owners:
-                    raise ValueError(f"the column {column} is used by {owners[column]} and by {field.name}")
-                owners[column] = field.name
-        bound = {target.bind for field in self.lookups for target in field.targets}
+        stamp = [] if self.stamp is None else [(self.stamp, "the stamp")]
+        of_fields = [(column, field.name) for field in self.fields.values() for column in field.attributes()]
+        owners = _once("the column", [(self.id, "id"), (self.key.column, self.key.name), *stamp, *of_fields])
+        refuse((self.stamp in self.constants, f"the column {self.stamp} is the stamp's: no constant may write it"))
+        bound = {target.bind: field.name for field in self.lookups for target in field.targets}
         for name, value in self.constants.items():
-            reference = name.endswith(_BIND)
-            if name.removesuffix(_BIND) in (bound if reference else owners):
-                raise ValueError(f"the constant {name} is written by a field, too")
-            if reference and not (isinstance(value, str) and _REFERENCE.fullmatch(value)):
-                raise ValueError(f"the constant {name} must name a row, such as /transactioncurrencies(GUID)")
+            column = name.removesuffix(_BIND)
+            is_reference = column != name
+            refuse(
+                (column in (bound if is_reference else owners), f"the constant {name} is written by a field, too"),
+                (
+                    is_reference and not _REFERENCE.fullmatch(str(value)),
+                    f"the constant {name} must name a row, such as /transactioncurrencies(GUID)",
+                ),
+            )
         return self
 
     @cached_property

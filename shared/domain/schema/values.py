@@ -5,18 +5,21 @@ value's shape, never the value itself: it may be private, and it goes into logs 
 """
 
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Final
+from functools import wraps
+from typing import Any, Final
 
 from shared.domain.jsontext import dumps
 from shared.domain.model import Value
 
-_PLAIN_DECIMAL: Final = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?\Z")
+_PLAIN_DECIMAL: Final = re.compile(r"(?!.{41})[+-]?[0-9]+(\.[0-9]+)?\Z")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
-_MIDNIGHT: Final = re.compile(r"[T ]00:00(:00(\.0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?\Z")
+_MIDNIGHT: Final = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2})?)?\Z")
 _MICROSOFT: Final = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/\Z")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 _MOST_SHOWN: Final = 200
 # More digits than any money or decimal column holds; beyond it a plain-text form could grow without bound.
 _MOST_DIGITS: Final = 38
@@ -47,46 +50,63 @@ def shown_raw(raw: object) -> str:
     return shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
 
 
-def text(raw: object) -> Value:
+type _Normal = Callable[[object], Value]
+
+
+def _of(*kinds: type, called: str) -> Callable[[Callable[[Any], str]], _Normal]:
+    """Let a function see values of these types alone: null and "" are no value, all others are refused."""
+
+    def checked(normal: Callable[[Any], str]) -> _Normal:
+        @wraps(normal)
+        def either(raw: object) -> Value:
+            if raw is None or raw == "":
+                return None
+            # `True` is an `int`, too.
+            if not isinstance(raw, kinds) or (isinstance(raw, bool) and bool not in kinds):
+                raise ValueError(f"is {shape(raw)}, not {called}")
+            return normal(raw)
+
+        return either
+
+    return checked
+
+
+@_of(str, called="text")
+def text(raw: str) -> str:
     """Normalise text; numbers are refused, because they have lost their leading zeros.
 
     Raises:
         ValueError: Not text, or text that no database stores (NUL, a lone surrogate).
     """
-    if raw is None or raw == "":
-        return None
-    if not isinstance(raw, str):
-        raise ValueError(f"is {shape(raw)}, not text")
-    if "\0" in raw or any("\ud800" <= char <= "\udfff" for char in raw):
+    if _UNSTORABLE.search(raw):
         raise ValueError("holds a character that cannot be stored (NUL or half of a surrogate pair)")
     return raw
 
 
-def decimal(raw: object) -> Value:
+@_of(str, int, Decimal, called="a decimal")
+def decimal(raw: str | int | Decimal) -> str:
     """Normalise a decimal from a JSON number or from text of plain digits with a point.
 
     Raises:
         ValueError: Not such a number, not finite, or longer than 38 digits.
     """
-    if raw is None or raw == "":
-        return None
-    if isinstance(raw, bool) or not isinstance(raw, (str, int, Decimal)):
-        raise ValueError(f"is {shape(raw)}, not a decimal")
-    if isinstance(raw, str) and not (len(raw) <= _MOST_DIGITS + 2 and _PLAIN_DECIMAL.match(raw)):
+    if isinstance(raw, str) and not _PLAIN_DECIMAL.match(raw):
         raise ValueError(f"is {shape(raw)} and not plain digits with a point, such as 1234.50")
-    try:
-        number = Decimal(raw)
-    except (InvalidOperation, ValueError):
-        raise ValueError(f"is {shape(raw)}, not a decimal") from None
+    number = Decimal(raw)
     if not number.is_finite():
         raise ValueError("is not a finite number")
-    if number == 0:
-        return "0"
     exponent = number.as_tuple().exponent
-    if number.adjusted() >= _MOST_DIGITS or not isinstance(exponent, int) or exponent < -_MOST_DIGITS:
+    if number and (number.adjusted() >= _MOST_DIGITS or int(exponent) < -_MOST_DIGITS):
         raise ValueError(f"has more than {_MOST_DIGITS} digits")
-    plain = format(number, "f")
-    return plain.rstrip("0").rstrip(".") if "." in plain else plain
+    return plain(number)
+
+
+def plain(number: Decimal) -> str:
+    """Write a finite number in plain digits, without zeros at the end of its decimals."""
+    if not number:
+        return "0"
+    digits = format(number, "f")
+    return digits.rstrip("0").rstrip(".") if "." in digits else digits
 
 
 def integer(raw: object) -> Value:
@@ -96,34 +116,28 @@ def integer(raw: object) -> Value:
         ValueError: Not such a number, or one with decimals.
     """
     number = decimal(raw)
-    if number is not None and "." in number:
+    if "." in (number or ""):
         raise ValueError("has decimals, and the field is a whole number")
     return number
 
 
-def boolean(raw: object) -> Value:
+@_of(bool, called="true or false")
+def boolean(raw: bool) -> str:
     """Normalise true and false; texts such as "yes" are refused: each system has its own.
 
     Raises:
         ValueError: Neither of the two.
     """
-    if raw is None or raw == "":
-        return None
-    if not isinstance(raw, bool):
-        raise ValueError(f"is {shape(raw)}, not true or false")
-    return "true" if raw else "false"
+    return str(raw).lower()
 
 
-def day(raw: object) -> Value:
+@_of(str, called="a date")
+def day(raw: str) -> str:
     """Normalise a date; midnight is dropped as written, any other time is refused: it could mean another day.
 
     Raises:
         ValueError: Not `YYYY-MM-DD`, not a day of the calendar, or with a time of day.
     """
-    if raw is None or raw == "":
-        return None
-    if not isinstance(raw, str):
-        raise ValueError(f"is {shape(raw)}, not a date")
     head, tail = raw[:10], raw[10:]
     if not _DATE.match(head):
         raise ValueError(f"is {shape(raw)} and not a date such as 2026-01-31")
@@ -131,7 +145,7 @@ def day(raw: object) -> Value:
         date.fromisoformat(head)
     except ValueError:
         raise ValueError("is not a day of the calendar") from None
-    if tail and not _MIDNIGHT.match(tail):
+    if not _MIDNIGHT.match(tail):
         raise ValueError("has a time of day: a date must stay a date, such as 2026-01-31")
     return head
 
@@ -163,14 +177,13 @@ def parse_instant(raw: object) -> datetime:
         raise ValueError("is an instant outside the years 1 to 9999") from None
 
 
-def instant(raw: object) -> Value:
+@_of(object, bool, called="an instant")
+def instant(raw: object) -> str:
     """Normalise an instant to whole seconds of UTC.
 
     Raises:
         ValueError: See `parse_instant`.
     """
-    if raw is None or raw == "":
-        return None
     return parse_instant(raw).replace(microsecond=0, tzinfo=None).isoformat() + "Z"
 
 
