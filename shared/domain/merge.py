@@ -7,7 +7,6 @@ of the CMMS are one state in Dynamics): a side has changed only against what tha
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
 from typing import Literal
 
 from shared.domain.blocked import Blocked, digest
@@ -127,14 +126,20 @@ def merge(
     now: datetime,
     *,
     prefer: Side | None = None,
+    prefer_fields: Mapping[str, Side] | None = None,
     restored: bool = False,
 ) -> Merged:
     """Merge a record and its row, field by field, in the order of the rules.
 
     A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `prefer` and
-    `restored` are those of `judge`.
+    `restored` are those of `judge`; `prefer_fields` names by field what counts before `prefer`.
     """
-    merger = _Merger(row.is_open, now, partial(judge, prefer=prefer, restored=restored))
+    chosen = prefer_fields or {}
+
+    def judged(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> Verdict:
+        return judge(rule, cmms, dynamics, base, chosen.get(rule.name, prefer), restored=restored)
+
+    merger = _Merger(row.is_open, now, judged)
     for rule in rules:
         name = rule.name
         merger.unreadable(name, "cmms", cmms)

@@ -1,7 +1,7 @@
 """What a decision is made from: the ledger's link and both sides as read after it, and what the messages said."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -70,6 +70,7 @@ class Context:
         attempts: How often the most tried message of the record failed before.
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.
         prefer: The side whose values an operator chose for fields that meet for the first time and differ.
+        prefer_fields: The same by field, before `prefer`.
         restored: The side that is not preferred was restored from a backup: `prefer` counts wherever both differ.
     """
 
@@ -84,4 +85,5 @@ class Context:
     attempts: int = 0
     key_taken: bool = False
     prefer: Side | None = None
+    prefer_fields: Mapping[str, Side] = field(default_factory=dict)
     restored: bool = False

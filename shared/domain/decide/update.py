@@ -88,8 +88,16 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         held |= dict.fromkeys(stateful & held.keys())
         bases = {name: base for name, base in bases.items() if name not in stateful}
     row = replace(snapshot.row, values=held)
-    restored = context.restored
-    merged = merge(entity.rules.values(), record, row, bases, context.now, prefer=context.prefer, restored=restored)
+    merged = merge(
+        entity.rules.values(),
+        record,
+        row,
+        bases,
+        context.now,
+        prefer=context.prefer,
+        prefer_fields=context.prefer_fields,
+        restored=context.restored,
+    )
     if context.one_way:
         # Nothing can be written to the CMMS: what Dynamics says stays undecided, the bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))

@@ -141,6 +141,9 @@ class DirtyData(_Data):
         description="an operator's choice of the side whose values count where a field meets for the first time and"
         " both sides hold different values; without it the field's on_conflict decides",
     )
+    prefer_fields: dict[str, Side] = Field(
+        default_factory=dict, description="the same by the field's own name, before `prefer`"
+    )
     reason: str = Field(default="", max_length=1024, description="why, for people")
 
     @model_validator(mode="after")

@@ -142,6 +142,7 @@ class Router:
         source: str,
         operation: Operation = "resync",
         prefer: Side | None = None,
+        prefer_fields: Mapping[str, Side] | None = None,
     ) -> None:
         """Enqueue a dirty message for each record, under fresh ids.
 
@@ -152,6 +153,7 @@ class Router:
             source: The CloudEvents source.
             operation: What the engine is to do.
             prefer: The side whose values count where fields meet for the first time and differ.
+            prefer_fields: The same by field, before `prefer`.
 
         Raises:
             RoutingFailed: Not all could be sent.
@@ -160,14 +162,15 @@ class Router:
         messages = []
         for identity, key in records.items():
             named = {_MEMBERS[identity.kind]: identity.value} | ({"key": key} if key else {})
-            data = DirtyData.model_validate({**named, "operation": operation, "prefer": prefer, "reason": reason})
+            orders = {"operation": operation, "prefer": prefer, "prefer_fields": prefer_fields or {}, "reason": reason}
+            data = DirtyData.model_validate({**named, **orders})
             subject = key or identity.value
             event = Event(
                 source=source,
                 type=f"sync.{entity}.dirty",
                 subject=subject,
                 time=now,
-                data=data.model_dump(mode="json", exclude_none=True),
+                data={name: value for name, value in data.model_dump(mode="json").items() if value not in (None, {})},
                 traceparent=cause,
             )
             messages.append(Outgoing(event.to_json(), message_id=event.id, subject=bounded(subject)))

@@ -65,7 +65,7 @@ class Work:
     def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
         """What a decision about the record depends on beside both sides and the ledger."""
         orders = {delivery.operation for delivery in self.deliveries}
-        choices = [one.payload.prefer for one in self.deliveries if isinstance(one.payload, DirtyData)]
+        choices = [one.payload for one in self.deliveries if isinstance(one.payload, DirtyData)]
         return Context(
             entity=entity,
             now=now,
@@ -77,5 +77,6 @@ class Work:
             refused=self.refused,
             attempts=self.attempts,
             key_taken=self.key_taken,
-            prefer=next((choice for choice in reversed(choices) if choice is not None), None),
+            prefer=next((one.prefer for one in reversed(choices) if one.prefer is not None), None),
+            prefer_fields={name: side for one in choices for name, side in one.prefer_fields.items()},
         )
