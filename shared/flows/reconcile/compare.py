@@ -39,8 +39,10 @@ class Comparer:
         self._clock = clock
         self._settle = settle
 
-    async def compare(self, entity: EntityMapping, identities: Collection[Identity]) -> Comparison:
-        """Compare records as they are now.
+    async def compare(
+        self, entity: EntityMapping, identities: Collection[Identity], *, unmet: bool = True
+    ) -> Comparison:
+        """Compare records as they are now; without `unmet` those that the ledger does not know are passed over.
 
         Raises:
             TransientError: A side or the ledger could not be read.
@@ -55,6 +57,8 @@ class Comparer:
                     result.unreadable[identity] = found
                 case MappingError():
                     result.unreadable_records[identity] = found
+                case snapshot if not unmet and snapshot.stored.etag is None:
+                    continue
                 case snapshot if (name := _name(identity, snapshot)) not in result.keys:
                     self._look(entity, name, snapshot, now, result)
         return result

@@ -1,7 +1,7 @@
 """The two passes over one entity: what drifted, and what is to become of each record."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -59,13 +59,22 @@ class Passes:
     """One run's passes. Looking closely stops at `deadline` (monotonic seconds)."""
 
     def __init__(
-        self, sources: Sources, comparer: Comparer, checkpoint: Checkpoint, *, clock: Clock, deadline: float
+        self,
+        sources: Sources,
+        comparer: Comparer,
+        checkpoint: Checkpoint,
+        *,
+        clock: Clock,
+        deadline: float,
+        first_syncs: Collection[str] = (),
     ) -> None:
+        """`first_syncs` are the entities whose records first meet by a run of their own just now."""
         self._sources = sources
         self._comparer = comparer
         self._checkpoint = checkpoint
         self._clock = clock
         self._deadline = deadline
+        self._first_syncs = first_syncs
 
     async def due(self, entity: EntityMapping, kind: Kind, most: int) -> Found:
         """Make the pass that is due; a full one in place of an incremental one that Dynamics refuses.
@@ -73,8 +82,12 @@ class Passes:
         Raises:
             TransientError: Something could not be read to its end.
         """
-        if kind == "full":
-            return await self.full(entity)
+        found = await (self.full(entity) if kind == "full" else self._incremental_or_full(entity, most))
+        if not self._leads(entity):
+            found.report.notes.append("A first sync is under way: records that have not met yet are left to it.")
+        return found
+
+    async def _incremental_or_full(self, entity: EntityMapping, most: int) -> Found:
         try:
             return await self.incremental(entity, most)
         except DeltaRefused as error:
@@ -95,7 +108,7 @@ class Passes:
         # The link of before the sweep, where there is one: it covers what changes while the sweep reads.
         link = await self._link_of_now(entity, one.report)
         sweep = Sweep(self._sources.ledger, self._sources.dynamics, self._sources.cmms, entity)
-        async with aclosing(sweep.candidates(one.report)) as chunks:
+        async with aclosing(sweep.candidates(one.report, unmet=self._leads(entity))) as chunks:
             async for chunk in chunks:
                 one.doubled = sweep.doubled
                 await self._closely(one, chunk, most=None)
@@ -141,6 +154,10 @@ class Passes:
         one.report.compared = len(changed) + len(pending) - len(one.unseen)
         return one
 
+    def _leads(self, entity: EntityMapping) -> bool:
+        """Whether records that have not met yet are the pass's business, not a first sync's."""
+        return entity.name not in self._first_syncs
+
     def _changes(self, entity: EntityMapping) -> Changes:
         return Changes(self._sources.dynamics, self._sources.cmms, entity)
 
@@ -149,7 +166,7 @@ class Passes:
         if enough or self._clock.monotonic() > self._deadline:
             one.unseen.update(dict.fromkeys(identities))
             return
-        result = await self._comparer.compare(one.entity, identities)
+        result = await self._comparer.compare(one.entity, identities, unmet=self._leads(one.entity))
         # Looked at again by every run until somebody has corrected them.
         unreadable = {**result.unreadable, **result.unreadable_records}
         one.in_flight.update(dict.fromkeys((*result.in_flight, *unreadable)))

@@ -20,6 +20,7 @@ from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger, Reports, St
 from shared.flows.reconcile.checkpoint import Checkpoint
 from shared.flows.reconcile.compare import Comparer
 from shared.flows.reconcile.dead_letters import DeadLetterMover
+from shared.flows.reconcile.first_sync import under_way
 from shared.flows.reconcile.metrics import measure, measure_queues
 from shared.flows.reconcile.passes import Passes, Sources
 from shared.flows.reconcile.policy import Policy
@@ -119,6 +120,7 @@ class Reconciler:
             checkpoint,
             clock=self._clock,
             deadline=self._clock.monotonic() + LONGEST_LOOK.total_seconds(),
+            first_syncs=await under_way(self._state, self._clock.now()),
         )
         found, failures = [], []
         for entity in self._mapping.entities.values():

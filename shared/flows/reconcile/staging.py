@@ -148,9 +148,12 @@ class Staging:
         """The keys that the CMMS gave to more than one record, and to how many. After `join`."""
         return dict(self._db.execute(_DOUBLED).fetchall())
 
-    def candidates(self, size: int) -> Iterator[list[Identity]]:
-        """The records that need a closer look, each once, `size` at a time. After `join`."""
-        found = self._db.execute(f"{_LINKED} UNION {_ONLY_CMMS} UNION {_ONLY_DYNAMICS}")
+    def candidates(self, size: int, *, unmet: bool = True) -> Iterator[list[Identity]]:
+        """The records that need a closer look, each once, `size` at a time. After `join`.
+
+        Without `unmet` those that the ledger does not know are left out.
+        """
+        found = self._db.execute(f"{_LINKED} UNION {_ONLY_CMMS} UNION {_ONLY_DYNAMICS}" if unmet else _LINKED)
         while chunk := found.fetchmany(size):
             yield [Identity(kind, value) for kind, value in chunk]
 

@@ -28,8 +28,10 @@ class Sweep:
         self.link: str | None = None
         self.doubled: dict[str, int] = {}
 
-    async def candidates(self, report: EntityReport) -> AsyncGenerator[list[Identity]]:
+    async def candidates(self, report: EntityReport, *, unmet: bool = True) -> AsyncGenerator[list[Identity]]:
         """The records to look at closely, a chunk at a time; fills in the report's counts.
+
+        Without `unmet` those that the ledger does not know are passed over.
 
         The three are read at the same time, in no order: a record that changes meanwhile differs from what the ledger
         remembers and is looked at, or it changes after it was read, and the next run's delta tells.
@@ -48,7 +50,7 @@ class Sweep:
             report.ledger_rows = staging.ledger_rows
             report.compared = max(staging.ledger_rows, staging.dynamics_rows, staging.cmms_rows)
             self.doubled = staging.doubled()
-            for chunk in staging.candidates(CHUNK):
+            for chunk in staging.candidates(CHUNK, unmet=unmet):
                 yield chunk
 
     async def _load_ledger(self, staging: Staging, report: EntityReport) -> None:
