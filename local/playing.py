@@ -81,9 +81,10 @@ class Player:
 
     # The CMMS, as its users see it
 
-    def cmms_create(self, table: str, record: Row) -> None:
-        """Create a record."""
-        self._must(self._http.post(f"{self.stack.cmms_url}/demo/{table}/", json=record))
+    def cmms_create(self, table: str, record: Row, *, announced: bool = True) -> None:
+        """Create a record; unannounced as a bulk import does."""
+        query = "" if announced else "?silencioso=1"
+        self._must(self._http.post(f"{self.stack.cmms_url}/demo/{table}/{query}", json=record))
 
     def cmms_edit(self, table: str, key: str, changes: Row, *, announced: bool = True) -> None:
         """Edit a record; unannounced as a bulk import does, which raises no signal."""

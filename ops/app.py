@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from ops.commands import mapping, parked
+from ops.commands import first_sync, mapping, parked
 from ops.commands.check import check
 from ops.commands.console import console
 from ops.commands.drift import drift
@@ -22,7 +22,7 @@ from ops.commands.tail import tail
 HELP: Final = """
 The operator's command line of the integration between Energy CMMS and Dynamics 365.
 
-A first set-up is three commands:
+A first set-up is these commands:
 
 \b
     # what is missing, and what to do
@@ -31,6 +31,9 @@ A first set-up is three commands:
     python -m ops provision
     # what the data on both sides would park
     python -m ops check --data
+    # two full systems: look beforehand, then bring them together
+    python -m ops first-sync plan --report plan.html
+    python -m ops first-sync run
 
 From then on:
 
@@ -106,3 +109,4 @@ for command, short in _COMMANDS.items():
     app.command(short_help=short)(command)
 app.add_typer(parked.app, name="parked")
 app.add_typer(mapping.app, name="mapping")
+app.add_typer(first_sync.app, name="first-sync")

@@ -64,7 +64,7 @@ def resync(
             clock=wiring.clock,
             changed=session.platform,
         )
-        longest = _age(patience)
+        longest = age_of(patience)
         instant = _instant(since) if since is not None else None
         if not key:
             await session.reach()
@@ -123,7 +123,12 @@ def _instant(text: str) -> datetime:
     return found if found.tzinfo is not None else found.astimezone()
 
 
-def _age(text: str) -> timedelta:
+def age_of(text: str) -> timedelta:
+    """A span of time as people type it, such as `10m`.
+
+    Raises:
+        UsageError: It is none.
+    """
     try:
         return parse_age(text)
     except ValueError as error:
