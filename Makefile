@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test test-postgresql cmms-matrix soak lint format bench figures figures-1m requirements template scan clean
+.PHONY: help demo up test test-postgresql test-mariadb cmms-matrix soak lint format bench figures figures-1m requirements template scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,10 +39,13 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
 	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
-	@$(BIN)/python cmms/tests/on_postgresql.py --numprocesses 2 --dist loadfile
+	@$(BIN)/python cmms/tests/on_database.py postgresql --numprocesses 2 --dist loadfile
 
 test-postgresql: $(READY) ## Run the CMMS app's tests, and its races, on a PostgreSQL of their own
-	@$(BIN)/python cmms/tests/on_postgresql.py
+	@$(BIN)/python cmms/tests/on_database.py postgresql
+
+test-mariadb: $(READY) ## Run the CMMS app's tests, and its races, on a MariaDB of their own
+	@$(BIN)/python cmms/tests/on_database.py mariadb
 
 cmms-matrix: $(READY) ## Run the CMMS app's tests on Django 4.2, 5.2, 6.0 and 6.1 by the Pythons that are present
 	@$(BIN)/python cmms/tests/matrix.py

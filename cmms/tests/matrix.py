@@ -7,14 +7,15 @@ that is not present is named and left out. On PostgreSQL where it is installed, 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
-from on_postgresql import TESTS, binaries, cluster
+from on_database import TESTS, VARIABLES
+from servers import postgresql
 
 PAIRS = {"4.2": "3.10", "5.2": "3.11", "6.0": "3.12", "6.1": "3.13"}
 ENVIRONMENTS = TESTS.parents[1] / ".local" / "matrix"
@@ -50,19 +51,21 @@ def main() -> int:
     options, of_pytest = parser.parse_known_args()
     chosen = {options.only: PAIRS[options.only]} if options.only else PAIRS
     failed = []
-    programs = binaries()
-    with cluster(programs) if programs else nullcontext(0) as port:
+    with contextlib.ExitStack() as stack:
+        try:
+            server = {VARIABLES["postgresql"]: str(stack.enter_context(postgresql()))}
+        except FileNotFoundError:
+            server = {}
         for django, version in chosen.items():
             python = interpreter(version)
             if python is None:
                 print(f"Django {django}: Python {version} is not present; left out.", flush=True)  # noqa: T201 - a script
                 continue
-            where = f"PostgreSQL at port {port}" if port else "SQLite: PostgreSQL is not installed"
+            where = "PostgreSQL" if server else "SQLite: PostgreSQL is not installed"
             print(f"Django {django} on Python {version}, {where}", flush=True)  # noqa: T201
             made = environment(django, python)
             command = [str(made), "-m", "pytest", "-c", str(TESTS / "matrix.ini"), str(TESTS), "-q", *of_pytest]
-            variables = {**os.environ, **({"CMMS_TESTS_POSTGRESQL": str(port)} if port else {})}
-            if subprocess.run(command, env=variables, check=False).returncode:  # noqa: S603 - our own arguments
+            if subprocess.run(command, env={**os.environ, **server}, check=False).returncode:  # noqa: S603 - our own arguments
                 failed.append(django)
     return len(failed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+import django
 from django.core.exceptions import ValidationError
 from django.db import models
 
@@ -88,6 +89,22 @@ class Tipo(models.Model):
 
     codigo = models.CharField(max_length=100, primary_key=True)
     nombre = models.CharField(max_length=50, unique=True)
+
+    def __str__(self) -> str:
+        return self.codigo
+
+
+class Pedido(models.Model):
+    """A column that the database computes, where Django has them (5.0)."""
+
+    codigo = models.CharField(max_length=50, unique=True)
+    neto = models.DecimalField(max_digits=12, decimal_places=2, default=0)
+    if django.VERSION >= (5, 0):
+        doble = models.GeneratedField(
+            expression=models.F("neto") * 2,
+            output_field=models.DecimalField(max_digits=13, decimal_places=2),
+            db_persist=True,
+        )
 
     def __str__(self) -> str:
         return self.codigo

@@ -1,4 +1,7 @@
-"""The demo's settings with Django's own apps; on PostgreSQL where CMMS_TESTS_POSTGRESQL holds a port."""
+"""The demo's settings with Django's own apps.
+
+On PostgreSQL where CMMS_TESTS_POSTGRESQL holds a port, on MariaDB where CMMS_TESTS_MARIADB does, else on SQLite.
+"""
 
 import os
 
@@ -9,10 +12,14 @@ from demo.settings import DATABASES, INSTALLED_APPS, MIDDLEWARE, TEMPLATES
 
 INSTALLED_APPS = [
     "django.contrib.admin",
+    "django.contrib.admindocs",
     "django.contrib.auth",
     "django.contrib.contenttypes",
+    "django.contrib.flatpages",
     "django.contrib.messages",
+    "django.contrib.redirects",
     "django.contrib.sessions",
+    "django.contrib.sites",
     *INSTALLED_APPS,
     "anfitrion",
 ]
@@ -35,6 +42,7 @@ TEMPLATES = [
     }
 ]
 ROOT_URLCONF = "anfitrion.urls"
+SITE_ID = 1
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 if django.VERSION < (5, 1):
@@ -46,4 +54,17 @@ if port := os.environ.get("CMMS_TESTS_POSTGRESQL"):
         "USER": "postgres",
         "HOST": "127.0.0.1",
         "PORT": port,
+    }
+if port := os.environ.get("CMMS_TESTS_MARIADB"):
+    import pymysql  # type: ignore[import-untyped]
+
+    pymysql.version_info = (2, 2, 7, "final", 0)  # Django asks for a version of mysqlclient, whose name it takes
+    pymysql.install_as_MySQLdb()
+    DATABASES["default"] = {
+        "ENGINE": "django.db.backends.mysql",
+        "NAME": "cmms",
+        "USER": "root",
+        "HOST": "127.0.0.1",
+        "PORT": port,
+        "OPTIONS": {"charset": "utf8mb4"},
     }

@@ -1,4 +1,4 @@
-"""What only a database with several writers shows: collected on PostgreSQL alone, by `on_postgresql.py`."""
+"""What only a database with several writers shows: collected on a server, by `on_database.py`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pytest
 from django.db import connection, connections
 
 TOKEN = "first-token-of-the-tests"
-collect_ignore_glob = [] if os.environ.get("CMMS_TESTS_POSTGRESQL") else ["test_*.py"]
+on_a_server = os.environ.keys() & {"CMMS_TESTS_POSTGRESQL", "CMMS_TESTS_MARIADB"}
+collect_ignore_glob = [] if on_a_server else ["test_*.py"]
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +23,7 @@ def configuration(settings: Any, transactional_db: None) -> Iterator[dict[str, A
     changed: dict[str, Any] = copy.deepcopy(settings.INTEGRACION_DYNAMICS)
     changed |= {"TOKENS": [TOKEN], "LOCK_TIMEOUT": 20, "STATEMENT_TIMEOUT": 30}
     settings.INTEGRACION_DYNAMICS = changed
-    assert connection.vendor == "postgresql"
+    assert connection.vendor in {"postgresql", "mysql"}
     yield changed
     connection.close()
 

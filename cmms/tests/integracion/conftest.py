@@ -4,7 +4,7 @@ import copy
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -14,6 +14,10 @@ from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.test import Client
+
+from integracion_dynamics import signals
+
+from .queues import Queues
 
 TOKEN = "first-token-of-the-tests"
 OLD_TOKEN = "token-that-is-being-replaced"
@@ -36,6 +40,26 @@ def configuration(settings: Any) -> dict[str, Any]:
     changed["TOKENS"] = [TOKEN, OLD_TOKEN]
     settings.INTEGRACION_DYNAMICS = changed
     return changed
+
+
+@pytest.fixture
+def host(configuration: dict[str, Any], settings: Any) -> Callable[..., None]:
+    """Change the entities, as at the start of a process."""
+
+    def change(**entities: Any) -> None:
+        settings.INTEGRACION_DYNAMICS = {**configuration, "ENTITIES": {**configuration["ENTITIES"], **entities}}
+        signals.connect()
+
+    return change
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> Queues:
+    """A broker in place of Service Bus, for the task and the command."""
+    found = Queues()
+    for module in ("integracion_dynamics.tasks", "integracion_dynamics.management.commands.relay_outbox"):
+        monkeypatch.setattr(f"{module}.AzureServiceBus", lambda _: found)
+    return found
 
 
 @pytest.fixture

@@ -91,6 +91,21 @@ def test_a_collation_that_ignores_case_is_told_on_mysql(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
+    ("options", "told"),
+    [({}, 0), ({"isolation_level": "read committed"}, 0), ({"isolation_level": None}, 1)],
+    ids=str,
+)
+def test_transactions_that_read_an_older_state_are_told_on_mysql(
+    monkeypatch: pytest.MonkeyPatch, options: dict[str, Any], told: int
+) -> None:
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", {"isolation_level": None})
+    assert found("W008") == []
+    monkeypatch.setattr(connections["default"], "vendor", "mysql")
+    monkeypatch.setitem(connections["default"].settings_dict, "OPTIONS", options)
+    assert len(found("W008")) == told
+
+
+@pytest.mark.parametrize(
     ("middleware", "told"),
     [
         ("django.contrib.auth.middleware.LoginRequiredMiddleware", 0),

@@ -207,13 +207,6 @@ def test_the_index_of_unsent_messages_works_on_every_database() -> None:
     assert [index.condition for index in Mensaje._meta.indexes] == [None]
 
 
-@pytest.fixture
-def queues(monkeypatch: pytest.MonkeyPatch) -> Queues:
-    found = Queues()
-    monkeypatch.setattr(relay_outbox, "AzureServiceBus", lambda _: found)
-    return found
-
-
 def test_the_command_sends_once_and_counts(queues: Queues, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(4):
         make_asset(str(number))
@@ -283,9 +276,46 @@ def test_a_database_that_fails_is_waited_for_with_one_log_line_each_way(
         return Progress()
 
     monkeypatch.setattr(Relay, "run_once", run_once)
-    relay_outbox.run_until(stop, Relay(Queues()), 0.001)
+    relay_outbox.run_until(stop, Relay(Queues()), 0.001, lambda: None)
     assert len(passes) == 3
     assert [record.message.partition(" and")[0] for record in caplog.records] == [
         "The database does not answer",
         "The database answers again.",
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_running_relay_deletes_old_messages_in_idle_moments_and_looks_again_after_an_hour(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("integracion_dynamics.purging.CHUNK", 2)
+    monkeypatch.setattr(relay_outbox, "CHUNK", 2)
+    now, idle = 0.0, 0
+    stop = threading.Event()
+    prune = relay_outbox.Pruning("default", 30, clock=lambda: now)
+
+    def in_an_idle_moment() -> None:
+        nonlocal idle
+        idle += 1
+        if idle == 4:
+            stop.set()
+        prune()
+
+    for number in range(6):
+        make_asset(str(number))
+    of_this_month = Mensaje.objects.latest("pk")
+    Mensaje.objects.exclude(pk=of_this_month.pk).update(enviado_en=timezone.now() - timedelta(days=31))
+    relay_outbox.run_until(stop, Relay(Queues()), 0.001, in_an_idle_moment)
+    assert list(Mensaje.objects.all()) == [of_this_month]
+    Mensaje.objects.update(enviado_en=timezone.now() - timedelta(days=31))
+    now = 3599.0
+    prune()
+    assert Mensaje.objects.count() == 1
+    now = 3600.0
+    prune()
+    assert Mensaje.objects.count() == 0
+
+
+def test_a_number_of_days_to_keep_that_makes_no_sense_is_refused(queues: Queues) -> None:
+    with pytest.raises(CommandError, match="--keep-days is from 0 to 36500"):
+        call_command("relay_outbox", "--keep-days", "-1")
