@@ -16,7 +16,7 @@ from integracion_dynamics.fields import to_wire
 from integracion_dynamics.memory import note_operation, pk_text
 from integracion_dynamics.models import Registro
 
-from .committing import Write
+from .committing import committed
 from .errors import ApiError, invalid_field, not_found
 from .host import refusals
 from .records import Record, database, find_one, tombstone
@@ -44,25 +44,7 @@ def update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, 
     if not if_match.strip():
         message = _("Send If-Match with the 'etag' of the record that the change is based on.")
         raise ApiError(428, "falta_if_match", message)
-    write = Write()
-    with write.transaction(entity):
-        instance = _locked(entity, text)
-        record = find_one(entity, text, lock=True)
-        if instance is None or record is None:
-            raise not_found(_("No record has the id %(id)r: it may have been deleted.") % {"id": text})
-        if "*" not in (etags := parse_etags(if_match)) and record.etag not in etags:
-            message = _("The record was changed since it was read: decide again from 'registro' and its etag.")
-            raise ApiError(412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag})
-        touched = _touched(entity, record, fields)
-        if touched:
-            _write(entity, instance, touched)
-            if operation:
-                note_operation(entity, record.content.pk, operation, database(entity))
-        write.record = find_one(entity, text, lock=True)
-        if write.record is None:
-            message = _("The CMMS hides the record %(id)r once it holds these values: nothing was written.")
-            raise ApiError(422, "registro_invalido", message % {"id": text})
-    return write.result()
+    return committed(entity, lambda: _update(entity, text, fields, if_match, operation))
 
 
 def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Record:
@@ -81,17 +63,38 @@ def create(entity: Entity, fields: Mapping[str, Any], operation: str = "") -> Re
     key = values.get(entity.key)
     if not key:
         raise invalid_field(entity.key, _("the business key is required."))
-    write = Write()
+
+    def write() -> Record:
+        _refuse_done(entity, key, operation)
+        return _insert(entity, values, operation)
+
     try:
-        with write.transaction(entity):
-            _refuse_done(entity, key, operation)
-            write.record = _insert(entity, values, operation)
+        return committed(entity, write)
     except ApiError as error:
         if error.status == _REFUSED:
             # A request that was running when this one looked may have been first: then that is the reason.
             _refuse_done(entity, key, operation)
         raise
-    return write.result()
+
+
+def _update(entity: Entity, text: str, fields: Mapping[str, Any], if_match: str, operation: str) -> Record:
+    instance = _locked(entity, text)
+    record = find_one(entity, text, lock=True)
+    if instance is None or record is None:
+        raise not_found(_("No record has the id %(id)r: it may have been deleted.") % {"id": text})
+    if "*" not in (etags := parse_etags(if_match)) and record.etag not in etags:
+        message = _("The record was changed since it was read: decide again from 'registro' and its etag.")
+        raise ApiError(412, "version_distinta", message, registro=record.as_json(), headers={"ETag": record.etag})
+    touched = _touched(entity, record, fields)
+    if touched:
+        _write(entity, instance, touched)
+        if operation:
+            note_operation(entity, record.content.pk, operation, database(entity))
+    stored = find_one(entity, text, lock=True)
+    if stored is None:
+        message = _("The CMMS hides the record %(id)r once it holds these values: nothing was written.")
+        raise ApiError(422, "registro_invalido", message % {"id": text})
+    return stored
 
 
 def _touched(entity: Entity, record: Record, fields: Mapping[str, Any]) -> dict[str, Any]:
