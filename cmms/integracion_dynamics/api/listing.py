@@ -68,21 +68,25 @@ def changed_since(entity: Entity, since: datetime, cursor: str, limit: int) -> d
     """
     using = database(entity)
     more = assign_positions(entity, using, max(limit, POSITIONS))
-    # The bound goes with the cursor, so that a page costs the same however deep it is.
-    bound, after = since, Q()
-    if cursor:
-        seen, version, last = _position(cursor)
-        bound = max(since, seen)
-        later = Q(visto_en=seen, version__gt=version) | Q(visto_en=seen, version=version, id__gt=last)
-        after = Q(visto_en__gt=seen) | later
-    rows = Registro.objects.using(using).filter(after, entidad=entity.name, visto_en__gte=bound)
-    changed = list(rows.order_by("visto_en", "version", "id")[: limit + 1])
+    changed = _changed(entity, using, since, cursor, limit + 1)
     remembered = {memory.objeto: memory for memory in changed[:limit]}
     results = _shown(list(remembered), existing(entity, list(remembered), remembered), remembered)
     if not changed or not (more or len(changed) > limit):
         return page(results, None)
     end = changed[:limit][-1]
     return page(results, cursors.encode(_CHANGES, instant(end.visto_en or since), instant(end.version), end.pk))
+
+
+def _changed(entity: Entity, using: str, since: datetime, cursor: str, limit: int) -> list[Registro]:
+    """The first changes from an instant or a cursor on: each query is one range of the index, however deep."""
+    rows = Registro.objects.using(using).filter(entidad=entity.name).order_by("visto_en", "version", "id")
+    seen, version, last = _position(cursor) if cursor else (None, None, None)
+    if seen is None or seen < since:
+        return list(rows.filter(visto_en__gte=since)[:limit])
+    # What is left of the cursor's own position, which a chunk of changes shares, then what comes after.
+    left = rows.filter(Q(version__gt=version) | Q(version=version, id__gt=last), visto_en=seen)
+    changed = list(left[:limit])
+    return changed + list(rows.filter(visto_en__gt=seen)[: limit - len(changed)])
 
 
 def _position(cursor: str) -> tuple[datetime, datetime, int]:
