@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db import router
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -20,6 +23,9 @@ if TYPE_CHECKING:
     _Base = admin.ModelAdmin[Any]
 else:
     _Base = admin.ModelAdmin
+
+
+_NAMED = 100
 
 
 class _ReadOnly(_Base):
@@ -38,6 +44,17 @@ class _ReadOnly(_Base):
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let only actions change what is shown."""
         return obj is None and super().has_change_permission(request)
+
+    def _log(self, request: HttpRequest, rows: QuerySet[Any], what: str) -> None:
+        """Keep in the admin's history who did what, to how many rows, and the first of them by id."""
+        ids = ", ".join(map(str, rows.order_by("pk").values_list("pk", flat=True)[:_NAMED]))
+        LogEntry.objects.create(
+            user_id=str(request.user.pk),
+            content_type=ContentType.objects.get_for_model(self.model),
+            object_repr=f"{rows.count()} {self.opts.verbose_name_plural}",
+            action_flag=CHANGE,
+            change_message=f"{what}: {ids}",
+        )
 
 
 class Estado(admin.SimpleListFilter):
@@ -82,6 +99,7 @@ class MensajeAdmin(_ReadOnly):
     def reintentar(self, request: HttpRequest, queryset: QuerySet[Mensaje]) -> None:
         """Let the relay try skipped messages again."""
         skipped = queryset.filter(enviado_en__isnull=True).exclude(motivo_fallo="")
+        self._log(request, skipped, "Reintentado")
         self.message_user(request, f"{skipped.update(motivo_fallo='')} mensajes se enviarán de nuevo.")
 
     @admin.action(description="Descartar los mensajes por enviar (no se enviarán)", permissions=["change"])
@@ -89,6 +107,7 @@ class MensajeAdmin(_ReadOnly):
         """Mark unsent messages as settled without sending them; the next full comparison finds what they said."""
         reason = f"Descartado por {request.user.get_username()}"
         unsent = queryset.filter(enviado_en__isnull=True)
+        self._log(request, unsent, "Descartado")
         count = unsent.update(motivo_fallo=reason, enviado_en=timezone.now())
         text = f"{count} mensajes descartados; la comparación completa hallará lo que decían."
         self.message_user(request, text, messages.WARNING)
@@ -119,9 +138,11 @@ class RegistroAdmin(_ReadOnly):
     def anunciar(self, request: HttpRequest, queryset: QuerySet[Registro]) -> None:
         """Write a message for each chosen record, with what it holds now."""
         written = 0
+        self._log(request, queryset, "Anunciado de nuevo")
         for name, entity in entities().items():
             ids = list(queryset.filter(entidad=name).values_list("objeto", flat=True))
-            written += sum(announce(entity, some, queryset.db, repeat=True) for some in chunks(ids))
+            using = router.db_for_write(entity.model)  # the page itself may have been read from a replica
+            written += sum(announce(entity, some, using, repeat=True) for some in chunks(ids))
         self.message_user(request, f"{written} mensajes escritos.")
 
 

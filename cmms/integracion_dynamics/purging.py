@@ -34,6 +34,14 @@ def purge(using: str, *, sent: int, skipped: int | None = None, tombstones: int 
     }
 
 
+def purge_chunk(using: str, sent: int) -> int:
+    """Delete messages that were sent more than `sent` days ago, at most `CHUNK`; gives how many."""
+    old = Mensaje.objects.using(using).filter(enviado_en__lt=_before(sent))
+    # In the order of the index of unsent messages, so that nothing is read where nothing is old.
+    some = list(old.order_by("enviado_en", "cola", "id").values_list("pk", flat=True)[:CHUNK])
+    return old.filter(pk__in=some).delete()[0] if some else 0
+
+
 def _before(days: int) -> datetime:
     if not 0 <= days <= LONGEST_DAYS:
         raise ValueError(f"use a number of days from 0 to {LONGEST_DAYS}.")
@@ -41,8 +49,9 @@ def _before(days: int) -> datetime:
 
 
 def _delete(rows: models.QuerySet[Any]) -> int:
-    deleted = 0
-    while some := list(rows.order_by("pk").values_list("pk", flat=True)[:CHUNK]):
+    deleted, last = 0, 0
+    while some := list(rows.filter(pk__gt=last).order_by("pk").values_list("pk", flat=True)[:CHUNK]):
         # The condition again: a tombstone may have come back to life in between.
         deleted += rows.filter(pk__in=some).delete()[0]
+        last = some[-1]
     return deleted

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import models, router
+from django.db import models, reset_queries, router
 
 from integracion_dynamics.announcing import Difference, compare
 from integracion_dynamics.config import entities
@@ -62,6 +62,7 @@ class Command(BaseCommand):
             shown += [f"  {compared[pk].value}: {pk}" for pk in to_say[: _SHOWN - len(shown)]]
             if to_say and not options["dry_run"]:
                 written += announce(entity, to_say, using, repeat=options["todo"])
+            reset_queries()  # with DEBUG Django keeps the text of each statement
         counts = ", ".join(f"{count} {kind.value}" for kind, count in found.items())
         self.stdout.write(f"{entity.name}: {counts}; {written} messages written.")
         if options["dry_run"]:

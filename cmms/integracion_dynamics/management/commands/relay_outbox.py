@@ -6,16 +6,19 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseFault
-from django.db import close_old_connections, router
+from django.db import close_old_connections, reset_queries, router
 
 from integracion_dynamics.config import current
+from integracion_dynamics.content import CHUNK
 from integracion_dynamics.health import LATE, examine
 from integracion_dynamics.models import Mensaje
+from integracion_dynamics.purging import KEPT_DAYS, LONGEST_DAYS, purge_chunk
 from integracion_dynamics.relay import PAGE, Relay
 
 try:
@@ -24,6 +27,7 @@ except ModuleNotFoundError:  # a web server needs no broker, and may ask for --s
     AzureServiceBus = None  # type: ignore[assignment,misc]
 
 logger = logging.getLogger("integracion_dynamics.relay")
+_BETWEEN_PRUNINGS = 3600.0
 
 
 class Command(BaseCommand):
@@ -42,6 +46,9 @@ class Command(BaseCommand):
             "--status", action="store_true", help="print how the outbox is and end; exit code 1 if it is not well"
         )
         parser.add_argument("--late", type=float, default=LATE, help="for --status: seconds that a message may wait")
+        parser.add_argument(
+            "--keep-days", type=int, default=KEPT_DAYS, help="delete what was sent more days ago, in idle moments (30)"
+        )
         parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
 
     def handle(self, *_: Any, **options: Any) -> None:
@@ -52,6 +59,8 @@ class Command(BaseCommand):
         """
         if not 0 < options["interval"] <= 3600:  # noqa: PLR2004 - the bounds stand in the message
             raise CommandError("--interval is in seconds, above 0 and at most 3600.")
+        if not 0 <= options["keep_days"] <= LONGEST_DAYS:
+            raise CommandError(f"--keep-days is from 0 to {LONGEST_DAYS}.")
         using = router.db_for_write(Mensaje)
         if options["status"]:
             self._status(using, options["late"])
@@ -71,7 +80,7 @@ class Command(BaseCommand):
                 if options["once"]:
                     self._once(relay, stop)
                 else:
-                    run_until(stop, relay, options["interval"])
+                    run_until(stop, relay, options["interval"], Pruning(using, options["keep_days"]))
             finally:
                 with contextlib.suppress(DatabaseFault):  # the lease then simply expires
                     relay.release_lease()
@@ -96,7 +105,21 @@ class Command(BaseCommand):
             raise CommandError("Not everything could be sent: see the log for the reason, and run again.")
 
 
-def run_until(stop: threading.Event, relay: Relay, interval: float) -> None:
+class Pruning:
+    """Deletes old messages: every hour, a chunk in each idle moment until none is left."""
+
+    def __init__(self, using: str, days: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """`days` is how long messages are kept after they were sent."""
+        self._using, self._days, self._clock = using, days, clock
+        self._due = clock()
+
+    def __call__(self) -> None:
+        """Delete a chunk, if it is time."""
+        if self._clock() >= self._due and purge_chunk(self._using, self._days) < CHUNK:
+            self._due = self._clock() + _BETWEEN_PRUNINGS
+
+
+def run_until(stop: threading.Event, relay: Relay, interval: float, prune: Callable[[], None]) -> None:
     """Pass after pass, without a pause while pages are full; an absent database is waited for."""
     absent = False
     while not stop.is_set():
@@ -104,6 +127,8 @@ def run_until(stop: threading.Event, relay: Relay, interval: float) -> None:
         try:
             progress = relay.run_once()
             full = progress.sent + progress.refused >= PAGE
+            if progress.held and not full:
+                prune()
             if absent:
                 logger.warning("The database answers again.")
             absent = False
@@ -113,6 +138,7 @@ def run_until(stop: threading.Event, relay: Relay, interval: float) -> None:
                 logger.warning("The database does not answer and is tried again until it does: %s", error)
             absent = True
         close_old_connections()
+        reset_queries()  # with DEBUG Django keeps the text of each statement
         if not full:
             stop.wait(interval)
 
