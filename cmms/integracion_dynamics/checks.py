@@ -33,7 +33,7 @@ def check_configuration(**_options: Any) -> list[checks.CheckMessage]:
     if configuration is not None:
         for entity in configuration.entities.values():
             found += [*_databases(entity), *_deleted_by_the_database(entity), *_not_filled(entity), *_collation(entity)]
-        found += [*_middleware(), *_accounts(configuration)]
+        found += [*_isolation(configuration), *_middleware(), *_accounts(configuration)]
     return found
 
 
@@ -121,6 +121,17 @@ def _collation(entity: Entity) -> Iterator[checks.CheckMessage]:
             named = {"model": entity.model.__name__, "field": attribute}
             hint = _("The API compares byte for byte: set db_collation to one that ends in _bin.")
             yield _warning("W006", message % named, hint)
+
+
+def _isolation(configuration: Configuration) -> Iterator[checks.CheckMessage]:
+    written = {router.db_for_write(entity.model) for entity in configuration.entities.values()}
+    for alias in sorted(written & set(connections)):
+        options = connections[alias].settings_dict.get("OPTIONS", {})
+        level = str(options.get("isolation_level", "read committed")).lower()
+        if connections[alias].vendor == "mysql" and level != "read committed":
+            message = _("The transactions of database %(alias)r are not 'read committed'.") % {"alias": alias}
+            hint = _("A long one may announce what it read before others changed it: leave 'isolation_level' out.")
+            yield _warning("W008", message, hint)
 
 
 def _middleware() -> Iterator[checks.CheckMessage]:

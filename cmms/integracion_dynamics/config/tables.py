@@ -9,6 +9,7 @@ from typing import Any
 from django.apps import apps
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
+from django.db.models import F
 from django.db.models.expressions import Combinable
 from django.utils.translation import gettext as _
 
@@ -64,6 +65,7 @@ def _entity(name: object, raw: object, where: str, problems: list[Problem]) -> E
         hint = _("Write it as 'app_label.Model' and have its app in INSTALLED_APPS.")
         problems.append(Problem("E006", message, hint))
         return None
+    fields = {one: _read_only(model, source) for one, source in fields.items()}
     entity = Entity(
         str(name), str(texts["EVENT"]), str(texts["QUEUE"]), model, str(texts["KEY"]), fields, dict(defaults)
     )
@@ -81,6 +83,15 @@ def _sources(raw: object, where: str, problems: list[Problem]) -> dict[str, Sour
     hint = _("Map contract names to attributes; a computed field to an expression or to a function of the row.")
     problems.append(Problem("E005", message % {"where": f"{where}['FIELDS']"}, hint))
     return {}
+
+
+def _read_only(model: type[models.Model], source: Source) -> Source:
+    """A column that the database computes (`GeneratedField` of Django 5.0) is read as an expression is."""
+    generated = getattr(models, "GeneratedField", None)
+    if generated is None or not isinstance(source, str):
+        return source
+    columns = {column.name: column for column in model._meta.concrete_fields}  # noqa: SLF001 - Django's documented model API
+    return F(source) if isinstance(columns.get(source), generated) else source
 
 
 def _field_problems(entity: Entity, where: str) -> list[Problem]:
