@@ -50,7 +50,7 @@ def test_the_document_has_the_apps_addresses_and_methods() -> None:
         if pattern.name is None:
             continue  # whatever is no address
         path = "/" + re.sub(r"<\w+:(\w+)>", r"{\1}", str(pattern.pattern))
-        served[path] = {name for name in METHODS if name in vars(pattern.callback.view_class)}
+        served[path] = {name for name in METHODS if hasattr(pattern.callback.view_class, name)}
     assert served == {path: METHODS & item.keys() for path, item in DOCUMENT["paths"].items()}
 
 

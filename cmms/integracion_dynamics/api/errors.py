@@ -21,7 +21,7 @@ class ApiError(Exception):
         codigo: str,
         mensaje: str,
         *,
-        campo: str = "",
+        campo: str | None = None,
         registro: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
@@ -34,7 +34,7 @@ class ApiError(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """The answer's body."""
-        error = {"codigo": self.codigo, "mensaje": str(self), **({"campo": self.campo} if self.campo else {})}
+        error = {"codigo": self.codigo, "mensaje": str(self), **({} if self.campo is None else {"campo": self.campo})}
         return {"error": error, **({"registro": self.registro} if self.registro is not None else {})}
 
 
