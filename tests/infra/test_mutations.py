@@ -4,17 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.infra import bicep, network, rules, values, watching
-from tests.infra.mutations import PRIVATE, PUBLIC, Mutation
+from tests.infra import bicep, mutations, network, quiet_mutations, rules, values, watching
+from tests.infra.mutations import Mutation
 from tests.infra.rules import Rule
 
+PUBLIC = [*mutations.PUBLIC, *quiet_mutations.PUBLIC]
+PRIVATE = [*mutations.PRIVATE, *quiet_mutations.PRIVATE]
 
-def mutate(folder: Path, mutations: list[Mutation]) -> Path:
+
+def mutate(folder: Path, wanted: list[Mutation]) -> Path:
     """A copy of infra/ with all these mutations."""
     copy = bicep.copy(folder)
     # A mutation leaves parameters unused, and that is not what is to find it.
     (copy / "bicepconfig.json").write_text('{"analyzers": {"core": {"enabled": false}}}', encoding="utf-8")
-    for file, old, new, _ in mutations:
+    for file, old, new, _ in wanted:
         path = copy / "modules" / f"{file}.bicep"
         text = path.read_text(encoding="utf-8")
         assert text.count(old) == 1, f"{file}: {old!r} stands there {text.count(old)} times"

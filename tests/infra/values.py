@@ -43,6 +43,14 @@ def platform_settings(resources: list[Resource]) -> Iterator[str]:
         BACKUP_LOCATION=f"https://{account}.blob.core.windows.net/backups",
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.com/",
     )
+    deployed = {
+        f"https://{account}.{kind}.core.windows.net/{resource['name'].split('/')[-1]}"
+        for kind, parent in (("blob", "blobServices/containers"), ("table", "tableServices/tables"))
+        for resource in of_type(resources, f"Microsoft.Storage/storageAccounts/{parent}")
+    }
+    for name in ("SYNC_LEDGER", "REPORT_LOCATION", "BACKUP_LOCATION"):
+        if settings[name] not in deployed:
+            yield f"setting: {name} is {settings[name]}, which is not deployed"
 
 
 def compute(resources: list[Resource]) -> Iterator[str]:
@@ -70,6 +78,13 @@ def compute(resources: list[Resource]) -> Iterator[str]:
     yield from wanted("app", app["identity"], type="UserAssigned", userAssignedIdentities={identity: {}})
     yield from wanted("app", app["properties"], keyVaultReferenceIdentity=identity)
     yield from wanted("app", app["tags"], **{"azd-service-name": "api"})
+    yield from wanted("app", app["properties"], publicNetworkAccess="Enabled", serverFarmId=plan["id"])
+    yield from wanted("app", app["properties"]["siteConfig"], http20Enabled=True)
+    logs = [s for s in of_type(resources, "Microsoft.Insights/diagnosticSettings") if s["id"].startswith(app["id"])]
+    if [log for setting in logs for log in setting["properties"]["logs"]] != [
+        {"category": "FunctionAppLogs", "enabled": True}
+    ]:
+        yield "host: its log is not kept"
 
 
 def scale(resources: list[Resource]) -> Iterator[str]:
@@ -94,6 +109,7 @@ def tiers(resources: list[Resource]) -> Iterator[str]:
     )
     storage = one(resources, "Microsoft.Storage/storageAccounts")
     yield from wanted("storage", storage, sku={"name": "Standard_ZRS"}, kind="StorageV2")
+    yield from wanted("storage", storage["properties"], accessTier="Hot")
     vault = one(resources, "Microsoft.KeyVault/vaults")["properties"]
     yield from wanted("vault", vault, sku={"family": "A", "name": "standard"})
     workspace = one(resources, "Microsoft.OperationalInsights/workspaces")["properties"]
@@ -104,6 +120,10 @@ def tiers(resources: list[Resource]) -> Iterator[str]:
         retentionInDays=30,
         workspaceCapping={"dailyQuotaGb": 5},
     )
+    yield from wanted("workspace", workspace["features"], enableLogAccessUsingOnlyResourcePermissions=True)
+    insights = one(resources, "Microsoft.Insights/components")["properties"]
+    id_ = one(resources, "Microsoft.OperationalInsights/workspaces")["id"]
+    yield from wanted("insights", insights, Application_Type="web", WorkspaceResourceId=id_)
 
 
 def callers(resources: list[Resource]) -> Iterator[str]:

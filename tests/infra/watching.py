@@ -53,15 +53,55 @@ METRIC_ALERTS: Final[dict[str, dict[str, object]]] = {
 RUNS: Final = "two runs of the reconciliation"
 
 LOG_ALERTS: Final[dict[str, dict[str, object]]] = {
-    "backlog": {"asks": '"sync.queue.oldest_message_age"', "threshold": 30, "window": RUNS, "severity": 2},
-    "failures": {"asks": "AppRequests", "threshold": 10, "window": "PT15M", "severity": 1},
-    "misconfigured": {"asks": '"configuration_error"', "threshold": 0, "window": "PT15M", "severity": 1},
-    "drift-brake": {"asks": '"sync.drift_brake"', "threshold": 0, "window": RUNS, "severity": 1},
-    "no-reconcile": {"asks": '"sync.reconcile.runs"', "threshold": 0, "window": RUNS, "severity": 1},
-    "throttling": {"asks": '"sync.throttles"', "threshold": 100, "window": "PT15M", "severity": 3},
-    "log-cap": {"asks": '"OverQuota"', "threshold": 0, "window": "PT60M", "severity": 1},
+    "backlog": {
+        "query": 'AppMetrics | where Name == "sync.queue.oldest_message_age"'
+        ' and tostring(Properties.queue) in ("assets", "orders") | summarize Value = max(Max) / 60',
+        "threshold": 30,
+        "window": RUNS,
+        "severity": 2,
+    },
+    "failures": {
+        "query": 'AppRequests | summarize Failed = countif(Success == false and not(ResultCode startswith "4")),'
+        " All = count() | project Value = iff(All >= 5, 100.0 * Failed / All, 0.0)",
+        "threshold": 10,
+        "window": "PT15M",
+        "severity": 1,
+    },
+    "misconfigured": {
+        "query": 'AppMetrics | where Name == "sync.messages.retried"'
+        ' and tostring(Properties.reason) == "configuration_error" | summarize Value = sum(Sum)',
+        "threshold": 0,
+        "window": "PT15M",
+        "severity": 1,
+    },
+    "drift-brake": {
+        "query": 'AppMetrics | where Name == "sync.drift_brake" | summarize Value = sum(Sum)',
+        "threshold": 0,
+        "window": RUNS,
+        "severity": 1,
+    },
+    "no-reconcile": {
+        "query": 'AppMetrics | where Name == "sync.reconcile.runs" | summarize Runs = sum(Sum)'
+        " | project Value = iff(coalesce(Runs, 0.0) > 0, 0, 1)",
+        "threshold": 0,
+        "window": RUNS,
+        "severity": 1,
+    },
+    "throttling": {
+        "query": 'AppMetrics | where Name == "sync.throttles" and tostring(Properties.service) == "Dynamics"'
+        " | summarize Value = sum(Sum)",
+        "threshold": 100,
+        "window": "PT15M",
+        "severity": 3,
+    },
+    "log-cap": {
+        "query": '_LogOperation | where Category == "Ingestion" and Detail has "OverQuota" | summarize Value = count()',
+        "threshold": 0,
+        "window": "PT60M",
+        "severity": 1,
+    },
 }
-"""By name: what the functions report."""
+"""By name: what the functions report. Queries stand here a second time: their conditions decide who is called."""
 
 
 def alert_name(rule: Resource) -> str:
@@ -142,8 +182,9 @@ def log_alerts(resources: list[Resource]) -> Iterator[str]:
         )
         if "muteActionsDuration" in rule:
             yield f"{name}: mutes itself"
-        if str(expected["asks"]) not in criterion["query"]:
-            yield f"{name}: does not ask for {expected['asks']}"
+        yield from wanted(name, criterion, query=expected["query"])
+        if "outputs.workspaceId" not in str(rule["scopes"]):
+            yield f"{name}: does not ask the workspace"
 
 
 def availability(resources: list[Resource]) -> Iterator[str]:
@@ -152,12 +193,29 @@ def availability(resources: list[Resource]) -> Iterator[str]:
     yield from wanted("availability", test, Enabled=True, Kind="standard", Frequency=300, RetryEnabled=True)
     if "/api/health" not in test["Request"]["RequestUrl"]:
         yield "availability: does not ask /api/health"
-    yield from wanted("availability", test["ValidationRules"], ExpectedHttpStatusCode=200, SSLCheck=True)
+    yield from wanted("availability", test, Timeout=60)
+    yield from wanted("availability", test["Request"], HttpVerb="GET")
+    yield from wanted(
+        "availability",
+        test["ValidationRules"],
+        ExpectedHttpStatusCode=200,
+        SSLCheck=True,
+        SSLCertRemainingLifetimeCheck=7,
+    )
     if len(test["Locations"]) != 5:  # Microsoft's advice, and a location more than may fail twice over
         yield f"availability: asks from {len(test['Locations'])} places"
     (rule,) = [r for r in of_type(resources, "Microsoft.Insights/metricAlerts") if alert_name(r) == "unhealthy"]
     yield from wanted("unhealthy", rule["properties"], enabled=True, autoMitigate=True, severity=1, windowSize="PT15M")
-    yield from wanted("unhealthy", rule["properties"]["criteria"], failedLocationCount=2)
+    criteria = rule["properties"]["criteria"]
+    yield from wanted("unhealthy", criteria, failedLocationCount=2)
+    id_ = one(resources, "Microsoft.Insights/webtests")["id"]
+    yield from wanted("unhealthy", criteria, webTestId=id_)
+    for part in (id_, "outputs.insightsId"):
+        if part not in str(rule["properties"]["scopes"]) or part not in str(criteria):
+            yield f"unhealthy: does not watch {part.rpartition('/')[2]}"
+    for resource in (rule, one(resources, "Microsoft.Insights/webtests")):
+        if "hidden-link" not in str(resource["tags"]):
+            yield f"{resource['type']}: the portal does not find it"
 
 
 def calls_people(resources: list[Resource]) -> Iterator[str]:
@@ -166,6 +224,8 @@ def calls_people(resources: list[Resource]) -> Iterator[str]:
     yield from wanted("people", people["properties"], enabled=True)
     if not people["properties"]["emailReceivers"]:
         yield "people: no e-mail address"
+    for receiver in (*people["properties"]["emailReceivers"], *people["properties"]["webhookReceivers"]):
+        yield from wanted(receiver["name"], receiver, useCommonAlertSchema=True)
     for rule in of_type(resources, "Microsoft.Insights/metricAlerts"):
         actions = rule["properties"]["actions"]
         if not actions:
@@ -173,10 +233,23 @@ def calls_people(resources: list[Resource]) -> Iterator[str]:
     for rule in of_type(resources, "Microsoft.Insights/scheduledQueryRules"):
         if not rule["properties"]["actions"]["actionGroups"]:
             yield f"{alert_name(rule)}: calls nobody"
+    yield from _expiry(resources)
+
+
+def _expiry(resources: list[Resource]) -> Iterator[str]:
+    """What the vault says of a certificate or secret that ends calls people, in the only form that an alert takes."""
     (expiry,) = of_type(resources, "Microsoft.EventGrid/systemTopics/eventSubscriptions")
     destination = expiry["properties"]["destination"]
     yield from wanted("expiry", destination, endpointType="MonitorAlert")
     if not destination["properties"]["actionGroups"]:
         yield "expiry: calls nobody"
-    if "Microsoft.KeyVault.CertificateNearExpiry" not in expiry["properties"]["filter"]["includedEventTypes"]:
-        yield "expiry: does not see a certificate that ends"
+    yield from wanted("expiry", expiry["properties"], eventDeliverySchema="CloudEventSchemaV1_0")
+    yield from wanted("expiry", destination["properties"], severity="Sev1")
+    seen = expiry["properties"]["filter"]["includedEventTypes"]
+    for what in ("certificate", "secret"):
+        for end in ("NearExpiry", "Expired"):
+            if f"Microsoft.KeyVault.{what.capitalize()}{end}" not in seen:
+                yield f"expiry: does not see a {what} that ends ({end})"
+    vault = one(resources, "Microsoft.KeyVault/vaults")["id"]
+    topic = one(resources, "Microsoft.EventGrid/systemTopics")["properties"]
+    yield from wanted("expiry", topic, source=vault, topicType="Microsoft.KeyVault.vaults")
