@@ -115,7 +115,11 @@ WRONG = {
     "column used twice": ('"msdyn_serialid"', '"msdyn_name"', "msdyn_name is used by nombre and by numero_de_serie"),
     "key's column as field": ('"msdyn_serialid"', '"msdyn_assetnumber"', "msdyn_assetnumber is used by codigo_interno"),
     "stamp's column as field": ('"msdyn_serialid"', '"cmms_operation"', "cmms_operation is used by the stamp and by"),
-    "stamp on the key": ('stamp = "cmms_operation"', 'stamp = "msdyn_assetnumber"', "is used by codigo_interno and by the stamp"),
+    "stamp on the key": (
+        'stamp = "cmms_operation"',
+        'stamp = "msdyn_assetnumber"',
+        "is used by codigo_interno and by the stamp",
+    ),
     "half a choice": ('1 = "BORRADOR"', '1 = "BORRADO"', "order.fields.estado: to_cmms_choices names BORRADO"),
     "no inactive state": ("inactive = { state = 1, status = 2 }", "", "needs inactive"),
     "an entity without a queue": ("entities.asset", "entities.contact", "no entity 'contact': there are asset, order"),

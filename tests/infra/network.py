@@ -1,7 +1,7 @@
 """What a private network closes, and how it is reached. Each rule yields its violations."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
+from ipaddress import IPv4Network
 from typing import Final
 
 from tests.infra.bicep import Resource, of_type, one
@@ -129,8 +129,8 @@ def _named(resources: list[Resource]) -> Iterator[str]:
 def _subnets(resources: list[Resource]) -> Iterator[str]:
     """Two subnets side by side, each guarded, the app's with one fixed address to the outside."""
     network = one(resources, "Microsoft.Network/virtualNetworks")["properties"]
-    (space,) = (ip_network(prefix) for prefix in network["addressSpace"]["addressPrefixes"])
-    first, second = (ip_network(subnet["properties"]["addressPrefix"]) for subnet in network["subnets"])
+    (space,) = (IPv4Network(prefix) for prefix in network["addressSpace"]["addressPrefixes"])
+    first, second = (IPv4Network(subnet["properties"]["addressPrefix"]) for subnet in network["subnets"])
     if first.overlaps(second) or not (first.subnet_of(space) and second.subnet_of(space)):
         yield f"subnets: {first} and {second} in {space}"
     subnets = {subnet["name"]: subnet["properties"] for subnet in network["subnets"]}
