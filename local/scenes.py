@@ -1,6 +1,7 @@
 """The demo's scenes: what is played, what must hold, and the figures to show. In this order, on one stack."""
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
@@ -173,14 +174,15 @@ def poison(player: Player) -> str:
     before = player.counts()["parked"]["active"]
     player.cmms_edit("activos", ASSETS[8], {"nombre": "N" * 150, "costo": "77.70"})
     player.drop("assets", b"\xff\xfe not JSON", b'{"specversion": "1.0"}')
-    player.until("3 messages are parked", lambda: player.counts()["parked"]["active"] == before + 3)
+    # Two workers that meet the record at once may each park its field: what is parked is there at least once.
+    player.until("3 messages are parked", lambda: player.counts()["parked"]["active"] >= before + 3)
     player.until_quiet()
-    reasons = sorted(
-        (str(text(properties, "reason")), str(text(properties, "field"))) for properties, _ in player.parked()
+    reasons = Counter(
+        (str(text(properties, "reason")), str(text(properties, "field"))) for properties, _ in player.parked()[before:]
     )
     player.check(
-        f"each with its reason: {reasons}",
-        reasons[-3:] == [("invalid_message", ""), ("invalid_message", ""), ("mapping_error", "nombre")],
+        f"each with its reason: {dict(reasons)}",
+        set(reasons) == {("invalid_message", ""), ("mapping_error", "nombre")} and reasons["invalid_message", ""] > 1,
     )
     cost = Decimal(str(assets(player)[ASSETS[8]]["msdyn_acquisitioncost"]))
     player.check("the rest of the record went on", cost == Decimal("77.70"))

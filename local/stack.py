@@ -14,7 +14,7 @@ from local.ports import Ports
 from local.processes import Part, Process, StackError
 from local.run import ROOT, OwnCmms, Run, write_private
 
-START_SECONDS: Final = 60.0
+START_SECONDS: Final = 180.0
 PARTS: Final = "parts.json"
 """In the run's folder: the parts' process numbers and where their faults are switched, for `python -m local.faults`."""
 _LOOK_SECONDS: Final = 0.3
