@@ -4,18 +4,20 @@ Everything here is synchronous: nothing can interleave between two awaits of a h
 and every `transaction()` block, is atomic.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from local.emulators.dataverse.access import demand, demand_columns
 from local.emulators.dataverse.changes import Caller, Change, Message
 from local.emulators.dataverse.costs import Costs
 from local.emulators.dataverse.environment import Organization, random_ids, wall_clock
 from local.emulators.dataverse.errors import Refusal
 from local.emulators.dataverse.faults import Faults
+from local.emulators.dataverse.journal import Journal
 from local.emulators.dataverse.limits import Limits, ServiceProtection
 from local.emulators.dataverse.payload import PayloadReader
 from local.emulators.dataverse.platform import (
@@ -48,7 +50,7 @@ class Snapshot:
 
 
 class Dataverse:
-    """One environment in memory. Subscribers are called with each committed change, in commit order.
+    """One environment in memory.
 
     `key_index_seconds` is how long a new alternate key stays Pending. `costs`, `protection.limits`, `dop_hint` (the
     degree of parallelism that answers recommend), `faults`, `plug_ins` and `stale_reads` may be changed at any time.
@@ -83,18 +85,24 @@ class Dataverse:
         self.users: dict[str, SystemUser] = {}
         for user in users:
             self.put_user(user)
-        self.log: list[Change] = []
+        self._journal = Journal(clock, ids)
         self.costs = costs or Costs()
         self.protection = ServiceProtection(limits)
         self.dop_hint = dop_hint
         self.faults = Faults()
         self.plug_ins: list[PlugIn] = []
         self.stale_reads: StaleReads | None = None
-        self.subscribers: list[Callable[[Change], None]] = []
-        self._version = 1_000_000
-        self._transaction: list[tuple[TableRows, UUID, Row | None]] | None = None
-        self._uncommitted: list[Change] = []
         self._referred: set[UUID] = set()
+
+    @property
+    def log(self) -> list[Change]:
+        """The committed changes."""
+        return self._journal.changes
+
+    @property
+    def subscribers(self) -> list[Callable[[Change], None]]:
+        """Called with each committed change, in commit order."""
+        return self._journal.subscribers
 
     def install(self, table: Table) -> None:
         """Add an empty table, as a solution does: with the messages that steps can be registered for."""
@@ -143,10 +151,10 @@ class Dataverse:
 
     def create(self, rows: TableRows, body: Mapping[str, Any], caller: Caller, *, row_id: UUID | None = None) -> Row:
         """Insert a row; `body` is the parsed JSON object, `row_id` the id of an upsert by id."""
-        self._demand(caller, "Create", rows.table)
+        demand(caller, "Create", rows.table)
         table = rows.table
         given = self._read(table, Message.CREATE, body, caller)
-        self._demand_columns(caller, table, given, "create")
+        demand_columns(caller, table, given, "create")
         given = run(self.plug_ins, table, Message.CREATE, given)
         if given.get("overriddencreatedon") is not None and OVERRIDE_CREATED in caller.user.denied:
             raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{OVERRIDE_CREATED}")
@@ -178,11 +186,11 @@ class Dataverse:
 
     def update(self, rows: TableRows, row_id: UUID, body: Mapping[str, Any], caller: Caller) -> Row:
         """Change a row. A change to the same values is a change too: a new version and a new `modifiedon`."""
-        self._demand(caller, "Write", rows.table)
+        demand(caller, "Write", rows.table)
         table = rows.table
         before = self.retrieve(rows, row_id, caller, privilege=None)
         given = self._read(table, Message.UPDATE, body, caller)
-        self._demand_columns(caller, table, given, "update")
+        demand_columns(caller, table, given, "update")
         given = run(self.plug_ins, table, Message.UPDATE, given)
         values = dict(before.values) | given
         values |= next_state(table, before, given)
@@ -200,10 +208,13 @@ class Dataverse:
 
     def delete(self, rows: TableRows, row_id: UUID, caller: Caller) -> None:
         """Delete a row."""
-        self._demand(caller, "Delete", rows.table)
+        demand(caller, "Delete", rows.table)
         before = self.retrieve(rows, row_id, caller, privilege=None)
         rows.remove(row_id)
-        self._record(rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller)
+        self._journal.version += 1
+        self._journal.record(
+            rows, message=Message.DELETE, before=before, after=None, columns=frozenset(), caller=caller
+        )
         self._unlink(rows.table.name, row_id, caller)
 
     def _read(self, table: Table, message: Message, body: Mapping[str, Any], caller: Caller) -> dict[str, Value]:
@@ -224,7 +235,7 @@ class Dataverse:
     def retrieve(self, rows: TableRows, row_id: UUID, caller: Caller, *, privilege: str | None = "Read") -> Row:
         """Find a row by id; DataverseError NOT_FOUND if there is none."""
         if privilege:
-            self._demand(caller, privilege, rows.table)
+            demand(caller, privilege, rows.table)
         row = rows.get(row_id)
         if row is None:
             raise Refusal.NOT_FOUND(table=rows.table.name, id=row_id)
@@ -232,7 +243,7 @@ class Dataverse:
 
     def may_read(self, rows: TableRows, caller: Caller) -> None:
         """Refuse a user who may not read the table."""
-        self._demand(caller, "Read", rows.table)
+        demand(caller, "Read", rows.table)
 
     def _note_references(self, table: Table, row: Row) -> None:
         self._referred.update(
@@ -261,12 +272,11 @@ class Dataverse:
 
     def snapshot(self) -> Snapshot:
         """Take a backup of every table's rows, and of the number that row versions have come to."""
-        return Snapshot(self._version, len(self.log), {name: tuple(rows) for name, rows in self.tables.items()})
+        return Snapshot(self._journal.version, len(self.log), {name: tuple(rows) for name, rows in self.tables.items()})
 
     def restore(self, backup: Snapshot) -> None:
         """Put a backup back: rows, row versions and the change log are as they were; versions will repeat."""
-        self._version = backup.version
-        del self.log[backup.changes :]
+        self._journal.go_back(backup.version, backup.changes)
         for name, rows in self.tables.items():
             rows.become(backup.rows.get(name, ()))
 
@@ -278,29 +288,11 @@ class Dataverse:
             self._note_references(rows.table, change.after)
         elif rows.get(change.row_id) is not None:
             rows.remove(change.row_id)
-        self._version = max(self._version, change.version)
-        self.log.append(change)
+        self._journal.take(change)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Make a block all or nothing: an exception undoes its changes and events. Blocks do not nest."""
-        if self._transaction is not None:
-            raise RuntimeError("A transaction is already open: transactions do not nest.")
-        undo: list[tuple[TableRows, UUID, Row | None]] = []
-        self._transaction = undo
-        try:
-            yield
-        except BaseException:
-            for rows, row_id, row in reversed(undo):
-                rows.restore(row_id, row)
-            self._uncommitted.clear()
-            raise
-        else:
-            changes, self._uncommitted = self._uncommitted, []
-            for change in changes:
-                self._publish(change)
-        finally:
-            self._transaction = None
+        return self._journal.transaction()
 
     def _store(
         self,
@@ -313,63 +305,13 @@ class Dataverse:
         columns: frozenset[str],
         caller: Caller,
     ) -> Row:
-        values["versionnumber"] = self._version + 1
-        row = Row(row_id, self._version + 1, frozen(values))
+        values["versionnumber"] = self._journal.version + 1
+        row = Row(row_id, self._journal.version + 1, frozen(values))
         rows.put(row)
         self._note_references(rows.table, row)
-        self._version += 1
-        self._record(rows, message=message, before=before, after=row, columns=columns, caller=caller)
+        self._journal.version += 1  # not before: a row that is refused takes no version
+        self._journal.record(rows, message=message, before=before, after=row, columns=columns, caller=caller)
         return row
-
-    def _record(
-        self,
-        rows: TableRows,
-        *,
-        message: Message,
-        before: Row | None,
-        after: Row | None,
-        columns: frozenset[str],
-        caller: Caller,
-    ) -> None:
-        if after is None:
-            self._version += 1
-        row = after or before
-        if row is None:
-            raise RuntimeError("A change needs a row before or after it.")
-        change = Change(
-            self._version,
-            message,
-            rows.table.name,
-            row.id,
-            before,
-            after,
-            columns,
-            caller,
-            self.clock(),
-            operation_id=self.new_id(),
-        )
-        if self._transaction is None:
-            self._publish(change)
-        else:
-            self._transaction.append((rows, row.id, before))
-            self._uncommitted.append(change)
-
-    def _publish(self, change: Change) -> None:
-        self.log.append(change)
-        for subscriber in self.subscribers:
-            subscriber(change)
-
-    @staticmethod
-    def _demand_columns(caller: Caller, table: Table, names: Iterable[str], use: str) -> None:
-        """Refuse secured columns; the service's sentence names none of them."""
-        if not all(table.columns[name].allows(caller.user.application_id, use) for name in names):
-            refusal = Refusal.SECURED_ON_CREATE if use == "create" else Refusal.SECURED_ON_UPDATE
-            raise refusal()
-
-    @staticmethod
-    def _demand(caller: Caller, privilege: str, table: Table) -> None:
-        if f"{privilege}:{table.name}" in caller.user.denied:
-            raise Refusal.MISSING_PRIVILEGE(user=caller.user.id, privilege=f"prv{privilege}{table.name}")
 
 
 def _application_id(text: str) -> UUID:
