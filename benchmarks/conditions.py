@@ -1,7 +1,8 @@
 """How slow the emulated Dataverse is and what it permits: the models under which everything is measured."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 
@@ -39,9 +40,33 @@ FREE: Final = Conditions()
 USUAL: Final = Conditions(costs={"request": 0.1, "create_row": 0.005, "update_row": 0.005})
 """100 ms for a request and 5 ms for a row created or updated, whatever carries the row; Microsoft's limits."""
 
-TIGHT: Final = Conditions(
-    costs=USUAL.costs,
-    limits=Limits(requests=40, execution_seconds=20.0, concurrency=4, window_seconds=30.0),
-    dop_hint=4,
-)
-"""The same, and a quota that other programs have nearly used up."""
+_LEAST_EXECUTION: Final = 0.5
+"""Seconds: less than a few requests take would be no quota but a refusal."""
+
+
+def tight(records: int, window_seconds: float) -> Conditions:
+    """A quota that other programs have nearly used up: in a window four tenths of the time that the rows take.
+
+    So the rows of any size need three windows; 10,000 rows may use 20 s of execution in each.
+    """
+    execution = max(_LEAST_EXECUTION, records * USUAL.costs["create_row"] * 0.4)
+    limits = Limits(requests=40, execution_seconds=execution, concurrency=4, window_seconds=window_seconds)
+    return replace(USUAL, limits=limits, dop_hint=4)
+
+
+def scaled(records: int, window_seconds: float) -> Conditions:
+    """Microsoft's 6,000 requests for 10,000 records, in proportion to the records and in a shorter window."""
+    limits = Limits(requests=max(1, records * 6 // 10), window_seconds=window_seconds)
+    return replace(USUAL, limits=limits)
+
+
+def permitted_seconds(conditions: Conditions, records: int) -> float:
+    """The least time in which the quota lets so many rows be written, whoever writes them.
+
+    Each window admits its share of execution time at once; what is left of the last one takes its own time, as many at
+    a time as are permitted.
+    """
+    limits, work = conditions.limits, records * conditions.costs["create_row"]
+    windows = max(0, math.ceil(work / limits.execution_seconds) - 1)
+    rest = work - windows * limits.execution_seconds
+    return windows * limits.window_seconds + conditions.costs["request"] + rest / limits.concurrency

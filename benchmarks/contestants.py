@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from benchmarks.clients.job import TASKS, Job, Kind, chunk_size
@@ -22,7 +23,9 @@ def contestants(*names: str) -> list[str]:
     return [PRODUCT, *(peer.name for peer in ALL if peer.name in (names or PEERS) and peer.missing() is None)]
 
 
-def write(bench: Bench, name: str, assets: Assets, kind: Kind, *, tasks: int = TASKS) -> Figures:
+def write(
+    bench: Bench, name: str, assets: Assets, kind: Kind, *, tasks: int = TASKS, retry_seconds: float = 60.0
+) -> Figures:
     """Let one of them write the assets.
 
     Returns:
@@ -33,7 +36,7 @@ def write(bench: Bench, name: str, assets: Assets, kind: Kind, *, tasks: int = T
     if name == PRODUCT:
         seconds, cpu = _product(bench, assets)
     else:
-        seconds, cpu = _peer(bench, PEERS[name], assets, kind, tasks)
+        seconds, cpu = _peer(PEERS[name], replace(job(bench, assets, kind, tasks=tasks), retry_seconds=retry_seconds))
     stats = bench.stats()
     return {
         "seconds": seconds,
@@ -54,8 +57,8 @@ def _product(bench: Bench, assets: Assets) -> tuple[float, float]:
         return time.monotonic() - started, worker.usage().worker_seconds
 
 
-def _peer(bench: Bench, peer: Peer, assets: Assets, kind: Kind, tasks: int) -> tuple[float, float]:
-    answer = peer.finish(peer.start(job(bench, assets, kind, tasks=tasks)))
+def _peer(peer: Peer, work: Job) -> tuple[float, float]:
+    answer = peer.finish(peer.start(work))
     return answer.seconds, answer.cpu_seconds
 
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from benchmarks import chart, versions
 from benchmarks.clients.peers import ALL
-from benchmarks.conditions import TIGHT, USUAL, Conditions
+from benchmarks.conditions import USUAL, Conditions, tight
 from benchmarks.contestants import PRODUCT
 from benchmarks.numbers import spread
 from benchmarks.runs import FOLDER, Runs
@@ -41,7 +41,7 @@ def _facts(size: Size) -> dict[str, str]:
         "scale": size.name,
         "records": f"{size.records:,}",
         "usual": _model(USUAL),
-        "tight": _model(TIGHT),
+        "tight": _model(tight(size.records, size.window_seconds)),
         "machine": f"{os.cpu_count()} {platform.machine()} cores, {platform.system()}",
         "versions": versions.table(),
         "missing": " ".join(["Not measured here:", *missing]) if missing else "",

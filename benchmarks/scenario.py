@@ -22,6 +22,9 @@ class Size:
     swept: int
     growth: tuple[int, ...]
     edits: int = 30
+    window_seconds: float = 30
+    retry_seconds: float = 60
+    posts: int = 1_000
 
 
 FULL: Final = Size(
@@ -40,7 +43,20 @@ MEDIUM: Final = Size(
 SMALL: Final = Size(
     "small", 1_000, 2, 1, outage_seconds=20, links=(0, 10_000, 100_000), swept=20_000, growth=(250, 500, 1_000)
 )
-MINIATURE: Final = Size("miniature", 40, 1, 1, outage_seconds=1, links=(0, 50), swept=2_000, growth=(20, 40), edits=3)
+MINIATURE: Final = Size(
+    "miniature",
+    40,
+    1,
+    1,
+    outage_seconds=1,
+    links=(0, 50),
+    swept=2_000,
+    growth=(20, 40),
+    edits=3,
+    window_seconds=2,
+    retry_seconds=0.5,
+    posts=20,
+)
 SIZES: Final = {size.name: size for size in (FULL, MEDIUM, SMALL, MINIATURE)}
 
 

@@ -141,6 +141,10 @@ class Bench:
         """Let Dataverse answer badly; docs/emulators.md lists what a rule may say."""
         self._http.post(f"{self._control}/faults", json=dict(rule)).raise_for_status()
 
+    def struck(self) -> int:
+        """How many requests the faults have met so far."""
+        return sum(rule["struck"] for rule in self._get(f"{self._control}/faults")["faults"])
+
     def clear_faults(self) -> None:
         """Let Dataverse answer well again."""
         self._http.delete(f"{self._control}/faults").raise_for_status()

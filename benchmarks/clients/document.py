@@ -15,7 +15,6 @@ from typing import Any, Final
 import httpx
 
 RETRIES: Final = 3
-RETRY_SECONDS: Final = 60.0
 TIMEOUT: Final = 30.0
 
 
@@ -35,7 +34,7 @@ class Client:
                 await self._sync_once(row)
             except httpx.HTTPError:
                 if retry < RETRIES:
-                    await asyncio.sleep(RETRY_SECONDS)
+                    await asyncio.sleep(self._job["retry_seconds"])
             else:
                 return True
         return False

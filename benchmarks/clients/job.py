@@ -43,6 +43,8 @@ class Job:
     token_url: str = ""
     client_id: str = ""
     client_secret: str = field(default="", repr=False)
+    retry_seconds: float = 60.0
+    """The document's client alone: between two tries of its task."""
 
     def to_json(self) -> dict[str, Any]:
         """Show the job as the client reads it."""
