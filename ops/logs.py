@@ -30,7 +30,7 @@ class _Told(logging.Handler):
 def quiet(console: Console, *, verbose: bool) -> Iterator[None]:
     """Set the logs up for one command, and leave them as they were.
 
-    What an error means is said by the command itself, once. Only that a page is asked for again is told: without that
+    What an error means is said by the command itself, once. Only that a request is made again is told: without that
     line a person would look at a terminal that says nothing for minutes.
     """
     root, retries = logging.getLogger(), logging.getLogger(_RETRIES)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from shared.adapters.ledger import AzureTableLedger, backup
 from shared.domain.link import Identity, Link, Stored
 from shared.errors import InvalidMessage, LedgerUnreadable
+from tests.ledger.proxy import Fault, proxy
 from tests.ledger.store import fresh
 
 EVERY_TYPE: dict[str, Any] = {
@@ -81,6 +82,14 @@ async def test_a_ledger_that_was_lost_is_had_back(table_url: str, table: Any, ot
     assert await again.find("order", [Identity("cmms", "REQ-1")])
     await ledger.close()
     await again.close()
+
+
+@pytest.mark.parametrize("unseen", [True, False], ids=["before", "after"])
+async def test_a_connection_that_is_cut_does_not_end_a_restore(table_url: str, table: Any, unseen: bool) -> None:
+    async with proxy(table_url) as between, backup.table_of(between.url, None) as cut:
+        between.faults = [Fault(unseen=unseen)]
+        assert await backup.restore(cut, [{"PartitionKey": "asset", "RowKey": "one", "body": "old"}]) == 1
+    assert [row["RowKey"] for row in await rows(table)] == ["one"]
 
 
 async def test_what_is_newer_than_the_backup_is_replaced_and_what_it_lacks_stays(table: Any) -> None:

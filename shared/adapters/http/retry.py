@@ -1,4 +1,4 @@
-"""Long reads outlive short outages: one page that fails is asked for again, not the whole table."""
+"""Long work outlives short outages: one request that fails is made again, not all of them."""
 
 import asyncio
 import logging
@@ -15,7 +15,9 @@ LONGEST_WAIT: Final = timedelta(minutes=2)
 
 
 async def patiently[T](call: Callable[[], Awaitable[T]]) -> T:
-    """Try a read again where that may help, after the time that the service asked for, else 1 s, doubling.
+    """Make a request again where that may help: a read, or a write that may happen twice.
+
+    It waits for as long as the service asked, else for 1 s, doubling.
 
     Raises:
         TransientError: It still failed, or waiting would not help.
@@ -29,7 +31,7 @@ async def patiently[T](call: Callable[[], Awaitable[T]]) -> T:
             wait = error.retry_after or timedelta(seconds=2**attempt)
             if attempt == ATTEMPTS - 1 or wait > LONGEST_WAIT:
                 raise
-            log.warning("A page is asked for again in %.0f s: %s", wait.total_seconds(), error.message)
+            log.warning("A request is made again in %.0f s: %s", wait.total_seconds(), error.message)
             await asyncio.sleep(wait.total_seconds())
     raise AssertionError("the last attempt returns or raises")
 

@@ -11,13 +11,15 @@ sides is what the engine's rule on trust in memory is for.
 import base64
 import gzip
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from functools import partial
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from shared.adapters.http.retry import patiently
 from shared.adapters.ledger.azure_errors import mapped
 from shared.adapters.ledger.table import AzureTableLedger
 from shared.errors import InvalidMessage
@@ -133,11 +135,16 @@ async def restore(table: "TableClient", rows: Iterable[Row]) -> int:
         SyncError: The table cannot be written.
     """
     count = 0
-    with mapped():
-        for batch in batches(rows):
-            await table.submit_transaction([("upsert", row, {"mode": "replace"}) for row in batch])
-            count += len(batch)
+    for batch in batches(rows):
+        # Replacing rows twice changes nothing: a lost answer does not end a long restore.
+        await patiently(partial(_replace, table, batch))
+        count += len(batch)
     return count
+
+
+async def _replace(table: "TableClient", rows: Sequence[Row]) -> None:
+    with mapped():
+        await table.submit_transaction([("upsert", row, {"mode": "replace"}) for row in rows])
 
 
 def batches(rows: Iterable[Row]) -> Iterator[list[Row]]:
