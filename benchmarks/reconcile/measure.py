@@ -101,7 +101,7 @@ def _link(number: int, prints: Mapping[str, str]) -> tuple[str, str, str, str, s
         "bases": {name: {"cmms": value, "dynamics": value, "rule": prints[name]} for name, value in held.items()},
         "last_sync": "2026-01-01T00:00:00Z",
     }
-    hashed = row_hash(held)
+    hashed = row_hash(held, prints)
     return record_of(number), id_of(number), key, hashed, hashed, json.dumps(body)
 
 

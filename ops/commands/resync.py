@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 from rich.markup import escape
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ops.output import plain, plural
 from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.domain.link import Identity
+from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable
 from shared.flows.operate.parked import parse_age
@@ -28,6 +29,13 @@ def resync(
     recreate: Annotated[
         bool, typer.Option("--recreate", help="Create rows again that were deleted in Dynamics.")
     ] = False,
+    prefer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="cmms|dynamics",
+            help="Whose values count where fields meet for the first time and differ; else each field's rule decides.",
+        ),
+    ] = None,
     rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="Messages a second, at most.")] = 100.0,
     wait: Annotated[bool, typer.Option("--wait", help="Follow the records to their outcome.")] = False,
     patience: Annotated[str, typer.Option(metavar="AGE", help="How long --wait waits.")] = "10m",
@@ -48,12 +56,15 @@ def resync(
         python -m ops resync --entity asset --key 0001 --wait --local
         python -m ops resync --entity order --since 2h --local
         python -m ops resync --entity asset --all --rate 20
+        python -m ops resync --entity asset --all --prefer cmms --local
     """
 
     async def main(session: Session) -> int:
         mapped = session.entity(entity)
         if sum((bool(key), since is not None, every)) != 1:
             raise UsageError("Which records? Give one of --key, --since and --all.")
+        if prefer not in {None, "cmms", "dynamics"}:
+            raise UsageError(f"--prefer {prefer!r} is no side: say cmms or dynamics.")
         wiring = session.wiring
         flow = Resync(
             ledger=wiring.ledger,
@@ -77,7 +88,12 @@ def resync(
         with _progress(session) as progress:
             task = progress.add_task("enqueueing", total=len(records))
             await flow.enqueue(
-                mapped, records, rate=rate, recreate=recreate, progress=lambda count: progress.advance(task, count)
+                mapped,
+                records,
+                rate=rate,
+                recreate=recreate,
+                prefer=cast("Side | None", prefer),
+                progress=lambda count: progress.advance(task, count),
             )
             followed = None
             if wait and records:

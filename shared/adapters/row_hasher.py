@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, Final, override
 
 from shared.domain.model import Value
-from shared.domain.row_hash import hashed
+from shared.domain.row_hash import hashed, named
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
@@ -43,7 +43,7 @@ class RowHasher:
 
     def __init__(self, entity: EntityMapping) -> None:
         self._rules = [entity.rules[name] for name in sorted(entity.rules)]
-        self._names = [f"{len(rule.name)}:{rule.name}" for rule in self._rules]
+        self._names = [named(rule.name, rule.fingerprint) for rule in self._rules]
 
     def cmms(self, rows: Sequence[Row]) -> list[str]:
         """Hash CMMS records' fields, as their `campos` give them."""

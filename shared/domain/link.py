@@ -213,9 +213,10 @@ class Link(_Frozen):
     @property
     def hashes(self) -> Mapping[Side, str]:
         """One row hash per side, of what the bases say that the side holds: see `domain.row_hash`."""
+        rules = {name: base.rule for name, base in self.bases.items()}
         return {
-            "cmms": row_hash({name: base.cmms for name, base in self.bases.items()}),
-            "dynamics": row_hash({name: base.dynamics for name, base in self.bases.items()}),
+            "cmms": row_hash({name: base.cmms for name, base in self.bases.items()}, rules),
+            "dynamics": row_hash({name: base.dynamics for name, base in self.bases.items()}, rules),
         }
 
     @property

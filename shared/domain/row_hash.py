@@ -10,20 +10,29 @@ from hashlib import blake2b
 from shared.domain.model import Value
 
 
-def row_hash(values: Mapping[str, Value]) -> str:
-    """Hash a record's normal forms.
+def row_hash(values: Mapping[str, Value], rules: Mapping[str, str]) -> str:
+    """Hash a record's normal forms, and the rules under which they are its normal forms.
+
+    Args:
+        values: By the fields' names.
+        rules: The fingerprints of the fields' rules: a value under another rule is another value.
 
     Returns:
         16 hexadecimal digits, the same for the same names and values in any order; "" for no values at all.
 
-    Example: `row_hash({"nombre": "Pump", "valor_libros": None})`.
+    Example: `row_hash({"nombre": "Pump", "valor_libros": None}, {"nombre": "5f0e1c", "valor_libros": "a41d07"})`.
     """
     names = sorted(values)
-    return hashed([f"{len(name)}:{name}" for name in names], [values[name] for name in names]) if names else ""
+    return hashed([named(name, rules[name]) for name in names], [values[name] for name in names]) if names else ""
+
+
+def named(name: str, rule: str) -> str:
+    """A field's name as it is hashed, such as `6:nombre 5f0e1c`."""
+    return f"{len(name)}:{name} {rule}"
 
 
 def hashed(names: Sequence[str], values: Sequence[Value]) -> str:
-    """Hash values whose names, in the form `6:nombre`, are sorted already."""
+    """Hash values whose names, in the form of `named`, are sorted already."""
     # A length before each text: no two different records give the same bytes. None is unlike every text.
     parts = [
         f"{name}-" if value is None else f"{name}{len(value)}={value}"

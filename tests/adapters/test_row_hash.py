@@ -17,6 +17,8 @@ from tests.fakes import document_mapping
 
 ASSET = document_mapping().entities["asset"]
 ORDER = document_mapping().entities["order"]
+RULES = {name: rule.fingerprint for name, rule in ASSET.rules.items()}
+NONE = {"a": "", "b": ""}
 
 TEXTS = st.one_of(st.none(), st.sampled_from(["", "a", "1.5", "1", "é"]), st.integers(0, 3), st.floats(0, 3))
 DECIMALS = st.one_of(
@@ -63,7 +65,7 @@ def test_two_records_have_the_same_hash_where_their_normal_forms_are_the_same(
         (hashed,) = (hasher.cmms if side == "cmms" else hasher.dynamics)([json.loads(text, parse_float=Number)])
         found.append((normal, hashed))
         if normal is not None:
-            assert hashed == row_hash(normal)
+            assert hashed == row_hash(normal, RULES)
     (one, first), (other, second) = found
     if one is not None or other is not None:
         assert (first == second) == (one == other), "what a rule refuses agrees with nothing that it takes"
@@ -87,7 +89,10 @@ def test_an_agreed_link_expects_the_hashes_that_both_sides_give() -> None:
         "fecha_creacion": ("2026-01-01T10:00:00Z", "2026-01-01T10:00:00Z"),
         "estado": ("AUTORIZADO", "3"),
     }
-    link = Link(bases={name: Base(cmms=ours, dynamics=theirs) for name, (ours, theirs) in values.items()})
+    prints = {name: rule.fingerprint for name, rule in ORDER.rules.items()}
+    link = Link(
+        bases={name: Base(cmms=ours, dynamics=theirs, rule=prints[name]) for name, (ours, theirs) in values.items()}
+    )
     assert hasher.cmms([cmms]) == [link.hashes["cmms"]]
     assert hasher.dynamics([row]) == [link.hashes["dynamics"]]
     fewer = link.model_copy(update={"bases": {"total": link.bases["total"]}})
@@ -146,8 +151,9 @@ def test_neither_names_nor_values_that_run_into_each_other_give_one_hash() -> No
         {}, {"a": None}, {"a": "b"}, {"ab": ""}, {"a": "1=b"}, {"a": "b", "c": None}, {"a": None, "c": "b"},
         {"a": "", "b": "x"}, {"a": "1:b1=x"}, {"a": "-"},
     ]  # fmt: skip
-    assert len({row_hash(values) for values in alike}) == len(alike)
-    assert row_hash({"b": "1", "a": "2"}) == row_hash({"a": "2", "b": "1"})
+    assert len({row_hash(values, dict.fromkeys(values, "")) for values in alike}) == len(alike)
+    assert row_hash({"b": "1", "a": "2"}, NONE) == row_hash({"a": "2", "b": "1"}, NONE)
+    assert row_hash({"a": "1"}, {"a": "one rule"}) != row_hash({"a": "1"}, {"a": "another"})
 
 
 @pytest.mark.parametrize("odd", [True, False, "3", 3.0, [3], None])

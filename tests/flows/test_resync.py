@@ -9,6 +9,7 @@ import pytest
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.messages.events import Event, parse_event
 from shared.domain.messages.queues import ASSETS, PARKED
+from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.resync import Resync
 from tests.fakes import document_mapping
@@ -17,14 +18,16 @@ from tests.kit.world import World
 ASSET = document_mapping().entities["asset"]
 
 
-async def order(world: World, *, recreate: bool) -> list[bytes]:
+async def order(world: World, *, recreate: bool, prefer: Side | None = None) -> list[bytes]:
     """What an operator's command puts on the queue for the asset A."""
     unused = cast("Any", None)
     resync = Resync(
         ledger=world.ledger, dynamics=unused, cmms=None, router=world.router, queues=unused, clock=world.clock,
         changed=unused,
     )  # fmt: skip
-    await resync.enqueue(ASSET, {Identity("cmms", "1"): "A"}, rate=1000, recreate=recreate, progress=lambda _: None)
+    await resync.enqueue(
+        ASSET, {Identity("cmms", "1"): "A"}, rate=1000, recreate=recreate, prefer=prefer, progress=lambda _: None
+    )
     return [str(one.body).encode() for one in world.bus.queues.pop(ASSETS.name)]
 
 
@@ -41,6 +44,12 @@ async def test_an_order_to_recreate_creates_a_row_that_is_gone(world: World) -> 
     assert parse_event(body).data["operation"] == "recreate"
     assert (await world.sync.handle("asset", [body])).applied == 1
     assert world.row("A").values["nombre"] == "Bomba"
+
+
+@pytest.mark.parametrize("side", ["cmms", "dynamics", None])
+async def test_an_order_says_whose_values_count_where_one_is_chosen(world: World, side: Side | None) -> None:
+    (body,) = await order(world, recreate=False, prefer=side)
+    assert parse_event(body).data.get("prefer") == side
 
 
 async def test_a_plain_resync_creates_no_row_that_is_gone(world: World) -> None:

@@ -174,6 +174,7 @@ class Cmms:
         key = one["campos"]["codigo_interno"]
         shown = {
             "id": one["id"], "clave": key, "etag": self._etag(one), "version": one["at"].isoformat(),
+            "revision": one["revision"],
             "operaciones": one["operations"][-20:], "campos": dict(one["campos"]),
         }  # fmt: skip
         shown |= self.spoilt.get(key, {})

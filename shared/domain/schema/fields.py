@@ -253,7 +253,9 @@ class FieldMapping(Frozen):
     def fingerprint(self) -> str:
         """A short hash of all that gives the field's values their meaning: another one, and bases count for nothing."""
         options = [(code, option.state, option.status) for code, option in sorted(self.to_dynamics_choices.items())]
-        meaning = (self.column, self.state_column, self.type, self.scale, options, sorted(self.to_cmms_choices.items()))
+        targets = sorted((target.table, target.key) for target in self.targets)
+        choices = sorted(self.to_cmms_choices.items())
+        meaning = (self.column, self.state_column, self.type, self.scale, options, choices, targets)
         return blake2b(repr(meaning).encode(), digest_size=6).hexdigest()
 
     def _fits(self, value: Value, side: str, measure: Callable[[str], int]) -> None:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Collection, Sequence
 from collections.abc import Mapping as Map
 from functools import cached_property
+from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal, Self, override
 
 from pydantic import Field, ValidationError, model_validator
@@ -132,6 +133,12 @@ class EntityMapping(Frozen):
     def rules(self) -> dict[str, FieldMapping]:
         """Every field's rule by its name, the business key's first."""
         return {self.key.name: self.key_rule, **self.fields}
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A short hash of all rules: under another one records may mean something else, or have to be met anew."""
+        meaning = sorted((name, rule.fingerprint) for name, rule in self.rules.items())
+        return blake2b(repr((self.table, self.cmms, meaning)).encode(), digest_size=6).hexdigest()
 
     @cached_property
     def select(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from shared.domain.link import Identity
 from shared.domain.messages.events import Operation, parse_event
 from shared.domain.messages.queues import OF_ENTITY, PARKED
+from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, LedgerUnreadable
 from shared.flows.operate.parked import Queues, Waiting
@@ -118,6 +119,7 @@ class Resync:
         *,
         rate: float,
         recreate: bool,
+        prefer: Side | None = None,
         progress: Callable[[int], None],
     ) -> None:
         """Enqueue one message for each record, at most `rate` a second; `progress` hears how many more are done.
@@ -134,7 +136,9 @@ class Resync:
             await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
             part = dict(named[start : start + chunk])
             order: Operation = "recreate" if recreate else "resync"
-            await self._router.resync(entity.name, part, reason="an operator's order", source=run, operation=order)
+            await self._router.resync(
+                entity.name, part, reason="an operator's order", source=run, operation=order, prefer=prefer
+            )
             progress(len(part))
 
     async def follow(

@@ -28,6 +28,7 @@ class Marks(BaseModel):
     """Where the next run begins, by entity, and how the last runs ended.
 
     `full` is when the last full pass began; `ledger_rows` is what it, or since then a brake, counted.
+    `mappings` are the fingerprints of the mappings under which the last full passes were made.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -36,6 +37,7 @@ class Marks(BaseModel):
     links: dict[str, str | None] = {}
     watermarks: dict[str, datetime] = {}
     ledger_rows: dict[str, int] = {}
+    mappings: dict[str, str] = {}
     generation: str = ""
     chunks: dict[str, int] = {}
     runs: tuple[PastRun, ...] = ()

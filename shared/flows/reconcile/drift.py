@@ -14,7 +14,7 @@ from shared.domain.link import Write
 from shared.domain.model import Record, Value
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import KeyNotUsable, RecordGone, RowReplaced, WentBack
+from shared.errors import KeyNotUsable, NoEffect, RecordGone, RowReplaced, WentBack
 
 
 class DriftClass(StrEnum):
@@ -30,12 +30,14 @@ class DriftClass(StrEnum):
     GONE_FROM_DYNAMICS = "gone_from_dynamics"
     ROW_REPLACED = "row_replaced"
     WENT_BACK = "went_back"
+    UNREADABLE_COLUMN = "unreadable_column"
+    NO_EFFECT = "no_effect"
     DUPLICATE_KEY = "duplicate_key"
 
     @property
     def repairable(self) -> bool:
         """Whether a resync may repair it; the others need a person, and are only reported."""
-        return self not in _FOR_A_PERSON.values()
+        return self not in {*_FOR_A_PERSON.values(), DriftClass.UNREADABLE_COLUMN, DriftClass.NO_EFFECT}
 
 
 _FOR_A_PERSON: Final = {
@@ -74,7 +76,8 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
     Returns:
         The record's drift; "in_flight" while a write or an exchange of keys is under way; "unremembered" where the
         sides agree and only the ledger does not know it yet, so that the next edit would look like a conflict; None
-        where a sync would do nothing. What was parked for the same value is known, and no drift.
+        where a sync would do nothing. What was parked for the same value is known, and no drift; but for what has no
+        effect, or may not be read: of these the sides stay apart, or nobody can tell.
     """
     plan = decide(snapshot, Context(entity, now, attempts=WAITING))
     if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
@@ -82,8 +85,30 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
     kind = _kind(entity, snapshot, plan)
     if kind is not None:
         return Drift(kind, tuple(differences(entity, plan, snapshot)))
-    known = plan.blocked or plan.link.same_as(snapshot.stored.link)
-    return None if known else "unremembered"
+    if not plan.blocked and not plan.link.same_as(snapshot.stored.link):
+        return "unremembered"
+    return _stays_apart(entity, snapshot, plan) or _unreadable(entity, snapshot)
+
+
+def _stays_apart(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> Drift | None:
+    """The fields of which a side took a write and still holds what it held before."""
+    parked = snapshot.link.parked
+    idle = sorted(name for name in plan.still_parked & entity.rules.keys() if parked[name].reason == NoEffect.reason)
+    found = [_difference(entity, snapshot, name, "parked: a write of it has no effect") for name in idle]
+    return Drift(DriftClass.NO_EFFECT, tuple(found)) if found else None
+
+
+def _unreadable(entity: EntityMapping, snapshot: Snapshot) -> Drift | None:
+    """The fields that Dynamics no longer says, although it held a value when both sides last agreed."""
+    row = snapshot.row
+    bases = snapshot.link.bases if row.exists else {}
+    hidden = sorted(
+        name
+        for name, base in bases.items()
+        if name in entity.fields and base.dynamics is not None and name not in {*row.values, *row.errors}
+    )
+    found = [_difference(entity, snapshot, name, "left as it is: our user may not read the column") for name in hidden]
+    return Drift(DriftClass.UNREADABLE_COLUMN, tuple(found)) if found else None
 
 
 def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass | None:
@@ -139,8 +164,12 @@ def differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterat
         yield Difference(RECORD, _present(cmms), _present(row), "", of_all[0])
         return
     for name, what in planned.items():
-        held = [side.held(entity.key.name, name) for side in (cmms, row)]
-        yield Difference(name, held[0], held[1], rule_of(entity.rules[name]), what)
+        yield _difference(entity, snapshot, name, what)
+
+
+def _difference(entity: EntityMapping, snapshot: Snapshot, name: str, what: str) -> Difference:
+    held = [side.held(entity.key.name, name) for side in (snapshot.cmms, snapshot.row)]
+    return Difference(name, held[0], held[1], rule_of(entity.rules[name]), what)
 
 
 def whole(plan: Plan) -> list[str]:

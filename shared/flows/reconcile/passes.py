@@ -26,7 +26,7 @@ class Found:
     """One entity's pass: its records by what is to become of them, with their keys for people where they are known.
 
     `unseen` records were not looked at for want of time. `link` is where the next run goes on. `doubled` are the keys
-    that several records of the CMMS have.
+    that several records of the CMMS have. `renewals` are those repairs that only renew the ledger's memory.
     """
 
     entity: EntityMapping
@@ -39,6 +39,7 @@ class Found:
     newest_sync: datetime | None = None
     link: str | None = None
     doubled: Mapping[str, int] = field(default_factory=dict)
+    renewals: set[Identity] = field(default_factory=set)
 
     @property
     def full(self) -> bool:
@@ -174,6 +175,7 @@ class Passes:
         room = MOST_NAMED - len(one.report.notes)
         one.report.notes += [error.message for error in unreadable.values()][: max(room, 0)]
         one.repairs.update({identity: result.keys[identity] for identity in result.unremembered})
+        one.renewals.update(result.unremembered)
         for identity, drift in result.drift.items():
             _drifted(one, identity, result.keys[identity], drift)
         one.newest_sync = max((at for at in (one.newest_sync, result.newest_sync) if at is not None), default=None)

@@ -35,7 +35,8 @@ class Repairs:
         marks = checkpoint.marks
         at = report.at
         rows = marks.ledger_rows | {one.entity.name: one.report.ledger_rows for one in found if one.full}
-        wanted = sum(len(one.repairs) + len(one.unseen) for one in found)
+        # What only renews the ledger's memory writes to no side.
+        wanted = sum(len(one.repairs) - len(one.renewals) + len(one.unseen) for one in found)
         brake = checkpoint.brake
         sent: dict[str, set[Identity]] = {one.entity.name: set() for one in found}
         if self._policy.mode == "repair":
@@ -48,7 +49,7 @@ class Repairs:
                 sent = await self._enqueue(found, report)
                 if brake is not None and brake.released_by and report.repairs:
                     report.notes.append(f"{brake.released_by} released the brake: what it held is being repaired.")
-                brake = brakes.after(brake, report.repairs, wanted - report.repairs)
+                brake = brakes.after(brake, report.repairs, max(0, wanted - report.repairs))
             else:
                 brake = held
                 report.brake = Brake(held=held.held, ledger_rows=held.ledger_rows, since=held.since)
@@ -64,6 +65,7 @@ class Repairs:
             links=marks.links | {one.entity.name: one.link for one in found},
             watermarks=marks.watermarks | {one.entity.name: one.watermark for one in found},
             ledger_rows=rows,
+            mappings=marks.mappings | {one.entity.name: one.entity.fingerprint for one in found if one.full},
             runs=(*marks.runs, past),
         )
         await checkpoint.store(new, brake, pending)

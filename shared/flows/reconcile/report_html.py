@@ -26,6 +26,8 @@ NAMES: Final = {
     DriftClass.GONE_FROM_DYNAMICS: "Gone from Dynamics",
     DriftClass.ROW_REPLACED: "Row replaced",
     DriftClass.WENT_BACK: "Went back",
+    DriftClass.UNREADABLE_COLUMN: "Unreadable column",
+    DriftClass.NO_EFFECT: "No effect",
     DriftClass.DUPLICATE_KEY: "Duplicate key",
 }
 

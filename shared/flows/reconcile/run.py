@@ -141,6 +141,8 @@ class Reconciler:
     def _due(self, entity: EntityMapping, checkpoint: Checkpoint) -> Kind:
         last = checkpoint.marks.full.get(entity.name)
         known = entity.name in checkpoint.marks.links
-        if last is None or not known or self._clock.now() - last >= self._policy.full_every:
+        # Under another mapping every record has to be met again, and not only those that change.
+        remapped = checkpoint.marks.mappings.get(entity.name) != entity.fingerprint
+        if last is None or not known or remapped or self._clock.now() - last >= self._policy.full_every:
             return "full"
         return "incremental"
