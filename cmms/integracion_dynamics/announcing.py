@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from enum import Enum
 
+from django.utils.translation import gettext_noop
+
 from .content import by_pk
 from .entities import Entity
 from .models import Registro
@@ -13,10 +15,10 @@ from .models import Registro
 class Difference(Enum):
     """Why a record is announced."""
 
-    NEW = "never announced"
-    CHANGED = "changed since"
-    GONE = "gone since"
-    SAME = "as announced"
+    NEW = gettext_noop("never announced")
+    CHANGED = gettext_noop("changed since")
+    GONE = gettext_noop("gone since")
+    SAME = gettext_noop("as announced")
 
 
 def compare(entity: Entity, pks: Collection[str], using: str) -> dict[str, Difference]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.db import models
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from .content import CHUNK
 from .models import Mensaje, Registro
@@ -44,7 +45,7 @@ def purge_chunk(using: str, sent: int) -> int:
 
 def _before(days: int) -> datetime:
     if not 0 <= days <= LONGEST_DAYS:
-        raise ValueError(f"use a number of days from 0 to {LONGEST_DAYS}.")
+        raise ValueError(_("use a number of days from 0 to %(most)d.") % {"most": LONGEST_DAYS})
     return timezone.now() - timedelta(days=days)
 
 

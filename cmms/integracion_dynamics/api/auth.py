@@ -45,7 +45,9 @@ def act_as_service_user(request: HttpRequest) -> None:
     users: Any = get_user_model()
     user = users._default_manager.filter(**{users.USERNAME_FIELD: name}).first()  # noqa: SLF001 - Django's documented model API
     if user is None:
-        raise ImproperlyConfigured(f"INTEGRACION_DYNAMICS['SERVICE_USER'] names no user: {name!r}.")
+        raise ImproperlyConfigured(
+            _("%(where)s names no user: %(name)r.") % {"where": "INTEGRACION_DYNAMICS['SERVICE_USER']", "name": name}
+        )
     request.user = user
 
 

@@ -14,6 +14,7 @@ from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
 from django.db import connection
 from django.test import Client
+from django.utils import translation
 
 from integracion_dynamics import signals
 
@@ -54,6 +55,13 @@ def host(configuration: dict[str, Any], settings: Any) -> Callable[..., None]:
 
 
 @pytest.fixture
+def in_english() -> Iterator[None]:
+    """The host's language, which is Spanish in the demo."""
+    with translation.override("en"):
+        yield
+
+
+@pytest.fixture
 def queues(monkeypatch: pytest.MonkeyPatch) -> Queues:
     """A broker in place of Service Bus, for the task and the command."""
     found = Queues()
@@ -67,9 +75,9 @@ def api(db: None) -> Client:
     return Client(headers={"Authorization": f"Bearer {TOKEN}"})
 
 
-@pytest.fixture
-def server(transactional_db: None) -> Iterator[httpx.Client]:
-    """The demo on a real port, with the integration's token."""
+@pytest.fixture(scope="session")
+def server_port() -> Iterator[int]:
+    """The demo on a real port, which uses whatever database the test that asks has."""
     listener = socket.create_server(("127.0.0.1", 0))
     running = uvicorn.Server(
         uvicorn.Config(
@@ -80,9 +88,15 @@ def server(transactional_db: None) -> Iterator[httpx.Client]:
     thread.start()
     while not running.started:
         time.sleep(0.01)
-    port = listener.getsockname()[1]
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}) as client:
-        yield client
+    yield listener.getsockname()[1]
     running.should_exit = True
     thread.join()
     listener.close()
+
+
+@pytest.fixture
+def server(transactional_db: None, server_port: int) -> Iterator[httpx.Client]:
+    """A client of the demo, with the integration's token."""
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{server_port}", headers=headers) as client:
+        yield client

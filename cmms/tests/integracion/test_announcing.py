@@ -13,7 +13,7 @@ from integracion_dynamics.models import Mensaje
 
 from .helpers import forget, make_asset, messages
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_english")]
 
 
 def silently(**values: Any) -> None:

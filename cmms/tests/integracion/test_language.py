@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.utils import translation
 
@@ -75,3 +76,18 @@ def test_the_checks_speak_the_hosts_language() -> None:
     with translation.override("es-hn"):
         (warning,) = check_configuration()
     assert "no nombra ningún Service Bus" in warning.msg
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "said"),
+    [
+        ("relay_outbox", ["--status"], "0 en espera; 0 omitidos con su motivo; ningún relevo trabaja.\n"),
+        ("anunciar", ["activos"], "activos: 0 nunca anunciados, 0 cambiados desde entonces, 0 borrados desde"),
+        ("purgar_outbox", [], "Borrados: 0 mensajes enviados, 0 omitidos, 0 lápidas.\n"),
+    ],
+)
+def test_the_commands_speak_the_hosts_language(
+    db: None, capsys: pytest.CaptureFixture[str], command: str, arguments: list[str], said: str
+) -> None:
+    call_command(command, *arguments)
+    assert capsys.readouterr().out.startswith(said)

@@ -23,7 +23,7 @@ from integracion_dynamics.sender import Accepted, Outgoing, Refused
 from .helpers import make_asset
 from .queues import Queues
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_english")]
 
 
 class Clock:

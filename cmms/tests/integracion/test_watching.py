@@ -22,7 +22,7 @@ from integracion_dynamics.relay import Relay
 from .helpers import address_of, make_asset
 from .queues import Queues
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("in_english")]
 
 
 def test_skipped_messages_and_tombstones_are_purged_on_request(capsys: pytest.CaptureFixture[str], api: Client) -> None:

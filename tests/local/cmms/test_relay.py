@@ -111,5 +111,5 @@ async def test_the_outbox_arrives_in_order_and_a_repeated_send_is_swallowed(tmp_
         # As a crash between sending and marking leaves it.
         cmms.sql("UPDATE integracion_dynamics_mensaje SET enviado_en = NULL WHERE motivo_fallo = ''")
         printed = await cmms.run("-m", "django", "relay_outbox", "--once")
-        assert printed == "41 sent, 0 skipped with a reason, 0 waiting.\n"
+        assert printed == "41 enviados, 0 omitidos con su motivo, 0 en espera.\n"
         assert (broker.counts("assets").active, broker.counts("orders").active) == (0, 0)

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import models, reset_queries, router
+from django.utils.translation import gettext as _
 
 from integracion_dynamics.announcing import Difference, compare
 from integracion_dynamics.config import entities
@@ -34,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--chunk", type=_chunk, default=CHUNK, help=f"records in one transaction (1 to {CHUNK})")
         parser.add_argument("--dry-run", action="store_true", help="only count and name what differs")
 
-    def handle(self, *_: Any, **options: Any) -> None:
+    def handle(self, *_arguments: Any, **options: Any) -> None:
         """Announce, entity by entity.
 
         Raises:
@@ -43,9 +44,12 @@ class Command(BaseCommand):
         known = entities()
         names = options["entidad"] or list(known)
         if unknown := sorted(set(names) - known.keys()):
-            raise CommandError(f"No such entity: {', '.join(unknown)}; known are: {', '.join(known)}.")
+            raise CommandError(
+                _("No such entity: %(unknown)s; known are: %(known)s.")
+                % {"unknown": ", ".join(unknown), "known": ", ".join(known)}
+            )
         if (options["clave"] or options["id"]) and len(names) != 1:
-            raise CommandError("--clave and --id need one entity.")
+            raise CommandError(_("--clave and --id need one entity."))
         for name in names:
             self._entity(known[name], options)
 
@@ -59,12 +63,13 @@ class Command(BaseCommand):
             to_say = [pk for pk, difference in compared.items() if options["todo"] or difference is not Difference.SAME]
             for difference in compared.values():
                 found[difference] += 1
-            shown += [f"  {compared[pk].value}: {pk}" for pk in to_say[: _SHOWN - len(shown)]]
+            shown += [f"  {_(compared[pk].value)}: {pk}" for pk in to_say[: _SHOWN - len(shown)]]
             if to_say and not options["dry_run"]:
                 written += announce(entity, to_say, using, repeat=options["todo"])
             reset_queries()  # with DEBUG Django keeps the text of each statement
-        counts = ", ".join(f"{count} {kind.value}" for kind, count in found.items())
-        self.stdout.write(f"{entity.name}: {counts}; {written} messages written.")
+        counts = ", ".join(f"{count} {_(kind.value)}" for kind, count in found.items())
+        told = {"entity": entity.name, "counts": counts, "written": written}
+        self.stdout.write(_("%(entity)s: %(counts)s; %(written)d messages written.") % told)
         if options["dry_run"]:
             for line in shown:
                 self.stdout.write(line)
@@ -75,7 +80,8 @@ class Command(BaseCommand):
             return
         by_key = pks_by_key(entity, options["clave"], using)
         if missing := [key for key in options["clave"] if key not in by_key]:
-            raise CommandError(f"No record of {entity.name} has the key {missing[0]!r}: name a deleted one by --id.")
+            message = _("No record of %(entity)s has the key %(key)r: name a deleted one by --id.")
+            raise CommandError(message % {"entity": entity.name, "key": missing[0]})
         yield from [*by_key.values(), *options["id"]]
 
 
@@ -115,4 +121,4 @@ def _chunks(pks: Iterator[str], size: int) -> Iterator[Sequence[str]]:
 def _chunk(text: str) -> int:
     if text.isdecimal() and 1 <= int(text) <= CHUNK:
         return int(text)
-    raise ArgumentTypeError(f"use a number from 1 to {CHUNK}.")
+    raise ArgumentTypeError(_("use a number from 1 to %(most)d.") % {"most": CHUNK})

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import router
+from django.utils.translation import gettext as _
 
 from integracion_dynamics.models import Mensaje
 from integracion_dynamics.purging import KEPT_DAYS, purge
@@ -20,7 +21,7 @@ class Command(BaseCommand):
         parser.add_argument("--omitidos", type=int, help="delete skipped messages older than this many days")
         parser.add_argument("--lapidas", type=int, help="delete tombstones older than this many days")
 
-    def handle(self, *_: Any, **options: Any) -> None:
+    def handle(self, *_arguments: Any, **options: Any) -> None:
         """Delete in small transactions.
 
         Raises:
@@ -35,7 +36,5 @@ class Command(BaseCommand):
             )
         except ValueError as error:
             raise CommandError(f"--dias, --omitidos, --lapidas: {error}") from None
-        counts = (
-            f"{deleted['enviados']} sent messages, {deleted['omitidos']} skipped ones, {deleted['lapidas']} tombstones"
-        )
-        self.stdout.write(f"Deleted: {counts}.")
+        told = _("Deleted: %(enviados)d sent messages, %(omitidos)d skipped ones, %(lapidas)d tombstones.")
+        self.stdout.write(told % deleted)

@@ -13,6 +13,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import Error as DatabaseFault
 from django.db import close_old_connections, reset_queries, router
+from django.utils.translation import gettext as _
 
 from integracion_dynamics.config import current
 from integracion_dynamics.content import CHUNK
@@ -51,25 +52,26 @@ class Command(BaseCommand):
         )
         parser.add_argument("--exit-with-stdin", action="store_true", help="end when standard input closes")
 
-    def handle(self, *_: Any, **options: Any) -> None:
+    def handle(self, *_arguments: Any, **options: Any) -> None:
         """Run.
 
         Raises:
             CommandError: with --once, when something could not be sent; with --status, when the outbox is not well.
         """
         if not 0 < options["interval"] <= 3600:  # noqa: PLR2004 - the bounds stand in the message
-            raise CommandError("--interval is in seconds, above 0 and at most 3600.")
+            raise CommandError(_("--interval is in seconds, above 0 and at most 3600."))
         if not 0 <= options["keep_days"] <= LONGEST_DAYS:
-            raise CommandError(f"--keep-days is from 0 to {LONGEST_DAYS}.")
+            raise CommandError(_("--keep-days is from 0 to %(most)d.") % {"most": LONGEST_DAYS})
         using = router.db_for_write(Mensaje)
         if options["status"]:
             self._status(using, options["late"])
             return
         if AzureServiceBus is None:
-            raise CommandError("The broker's SDK is missing: pip install 'energy-cmms-dynamics[relay]'.")
+            raise CommandError(_("The broker's SDK is missing: pip install 'energy-cmms-dynamics[relay]'."))
         if options["retry_failed"]:
             skipped = Mensaje.objects.using(using).filter(enviado_en__isnull=True).exclude(motivo_fallo="")
-            self.stdout.write(f"{skipped.update(motivo_fallo='')} skipped messages are tried again.")
+            retried = {"count": skipped.update(motivo_fallo="")}
+            self.stdout.write(_("%(count)d skipped messages are tried again.") % retried)
         stop = threading.Event()
         if options["exit_with_stdin"]:
             threading.Thread(target=_await_end_of_input, args=(stop,), daemon=True).start()
@@ -87,22 +89,23 @@ class Command(BaseCommand):
 
     def _status(self, using: str, late: float) -> None:
         health = examine(using)
-        age = "" if health.oldest is None else f", the oldest for {health.oldest:.0f} s"
-        relay = f"relay {health.holder}" if health.holder else "no relay at work"
-        self.stdout.write(f"{health.unsent} waiting{age}; {health.skipped} skipped with a reason; {relay}.")
+        age = "" if health.oldest is None else _(", the oldest for %(seconds).0f s") % {"seconds": health.oldest}
+        relay = _("relay %(holder)s") % {"holder": health.holder} if health.holder else _("no relay at work")
+        told = {"unsent": health.unsent, "age": age, "skipped": health.skipped, "relay": relay}
+        self.stdout.write(_("%(unsent)d waiting%(age)s; %(skipped)d skipped with a reason; %(relay)s.") % told)
         if not health.well(late):
-            raise CommandError(
-                f"Messages are skipped, or wait longer than {late:g} s: see the admin and the relay's log."
-            )
+            message = _("Messages are skipped, or wait longer than %(late)g s: see the admin and the relay's log.")
+            raise CommandError(message % {"late": late})
 
     def _once(self, relay: Relay, stop: threading.Event) -> None:
         progress = relay.drain(stop.is_set)
         if not progress.held:
-            raise CommandError("Another relay is at work: stop it, or leave the sending to it.")
+            raise CommandError(_("Another relay is at work: stop it, or leave the sending to it."))
         waiting = relay.unsent().count()
-        self.stdout.write(f"{progress.sent} sent, {progress.refused} skipped with a reason, {waiting} waiting.")
+        told = {"sent": progress.sent, "refused": progress.refused, "waiting": waiting}
+        self.stdout.write(_("%(sent)d sent, %(refused)d skipped with a reason, %(waiting)d waiting.") % told)
         if waiting and not stop.is_set():
-            raise CommandError("Not everything could be sent: see the log for the reason, and run again.")
+            raise CommandError(_("Not everything could be sent: see the log for the reason, and run again."))
 
 
 class Pruning:
