@@ -38,7 +38,7 @@ FULL: Final = Size(
     growth=(1_000, 5_000, 25_000),
 )
 MEDIUM: Final = Size(
-    "medium", 2_000, 5, 3, outage_seconds=60, links=(0, 100_000, 1_000_000), swept=1_000_000, growth=(500, 2_000, 8_000)
+    "medium", 1_000, 3, 1, outage_seconds=60, links=(0, 100_000, 1_000_000), swept=1_000_000, growth=(250, 1_000, 4_000)
 )
 SMALL: Final = Size(
     "small", 1_000, 2, 1, outage_seconds=20, links=(0, 10_000, 100_000), swept=20_000, growth=(250, 500, 1_000)
