@@ -12,7 +12,7 @@ from benchmarks.conditions import USUAL, Conditions, tight
 from benchmarks.contestants import PRODUCT
 from benchmarks.numbers import spread
 from benchmarks.runs import FOLDER, Runs
-from benchmarks.scenario import Column, Scenario, Size
+from benchmarks.scenario import Column, Plot, Scenario, Size
 from local.run import ROOT
 
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
@@ -69,18 +69,24 @@ def _section(scenario: Scenario, size: Size, runs: Runs, pictures: Path) -> str:
         *(_row(scenario, runs, variant, columns) for variant in variants),
         "",
     ]
-    if picture := _picture(scenario, runs, variants, pictures):
-        lines += [f"![{scenario.chart_title}](pictures/{picture})", ""]
-    counts = sorted({len(runs.of(variant)) for variant in variants})
-    loads = [value for run in runs.all for value in run.load]
-    commits = sorted({run.commit for run in runs.all})
-    lines.append(
-        f"*{' to '.join(map(str, counts[:: max(1, len(counts) - 1)]))} runs of each, in turn, from"
-        f" {min(run.at for run in runs.all)} to {max(run.at for run in runs.all)} UTC, version {', '.join(commits)};"
-        f" load averages {min(loads):g} to {max(loads):g}."
-        f" Command: `make bench SCALE={size.name} ONLY={scenario.name}`*"
-    )
+    for plot in scenario.plots:
+        lines += [_picture(scenario, plot, runs, pictures), ""]
+    lines.append(_origin(scenario, size, runs))
     return "\n".join(lines)
+
+
+def _origin(scenario: Scenario, size: Size, runs: Runs) -> str:
+    """How many runs, when, of which version, beside how much else, and by which command."""
+    counts = sorted({len(runs.of(run.variant)) for run in runs.all})
+    number = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    loads = [value for run in runs.all for value in run.load]
+    times = [run.at for run in runs.all]
+    versions_ = ", ".join(sorted({run.commit for run in runs.all}))
+    return (
+        f"*{number} {'run' if counts == [1] else 'runs'} of each, in turn, {min(times)} to {max(times)} UTC, version"
+        f" {versions_}, load averages {min(loads):g} to {max(loads):g}; `make bench SCALE={size.name}"
+        f" ONLY={scenario.name}`*"
+    )
 
 
 def _row(scenario: Scenario, runs: Runs, variant: str, columns: Sequence[Column]) -> str:
@@ -89,17 +95,14 @@ def _row(scenario: Scenario, runs: Runs, variant: str, columns: Sequence[Column]
     return f"| {' | '.join([name, *(spread(runs.spread(variant, one.figure), one.unit) for one in columns)])} |"
 
 
-def _picture(scenario: Scenario, runs: Runs, variants: Sequence[str], pictures: Path) -> str | None:
-    column = next((one for one in scenario.columns if one.figure == scenario.charted), None)
-    if column is None:
-        return None
+def _picture(scenario: Scenario, plot: Plot, runs: Runs, pictures: Path) -> str:
+    """Draw one plot; gives its line in the document."""
+    unit = next(one.unit for one in scenario.columns if one.figure == plot.figure)
     rows = [
         chart.Bar(scenario.labels.get(variant, variant), value, variant.startswith(PRODUCT))
-        for variant in variants
-        if (value := runs.spread(variant, column.figure)) is not None
+        for variant in dict.fromkeys(run.variant for run in runs.all)
+        if (value := runs.spread(variant, plot.figure)) is not None
     ]
-    if not rows:
-        return None
-    name = f"bench-{scenario.name}.svg"
-    (pictures / name).write_text(chart.bars(scenario.chart_title, scenario.axis, column.unit, rows), encoding="utf-8")
-    return name
+    name = f"bench-{scenario.name}-{plot.figure.replace('_', '-')}.svg"
+    (pictures / name).write_text(chart.bars(plot.title, plot.axis, unit, rows), encoding="utf-8")
+    return f"![{plot.title}](pictures/{name})"

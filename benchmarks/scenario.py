@@ -38,7 +38,15 @@ FULL: Final = Size(
     growth=(1_000, 5_000, 25_000),
 )
 MEDIUM: Final = Size(
-    "medium", 1_000, 3, 1, outage_seconds=60, links=(0, 100_000, 1_000_000), swept=1_000_000, growth=(250, 1_000, 4_000)
+    "medium",
+    1_000,
+    3,
+    1,
+    outage_seconds=60,
+    links=(0, 100_000, 1_000_000),
+    swept=1_000_000,
+    growth=(250, 1_000, 4_000),
+    posts=200,
 )
 SMALL: Final = Size(
     "small", 1_000, 2, 1, outage_seconds=20, links=(0, 10_000, 100_000), swept=20_000, growth=(250, 500, 1_000)
@@ -80,8 +88,17 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Plot:
+    """A chart of one figure; `axis` says what the numbers are and which way is better."""
+
+    figure: str
+    title: str
+    axis: str = "seconds; shorter is better"
+
+
+@dataclass(frozen=True)
 class Scenario:
-    """A question. `measure` makes one run of one variant; `charted` is the figure that the plot shows."""
+    """A question. `measure` makes one run of one variant."""
 
     name: str
     title: str
@@ -90,9 +107,7 @@ class Scenario:
     variants: Callable[[Size], Sequence[str]]
     measure: Callable[[Size, str], Figures]
     columns: Sequence[Column]
-    charted: str | None = None
-    chart_title: str = ""
-    axis: str = "seconds; shorter is better"
+    plots: Sequence[Plot] = ()
     slow: bool = False
     labels: Mapping[str, str] = field(default_factory=dict)
 

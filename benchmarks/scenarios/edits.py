@@ -13,7 +13,7 @@ from benchmarks.clients.job import Kind
 from benchmarks.conditions import FREE
 from benchmarks.contestants import LABELS, PRODUCT, contestants, write
 from benchmarks.load import TABLE, assets
-from benchmarks.scenario import Column, Figures, Scenario, Size
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size
 from benchmarks.stack import Bench
 
 _COLUMN: Final = "msdyn_name"
@@ -94,9 +94,7 @@ EDITS: Final = Scenario(
         Column("recorded", "on record"),
         Column("safe", "kept or on record"),
     ),
-    charted="safe",
-    chart_title="Users' edits between read and write that are kept or on record",
-    axis="edits; longer is better",
+    plots=(Plot("safe", "Users' edits between read and write that are kept or on record", "edits; longer is better"),),
     slow=True,
     labels={name: label.split(",")[0] for name, label in LABELS.items()},
 )

@@ -12,7 +12,7 @@ from benchmarks.conditions import FREE, USUAL
 from benchmarks.contestants import PRODUCT, write
 from benchmarks.load import QUEUE, assets, send
 from benchmarks.programs import python
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 from local.run import RUNS
 
@@ -106,9 +106,13 @@ GROWTH: Final = Scenario(
         Column("seconds_each", "time for 1,000", Unit.SECONDS),
         Column("cpu_each", "CPU for 1,000", Unit.SECONDS),
     ),
-    charted="requests_each",
-    chart_title="Requests to Dataverse for 1,000 new records, by the size of the load",
-    axis="HTTP requests for 1,000 records; should not grow",
+    plots=(
+        Plot(
+            "requests_each",
+            "Requests to Dataverse for 1,000 new records, by the size of the load",
+            "HTTP requests for 1,000 records; should not grow",
+        ),
+    ),
     slow=True,
 )
 
@@ -127,9 +131,13 @@ LINKS: Final = Scenario(
         Column("cpu", "CPU", Unit.SECONDS),
         Column("requests", "requests"),
     ),
-    charted="cpu",
-    chart_title="Processor time of the same creates, by links in the ledger",
-    axis="seconds of the worker's CPU; should not grow",
+    plots=(
+        Plot(
+            "cpu",
+            "Processor time of the same creates, by links in the ledger",
+            "seconds of the worker's CPU; should not grow",
+        ),
+    ),
     slow=True,
 )
 

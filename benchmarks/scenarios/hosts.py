@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from benchmarks.conditions import USUAL
 from benchmarks.load import QUEUE, TABLE, assets, landed, send
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import MOST_HOSTS, Bench
 
 _VERSIONS: Final = 3
@@ -73,8 +73,7 @@ HOSTS: Final = Scenario(
         Column("cpu", "CPU of all workers", Unit.SECONDS),
         Column("requests", "requests"),
     ),
-    charted="seconds",
-    chart_title="Seconds for the same number of messages, by hosts",
+    plots=(Plot("seconds", "Seconds for the same number of messages, by hosts"),),
     slow=True,
     labels={f"{kind}-{number}": f"{_KINDS[kind]}, {_NUMBERS[number]}" for kind, number in product(_KINDS, _HOSTS)},
 )

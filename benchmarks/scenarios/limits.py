@@ -7,7 +7,7 @@ from benchmarks.clients.job import TASKS, Kind
 from benchmarks.conditions import permitted_seconds, scaled, tight
 from benchmarks.contestants import LABELS, contestants, write
 from benchmarks.load import assets
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 
 _FOUR: Final = "-4"
@@ -58,9 +58,13 @@ TIGHT_LIMITS: Final = Scenario(
     _bulk,
     measure_tight,
     (*_COLUMNS, Column("permitted", "the quota's own least time", Unit.SECONDS)),
-    charted="throttled",
-    chart_title="Requests that Dataverse had to refuse (429) under a tight quota",
-    axis="answers with status 429; shorter is better",
+    plots=(
+        Plot(
+            "throttled",
+            "Requests that Dataverse had to refuse (429) under a tight quota",
+            "answers with status 429; shorter is better",
+        ),
+    ),
     slow=True,
     labels={
         **LABELS,

@@ -11,7 +11,7 @@ from benchmarks.clients.job import Kind
 from benchmarks.conditions import USUAL
 from benchmarks.contestants import LABELS, PEERS, PRODUCT, contestants, job
 from benchmarks.load import QUEUE, TABLE, assets, landed, send
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 
 _MODES: Final = {"503": "answers 503", "refused": "refuses connections"}
@@ -120,9 +120,7 @@ OUTAGE: Final = Scenario(
         Column("falsely", "told wrongly"),
         Column("last_row", "last row after the end", Unit.SECONDS),
     ),
-    charted="landed",
-    chart_title="Rows that are right after Dataverse was away for a minute",
-    axis="rows; longer is better",
+    plots=(Plot("landed", "Rows that are right after Dataverse was away for a minute", "rows; longer is better"),),
     slow=True,
     labels={
         f"{name}-{mode}": f"{LABELS[name].split(',')[0]}; {what}" for name in LABELS for mode, what in _MODES.items()

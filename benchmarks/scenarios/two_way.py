@@ -8,7 +8,7 @@ from typing import Final
 from benchmarks.conditions import USUAL
 from benchmarks.load import QUEUE, TABLE
 from benchmarks.programs import python
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import START_SECONDS, Bench
 from local.ports import Ports
 from local.processes import Process
@@ -88,8 +88,7 @@ TWO_WAY: Final = Scenario(
         Column("cpu", "CPU", Unit.SECONDS),
         Column("requests", "requests to Dataverse"),
     ),
-    charted="seconds",
-    chart_title="Seconds until new assets of the CMMS are in Dynamics, by mode",
+    plots=(Plot("seconds", "Seconds until new assets of the CMMS are in Dynamics, by mode"),),
     slow=True,
     labels=_LABELS,
 )

@@ -14,7 +14,7 @@ import httpx
 
 from benchmarks.conditions import FREE
 from benchmarks.contestants import PRODUCT
-from benchmarks.scenario import Column, Figures, Scenario, Size, Unit
+from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 from local.run import ROOT
 
@@ -101,8 +101,8 @@ WEBHOOK: Final = Scenario(
         Column("cpu_ms", "CPU for each", Unit.MILLISECONDS),
         Column("rate", "answers a second"),
     ),
-    charted="cpu_ms",
-    chart_title="Processor time of one webhook request",
-    axis="milliseconds of the worker's CPU; shorter is better",
+    plots=(
+        Plot("cpu_ms", "Processor time of one webhook request", "milliseconds of the worker's CPU; shorter is better"),
+    ),
     labels={f"{name}-{kind}": f"{_NAMES[name]}, {_KINDS[kind]}" for kind, name in product(_SIZES, _NAMES)},
 )
