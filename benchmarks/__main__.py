@@ -13,6 +13,7 @@ from benchmarks import page
 from benchmarks.catalogue import SCENARIOS
 from benchmarks.runs import Runs
 from benchmarks.scenario import SIZES, Scenario, Size
+from local.run import ROOT
 
 
 def measure(scenario: Scenario, size: Size, console: Console) -> bool:
@@ -61,8 +62,7 @@ def main() -> int:
         if arguments.again:
             Runs(scenario, size).forget(scenario.variants(size))
         well = measure(scenario, size, console) and well
-    written = page.write(SCENARIOS, size)
-    console.print(f"Written to {written}")
+    console.print(f"Written to {page.write(SCENARIOS, size).relative_to(ROOT)}")
     return 0 if well else 1
 
 

@@ -18,21 +18,22 @@ from local.run import ROOT
 PAGE: Final = ROOT / "docs" / "benchmarks.md"
 _KEPT: Final = ("full", "medium")
 """Sizes whose document is the project's; others are tries, and stay in build/."""
+_OTHERS: Final = (*(peer.name for peer in ALL), "bare")
 _INTRODUCTION: Final = Path(__file__).with_name("introduction.md")
 
 
-def write(scenarios: Sequence[Scenario], size: Size) -> Path:
-    """Write the document and its plots; gives the document's path."""
-    page = PAGE if size.name in _KEPT else FOLDER / size.name / "benchmarks.md"
+def write(scenarios: Sequence[Scenario], size: Size, folder: Path = FOLDER) -> Path:
+    """Write the document and its plots from the runs in `folder`; gives the document's path."""
+    page = PAGE if size.name in _KEPT else folder / size.name / "benchmarks.md"
     pictures = page.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
     parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip().format(**_facts(size))]
     for scenario in scenarios:
-        runs = Runs(scenario, size)
+        runs = Runs(scenario, size, folder)
         if runs.all:
             parts.append(_section(scenario, size, runs, pictures))
     page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    return page.relative_to(ROOT)
+    return page
 
 
 def _facts(size: Size) -> dict[str, str]:
@@ -40,6 +41,7 @@ def _facts(size: Size) -> dict[str, str]:
     return {
         "scale": size.name,
         "records": f"{size.records:,}",
+        "note": size.note,
         "usual": _model(USUAL),
         "tight": _model(tight(size.records, size.window_seconds)),
         "machine": f"{os.cpu_count()} {platform.machine()} cores, {platform.system()}",
@@ -99,7 +101,7 @@ def _picture(scenario: Scenario, plot: Plot, runs: Runs, pictures: Path) -> str:
     """Draw one plot; gives its line in the document."""
     unit = next(one.unit for one in scenario.columns if one.figure == plot.figure)
     rows = [
-        chart.Bar(scenario.labels.get(variant, variant), value, variant.startswith(PRODUCT))
+        chart.Bar(scenario.labels.get(variant, variant), value, not variant.startswith(_OTHERS))
         for variant in dict.fromkeys(run.variant for run in runs.all)
         if (value := runs.spread(variant, plot.figure)) is not None
     ]

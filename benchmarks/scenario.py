@@ -25,6 +25,7 @@ class Size:
     window_seconds: float = 30
     retry_seconds: float = 60
     posts: int = 1_000
+    note: str = ""
 
 
 FULL: Final = Size(
@@ -47,6 +48,8 @@ MEDIUM: Final = Size(
     swept=1_000_000,
     growth=(250, 1_000, 4_000),
     posts=200,
+    note="This size is for a machine that does much else at the same time: all processes wait for a core, and slow"
+    " scenarios run once. Compare within a table, and read requests, rows and CPU before seconds.",
 )
 SMALL: Final = Size(
     "small", 1_000, 2, 1, outage_seconds=20, links=(0, 10_000, 100_000), swept=20_000, growth=(250, 500, 1_000)

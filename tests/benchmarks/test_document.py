@@ -6,13 +6,23 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks import chart
+from benchmarks import chart, page
 from benchmarks.clients.job import chunk_size
+from benchmarks.contestants import contestants
 from benchmarks.numbers import shown, spread
 from benchmarks.runs import Runs, Spread
-from benchmarks.scenario import MINIATURE, Column, Scenario, Unit
+from benchmarks.scenario import MINIATURE, Column, Plot, Scenario, Unit
 
-SCENARIO = Scenario("one", "One", "", lambda _: ["a", "b"], lambda _size, _variant: {}, (Column("seconds", "s"),))
+SCENARIO = Scenario(
+    "one",
+    "One",
+    "What is asked.",
+    lambda _: ["a", "b"],
+    lambda _size, _variant: {},
+    (Column("seconds", "time", Unit.SECONDS), Column("never", "never measured")),
+    plots=(Plot("seconds", "How long"),),
+    labels={"a": "the first"},
+)
 
 
 def test_the_runs_of_an_interrupted_measurement_are_there_again(tmp_path: Path) -> None:
@@ -26,6 +36,25 @@ def test_the_runs_of_an_interrupted_measurement_are_there_again(tmp_path: Path) 
     assert again.spread("b", "seconds") is None
     again.forget(["a"])
     assert [run.variant for run in Runs(SCENARIO, MINIATURE, tmp_path).all] == ["b"]
+
+
+def test_the_document_shows_each_variant_s_median_and_its_plots(tmp_path: Path) -> None:
+    runs = Runs(SCENARIO, MINIATURE, tmp_path)
+    for variant, seconds in (("a", 3.0), ("b", 5.0), ("a", 1.0), ("a", 2.0)):
+        runs.add(variant, {"seconds": seconds}, before=0.5)
+    written = page.write([SCENARIO], MINIATURE, tmp_path)
+    text = written.read_text(encoding="utf-8")
+    assert "## One\nWhat is asked.\n\n|  | time |\n|---|---|\n| the first | 2 s (1 to 3) |\n| b | 5 s |\n" in text
+    assert "*1 to 3 runs of each, in turn" in text
+    pictures = re.findall(r"!\[How long\]\((.+)\)", text)
+    assert [(written.parent / picture).exists() for picture in pictures] == [True]
+
+
+def test_the_document_says_which_client_is_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert "webapi" not in contestants()
+    text = page.write([], MINIATURE, tmp_path).read_text(encoding="utf-8")
+    assert "dynamics-web-api, 8 tasks: this machine has no Node.js." in text
 
 
 @pytest.mark.parametrize(
