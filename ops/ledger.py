@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.command import command
+from ops.session import ExitCode, Session, UsageError
 from shared.adapters.ledger.backup import exported, read, restore, table_of
 
 app = typer.Typer(
@@ -19,57 +20,45 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup, such as 
 
 
 @app.command("export")
-def export_(
+@command
+async def export_(
+    session: Session,
     file: File,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Write every row of the ledger's table to a file that does not exist yet."""
-
-    async def main(session: Session) -> int:
-        url = _table(session)
-        if file.exists():
-            raise UsageError(f"{file} exists already: name another file.")
-        content = await exported(url, session.wiring.credential if url.startswith("https://") else None)
-        file.write_bytes(content)
-        session.note(f"{file}: {len(content)} bytes. It holds records: keep it as you keep the data.")
-        return ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+    url = _table(session)
+    if file.exists():
+        raise UsageError(f"{file} exists already: name another file.")
+    content = await exported(url, session.wiring.credential if url.startswith("https://") else None)
+    file.write_bytes(content)
+    session.note(f"{file}: {len(content)} bytes. It holds records: keep it as you keep the data.")
+    return ExitCode.FINE
 
 
 @app.command("restore")
-def restore_(  # noqa: PLR0917  # a command's parameters are its options
+@command
+async def restore_(
+    session: Session,
     file: File,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Write the rows of a backup into the ledger's table; stop the function app first."""
-
-    async def main(session: Session) -> int:
-        url = _table(session)
-        # All of it is read before anything is written: a damaged file changes nothing.
-        try:
-            with file.open("rb") as source:
-                count = sum(1 for _ in read(source))
-        except OSError as error:
-            raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
-        if not yes and not typer.confirm(f"Replace {count} rows of {url}? Is the function app stopped?", err=True):
-            session.note("Nothing was changed.")
-            return ExitCode.FINDINGS
-        credential = session.wiring.credential if url.startswith("https://") else None
-        async with table_of(url, credential) as table:
-            with file.open("rb") as source:
-                written = await restore(table, read(source))
-        session.note(f"{written} rows written.")
-        return ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+    url = _table(session)
+    # All of it is read before anything is written: a damaged file changes nothing.
+    try:
+        with file.open("rb") as source:
+            count = sum(1 for _ in read(source))
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
+    if not yes and not typer.confirm(f"Replace {count} rows of {url}? Is the function app stopped?", err=True):
+        session.note("Nothing was changed.")
+        return ExitCode.FINDINGS
+    credential = session.wiring.credential if url.startswith("https://") else None
+    async with table_of(url, credential) as table:
+        with file.open("rb") as source:
+            written = await restore(table, read(source))
+    session.note(f"{written} rows written.")
+    return ExitCode.FINE
 
 
 def _table(session: Session) -> str:

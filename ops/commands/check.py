@@ -8,8 +8,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ops.command import command
 from ops.output import plain, plural
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, Verbose
+from ops.session import ExitCode, Session
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
 from shared.flows.operate.check import Checker, Finding, Level
 from shared.flows.operate.check.data import preflight
@@ -18,17 +19,15 @@ from shared.flows.operate.check.live import SLOW, Expected, Identity, World
 _MARKS = {Level.OK: "[green]ok     [/]", Level.WARNING: "[yellow]warning[/]", Level.ERROR: "[red]error  [/]"}
 
 
-def check(
+@command
+async def check(
+    session: Session,
     data: Annotated[
         bool, typer.Option("--data", help="Also read all records of both sides, and count what is bad.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show warnings and errors only.")] = False,
     slow: Annotated[float, typer.Option(metavar="SECONDS", help="From when an answer is worth a warning.")] = SLOW,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Look at settings, sign-in, Dynamics, queues, storage and the CMMS; change nothing.
 
     Against the live definitions of Dynamics: tables, columns with types, lengths, precision and choices, alternate
@@ -41,27 +40,23 @@ def check(
         python -m ops check --local
         python -m ops check --data --json | jq '.findings[] | select(.level == "error")'
     """
-
-    async def main(session: Session) -> int:
-        shown = _Shown(session, quiet=quiet)
-        try:
-            world = _world(session)
-        except ConfigurationError as error:
-            action = "correct them, then check again"
-            if not local and settings is None:
-                action += "; --settings FILE names a file with them, and --local the stack that 'make up' runs"
-            shown(Finding(Level.ERROR, "settings", "settings", error.message, action))
-            return shown.conclude(unreachable=False)
-        checker = Checker(world, slow=slow)
-        async for finding in checker.run():
-            shown(finding)
-        for entity in world.mapping.entities.values() if data and not checker.unreachable else ():
-            with session.err.status(f"reading every {escape(entity.name)} of both sides"):
-                async for finding in preflight(entity, session.wiring.dynamics, session.wiring.cmms):
-                    shown(finding)
-        return shown.conclude(unreachable=checker.unreachable)
-
-    Session(local, as_json, verbose, settings).run(main)
+    shown = _Shown(session, quiet=quiet)
+    try:
+        world = _world(session)
+    except ConfigurationError as error:
+        action = "correct them, then check again"
+        if not session.local and session.settings_file is None:
+            action += "; --settings FILE names a file with them, and --local the stack that 'make up' runs"
+        shown(Finding(Level.ERROR, "settings", "settings", error.message, action))
+        return shown.conclude(unreachable=False)
+    checker = Checker(world, slow=slow)
+    async for finding in checker.run():
+        shown(finding)
+    for entity in world.mapping.entities.values() if data and not checker.unreachable else ():
+        with session.err.status(f"reading every {escape(entity.name)} of both sides"):
+            async for finding in preflight(entity, session.wiring.dynamics, session.wiring.cmms):
+                shown(finding)
+    return shown.conclude(unreachable=checker.unreachable)
 
 
 class _Shown:

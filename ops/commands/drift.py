@@ -11,8 +11,9 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
+from ops.command import command
 from ops.output import plain, plural, table
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import ExitCode, Session, UsageError
 
 if TYPE_CHECKING:
     from shared.flows.reconcile import BrakeState, Report
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 # ruff: noqa: PLC0415
 
 
-def drift(
+@command
+async def drift(
+    session: Session,
     entity: Annotated[str | None, typer.Option("--entity", "-e", help="Only this entity: asset or order.")] = None,
     report_file: Annotated[
         Path | None, typer.Option("--report", metavar="FILE", help="Also write the readable page to this file.")
@@ -35,11 +38,7 @@ def drift(
             help="Instead of comparing: let the repairs go that the brake holds. WHO stands in the report.",
         ),
     ] = None,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json_: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Compare every record of both sides, and show what differs, field by field; change nothing.
 
     The exit code is 1 if something drifted. The timer's own comparison repairs what it finds; 'resync' repairs at once.
@@ -51,44 +50,40 @@ def drift(
         python -m ops drift --entity asset --report drift.html --local
         python -m ops drift --release-brake "Ana, after looking at the report" --local
     """
+    from shared.flows.reconcile import Policy, Reconciler, brake_of
+    from shared.flows.reconcile.report_html import as_json
 
-    async def main(session: Session) -> int:
-        from shared.flows.reconcile import Policy, Reconciler, brake_of
-        from shared.flows.reconcile.report_html import as_json
-
-        wiring = session.wiring
-        if release_brake_by is not None:
-            return await _release(session, release_brake_by)
-        mapping = wiring.mapping
-        if entity is not None:
-            mapping = mapping.model_copy(update={"entities": {entity: session.entity(entity)}})
-        if wiring.cmms is None:
-            raise UsageError("There is nothing to compare with: CMMS_BASE_URL is not set (one-way mode).")
-        await session.reach()
-        brake = await brake_of(wiring.state)
-        with session.err.status("comparing every record of both sides"):
-            found = await Reconciler(
-                mapping,
-                wiring.ledger,
-                wiring.dynamics,
-                wiring.cmms,
-                wiring.router,
-                clock=wiring.clock,
-                policy=Policy(wiring.settings.reconcile_settle, mode="report"),
-            ).run("full")
-        found.asked = True
-        if report_file is not None or open_page:
-            _write_page(session, found, report_file, open_page=open_page)
-        if as_json_:
-            session.print_json(json.loads(as_json(found)))
-        elif session.out.is_terminal and len(found.findings) > session.out.height:
-            with session.out.pager(styles=True):
-                _print(session, found, brake)
-        else:
+    wiring = session.wiring
+    if release_brake_by is not None:
+        return await _release(session, release_brake_by)
+    mapping = wiring.mapping
+    if entity is not None:
+        mapping = mapping.model_copy(update={"entities": {entity: session.entity(entity)}})
+    if wiring.cmms is None:
+        raise UsageError("There is nothing to compare with: CMMS_BASE_URL is not set (one-way mode).")
+    await session.reach()
+    brake = await brake_of(wiring.state)
+    with session.err.status("comparing every record of both sides"):
+        found = await Reconciler(
+            mapping,
+            wiring.ledger,
+            wiring.dynamics,
+            wiring.cmms,
+            wiring.router,
+            clock=wiring.clock,
+            policy=Policy(wiring.settings.reconcile_settle, mode="report"),
+        ).run("full")
+    found.asked = True
+    if report_file is not None or open_page:
+        _write_page(session, found, report_file, open_page=open_page)
+    if session.as_json:
+        session.print_json(json.loads(as_json(found)))
+    elif session.out.is_terminal and len(found.findings) > session.out.height:
+        with session.out.pager(styles=True):
             _print(session, found, brake)
-        return ExitCode.FINDINGS if found.drifted else ExitCode.FINE
-
-    Session(local, as_json_, verbose, settings).run(main)
+    else:
+        _print(session, found, brake)
+    return ExitCode.FINDINGS if found.drifted else ExitCode.FINE
 
 
 async def _release(session: Session, who: str) -> int:

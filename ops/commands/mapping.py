@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
+from ops.command import command
 from ops.output import plain, plural, table
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose, plain_lines
+from ops.session import ExitCode, Session, UsageError, plain_lines
 from shared.domain.schema.mapping import Mapping
 from shared.errors import ConfigurationError
 from shared.flows.operate.mapping_review import Remark, review
@@ -26,13 +27,11 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="A mapping file in TO
 
 
 @app.command()
-def check(
+@command
+async def check(
+    session: Session,
     file: File,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Check a mapping file by itself: needs no settings, no sign-in and no network.
 
     Every mistake is named with its place in the file, and a misspelt name with the one that was probably meant. The
@@ -44,27 +43,23 @@ def check(
     \b
         python -m ops mapping check shared/mappings/document.toml
     """
-
-    async def main(session: Session) -> int:
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}.")
-        try:
-            found = load_mapping(file)
-        except ConfigurationError as error:
-            if as_json:
-                session.print_json({"file": str(file), "usable": False, "problem": error.message, "remarks": []})
-            else:
-                session.out.print(f"[red]{escape(plain_lines(error.message))}[/]", soft_wrap=True)
-            return ExitCode.FINDINGS
-        remarks = list(review(found, load_mapping(DOCUMENT_MAPPING)))
-        if as_json:
-            document = [asdict(one) for one in remarks]
-            session.print_json({"file": str(file), "usable": True, "problem": None, "remarks": document})
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    try:
+        found = load_mapping(file)
+    except ConfigurationError as error:
+        if session.as_json:
+            session.print_json({"file": str(file), "usable": False, "problem": error.message, "remarks": []})
         else:
-            _print(session, found, remarks)
-        return ExitCode.FINDINGS if remarks else ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+            session.out.print(f"[red]{escape(plain_lines(error.message))}[/]", soft_wrap=True)
+        return ExitCode.FINDINGS
+    remarks = list(review(found, load_mapping(DOCUMENT_MAPPING)))
+    if session.as_json:
+        document = [asdict(one) for one in remarks]
+        session.print_json({"file": str(file), "usable": True, "problem": None, "remarks": document})
+    else:
+        _print(session, found, remarks)
+    return ExitCode.FINDINGS if remarks else ExitCode.FINE
 
 
 def _print(session: Session, mapping: Mapping, remarks: list[Remark]) -> None:
@@ -91,16 +86,14 @@ def _print(session: Session, mapping: Mapping, remarks: list[Remark]) -> None:
 
 
 @app.command()
-def plan(
+@command
+async def plan(
+    session: Session,
     file: File,
     first: Annotated[
         bool, typer.Option("--first", help="Compare with nothing: also what differs already is counted.")
     ] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Show what a mapping file would change on both sides, before it is deployed; write nothing.
 
     Reads every record of both sides under the file and under the mapping that the settings name, and counts what only
@@ -111,26 +104,22 @@ def plan(
     \b
         python -m ops mapping plan shared/mappings/document.toml --local
     """
+    from shared.flows.operate.mapping_plan import plan as make  # noqa: PLC0415  # brings the comparison with it
 
-    async def main(session: Session) -> int:
-        from shared.flows.operate.mapping_plan import plan as make  # noqa: PLC0415  # brings the comparison with it
-
-        if not file.is_file():
-            raise UsageError(f"There is no file {file}.")
-        if session.wiring.settings.cmms_base_url == "":
-            raise UsageError("There is nothing to compare with: CMMS_BASE_URL is not set (one-way mode).")
-        new = load_mapping(file)
-        await session.reach()
-        with session.err.status("comparing every record of both sides under both mappings"):
-            present = None if first else session.wiring.mapping
-            found = await make(new, present, session.platform, lambda mapping: _compare(session, mapping))
-        if as_json:
-            session.print_json(_document(found))
-        else:
-            _print_plan(session, found)
-        return ExitCode.FINDINGS if found.effects or found.cannot else ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+    if not file.is_file():
+        raise UsageError(f"There is no file {file}.")
+    if session.wiring.settings.cmms_base_url == "":
+        raise UsageError("There is nothing to compare with: CMMS_BASE_URL is not set (one-way mode).")
+    new = load_mapping(file)
+    await session.reach()
+    with session.err.status("comparing every record of both sides under both mappings"):
+        present = None if first else session.wiring.mapping
+        found = await make(new, present, session.platform, lambda mapping: _compare(session, mapping))
+    if session.as_json:
+        session.print_json(_document(found))
+    else:
+        _print_plan(session, found)
+    return ExitCode.FINDINGS if found.effects or found.cannot else ExitCode.FINE
 
 
 async def _compare(session: Session, mapping: Mapping) -> "Report":

@@ -12,8 +12,9 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from ops.command import command
 from ops.output import age, plain, plural, stamp, table
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose, plain_lines
+from ops.session import ExitCode, Session, UsageError, plain_lines
 from ops.suggest import known
 from shared.errors import reasons
 from shared.flows.operate.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
@@ -74,7 +75,9 @@ class _Asked:
 
 
 @app.command("list")
-def list_(
+@command
+async def list_(
+    session: Session,
     reason: Reason = None,
     entity: EntityName = None,
     key: Key = None,
@@ -82,11 +85,7 @@ def list_(
     older_than: OlderThan = None,
     younger_than: YoungerThan = None,
     text: Text = None,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """List parked messages; exit code 1 if there are any.
 
     For example:
@@ -94,27 +93,21 @@ def list_(
     \b
         python -m ops parked list --local --reason mapping_error --older-than 1d
     """
-
-    async def main(session: Session) -> int:
-        asked = _Asked(reason, entity, key, field, older_than, younger_than, text)
-        found = await _find(session, asked)
-        if as_json:
-            session.print_json([document(message) for message in found])
-        else:
-            _print(session, found)
-        return ExitCode.FINDINGS if found else ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+    asked = _Asked(reason, entity, key, field, older_than, younger_than, text)
+    found = await _find(session, asked)
+    if session.as_json:
+        session.print_json([document(message) for message in found])
+    else:
+        _print(session, found)
+    return ExitCode.FINDINGS if found else ExitCode.FINE
 
 
 @app.command()
-def show(
+@command
+async def show(
+    session: Session,
     number: Annotated[int, typer.Argument(help="The number that 'parked list' shows.")],
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Show one parked message: why, its history, and its body.
 
     For example:
@@ -122,23 +115,21 @@ def show(
     \b
         python -m ops parked show 12 --local
     """
-
-    async def main(session: Session) -> int:
-        found = await messages_of(session).find(Filter(sequences=frozenset({number})))
-        if not found:
-            raise UsageError(f"No parked message has the number {number}: 'parked list' shows them.")
-        message = found[0]
-        if as_json:
-            session.print_json(document(message))
-            return ExitCode.FINE
-        _print_one(session, message)
+    found = await messages_of(session).find(Filter(sequences=frozenset({number})))
+    if not found:
+        raise UsageError(f"No parked message has the number {number}: 'parked list' shows them.")
+    message = found[0]
+    if session.as_json:
+        session.print_json(document(message))
         return ExitCode.FINE
-
-    Session(local, as_json, verbose, settings).run(main)
+    _print_one(session, message)
+    return ExitCode.FINE
 
 
 @app.command()
-def replay(
+@command
+async def replay(
+    session: Session,
     numbers: Numbers = None,
     reason: Reason = None,
     entity: EntityName = None,
@@ -150,11 +141,7 @@ def replay(
     every: Annotated[bool, typer.Option("--all", help="All of them; needed where nothing narrows the choice.")] = False,
     dry_run: DryRun = False,
     yes: Yes = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Send parked messages again to where they came from, with the history of their failures.
 
     A message is taken off only after its copy was sent, so that an interruption loses none: run it again.
@@ -166,22 +153,20 @@ def replay(
         python -m ops parked replay --reason record_closed --younger-than 2h --yes --local
     """
     asked = _Asked(reason, entity, key, field, older_than, younger_than, text, numbers)
-
-    async def main(session: Session) -> int:
-        parked, chosen = await _choose(session, asked, every=every)
-        rehearsed = parked.rehearse(chosen)
-        if dry_run or not chosen or not _agreed(session, rehearsed, "Send these again?", yes=yes):
-            return _only_shown(session, rehearsed, dry_run=dry_run)
-        with _progress(session) as progress:
-            task = progress.add_task("replaying", total=len(chosen))
-            settled = await parked.replay(chosen, lambda _message, _problem: progress.advance(task))
-        return _conclude(session, settled, "replayed")
-
-    Session(local, as_json, verbose, settings).run(main)
+    parked, chosen = await _choose(session, asked, every=every)
+    rehearsed = parked.rehearse(chosen)
+    if dry_run or not chosen or not _agreed(session, rehearsed, "Send these again?", yes=yes):
+        return _only_shown(session, rehearsed, dry_run=dry_run)
+    with _progress(session) as progress:
+        task = progress.add_task("replaying", total=len(chosen))
+        settled = await parked.replay(chosen, lambda _message, _problem: progress.advance(task))
+    return _conclude(session, settled, "replayed")
 
 
 @app.command()
-def discard(
+@command
+async def discard(
+    session: Session,
     numbers: Numbers = None,
     because: Annotated[str, typer.Option("--because", help="Why; it is logged, and kept with the message.")] = "",
     reason: Reason = None,
@@ -197,11 +182,7 @@ def discard(
     ] = _KEPT,
     dry_run: DryRun = False,
     yes: Yes = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Take parked messages off for good. Each is first written to a file, with the reason.
 
     For example:
@@ -210,30 +191,26 @@ def discard(
         python -m ops parked discard 12 --because "test data of the fair" --local
     """
     asked = _Asked(reason, entity, key, field, older_than, younger_than, text, numbers)
+    if not because.strip():
+        raise UsageError('A discard needs a reason: --because "why nobody needs these messages".')
+    parked, chosen = await _choose(session, asked, every=every)
+    rehearsed = Settled(done=chosen)
+    if dry_run or not chosen or not _agreed(session, rehearsed, "Discard these for good?", yes=yes):
+        return _only_shown(session, rehearsed, dry_run=dry_run)
 
-    async def main(session: Session) -> int:
-        if not because.strip():
-            raise UsageError('A discard needs a reason: --because "why nobody needs these messages".')
-        parked, chosen = await _choose(session, asked, every=every)
-        rehearsed = Settled(done=chosen)
-        if dry_run or not chosen or not _agreed(session, rehearsed, "Discard these for good?", yes=yes):
-            return _only_shown(session, rehearsed, dry_run=dry_run)
+    def write_down(message: Waiting) -> None:
+        record = document(message) | {"discarded_at": stamp(datetime.now(UTC)), "because": because}
+        with keep.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
 
-        def write_down(message: Waiting) -> None:
-            record = document(message) | {"discarded_at": stamp(datetime.now(UTC)), "because": because}
-            with keep.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record, ensure_ascii=False) + "\n")
-
-        try:
-            keep.touch(mode=0o600)  # it holds records
-        except OSError as error:
-            raise UsageError(f"{keep} cannot be written ({error.strerror}): name another file with --keep.") from None
-        with _progress(session) as progress:
-            task = progress.add_task("discarding", total=len(chosen))
-            settled = await parked.discard(chosen, because, write_down, lambda _m, _p: progress.advance(task))
-        return _conclude(session, settled, f"discarded, and kept in {keep}")
-
-    Session(local, as_json, verbose, settings).run(main)
+    try:
+        keep.touch(mode=0o600)  # it holds records
+    except OSError as error:
+        raise UsageError(f"{keep} cannot be written ({error.strerror}): name another file with --keep.") from None
+    with _progress(session) as progress:
+        task = progress.add_task("discarding", total=len(chosen))
+        settled = await parked.discard(chosen, because, write_down, lambda _m, _p: progress.advance(task))
+    return _conclude(session, settled, f"discarded, and kept in {keep}")
 
 
 def document(message: Waiting) -> dict[str, Any]:

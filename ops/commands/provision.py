@@ -6,8 +6,9 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
+from ops.command import command
 from ops.output import plain
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import ExitCode, Session, UsageError
 from shared.flows.operate.provision import Change, Provisioner
 from shared.flows.operate.webhook_steps import Webhook
 
@@ -20,7 +21,9 @@ _MARKS = {
 }
 
 
-def provision(
+@command
+async def provision(
+    session: Session,
     url: Annotated[
         str | None,
         typer.Option(
@@ -37,11 +40,7 @@ def provision(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Create what the mapping needs in Dynamics: keys, change tracking, the webhook and its steps.
 
     Shows a plan, asks, then carries it out. Each step can be repeated: after an interruption, run it again. With
@@ -54,35 +53,32 @@ def provision(
         python -m ops provision --url https://contoso-sync.azurewebsites.net/api/dynamics/webhook --yes
         python -m ops provision --remove --local
     """
-
-    async def main(session: Session) -> int:
-        if as_json and not (dry_run or yes):
-            raise UsageError("--json cannot ask: add --yes to carry the plan out, or --dry-run to see it only.")
-        own = session.wiring.settings
-        secret = own.dynamics_365_webhook_secret.get_secret_value()
-        webhook = Webhook(url or session.webhook_url, own.dynamics_365_webhook_header, secret)
-        provisioner = Provisioner(session.platform, session.wiring.mapping, session.wiring.clock, webhook)
-        plan = await (provisioner.removal(columns=columns) if remove else provisioner.plan(columns=columns))
-        counts: Counter[str] = Counter(change.verb for change in plan)
-        todo = [change for change in plan if change.run is not None]
-        if not as_json:
-            _show(session, plan, counts)
-        if dry_run or not todo:
-            if as_json:
-                session.print_json(_document(plan, done=0))
-            return ExitCode.FINDINGS if todo or counts["cannot"] else ExitCode.FINE
-        if not yes and not session.agreed("Carry this out?"):
-            session.note("Nothing was changed.")
-            return ExitCode.FINDINGS
-        for number, change in enumerate(todo, start=1):
-            await _carry_out(session, change, number, len(todo))
-        if as_json:
-            session.print_json(_document(plan, done=len(todo)))
-        else:
-            session.out.print(f"[green]{len(todo)} done.[/]")
-        return ExitCode.FINDINGS if counts["cannot"] else ExitCode.FINE
-
-    Session(local, as_json, verbose, settings, solution).run(main)
+    session.solution = solution
+    if session.as_json and not (dry_run or yes):
+        raise UsageError("--json cannot ask: add --yes to carry the plan out, or --dry-run to see it only.")
+    own = session.wiring.settings
+    secret = own.dynamics_365_webhook_secret.get_secret_value()
+    webhook = Webhook(url or session.webhook_url, own.dynamics_365_webhook_header, secret)
+    provisioner = Provisioner(session.platform, session.wiring.mapping, session.wiring.clock, webhook)
+    plan = await (provisioner.removal(columns=columns) if remove else provisioner.plan(columns=columns))
+    counts: Counter[str] = Counter(change.verb for change in plan)
+    todo = [change for change in plan if change.run is not None]
+    if not session.as_json:
+        _show(session, plan, counts)
+    if dry_run or not todo:
+        if session.as_json:
+            session.print_json(_document(plan, done=0))
+        return ExitCode.FINDINGS if todo or counts["cannot"] else ExitCode.FINE
+    if not yes and not session.agreed("Carry this out?"):
+        session.note("Nothing was changed.")
+        return ExitCode.FINDINGS
+    for number, change in enumerate(todo, start=1):
+        await _carry_out(session, change, number, len(todo))
+    if session.as_json:
+        session.print_json(_document(plan, done=len(todo)))
+    else:
+        session.out.print(f"[green]{len(todo)} done.[/]")
+    return ExitCode.FINDINGS if counts["cannot"] else ExitCode.FINE
 
 
 async def _carry_out(session: Session, change: Change, number: int, total: int) -> None:

@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.command import command
 from ops.output import plain, plural, stamp, table
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import ExitCode, Session, UsageError
 from shared.domain.link import Restored
 from shared.flows.operate.parked import Filter, ParkedMessages, Waiting
 from shared.flows.operate.restored import REASONS, Restore, Taken
@@ -22,7 +23,9 @@ _COUNTS: Final[dict[Restored, str]] = {
 }
 
 
-def restored(
+@command
+async def restored(
+    session: Session,
     side: Annotated[
         str, typer.Option(metavar="cmms|dynamics|ledger", help="What was restored. The other side's values then count.")
     ],
@@ -31,11 +34,7 @@ def restored(
     rate: Annotated[float, typer.Option(min=0.1, max=10_000, help="Records a second, at most.")] = 100.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be taken from where, and stop.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Settle what a restored backup took back: on one side, or in the ledger.
 
     Shows for each field how many records would take which side's value, with examples, and asks. Every value that does
@@ -50,41 +49,37 @@ def restored(
         python -m ops restored --side cmms --at 2026-01-31T02:30:00+01:00 --yes --local
         python -m ops restored --side ledger --at 2026-01-31T02:30:00Z --rate 20
     """
-
-    async def main(session: Session) -> int:
-        wiring = session.wiring
-        what = _side(side)
-        moment = _instant(at, wiring.clock.now())
-        if wiring.cmms is None and what != "dynamics":
-            raise UsageError(
-                "In one-way mode (CMMS_BASE_URL is not set) the ledger is all that is known of the CMMS: have the CMMS"
-                " announce its records again instead (manage.py anunciar)."
-            )
-        entities = wiring.mapping.entities if entity is None else {entity: session.entity(entity)}
-        restore = Restore(
-            ledger=wiring.ledger,
-            dynamics=wiring.dynamics,
-            cmms=wiring.cmms,
-            router=wiring.router,
-            clock=wiring.clock,
+    wiring = session.wiring
+    what = _side(side)
+    moment = _instant(at, wiring.clock.now())
+    if wiring.cmms is None and what != "dynamics":
+        raise UsageError(
+            "In one-way mode (CMMS_BASE_URL is not set) the ledger is all that is known of the CMMS: have the CMMS"
+            " announce its records again instead (manage.py anunciar)."
         )
-        await session.reach()
-        with _progress(session) as progress:
-            task = progress.add_task("looking", total=None)
-            found = [
-                await restore.look(one, what, moment, lambda count: progress.advance(task, count))
-                for one in entities.values()
-            ]
-        if dry_run or not _agreed(session, found, what, yes=yes):
-            return _only_shown(session, found, dry_run=dry_run)
-        with _progress(session) as progress:
-            task = progress.add_task("settling", total=sum(len(one.records) + len(one.lost) for one in found))
-            for one in found:
-                await restore.settle(one, what, rate=rate, progress=lambda count: progress.advance(task, count))
-        replayed = await _replay(session, found)
-        return _conclude(session, found, replayed)
-
-    Session(local, as_json, verbose, settings).run(main)
+    entities = wiring.mapping.entities if entity is None else {entity: session.entity(entity)}
+    restore = Restore(
+        ledger=wiring.ledger,
+        dynamics=wiring.dynamics,
+        cmms=wiring.cmms,
+        router=wiring.router,
+        clock=wiring.clock,
+    )
+    await session.reach()
+    with _progress(session) as progress:
+        task = progress.add_task("looking", total=None)
+        found = [
+            await restore.look(one, what, moment, lambda count: progress.advance(task, count))
+            for one in entities.values()
+        ]
+    if dry_run or not _agreed(session, found, what, yes=yes):
+        return _only_shown(session, found, dry_run=dry_run)
+    with _progress(session) as progress:
+        task = progress.add_task("settling", total=sum(len(one.records) + len(one.lost) for one in found))
+        for one in found:
+            await restore.settle(one, what, rate=rate, progress=lambda count: progress.advance(task, count))
+    replayed = await _replay(session, found)
+    return _conclude(session, found, replayed)
 
 
 def _side(text: str) -> Restored:

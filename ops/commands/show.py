@@ -6,9 +6,10 @@ import typer
 from rich.markup import escape
 from rich.text import Text
 
+from ops.command import command
 from ops.commands.parked import document
 from ops.output import plain, plural, stamp, table
-from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import Entity, ExitCode, Session, UsageError
 from shared.domain.link import Base
 from shared.flows.operate.show import Story, tell
 
@@ -24,14 +25,12 @@ _STYLES: Final = {
 }
 
 
-def show(
+@command
+async def show(
+    session: Session,
     entity: Entity,
     key: Annotated[str, typer.Option("--key", "-k", help="The business key.")],
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Tell one record's story: both sides, the ledger, what a sync would do, lost values, parked messages.
 
     The exit code is 1 if the sides differ or something is parked, and 2 if nothing at all is known of the key.
@@ -42,33 +41,29 @@ def show(
         python -m ops show --entity asset --key 0001 --local
         python -m ops show -e order -k REQ-1 --json | jq .fields
     """
-
-    async def main(session: Session) -> int:
-        mapped = session.entity(entity)
-        wiring = session.wiring
-        if (error := mapped.key_error(key)) is not None:
-            raise UsageError(error.message)
-        story = await tell(
-            mapped,
-            key,
-            ledger=wiring.ledger,
-            dynamics=wiring.dynamics,
-            cmms=wiring.cmms,
-            queues=session.queues,
-            clock=wiring.clock,
+    mapped = session.entity(entity)
+    wiring = session.wiring
+    if (error := mapped.key_error(key)) is not None:
+        raise UsageError(error.message)
+    story = await tell(
+        mapped,
+        key,
+        ledger=wiring.ledger,
+        dynamics=wiring.dynamics,
+        cmms=wiring.cmms,
+        queues=session.queues,
+        clock=wiring.clock,
+    )
+    if not (story.known or story.cmms or story.row or story.parked):
+        raise UsageError(
+            f"Nothing is known of {entity} {key}: neither side has such a record, nor does the ledger remember one,"
+            " nor is a message of it parked. Is the key spelt right?"
         )
-        if not (story.known or story.cmms or story.row or story.parked):
-            raise UsageError(
-                f"Nothing is known of {entity} {key}: neither side has such a record, nor does the ledger remember one,"
-                " nor is a message of it parked. Is the key spelt right?"
-            )
-        if as_json:
-            session.print_json(_document(story))
-        else:
-            _print(session, story)
-        return ExitCode.FINE if story.agrees else ExitCode.FINDINGS
-
-    Session(local, as_json, verbose, settings).run(main)
+    if session.as_json:
+        session.print_json(_document(story))
+    else:
+        _print(session, story)
+    return ExitCode.FINE if story.agrees else ExitCode.FINDINGS
 
 
 def _document(story: Story) -> dict[str, Any]:

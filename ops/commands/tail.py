@@ -10,8 +10,9 @@ import typer
 from rich.text import Text
 
 from ops.activity import Processed
+from ops.command import command
 from ops.output import plain, speaks_unicode, stamp
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import ExitCode, Session, UsageError
 from ops.settings import LOG, WORKSPACE
 from shared.flows.operate.parked import parse_age
 
@@ -19,16 +20,14 @@ STYLES: Final = {"applied": "green", "already true": "dim", "retried": "yellow",
 _EVERY: Final = 1.0
 
 
-def tail(
+@command
+async def tail(
+    session: Session,
     since: Annotated[str, typer.Option(metavar="AGE", help="Begin this long ago: 10m, 1h.")] = "10m",
     follow: Annotated[bool, typer.Option(help="Go on with what comes, until Ctrl-C.")] = True,
     entity: Annotated[str | None, typer.Option("--entity", "-e", help="Only of this entity: asset or order.")] = None,
     key: Annotated[str | None, typer.Option("--key", "-k", help="Only of this business key.")] = None,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Print a line for each processed message: when, which record, how it ended, and its trace.
 
     It reads the functions' log: on the local stack its file, in Azure the Log Analytics workspace whose id
@@ -40,29 +39,25 @@ def tail(
         python -m ops tail --local
         python -m ops tail --since 1h --no-follow --key 0001 --local
     """
-
-    async def main(session: Session) -> int:
-        try:
-            begin = datetime.now(UTC) - parse_age(since)
-        except ValueError as error:
-            raise UsageError(f"{error}.") from None
-        if entity is not None:
-            session.entity(entity)
-        if session.activity is None:
-            raise UsageError(
-                f"Where do the functions log to? Set {WORKSPACE} to the id of their Log Analytics workspace, or {LOG}"
-                " to a log file; --local knows its own."
-            )
-        while True:
-            for one in await session.activity.since(begin):
-                begin = max(begin, one.at)
-                if (entity is None or one.told.entity == entity) and (key is None or one.told.key == key):
-                    _print(session, one)
-            if not follow:
-                return ExitCode.FINE
-            await asyncio.sleep(_EVERY if session.local else _EVERY * 15)
-
-    Session(local, as_json, verbose, settings).run(main)
+    try:
+        begin = datetime.now(UTC) - parse_age(since)
+    except ValueError as error:
+        raise UsageError(f"{error}.") from None
+    if entity is not None:
+        session.entity(entity)
+    if session.activity is None:
+        raise UsageError(
+            f"Where do the functions log to? Set {WORKSPACE} to the id of their Log Analytics workspace, or {LOG}"
+            " to a log file; --local knows its own."
+        )
+    while True:
+        for one in await session.activity.since(begin):
+            begin = max(begin, one.at)
+            if (entity is None or one.told.entity == entity) and (key is None or one.told.key == key):
+                _print(session, one)
+        if not follow:
+            return ExitCode.FINE
+        await asyncio.sleep(_EVERY if session.local else _EVERY * 15)
 
 
 def document(one: Processed) -> dict[str, str | None]:
