@@ -10,6 +10,7 @@ from uuid import UUID
 
 from local.emulators.servicebus.amqp.message import Message, encode_response
 from local.emulators.servicebus.amqp.values import Array, CodecError, Int, Symbol, Timestamp
+from local.emulators.servicebus.arguments import Arguments, BadArgumentError
 from local.emulators.servicebus.content import encoded_for_receiver, submission_of
 from local.emulators.servicebus.entity import Outlet
 from local.emulators.servicebus.errors import (
@@ -55,35 +56,31 @@ class Response:
         return encode_response(correlation_id, properties, self.value)
 
 
-class _BadArgumentError(ValueError):
-    pass
-
-
 def respond(outlet: Outlet, request: Message) -> Response:
     """Carry a request out. Whatever is wrong with it becomes a response with a status and a condition."""
     operation = request.application_properties.get("operation")
     name = operation.removeprefix(_PREFIX) if isinstance(operation, str) else ""
-    run = _OPERATIONS.get(name)
+    run = OPERATIONS.get(name)
     if run is None:
         return Response(501, f"The operation {name[:100]!r} is not supported by this broker.", "amqp:not-implemented")
     try:
-        return run(outlet.queue, _arguments(request))
+        return run(outlet.queue, Arguments(request))
     except QueueError as error:
         return Response(_STATUS.get(type(error), 400), str(error), error.condition)
-    except (_BadArgumentError, CodecError) as error:
+    except (BadArgumentError, CodecError) as error:
         return Response(400, f"{name}: {error}", _ARGUMENT_ERROR)
 
 
-def _renew_lock(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    ends = [queue.renew(token) for token in _tokens(arguments)]
+def _renew_lock(queue: Queue[Message], arguments: Arguments) -> Response:
+    ends = [queue.renew(token) for token in arguments.lock_tokens()]
     return Response(value={"expirations": Array(Timestamp.of(end) for end in ends)})
 
 
-def _peek(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    start, limit = _number(arguments, "from-sequence-number"), _number(arguments, "message-count")
+def _peek(queue: Queue[Message], arguments: Arguments) -> Response:
+    start, limit = arguments.number("from-sequence-number"), arguments.number("message-count")
     peeked: list[dict[str, Any]] = []
     size = 0
-    for entry in queue.peek(start, max(0, min(limit, _MAX_PEEKED)), session_id=_text(arguments, "session-id")):
+    for entry in queue.peek(start, max(0, min(limit, _MAX_PEEKED)), session_id=arguments.text("session-id")):
         encoded = encoded_for_receiver(entry, peeked=True)
         size += len(encoded)
         if peeked and size > queue.settings.max_message_bytes:
@@ -94,15 +91,15 @@ def _peek(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     return Response(value={"messages": peeked})
 
 
-def _schedule(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+def _schedule(queue: Queue[Message], arguments: Arguments) -> Response:
     items = arguments.get("messages")
     if not isinstance(items, list) or not items:
-        raise _BadArgumentError("'messages' must be a list of at least one message.")
+        raise BadArgumentError("'messages' must be a list of at least one message.")
     submissions = []
     for item in items:
         encoded = item.get("message") if isinstance(item, dict) else None
         if not isinstance(encoded, bytes):
-            raise _BadArgumentError("Each of 'messages' must carry the encoded 'message'.")
+            raise BadArgumentError("Each of 'messages' must carry the encoded 'message'.")
         if len(encoded) > queue.settings.max_message_bytes:
             description = f"A message is larger than {queue.settings.max_message_bytes} bytes."
             return Response(403, description, "amqp:link:message-size-exceeded")
@@ -110,14 +107,14 @@ def _schedule(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     return Response(value={"sequence-numbers": Array(queue.send(*submissions))})
 
 
-def _cancel(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    queue.cancel_scheduled(_numbers(arguments, "sequence-numbers"))
+def _cancel(queue: Queue[Message], arguments: Arguments) -> Response:
+    queue.cancel_scheduled(arguments.numbers("sequence-numbers"))
     return Response()
 
 
-def _receive(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    delete = _number(arguments, "receiver-settle-mode") != _PEEK_LOCK
-    numbers, session_id = _numbers(arguments, "sequence-numbers"), _text(arguments, "session-id")
+def _receive(queue: Queue[Message], arguments: Arguments) -> Response:
+    delete = arguments.number("receiver-settle-mode") != _PEEK_LOCK
+    numbers, session_id = arguments.numbers("sequence-numbers"), arguments.text("session-id")
     entries = queue.receive_deferred(numbers, delete=delete, session_id=session_id)
     messages: list[dict[str, Any]] = []
     for entry in entries:
@@ -126,54 +123,54 @@ def _receive(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
     return Response(value={"messages": messages})
 
 
-def _update_disposition(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    status, reason = arguments.get("disposition-status"), _text(arguments, "deadletter-reason")
-    description = _text(arguments, "deadletter-description")
-    settle: dict[object, Callable[[UUID], None]] = {
+def _update_disposition(queue: Queue[Message], arguments: Arguments) -> Response:
+    status, reason = arguments.text("disposition-status") or "", arguments.text("deadletter-reason")
+    description = arguments.text("deadletter-description")
+    settle: dict[str, Callable[[UUID], None]] = {
         "completed": queue.complete,
         "abandoned": queue.abandon,
         "defered": queue.defer,
         "suspended": lambda token: queue.dead_letter(token, reason, description),
     }
     if status not in settle:
-        raise _BadArgumentError(f"'disposition-status' must be one of {', '.join(map(str, settle))}.")
-    for token in _tokens(arguments):
+        raise BadArgumentError(f"'disposition-status' must be one of {', '.join(map(str, settle))}.")
+    for token in arguments.lock_tokens():
         entry = queue.locked(token)
-        entry.content = entry.content.with_application_properties(_changes(arguments))
+        entry.content = entry.content.with_application_properties(arguments.changes())
         settle[status](token)
     return Response()
 
 
-def _renew_session_lock(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    return Response(value={"expiration": Timestamp.of(queue.with_sessions().renew_session(_session_id(arguments)))})
+def _renew_session_lock(queue: Queue[Message], arguments: Arguments) -> Response:
+    return Response(value={"expiration": Timestamp.of(queue.with_sessions().renew_session(arguments.session_id()))})
 
 
-def _get_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    return Response(value={"session-state": queue.with_sessions().session_state(_session_id(arguments))})
+def _get_session_state(queue: Queue[Message], arguments: Arguments) -> Response:
+    return Response(value={"session-state": queue.with_sessions().session_state(arguments.session_id())})
 
 
-def _set_session_state(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
+def _set_session_state(queue: Queue[Message], arguments: Arguments) -> Response:
     state = arguments.get("session-state")
     if state is not None and not isinstance(state, bytes):
-        raise _BadArgumentError("'session-state' must be binary or null.")
+        raise BadArgumentError("'session-state' must be binary or null.")
     if state is not None and len(state) > queue.settings.max_message_bytes:
-        raise _BadArgumentError(f"'session-state' is larger than {queue.settings.max_message_bytes} bytes.")
-    queue.with_sessions().set_session_state(_session_id(arguments), state)
+        raise BadArgumentError(f"'session-state' is larger than {queue.settings.max_message_bytes} bytes.")
+    queue.with_sessions().set_session_state(arguments.session_id(), state)
     return Response()
 
 
-def _get_message_sessions(queue: Queue[Message], arguments: dict[Any, Any]) -> Response:
-    after, skip, top = (_number(arguments, name) for name in ("last-updated-time", "skip", "top"))
+def _get_message_sessions(queue: Queue[Message], arguments: Arguments) -> Response:
+    skip, top = arguments.number("skip"), arguments.number("top")
     # The last instant of .NET's calendar asks for all sessions instead of the recently updated ones.
-    sessions = queue.with_sessions()
-    every = sessions.session_ids(None if after >= _END_OF_TIME else Timestamp(after).instant())
+    after = None if arguments.number("last-updated-time") >= _END_OF_TIME else arguments.instant("last-updated-time")
+    every = queue.with_sessions().session_ids(after)
     page = every[max(skip, 0) : max(skip, 0) + max(top, 0)]
     if not page:
         return Response(204, "There are no sessions.", "com.microsoft:session-not-found")
     return Response(value={"skip": Int(skip + len(page)), "sessions-ids": Array(page)})
 
 
-_OPERATIONS: dict[str, Callable[[Queue[Message], dict[Any, Any]], Response]] = {
+OPERATIONS: dict[str, Callable[[Queue[Message], Arguments], Response]] = {
     "renew-lock": _renew_lock,
     "peek-message": _peek,
     "schedule-message": _schedule,
@@ -185,48 +182,3 @@ _OPERATIONS: dict[str, Callable[[Queue[Message], dict[Any, Any]], Response]] = {
     "set-session-state": _set_session_state,
     "get-message-sessions": _get_message_sessions,
 }
-
-
-def _arguments(request: Message) -> dict[Any, Any]:
-    arguments = request.value()
-    if not isinstance(arguments, dict):
-        raise _BadArgumentError("The request's body must be a map.")
-    return arguments
-
-
-def _number(arguments: dict[Any, Any], name: str) -> int:
-    value = arguments.get(name)
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise _BadArgumentError(f"{name!r} must be a whole number.")
-    return int(value)
-
-
-def _numbers(arguments: dict[Any, Any], name: str) -> list[int]:
-    values = arguments.get(name)
-    if not isinstance(values, list) or not all(isinstance(each, int) for each in values):
-        raise _BadArgumentError(f"{name!r} must be an array of whole numbers.")
-    return [int(each) for each in values]
-
-
-def _tokens(arguments: dict[Any, Any]) -> list[UUID]:
-    values = arguments.get("lock-tokens")
-    if not isinstance(values, list) or not all(isinstance(each, UUID) for each in values):
-        raise _BadArgumentError("'lock-tokens' must be an array of UUIDs.")
-    return values
-
-
-def _text(arguments: dict[Any, Any], name: str) -> str | None:
-    value = arguments.get(name)
-    return value if isinstance(value, str) else None
-
-
-def _session_id(arguments: dict[Any, Any]) -> str:
-    session_id = _text(arguments, "session-id")
-    if session_id is None:
-        raise _BadArgumentError("'session-id' must be text.")
-    return session_id
-
-
-def _changes(arguments: dict[Any, Any]) -> dict[str, Any]:
-    changes = arguments.get("properties-to-modify")
-    return {str(key): value for key, value in changes.items()} if isinstance(changes, dict) else {}

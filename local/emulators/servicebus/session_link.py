@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 SESSION_FILTER = Symbol("com.microsoft:session-filter")
 _LOCKED_UNTIL = Symbol("com.microsoft:locked-until-utc")
 _TIMEOUT = Symbol("com.microsoft:timeout")
-_DEFAULT_TIMEOUT = timedelta(seconds=60)
+_DEFAULT_TIMEOUT = 60_000  # milliseconds
+_MAX_TIMEOUT = 86_400_000
 _FILTERS = 7  # of a source's fields
 _TICKS_EPOCH = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -59,8 +60,8 @@ class SessionLink(QueueLink):
             self._begin(accepted)
         else:
             timeout = (attach.properties or {}).get(_TIMEOUT)
-            delay = timedelta(milliseconds=timeout) if isinstance(timeout, int) else _DEFAULT_TIMEOUT
-            session.connection.later(delay, self._give_up)
+            patience = timeout if isinstance(timeout, int) else _DEFAULT_TIMEOUT
+            session.connection.later(timedelta(milliseconds=min(max(patience, 0), _MAX_TIMEOUT)), self._give_up)
 
     @override
     def prepare(self) -> None:

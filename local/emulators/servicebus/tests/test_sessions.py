@@ -228,7 +228,7 @@ async def test_the_synchronous_sdk_accepts_sessions_too(broker: Broker, queue: s
 def wanting(session: object, timeout: int | None = None) -> Attach:
     frame = attach("brief", 0, role=True)
     filters = {Symbol("com.microsoft:session-filter"): session}
-    properties = None if timeout is None else {Symbol("com.microsoft:timeout"): UInt(timeout)}
+    properties = None if timeout is None else {Symbol("com.microsoft:timeout"): timeout}
     source = Described(ULong(0x28), ["brief", None, None, None, None, None, None, filters])
     return frame._replace(source=source, properties=properties)
 
@@ -241,10 +241,11 @@ async def test_a_session_id_that_is_no_text_is_refused_by_name(broker: Broker) -
         assert condition_of(await client.expect(Detach)) == "amqp:invalid-field"
 
 
-async def test_a_client_may_give_up_waiting_for_a_session(broker: Broker) -> None:
+@pytest.mark.parametrize("patience", [60_000, (1 << 63) - 1, ULong((1 << 64) - 1)])
+async def test_a_client_may_give_up_waiting_for_a_session(broker: Broker, patience: int) -> None:
     async with connected(broker) as client:
         await client.begin()
-        client.send(wanting(None, timeout=60_000), Detach(UInt(0), closed=True))
+        client.send(wanting(None, timeout=patience), Detach(UInt(0), closed=True))
         assert (await client.expect(Attach)).source is None
         assert (await client.expect(Detach)).closed
         # The handle is free again, and a session that comes now goes to whoever still waits.
