@@ -25,8 +25,6 @@ _KINDS: Final = {"2kB": "2 KB", "200kB": "200 KB", "forged": "forged, 2 KB"}
 _AT_A_TIME: Final = 8
 _WARM_UP: Final = 20
 _LARGE_SHARE: Final = 5
-# No queue of either app is listened to: what is measured is the webhook alone.
-_QUIET: Final = {"AzureWebJobs.assets.Disabled": "true", "AzureWebJobs.orders.Disabled": "true"}
 
 
 def _variants(_size: Size) -> Sequence[str]:
@@ -69,18 +67,18 @@ def measure(size: Size, variant: str) -> Figures:
     posts = max(_AT_A_TIME, size.posts // _LARGE_SHARE) if kind == "200kB" else size.posts
     some = list(islice(bodies(_SIZES[kind]), posts + _WARM_UP))
     expected = HTTPStatus.FORBIDDEN if kind == "forged" else HTTPStatus.ACCEPTED
-    app = ROOT if name == PRODUCT else ROOT / "benchmarks" / "bare"
-    with Bench(FREE) as bench, bench.worker(app=app, settings=_QUIET) as worker:
+    app = ROOT / "benchmarks" / ("only_webhook" if name == PRODUCT else "bare")
+    with Bench(FREE) as bench, bench.worker(app=app) as worker:
         secret = "not the secret" if kind == "forged" else bench.keys.webhook
         url = f"{worker.url}/api/dynamics/webhook"
         asyncio.run(post(url, some[:_WARM_UP], secret, expected))
         before, started = worker.usage("webhook"), time.monotonic()
         asyncio.run(post(url, some[_WARM_UP:], secret, expected))
         seconds, after = time.monotonic() - started, worker.usage("webhook")
-        waiting = bench.waiting("assets")
+        enqueued = bench.waiting("assets")
     return {
         "posts": posts,
-        "waiting": waiting,
+        "enqueued": enqueued,
         "cpu_ms": (after.worker_seconds - before.worker_seconds) * 1000 / posts,
         "rate": posts / seconds,
     }
@@ -89,11 +87,11 @@ def measure(size: Size, variant: str) -> Figures:
 WEBHOOK: Final = Scenario(
     "webhook",
     "The webhook beside a bare handler",
-    "Notifications in the document's signed form to the product, and to a [bare"
+    "Notifications in the document's signed form to the product's webhook, and to a [bare"
     " handler](../benchmarks/bare/function_app.py) that checks the signature, puts the body on the same queue and"
-    " answers; both on the same Functions host, 8 requests at a time, after 20 to warm up. Forged requests bear a"
-    " signature under another secret and are refused with 403. CPU is the worker's, without the host's; the rate is"
-    " bound by the program that posts, too.",
+    " answers; both on the same Functions host, without any other function, 8 requests at a time, after 20 to warm up."
+    " Forged requests bear a signature under another secret and are refused with 403. CPU is the worker's, without the"
+    " host's; the rate is bound by the program that posts, too.",
     _variants,
     measure,
     (
