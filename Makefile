@@ -70,7 +70,7 @@ bench: $(READY) requirements-bench.txt ## Measure the product beside other clien
 	@[ benchmarks/clients/node/node_modules -nt benchmarks/clients/node/package-lock.json ] || { \
 	  npm ci --prefix benchmarks/clients/node --silent --no-audit --no-fund && touch benchmarks/clients/node/node_modules; } \
 	    || echo "dynamics-web-api cannot be installed here (it needs Node.js and npm): its column stays empty." >&2
-	@$(BIN)/python -m benchmarks --scale $(or $(SCALE),full) $(if $(ONLY),--only $(ONLY)) $(if $(AGAIN),--again)
+	@$(BIN)/python -m benchmarks --scale $(or $(SCALE),full) $(if $(ONLY),--only $(ONLY)) $(if $(RUNS),--runs $(RUNS)) $(if $(AGAIN),--again)
 
 figures: $(READY) ## Measure requests, memory and time of 10,000 records; writes build/figures.json
 	@$(BIN)/python -m benchmarks.figures

@@ -16,10 +16,10 @@ from benchmarks.scenario import SIZES, Scenario, Size
 from local.run import ROOT
 
 
-def measure(scenario: Scenario, size: Size, console: Console) -> bool:
-    """Make the runs that are missing, the variants in turn; gives whether all of them went well."""
+def measure(scenario: Scenario, size: Size, most: int, console: Console) -> bool:
+    """Make the runs that are missing, at most so many of each variant in turn; gives whether all of them went well."""
     runs, well = Runs(scenario, size), True
-    for number in range(scenario.repeats(size)):
+    for number in range(min(most, scenario.repeats(size))):
         for variant in scenario.variants(size):
             if len(runs.of(variant)) > number:
                 continue
@@ -53,6 +53,7 @@ def main() -> int:
     parser.add_argument("--scale", choices=SIZES, default="full", help="how much is measured")
     parser.add_argument("--only", default="", help="scenarios, separated by commas; all where none is named")
     parser.add_argument("--again", action="store_true", help="forget the runs that there are")
+    parser.add_argument("--runs", type=int, default=100, help="at most so many runs of each variant")
     parser.add_argument("--page-only", action="store_true", help="measure nothing, write the document")
     arguments = parser.parse_args()
     size, console = SIZES[arguments.scale], Console(highlight=False)
@@ -61,7 +62,7 @@ def main() -> int:
     for scenario in scenarios if not arguments.page_only else ():
         if arguments.again:
             Runs(scenario, size).forget(scenario.variants(size))
-        well = measure(scenario, size, console) and well
+        well = measure(scenario, size, arguments.runs, console) and well
     console.print(f"Written to {page.write(SCENARIOS, size).relative_to(ROOT)}")
     return 0 if well else 1
 
