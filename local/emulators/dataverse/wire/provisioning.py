@@ -14,17 +14,9 @@ from local.emulators.dataverse.organization import Dataverse
 from local.emulators.dataverse.rows import Row, TableRows, frozen
 from local.emulators.dataverse.schema import AlternateKey, Column, ColumnType, KeyStatus, Table
 from local.emulators.dataverse.users import OVERRIDE_CREATED
+from local.emulators.dataverse.wire.definitions import PRIVILEGES, metadata_id, privilege_id, privilege_name
 from local.emulators.dataverse.wire.messages import ODataRequest, ODataResponse
-from local.emulators.dataverse.wire.metadata import (
-    PRIVILEGES,
-    find_column,
-    find_key,
-    find_table,
-    member_name,
-    metadata_id,
-    privilege_id,
-    privilege_name,
-)
+from local.emulators.dataverse.wire.metadata import find_column, find_key, find_table, member_name
 from local.emulators.dataverse.wire.resource import Resource, address
 
 _ONE = re.compile(r"(?P<kind>Keys|Attributes)\((?P<key>[^)]*)\)")
