@@ -20,7 +20,7 @@ from .content import chunks
 from .context import is_unannounced
 from .entities import Entity, announced_by
 from .memory import pk_text
-from .models import Registro
+from .models import Mensaje, Registro
 from .recording import announce, ids_of_instances
 
 _ATTRIBUTE = "_integracion_dynamics_borrado"
@@ -63,8 +63,9 @@ def make_saves_atomic(model: type[models.Model]) -> None:
     model.save_base = save_base  # type: ignore[method-assign]
 
 
-def _concerned(sender: type[models.Model]) -> list[Entity]:
-    if is_unannounced():
+def _concerned(sender: type[models.Model], using: str) -> list[Entity]:
+    """The entities that a change in this database may concern: none in one that the app's tables are kept out of."""
+    if is_unannounced() or not router.allow_migrate_model(using, Mensaje):
         return []
     return [entity for entity in entities().values() if announced_by(entity, sender)]
 
@@ -73,7 +74,7 @@ def _saved(*, sender: type[models.Model], instance: models.Model, using: str, ra
     # A fixture brings rows of any tables, perhaps this app's own: Django asks receivers to touch nothing then.
     if raw:
         return
-    for entity in _concerned(sender):
+    for entity in _concerned(sender, using):
         for pks in chunks(ids_of_instances(entity, [instance], using)):
             announce(entity, pks, using)
 
@@ -91,7 +92,7 @@ class _Deletion:
 
 
 def _deleting(*, sender: type[models.Model], instance: models.Model, using: str, origin: Any = None, **_: Any) -> None:
-    for entity in _concerned(sender):
+    for entity in _concerned(sender, using):
         # A child's or parent's row is deleted with a signal of its own.
         if sender._meta.concrete_model is entity.table:  # noqa: SLF001 - Django's documented model API
             deletion = _deletion(instance if origin is None else origin, entity, sender)
@@ -100,7 +101,7 @@ def _deleting(*, sender: type[models.Model], instance: models.Model, using: str,
 
 
 def _deleted(*, sender: type[models.Model], instance: models.Model, using: str, origin: Any = None, **_: Any) -> None:
-    for entity in _concerned(sender):
+    for entity in _concerned(sender, using):
         if sender._meta.concrete_model is entity.table:  # noqa: SLF001 - Django's documented model API
             deletion = _deletion(instance if origin is None else origin, entity, sender)
             if instance.pk not in deletion.announced:

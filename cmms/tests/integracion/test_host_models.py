@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from anfitrion.models import Equipo, EquipoRevisado, Grua, Lectura, Medidor, Taller, Tipo
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
-from django.db import connection
+from django.db import connection, connections
 from django.test import Client
 
+from demo.inventario.models import Activo
 from integracion_dynamics.models import Registro
 from integracion_dynamics.recording import registrar_cambios
 
-from .helpers import forget, messages
+from .helpers import forget, make_asset, messages
 from .hosts import EQUIPOS, MEDIDORES, patch, post
 
 pytestmark = pytest.mark.django_db
@@ -148,3 +150,24 @@ def test_a_cascade_announces_each_record_that_it_deletes(host: Callable[..., Non
 
 def test_the_tests_run_on_the_database_that_was_asked_for() -> None:
     assert connection.vendor == django_settings.DATABASES["default"]["ENGINE"].rpartition(".")[2].replace("3", "")
+
+
+class Archive:
+    """A router that keeps the app's tables out of a second database."""
+
+    def allow_migrate(self, db: str, app_label: str, **_: Any) -> bool | None:
+        return False if (db, app_label) == ("archive", "integracion_dynamics") else None
+
+
+def test_a_save_to_a_database_without_the_apps_tables_is_not_announced_and_works(settings: Any) -> None:
+    settings.DATABASE_ROUTERS = [Archive()]
+    connections["archive"] = connections["default"]
+    try:
+        archived = Activo(codigo_interno="old", nombre="x")
+        archived.save(using="archive")
+        archived.delete(using="archive")
+    finally:
+        del connections["archive"]
+    assert messages() == []
+    make_asset("new")
+    assert [event["subject"] for event in messages()] == ["new"]
