@@ -42,7 +42,8 @@ def _assign(entity: Entity, unseen: models.QuerySet[Registro], using: str, limit
         leases = Relevo.objects.using(using)
         leases.bulk_create([Relevo(nombre=_LOCK)], ignore_conflicts=True)
         leases.select_for_update().get(nombre=_LOCK)
-        chosen = unseen.select_for_update(skip_locked=skip).order_by("version", "id")
+        # By all columns of the index, or PostgreSQL reads and sorts every change that has no position.
+        chosen = unseen.select_for_update(skip_locked=skip).order_by("visto_en", "version", "id")
         pks = list(chosen.values_list("pk", flat=True)[:limit])
         moment = max(database_now(using), _newest(entity, using) + _STEP)
         # A position for each chunk, so that a page never has more than a chunk of equal ones to step over.

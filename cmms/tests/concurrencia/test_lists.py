@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from datetime import datetime, timezone
 from typing import Any
@@ -15,11 +16,12 @@ from psycopg.errors import DeadlockDetected
 
 from demo.inventario.models import Activo
 from integracion_dynamics import positions
+from integracion_dynamics.config import entities
 from integracion_dynamics.content import CHUNK
 from integracion_dynamics.models import Registro
 
 from .conftest import Gate, Others
-from .helpers import LONG_AGO, changes, client, now
+from .helpers import LONG_AGO, changes, client, execute, now
 
 
 def test_a_change_that_commits_after_later_ones_were_listed_is_in_the_next_list(others: Others) -> None:
@@ -132,6 +134,18 @@ def test_a_deep_page_of_changes_reads_no_more_rows_than_the_first() -> None:
         read.append(sum(map(rows_read, lists)))
     assert len(read) == 20
     assert max(read) <= CHUNK + 301
+
+
+@pytest.mark.skipif(bool(os.environ.get("CMMS_TESTS_MARIADB")), reason="MariaDB may sort what has no position")
+def test_giving_positions_to_some_changes_reads_only_these() -> None:
+    moment = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    unseen = (Registro(entidad="activos", objeto=str(n), clave=str(n), revision=1, version=moment) for n in range(3000))
+    Registro.objects.bulk_create(unseen)
+    execute("ANALYZE integracion_dynamics_registro")
+    with CaptureQueriesContext(connection) as queries:
+        assert positions.assign_positions(entities()["activos"], "default", 10)
+    (chosen,) = [one["sql"] for one in queries if "LIMIT 10" in one["sql"]]
+    assert rows_read(chosen.partition(" FOR UPDATE")[0]) == 10
 
 
 @pytest.mark.parametrize(
