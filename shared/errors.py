@@ -11,6 +11,7 @@ SyncError
 │   │   └── LookupNotFound    no row, or no single one, has the code that a field refers to
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── NoEffect              a side confirmed a write and still holds what it held before
+│   ├── MassClear             one field would be emptied in many records at once, and filled in none
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
 │   ├── LedgerUnreadable      what the ledger holds of one record is not what this version writes
@@ -33,7 +34,6 @@ SyncError
         │   └── DeltaRefused  a delta link expired, or Dynamics does not track the table's changes
         ├── NotAuthorized     401 or 403 for the identity, not for the row
         ├── Misconfigured     the worker itself cannot work: see ConfigurationError
-        ├── MassClear         a batch would empty one field of many records: held, with an alert
         └── IntentHeld        another worker is writing this record right now
 
 Messages are sentences for a person: what was wrong, where, and what to do. They never hold a secret.
@@ -144,6 +144,12 @@ class NoEffect(PermanentError):
     """A side confirmed a write of a field and still holds what it held before: the column may be read-only."""
 
     reason = "no_effect"
+
+
+class MassClear(PermanentError):
+    """One field would be emptied in many records at once, and filled in none: a person says whether that is meant."""
+
+    reason = "mass_clear"
 
 
 class KeyNotUsable(PermanentError):
@@ -314,12 +320,6 @@ class Misconfigured(TargetTransient):
     """The worker cannot work until its settings or its mapping are corrected: every message waits for that."""
 
     reason = ConfigurationError.reason
-
-
-class MassClear(TargetTransient):
-    """A batch would empty one field of many records and fill it in none."""
-
-    reason = "mass_clear"
 
 
 class IntentHeld(TargetTransient):

@@ -127,6 +127,14 @@ var functionAlerts = [
     above: 0
   }
   {
+    name: 'mass-clear'
+    severity: 1
+    title: 'One field would be emptied in many records at once: these writes are held.'
+    minutes: 15
+    query: 'AppMetrics | where Name == "sync.messages.parked" and tostring(Properties.reason) == "mass_clear" | summarize Value = sum(Sum)'
+    above: 0
+  }
+  {
     name: 'no-reconcile'
     severity: 1
     title: 'No reconciliation was completed within two intervals (${silence} minutes).'

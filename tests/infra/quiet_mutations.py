@@ -9,6 +9,7 @@ PUBLIC: Final[list[Mutation]] = [
     ("alerts", "max(Max) / 60'", "min(Min) / 60'", "backlog: query is"),
     ("alerts", 'not(ResultCode startswith "4")', 'not(ResultCode startswith "5")', "failures: query is"),
     ("alerts", '== "configuration_error"', '== "conflict"', "misconfigured: query is"),
+    ("alerts", '== "mass_clear"', '== "conflict"', "mass-clear: query is"),
     ("alerts", '"sync.drift_brake" |', '"sync.drift_brake" and false |', "drift-brake: query is"),
     ("alerts", "coalesce(Runs, 0.0) > 0, 0, 1)", "coalesce(Runs, 0.0) > 0, 1, 0)", "no-reconcile: query is"),
     ("alerts", '(Properties.service) == "Dynamics"', '(Properties.service) == "CMMS"', "throttling: query is"),

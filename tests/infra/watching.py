@@ -80,6 +80,13 @@ LOG_ALERTS: Final[dict[str, dict[str, object]]] = {
         "window": RUNS,
         "severity": 1,
     },
+    "mass-clear": {
+        "query": 'AppMetrics | where Name == "sync.messages.parked"'
+        ' and tostring(Properties.reason) == "mass_clear" | summarize Value = sum(Sum)',
+        "threshold": 0,
+        "window": "PT15M",
+        "severity": 1,
+    },
     "no-reconcile": {
         "query": 'AppMetrics | where Name == "sync.reconcile.runs" | summarize Runs = sum(Sum)'
         " | project Value = iff(coalesce(Runs, 0.0) > 0, 0, 1)",

@@ -10,9 +10,11 @@ from shared.domain.link import Link, Write
 from shared.domain.merge import FieldWrite
 from shared.domain.model import Value, other
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import DoesNotConverge, KeyNotUsable, NoEffect, PermanentError, RejectedByTarget
+from shared.errors import DoesNotConverge, KeyNotUsable, MassClear, NoEffect, PermanentError, RejectedByTarget
 
-LASTING: Final = frozenset(error.reason for error in (RejectedByTarget, DoesNotConverge, NoEffect, KeyNotUsable))
+LASTING: Final = frozenset(
+    error.reason for error in (RejectedByTarget, DoesNotConverge, NoEffect, MassClear, KeyNotUsable)
+)
 """Reasons for which the same value is not sent again, until a person replays the message."""
 
 

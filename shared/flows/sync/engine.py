@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID, uuid4
 
-from shared import telemetry
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
 from shared.domain.link import Stored
 from shared.domain.messages.queues import OF_ENTITY
@@ -27,7 +26,7 @@ from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_delive
 from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.field_versions import hear
 from shared.flows.sync.lag import behind
-from shared.flows.sync.mass_clear import held
+from shared.flows.sync.mass_clear import MassClears, Planned
 from shared.flows.sync.metrics import observed
 from shared.flows.sync.resolve import Memory, resolve
 from shared.flows.sync.snapshot import Snapshots, Subject, Unusable
@@ -75,6 +74,7 @@ class Sync:
         self._router = router
         self._clock = clock
         self._snapshots = Snapshots(ledger, dynamics, cmms)
+        self._masses = MassClears()
         self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
@@ -153,7 +153,7 @@ class Sync:
         if self._cmms is None:
             subjects, parked = await self._heard(entity, works, subjects, now)
             done += Round(parked)
-        planned: list[tuple[Work, Plan]] = []
+        planned: list[Planned] = []
         for work, taken in zip(works, await self._snapshots.take(entity, subjects, now), strict=True):
             left = work.without(done.outcomes)
             if left is None:
@@ -161,16 +161,23 @@ class Sync:
             ended, decision = self._consider(entity, left, taken, now)
             done += Round(ended)
             open_work = left.without(ended)
-            if isinstance(decision, Plan) and open_work is not None:
-                planned.append((open_work, decision))
-        masses = held(planned)
+            if isinstance(decision, Plan) and isinstance(taken, Snapshot) and open_work is not None:
+                planned.append((open_work, taken, decision))
+        return done + await self._executor.run(entity, self._without_masses(entity, planned, now))
+
+    def _without_masses(
+        self, entity: EntityMapping, planned: Sequence[Planned], now: datetime
+    ) -> list[tuple[Work, Plan]]:
+        """The plans without the clears that are no people's work: these are parked, field by field."""
+        masses = self._masses.held(entity, planned, now)
         if masses:
-            log.error("%s: %s", entity.name, next(iter(masses.values())).message)
-            telemetry.count("sync.drift_brake", entity=entity.name)
-        for place, error in masses.items():
-            done += Round(planned[place][0].ends(Again(error)))
-        free = [one for place, one in enumerate(planned) if place not in masses]
-        return done + await self._executor.run(entity, free)
+            log.error("%s: %s", entity.name, next(iter(masses.values()))[0].error.message)
+        free: list[tuple[Work, Plan]] = []
+        for place, (work, snapshot, plan) in enumerate(planned):
+            held = replace(work, refused=(*work.refused, *masses.get(place, ())))
+            again = decide(snapshot, held.context(entity, now, one_way=self._cmms is None)) if place in masses else plan
+            free.append((held, again if isinstance(again, Plan) else plan))
+        return free
 
     async def _heard(
         self, entity: EntityMapping, works: Sequence[Work], subjects: Sequence[Subject], now: datetime

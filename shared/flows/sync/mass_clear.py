@@ -1,53 +1,91 @@
-"""A batch that would empty one field of many records and fill it in none is no people's work: its writes are held."""
+"""One field that is emptied in many records and filled in none is no people's work: such writes are held."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
-from shared.domain.decide import Plan
+from shared.domain.blocked import Blocked
+from shared.domain.decide import Plan, Snapshot
+from shared.domain.decide.refused import refusal
+from shared.domain.link import Write
 from shared.domain.model import Side
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MassClear
 from shared.flows.sync.work import Work
 
 MANY: Final = 20
-"""Records of one batch. A batch holds up to 500 messages."""
+"""Records, of one batch or of several within `WINDOW`."""
+WINDOW: Final = timedelta(minutes=1)
 
-type Planned = tuple[Work, Plan]
-
-
-def held(planned: Sequence[Planned]) -> dict[int, MassClear]:
-    """Find the plans that are part of a mass of clears.
-
-    Returns:
-        By the plan's place, why its messages are tried again later. A person's replay is never held.
-    """
-    cleared: Counter[tuple[Side, str]] = Counter()
-    filled: set[tuple[Side, str]] = set()
-    for _, plan in planned:
-        cleared.update(_cleared(plan))
-        filled |= _filled(plan)
-    masses = {field for field, count in cleared.items() if count >= MANY} - filled
-    held_back: dict[int, MassClear] = {}
-    for place, (work, plan) in enumerate(planned):
-        fields = sorted({name for side, name in masses.intersection(_cleared(plan))})
-        if fields and not work.is_replay:
-            held_back[place] = MassClear(
-                f"{fields[0]} would be emptied in {max(cleared.values())} records of one batch and filled in none: a"
-                " column may have become unreadable, or a mapping wrong. Look at the records on both sides. What is"
-                " parked in the end, and is meant, is done by a replay."
-            )
-    return held_back
+type Field = tuple[str, Side, str]
+"""An entity, the side that is written, and a field."""
+type Planned = tuple[Work, Snapshot, Plan]
 
 
-def _cleared(plan: Plan) -> Iterable[tuple[Side, str]]:
-    """The fields that the plan empties, by side."""
+class MassClears:
+    """What one worker has seen emptied lately: a flood may come in small batches."""
+
+    def __init__(self) -> None:
+        self._emptied: dict[Field, list[datetime]] = {}
+
+    def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> dict[int, list[Blocked]]:
+        """Find the writes that are part of a mass of clears.
+
+        Returns:
+            By the plan's place, its fields that are parked instead. A person's replay, or word on a restored side, is
+            never held.
+        """
+        emptied = Counter(field for _, _, plan in planned for field, _ in _clears(entity, plan))
+        filled = {field for _, _, plan in planned for field in _fills(entity, plan)}
+        self._remember(emptied, filled, now)
+        masses = {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
+        found: dict[int, list[Blocked]] = {}
+        for place, (work, snapshot, plan) in enumerate(planned):
+            if work.is_replay or snapshot.link.counting is not None:
+                continue
+            blocks = [
+                refusal(entity, field[2], write, _error(field, masses[field]))
+                for field, write in _clears(entity, plan)
+                if field in masses
+            ]
+            if blocks:
+                found[place] = blocks
+        return found
+
+    def _remember(self, emptied: Counter[Field], filled: set[Field], now: datetime) -> None:
+        for field in emptied.keys() | self._emptied.keys():
+            recent = [at for at in self._emptied.pop(field, ()) if now - at <= WINDOW]
+            recent += [now] * emptied[field]
+            if recent and field not in filled:
+                self._emptied[field] = recent
+
+
+def _error(field: Field, count: int) -> MassClear:
+    _, side, name = field
+    where = {"dynamics": "in Dynamics", "cmms": "in the CMMS"}[side]
+    return MassClear(
+        f"{name} would be emptied {where} in {count} records within a minute, and filled in none: a column may have"
+        " become unreadable, an import or the mapping may be wrong. Look at the field on both sides. If it is meant to"
+        " be empty, replay this message; else mend the cause, and the value that is then read counts.",
+        field=name,
+    )
+
+
+def _clears(entity: EntityMapping, plan: Plan) -> Iterable[tuple[Field, Write]]:
+    """The fields that the plan empties, each with its write."""
     return [
-        (write.side, name)
+        ((entity.name, write.side, name), write)
         for write in plan.writes
         for name, value in write.values.items()
         if value is None and write.before.get(name) is not None
     ]
 
 
-def _filled(plan: Plan) -> set[tuple[Side, str]]:
-    return {(write.side, name) for write in plan.writes for name, value in write.values.items() if value is not None}
+def _fills(entity: EntityMapping, plan: Plan) -> set[Field]:
+    return {
+        (entity.name, write.side, name)
+        for write in plan.writes
+        for name, value in write.values.items()
+        if value is not None
+    }
