@@ -60,13 +60,16 @@ def scaled(records: int, window_seconds: float) -> Conditions:
     return replace(USUAL, limits=limits)
 
 
-def permitted_seconds(conditions: Conditions, records: int) -> float:
-    """The least time in which the quota lets so many rows be written, whoever writes them.
+def permitted_seconds(conditions: Conditions, rows: int, chunk: int) -> float:
+    """The least time in which the quota admits so many rows in requests of `chunk` rows, whoever sends them.
 
-    Each window admits its share of execution time at once; what is left of the last one takes its own time, as many at
-    a time as are permitted.
+    A request is admitted while what the window has used is below its share, however much it then uses: as many begin as
+    may be under way at once, and when they have used the share up, the next ones begin a window later.
     """
-    limits, work = conditions.limits, records * conditions.costs["create_row"]
-    windows = max(0, math.ceil(work / limits.execution_seconds) - 1)
-    rest = work - windows * limits.execution_seconds
-    return windows * limits.window_seconds + conditions.costs["request"] + rest / limits.concurrency
+    limits, request = conditions.limits, conditions.costs["request"] + chunk * conditions.costs["create_row"]
+    passed = used = 0.0
+    for left in range(math.ceil(rows / chunk), 0, -limits.concurrency):
+        if used >= limits.execution_seconds:
+            passed, used = passed + limits.window_seconds, 0.0
+        passed, used = passed + request, used + request * min(left, limits.concurrency)
+    return passed

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from benchmarks.clients.job import TASKS, Job, Kind, chunk_size
+from benchmarks.clients.job import LARGEST_CHUNK, TASKS, Job, Kind, chunk_size
 from benchmarks.clients.peers import ALL, Peer
 from benchmarks.load import QUEUE, TABLE, columns, landed, send
 from benchmarks.scenario import Figures
@@ -24,7 +24,14 @@ def contestants(*names: str) -> list[str]:
 
 
 def write(
-    bench: Bench, name: str, assets: Assets, kind: Kind, *, tasks: int = TASKS, retry_seconds: float = 60.0
+    bench: Bench,
+    name: str,
+    assets: Assets,
+    kind: Kind,
+    *,
+    tasks: int = TASKS,
+    largest: int = LARGEST_CHUNK,
+    retry_seconds: float = 60.0,
 ) -> Figures:
     """Let one of them write the assets.
 
@@ -36,7 +43,9 @@ def write(
     if name == PRODUCT:
         seconds, cpu = _product(bench, assets)
     else:
-        seconds, cpu = _peer(PEERS[name], replace(job(bench, assets, kind, tasks=tasks), retry_seconds=retry_seconds))
+        seconds, cpu = _peer(
+            PEERS[name], replace(job(bench, assets, kind, tasks=tasks, largest=largest), retry_seconds=retry_seconds)
+        )
     stats = bench.stats()
     return {
         "seconds": seconds,
@@ -62,7 +71,7 @@ def _peer(peer: Peer, work: Job) -> tuple[float, float]:
     return answer.seconds, answer.cpu_seconds
 
 
-def job(bench: Bench, assets: Assets, kind: Kind, *, tasks: int = TASKS) -> Job:
+def job(bench: Bench, assets: Assets, kind: Kind, *, tasks: int = TASKS, largest: int = LARGEST_CHUNK) -> Job:
     """The same assets as a job for a peer. An update names the two columns that changed: the peer need not find out."""
     only = None if kind is Kind.CREATE else ("msdyn_name", "msdyn_currentbookvalue")
     return Job(
@@ -70,7 +79,7 @@ def job(bench: Bench, assets: Assets, kind: Kind, *, tasks: int = TASKS) -> Job:
         bench.token(),
         kind,
         [columns(one, only) for one in assets],
-        chunk=chunk_size(len(assets), tasks=tasks),
+        chunk=chunk_size(len(assets), tasks=tasks, largest=largest),
         tasks=tasks,
         token_url=bench.token_url,
         client_id=bench.keys.integration_id,

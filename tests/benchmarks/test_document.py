@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks import chart, page
 from benchmarks.clients.job import chunk_size
+from benchmarks.conditions import permitted_seconds, tight
 from benchmarks.contestants import contestants
 from benchmarks.numbers import shown, spread
 from benchmarks.runs import Runs, Spread
@@ -87,6 +88,20 @@ def test_rows_go_in_as_few_rounds_of_equal_chunks_as_there_are_tasks_for(
 ) -> None:
     assert chunk_size(rows, tasks=tasks) == chunk
     assert -(-rows // chunk) == requests
+
+
+@pytest.mark.parametrize(
+    ("records", "chunk", "seconds"),
+    [
+        # Four requests of 5.1 s use 20.4 of 20 s: three bursts, a window of 30 s between them.
+        (10_000, 1_000, 3 * 5.1 + 2 * 30),
+        # Four of 1.35 s use more than 2 s as well, but there is no fifth.
+        (1_000, 250, 1.35),
+        (1_000, 100, 3 * 0.6 + 2 * 30),
+    ],
+)
+def test_a_quota_s_least_time_is_that_of_bursts_a_window_apart(records: int, chunk: int, seconds: float) -> None:
+    assert permitted_seconds(tight(records, 30), records, chunk) == pytest.approx(seconds)
 
 
 def test_a_chart_is_a_picture_whose_longest_bar_ends_within_it() -> None:
