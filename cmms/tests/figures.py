@@ -133,12 +133,13 @@ def _rate(what: str, count: int, work: Callable[[], Any]) -> None:
 
 
 def _median(what: str, work: Callable[[], Any]) -> None:
-    taken = []
+    taken, cpu = [], []
     for _ in range(REPEATS):
-        begin = time.monotonic()
+        begin, before = time.monotonic(), time.process_time()
         work()
         taken.append(time.monotonic() - begin)
-    _say(what, f"{statistics.median(taken) * 1000:.0f} ms")
+        cpu.append(time.process_time() - before)
+    _say(what, f"{statistics.median(taken) * 1000:.0f} ms ({statistics.median(cpu) * 1000:.0f} ms of CPU)")
 
 
 def _say(what: str, figure: str) -> None:
