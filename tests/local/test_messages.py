@@ -63,7 +63,7 @@ def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'cmms'}"},
         stdout=subprocess.PIPE,
         check=True,
-        timeout=300,
+        timeout=600,
     )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
