@@ -1,4 +1,4 @@
-"""Asks modules for their help, each in a fork of one process that holds the libraries, whose imports take long.
+"""Asks modules for their help, each in a fork of one process that holds what most of them import.
 
 `helped.py FOLDER MODULE...` runs each module with `--help` in a folder of its own below FOLDER, and prints JSON:
 `{module: {"code": 0, "output": "...", "errors": "...", "left": []}}`; `left` are the files that it left behind.
@@ -19,7 +19,9 @@ import rich.console
 import typer
 import uvicorn
 
-LIBRARIES = (azure.servicebus.aio, django, httpx, pydantic, rich.console, typer, uvicorn)
+import shared.wiring
+
+SHARED = (azure.servicebus.aio, django, httpx, pydantic, rich.console, typer, uvicorn, shared.wiring)
 
 
 def help_of(module: str, folder: Path) -> dict[str, Any]:

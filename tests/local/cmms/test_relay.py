@@ -77,7 +77,7 @@ async def receive(client: ServiceBusClient, queue: str, count: int) -> list[Serv
     found: list[ServiceBusReceivedMessage] = []
     async with client.get_queue_receiver(queue) as receiver:
         while len(found) < count:
-            some = await receiver.receive_messages(max_message_count=count - len(found), max_wait_time=20)
+            some = await receiver.receive_messages(max_message_count=count - len(found), max_wait_time=60)
             assert some, f"only {len(found)} of {count} arrived"
             for message in some:
                 await receiver.complete_message(message)

@@ -8,9 +8,14 @@ from uuid import UUID
 
 import httpx
 import pytest
+from hypothesis import settings
 
 from local.emulators.dataverse import Dataverse, InProcessTransport, SystemUser, create_app
 from local.emulators.identity import mint_token
+
+# A machine that has other work may stall any example: a time limit per example tells nothing.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 KEY = "a-signing-key-of-at-least-32-characters"
 AUDIENCE = "https://org.crm.dynamics.com"

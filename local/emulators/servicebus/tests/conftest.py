@@ -3,9 +3,14 @@ from datetime import timedelta
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 
 from local.emulators.servicebus import Broker, QueueSettings
 from local.emulators.servicebus.tests.drivers import Driver, MemoryDriver, SdkDriver, ShiftedClock
+
+# A machine that has other work may stall any example: a time limit per example tells nothing.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 MINUTE = timedelta(minutes=1)
 # A queue is cheap, a link is not: each test takes a fresh queue whose links are open already.
