@@ -20,10 +20,10 @@ $(READY): requirements-dev.txt
 	fi; \
 	echo "Setting up $(VENV) (once, two minutes or so)"; set -o pipefail; \
 	{ [ -x $(BIN)/python ] || "$$python" -m venv $(VENV); } \
-	  && $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check -r requirements-dev.txt \
+	  && $(BIN)/python -m pip install --no-color --progress-bar off --disable-pip-version-check -r requirements-dev.txt 2>$(VENV)/pip.log \
 	    | awk '/^Collecting /{n++; printf "\r  %d packages found", n; fflush()} /^Installing /{printf "\n  installing\n"; fflush()}' \
-	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable . \
-	  && touch $@
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable . 2>>$(VENV)/pip.log \
+	  && touch $@ || { cat $(VENV)/pip.log >&2 2>/dev/null; exit 1; }
 
 demo: $(READY) ## Play and check the whole job on this machine, then stop everything
 	@$(BIN)/python -m local.demo

@@ -28,6 +28,16 @@ def stamp(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def restamp(value: object) -> str:
+    """An instant as a message carries it, in the form of `stamp`; any other value as text."""
+    text = str(value)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return stamp(moment) if moment.tzinfo is not None else text
+
+
 def age(seconds: float) -> str:
     """A span of time in its largest unit, rounded down: `5 s`, `3 min`, `2 h`, `4 d`."""
     for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ops.command import command
-from ops.output import age, plain, plural, stamp, table
+from ops.output import age, plain, plural, restamp, stamp, table
 from ops.session import ExitCode, Session, UsageError, plain_lines
 from ops.suggest import known
 from shared.errors import reasons
@@ -251,9 +251,9 @@ def _print_one(session: Session, message: Waiting) -> None:
     out.print(f"[bold]{message.sequence}  {escape(plain(record))}[/]", soft_wrap=True)
     for name, value in sorted(message.properties.items()):
         if name != "history":
-            out.print(f"  [dim]{escape(plain(name))}:[/] {escape(plain(str(value)))}", soft_wrap=True)
+            out.print(f"  [dim]{escape(plain(name))}:[/] {escape(plain(restamp(value)))}", soft_wrap=True)
     for number, one in enumerate(message.history, start=1):
-        told = ", ".join(f"{name} {value}" for name, value in one.items())
+        told = ", ".join(f"{name} {restamp(value)}" for name, value in one.items())
         out.print(f"  [dim]failure {number}:[/] {escape(plain(told))}", soft_wrap=True)
     out.print("  [dim]body:[/]")
     out.print(escape(plain_lines(pretty(message.body))), soft_wrap=True)

@@ -26,7 +26,7 @@ from ops.console.guard import Guard, form_token
 from ops.console.runbook import advice
 from ops.console.timeline import timeline
 from ops.console.watch import Watch
-from ops.output import age, plural, stamp
+from ops.output import age, plural, restamp, stamp
 from ops.session import UsageError
 from shared.errors import SyncError
 from shared.flows.operate.show import Story
@@ -77,7 +77,13 @@ class Console:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals |= {"stamp": stamp, "age": age, "plural": plural, "faults_known": FAULTS}
+        self._templates.globals |= {
+            "stamp": stamp,
+            "restamp": restamp,
+            "age": age,
+            "plural": plural,
+            "faults_known": FAULTS,
+        }
 
     def routes(self) -> list[Route | Mount]:
         """Every address of the console."""
@@ -311,6 +317,7 @@ class Console:
             title=self._desk.title,
             entities=self._desk.entities,
             is_local=self._desk.is_local,
+            row_address=self._desk.row_address,
             form_token=self._form_token,
         )
         return HTMLResponse(shown, status)

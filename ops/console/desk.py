@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -51,6 +52,17 @@ class Desk:
     def is_local(self) -> bool:
         """Whether this is the stack of `make up`, whose Dynamics can be made to fail; all others have TLS."""
         return self._session.wiring.settings.dynamics_365_resource_url.startswith("http://")
+
+    def row_address(self, entity: str, row_id: str) -> str:
+        """Where a person looks at a row: its form in Dynamics, or what the local Dynamics holds of its table.
+
+        https://learn.microsoft.com/power-apps/developer/model-driven-apps/open-forms-views-dialogs-reports-url
+        """
+        root = self._session.wiring.settings.dynamics_365_resource_url.rstrip("/")
+        table = self._session.entity(entity).table
+        if self.is_local:
+            return f"{root}/_emulator/tables/{table}"
+        return f"{root}/main.aspx?{urlencode({'etn': table, 'pagetype': 'entityrecord', 'id': row_id})}"
 
     async def overview(self) -> Overview:
         """Everything at a glance."""

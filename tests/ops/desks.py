@@ -109,6 +109,10 @@ class FakeDesk(Desk):
         return self.story_of.get(key) or story(entity, key)
 
     @override
+    def row_address(self, entity: str, row_id: str) -> str:
+        return f"https://{self.title}/{entity}/{row_id}"
+
+    @override
     def rehearse(self, chosen: Collection[Waiting]) -> Settled:
         return ParkedMessages.rehearse(chosen)
 

@@ -10,10 +10,13 @@ import httpx
 import pytest
 
 from ops.console.app import create_app
+from ops.console.desk import Desk
 from ops.console.guard import form_token
 from ops.console.runbook import advice
+from ops.session import Session
 from shared.errors import reasons
 from shared.flows.reconcile.checkpoint import BrakeState
+from tests.fakes import make_settings
 from tests.ops.desks import HOSTILE, NOW, REPORT, FakeDesk, processed, story, waiting
 
 PORT = 7999
@@ -40,6 +43,36 @@ async def signed_in(desk: FakeDesk) -> AsyncIterator[httpx.AsyncClient]:
 
 def form(**values: object) -> dict[str, object]:
     return {"token": form_token(TOKEN), **values}
+
+
+async def test_a_message_and_its_record_lead_to_the_row_in_dynamics() -> None:
+    async with signed_in(FakeDesk([waiting(1)])) as client:
+        for path in ("/parked/1", "/record?entity=asset&key=A-00001"):
+            assert 'href="https://contoso.crm.dynamics.com/asset/5f0c"' in (await client.get(path)).text
+
+
+@pytest.mark.parametrize(
+    ("root", "address"),
+    [
+        (
+            "https://c.crm.dynamics.com",
+            "https://c.crm.dynamics.com/main.aspx?etn=salesorder&pagetype=entityrecord&id=5f0c",
+        ),
+        ("http://127.0.0.1:7000", "http://127.0.0.1:7000/_emulator/tables/salesorder"),
+    ],
+    ids=["in Azure", "local"],
+)
+def test_a_row_is_looked_at_where_its_installation_shows_it(root: str, address: str) -> None:
+    session = Session()
+    session.wiring.settings = make_settings(dynamics_365_resource_url=root)
+    assert Desk(session, "").row_address("order", "5f0c") == address
+
+
+async def test_every_instant_of_a_message_has_one_form() -> None:
+    async with signed_in(FakeDesk([waiting(1, parked_at="2026-01-31T11:00:00.255675+00:00")])) as client:
+        text = (await client.get("/parked/1")).text
+    assert "+00:00" not in text
+    assert text.count("2026-01-31T11:00:00Z") == 2, "the failure before, and the property"
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/events", "/static/console.js", f"/drift/{REPORT}/page", "/?token=wrong"])

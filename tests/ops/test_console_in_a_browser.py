@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from selenium import webdriver
@@ -111,6 +111,20 @@ def test_every_page_is_as_wide_as_the_window_and_runs_no_hostile_value(
     assert page.execute_script(wide) <= 1
     assert page.execute_script("return window.broken === undefined && document.images.length === 0")
     assert noise(page) == []
+
+
+def test_a_long_value_cuts_no_word_beside_it(page: webdriver.Chrome, served: Served) -> None:
+    hostile(served)
+    told = story("asset", "A-00003", "x" * 300)
+    (field,) = told.fields
+    served.desk.story_of["A-00003"] = replace(told, fields=(replace(field, name="fecha_adquisicion"),))
+    page.get(f"{served.url}/record?entity=asset&key=A-00003")
+    until(lambda: "fecha_adquisicion" in texts(page, ".fields tbody th"))
+    script = """
+        return [...document.querySelectorAll('.fields tbody th, .fields .state')].map(one => {
+          const range = document.createRange(); range.selectNodeContents(one); return range.getClientRects().length; })
+    """
+    assert page.execute_script(script) == [1, 1], "each on one line"
 
 
 @WIDTHS

@@ -206,7 +206,7 @@ class _CmmsService(HttpService):
         request = response.request
         where = f"{request.method} {request.url.path}"
         code, text, field = _error_of(response)
-        detail = f": {text}" if text else ""
+        detail = f": {text.rstrip('. ')}" if text else ""
         wait = retry_after(response, self.clock.now())
         match status:
             case HTTPStatus.TOO_MANY_REQUESTS:
@@ -235,7 +235,7 @@ class _CmmsService(HttpService):
                     status=status,
                     code=code,
                 )
-        return RejectedByTarget(f"The CMMS refused {where}{detail}", field=field, status=status, code=code)
+        return RejectedByTarget(f"The CMMS refused {where}{detail}.", field=field, status=status, code=code)
 
 
 def _numbers(text: bytes) -> Any:

@@ -60,7 +60,7 @@ def failure(response: httpx.Response, now: datetime, *, of_row: bool = False) ->
     code, text = _service_error(response)
     what = meaning(status, code, text, of_row=of_row)
     where = f"{response.request.method} {response.request.url.path}"
-    detail = f" ({code}: {text})" if code or text else ""
+    detail = f" ({code}: {text.rstrip('. ')})" if code or text else ""
     known: dict[str, Any] = {
         "status": status,
         "code": code,
