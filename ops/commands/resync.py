@@ -8,8 +8,9 @@ import typer
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ops.command import command
 from ops.output import plain, plural
-from ops.session import Entity, ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import Entity, ExitCode, Session, UsageError
 from shared.domain.link import Identity
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
@@ -18,7 +19,9 @@ from shared.flows.operate.parked import parse_age
 from shared.flows.operate.resync import Followed, Resync, name_of
 
 
-def resync(
+@command
+async def resync(
+    session: Session,
     entity: Entity,
     key: Annotated[list[str] | None, typer.Option("--key", "-k", help="A business key; may be repeated.")] = None,
     since: Annotated[
@@ -40,11 +43,7 @@ def resync(
     wait: Annotated[bool, typer.Option("--wait", help="Follow the records to their outcome.")] = False,
     patience: Annotated[str, typer.Option(metavar="AGE", help="How long --wait waits.")] = "10m",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which records are meant, and stop.")] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Enqueue a message for each record, so that the engine compares and repairs it.
 
     With --wait the exit code is 1 if one was parked or is not done in time. A key that neither side nor the ledger
@@ -58,54 +57,50 @@ def resync(
         python -m ops resync --entity asset --all --rate 20
         python -m ops resync --entity asset --all --prefer cmms --local
     """
-
-    async def main(session: Session) -> int:
-        mapped = session.entity(entity)
-        if sum((bool(key), since is not None, every)) != 1:
-            raise UsageError("Which records? Give one of --key, --since and --all.")
-        if prefer not in {None, "cmms", "dynamics"}:
-            raise UsageError(f"--prefer {prefer!r} is no side: say cmms or dynamics.")
-        wiring = session.wiring
-        flow = Resync(
-            ledger=wiring.ledger,
-            dynamics=wiring.dynamics,
-            cmms=wiring.cmms,
-            router=wiring.router,
-            queues=session.queues,
-            clock=wiring.clock,
-            changed=session.platform,
+    mapped = session.entity(entity)
+    if sum((bool(key), since is not None, every)) != 1:
+        raise UsageError("Which records? Give one of --key, --since and --all.")
+    if prefer not in {None, "cmms", "dynamics"}:
+        raise UsageError(f"--prefer {prefer!r} is no side: say cmms or dynamics.")
+    wiring = session.wiring
+    flow = Resync(
+        ledger=wiring.ledger,
+        dynamics=wiring.dynamics,
+        cmms=wiring.cmms,
+        router=wiring.router,
+        queues=session.queues,
+        clock=wiring.clock,
+        changed=session.platform,
+    )
+    longest = age_of(patience)
+    instant = _instant(since) if since is not None else None
+    if not key:
+        await session.reach()
+    with session.err.status("looking for the records"):
+        records = await _records(flow, mapped, key, instant)
+    if dry_run:
+        _show(session, records)
+        return ExitCode.FINE
+    started = wiring.clock.now()
+    with _progress(session) as progress:
+        task = progress.add_task("enqueueing", total=len(records))
+        await flow.enqueue(
+            mapped,
+            records,
+            rate=rate,
+            recreate=recreate,
+            prefer=cast("Side | None", prefer),
+            progress=lambda count: progress.advance(task, count),
         )
-        longest = age_of(patience)
-        instant = _instant(since) if since is not None else None
-        if not key:
-            await session.reach()
-        with session.err.status("looking for the records"):
-            records = await _records(flow, mapped, key, instant)
-        if dry_run:
-            _show(session, records)
-            return ExitCode.FINE
-        started = wiring.clock.now()
-        with _progress(session) as progress:
-            task = progress.add_task("enqueueing", total=len(records))
-            await flow.enqueue(
-                mapped,
-                records,
-                rate=rate,
-                recreate=recreate,
-                prefer=cast("Side | None", prefer),
-                progress=lambda count: progress.advance(task, count),
-            )
-            followed = None
-            if wait and records:
-                task = progress.add_task("synchronizing", total=len(records))
+        followed = None
+        if wait and records:
+            task = progress.add_task("synchronizing", total=len(records))
 
-                def show(now: Followed) -> None:
-                    progress.update(task, completed=len(now.settled) + len(now.parked))
+            def show(now: Followed) -> None:
+                progress.update(task, completed=len(now.settled) + len(now.parked))
 
-                followed = await flow.follow(mapped, records, started, longest, show)
-        return _conclude(session, len(records), followed)
-
-    Session(local, as_json, verbose, settings).run(main)
+            followed = await flow.follow(mapped, records, started, longest, show)
+    return _conclude(session, len(records), followed)
 
 
 async def _records(
