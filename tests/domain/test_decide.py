@@ -124,9 +124,15 @@ DECISION = [
     ),
     (
         "a row whose key a record with another row has",
-        snap(ROW_BORN, None, THEIRS, rival=KNOWN),
+        snap(ROW_BORN, None, THEIRS, rival=KNOWN.model_copy(update={"row_id": "s"})),
         context(),
         "park *: key_not_usable",
+    ),
+    (
+        "a row that got a link with its record since the ledger was read",
+        snap(ROW_BORN, None, THEIRS, rival=KNOWN),
+        context(),
+        "wait: conflict",
     ),
     ("a deleted record", snap(KNOWN, TOMBSTONE, ROW), context(), "update Dynamics: state 1"),
     ("a deleted record, only reported", snap(KNOWN, TOMBSTONE, ROW), context(REPORT_ONLY), "nothing"),

@@ -10,12 +10,12 @@ from shared.domain.decide.create import create_in_cmms
 from shared.domain.decide.delete import delete
 from shared.domain.decide.first_contact import meet
 from shared.domain.decide.key_conflict import key_conflict
-from shared.domain.decide.plan import Decision, Plan, being_written, held, nothing
+from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held, nothing
 from shared.domain.decide.refused import value_digest, without_refused
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import doubt
 from shared.domain.decide.update import update
-from shared.errors import KeyNotUsable
+from shared.errors import Conflict, KeyNotUsable
 
 
 def decide(snapshot: Snapshot, context: Context) -> Decision:
@@ -62,6 +62,9 @@ def _without_record(snapshot: Snapshot, context: Context) -> Decision:
         return nothing(snapshot)
     if rival is None:
         return create_in_cmms(snapshot, context)
+    if rival.link.row_id == row.id:
+        # The ledger was read before its link was made, and both sides after: nothing is parked by an old memory.
+        return Wait(Conflict(f"The row {row.id} got its record while it was looked at."))
     error = KeyNotUsable(
         f"The row {row.id} has the key {row.key}, and the CMMS's record with that key has another row:"
         f" {rival.link.row_id or 'none yet'}. Correct the key of one of the two rows.",
