@@ -34,6 +34,9 @@ class FakeClock:
     def monotonic(self) -> float:
         return self._monotonic
 
+    async def sleep(self, seconds: float) -> None:
+        self.advance(timedelta(seconds=seconds))
+
     def advance(self, by: timedelta) -> None:
         self._now += by
         self._monotonic += by.total_seconds()

@@ -1,5 +1,6 @@
 """The machine's clocks."""
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -14,3 +15,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds that never go back."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Let other work go on meanwhile."""
+        await asyncio.sleep(seconds)

@@ -62,7 +62,7 @@ async def test_a_side_s_failure_is_no_attempt_and_waits_as_asked(world: World) -
 
 async def test_a_side_that_fails_for_a_day_parks_the_message(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
-    world.dynamics.faults.away = Throttled("slow down")
+    world.dynamics.faults.away = Throttled("slow down", retry_after=timedelta(minutes=15))
     await world.dirty()
-    await world.settle(rounds=300)
+    await world.settle(rounds=100)
     assert (world.parked, world.clock.monotonic() >= 24 * 3600) == (["throttled"], True)

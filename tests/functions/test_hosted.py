@@ -116,8 +116,9 @@ def test_an_accepted_notification_waits_on_its_queue_while_dynamics_is_away(
     _, broker = broker_context
     body = captured("document_order_created")
     assert post(host, body, signed(body)).status_code == 202
-    # The function has taken it, could not reach Dynamics, and has put a copy back for later.
-    until(lambda: broker.broker.counts("orders").scheduled == 1, "a copy is scheduled", 30)
+    # The function has taken it, cannot reach Dynamics, and waits with it.
+    until(lambda: "A batch waits for 5 s" in host.log, "the function waits", 30)
+    assert broker.broker.counts("orders").locked == 1
     assert broker.dead("orders") == 0
     assert broker.broker.counts("parked").active == 0
 

@@ -40,6 +40,10 @@ class Process:
         """Virtual seconds."""
         return asyncio.get_running_loop().time()
 
+    async def sleep(self, seconds: float) -> None:
+        """Let virtual time pass."""
+        await asyncio.sleep(seconds)
+
     def run[T](self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Start something that ends when the process does."""
         task = asyncio.get_running_loop().create_task(work)

@@ -21,6 +21,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds from an arbitrary start; never goes back."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+
 
 @dataclass(frozen=True)
 class Failed:

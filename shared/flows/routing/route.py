@@ -2,9 +2,10 @@
 
 A message's own failures are tried again after 5 s, doubling to 15 minutes, with jitter, and parked after 12
 attempts. Failures of a whole side do not count as attempts, are never tried before the side asked for, and are
-parked only after 24 hours. A parked message is the original body, byte for byte, so that replaying it is sending it
-again; why it was parked stands in its application properties, which the Azure portal shows beside it. Only a message
-that does not even fit there with nothing but its reason is parked as its beginning: it must not hold back its batch.
+parked only after 24 hours; all messages that wait for a side that is down come back at the same time. A parked message
+is the original body, byte for byte, so that replaying it is sending it again; why it was parked stands in its
+application properties, which the Azure portal shows beside it. Only a message that does not even fit there with nothing
+but its reason is parked as its beginning: it must not hold back its batch.
 """
 
 import logging
@@ -24,7 +25,16 @@ from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import IntentHeld, KeyNotUsable, MessageTransient, RoutingFailed, SyncError, TransientError
+from shared.errors import (
+    IntentHeld,
+    KeyNotUsable,
+    MessageTransient,
+    RoutingFailed,
+    SyncError,
+    Throttled,
+    TransientError,
+    Unavailable,
+)
 from shared.flows.ports.engine import Bus, Clock, Outgoing
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.parking import CUT_FROM, bounded, bounded_history, park, printable, send_what_fits
@@ -197,8 +207,11 @@ class Router:
             deferrals += 1
             if now - first >= LONGEST_OUTAGE:
                 return None
-            delay = self._backoff(deferrals)
-        delay = max(delay, error.retry_after or timedelta())
+            # Everybody who waits for a side that is down comes back at once, as few large batches; the engine looks
+            # after the side from there.
+            down = isinstance(error, (Throttled, Unavailable))
+            delay = FIRST_DELAY if down else self._backoff(deferrals)
+        delay = max(delay, error.least_wait)
         if isinstance(error, IntentHeld):
             # The other write usually takes two seconds; only its worker's death makes it last until the intent's end.
             delay = min(delay * HELD_FRACTION, error.ends_in)

@@ -1,9 +1,10 @@
 """One batch of messages, from bytes to an outcome for each. The rules stand in docs/architecture.md."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -16,12 +17,14 @@ from shared.errors import (
     InvalidMessage,
     LedgerUnreadable,
     RoutingFailed,
+    Throttled,
     TransientError,
+    Unavailable,
     Unexpected,
 )
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
-from shared.flows.routing.route import Routed, Router
+from shared.flows.routing.route import FIRST_DELAY, Routed, Router
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.field_versions import hear
@@ -131,23 +134,43 @@ class Sync:
 
     async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
         """Work on the records of the batch until every message has an end; yields what each round ended."""
-        resolved = await resolve(entity, deliveries, self._snapshots.reads(entity))
-        yield Round(resolved.outcomes)
-        works, memory = tuple(resolved.works), resolved.memory
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
+        resolved = await self._patiently(lambda: resolve(entity, deliveries, self._snapshots.reads(entity)), latest)
+        yield Round(resolved.outcomes)
+        works = tuple(resolved.works)
+        # What was read a moment ago serves the first try: no side was read yet, and its etags still guard it.
+        fresh = iter([resolved.memory])
         for number in range(max(ROUNDS, len(entity.fields) + 1)):
             if not works or (number and self._clock.monotonic() > latest):
                 break
-            # What was read a moment ago serves the first round: no side was read yet, and its etags still guard it.
-            done = await self._round(entity, works, memory if number == 0 else {})
+            done = await self._patiently(partial(self._round, entity, works, fresh), latest)
             yield replace(done, open=())
             works = done.open
         for work in works:
             busy = Conflict(f"{work.name} kept changing while it was being written.")
             yield Round(work.ends(Again(work.lost or busy)))
 
-    async def _round(self, entity: EntityMapping, works: Sequence[Work], memory: Memory) -> Round:
-        now = self._clock.now()
+    async def _patiently[T](self, work: Callable[[], Awaitable[T]], latest: float) -> T:
+        """Do what needs both sides. While one is down, the batch waits here for it.
+
+        Sent back to the queue, its messages would return one by one. Here the next look is at the time that the side's
+        gate gives to all who ask, and after it everything goes on at once.
+
+        Raises:
+            TransientError: Something failed otherwise, or the side is still down at `latest` (monotonic seconds).
+        """
+        while True:
+            try:
+                return await work()
+            except (Throttled, Unavailable) as error:
+                wait = max(error.least_wait, FIRST_DELAY).total_seconds()
+                if self._clock.monotonic() + wait > latest:
+                    raise
+                log.info("A batch waits for %.0f s: %s", wait, error.message)
+                await self._clock.sleep(wait)
+
+    async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Memory]) -> Round:
+        now, memory = self._clock.now(), next(fresh, {})
         subjects = [replace(work.subject, stored=_remembered(work.subject, memory)) for work in works]
         done = Round()
         if self._cmms is None:
