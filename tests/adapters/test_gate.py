@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from local.emulators.dataverse import Effect
-from shared.adapters.http.gate import FAILURES_TO_OPEN, FIRST_WIDTH, WIDEST, Gate
+from shared.adapters.http.gate import BREAK, FAILURES_TO_OPEN, FIRST_WIDTH, NARROWED, WIDEST, Gate
 from shared.errors import SyncError, Throttled, Unavailable
 from shared.flows.ports.engine import Failed
 from tests.adapters.virtual import START, LoopClock
@@ -115,12 +115,40 @@ async def test_the_width_follows_the_hint_step_by_step_up_and_at_once_down(world
         assert world.client.gate.width == width
 
 
+def wide(gate: Gate) -> None:
+    """Have the gate answer until it is as wide as it gets."""
+    gate.hint(WIDEST)
+    for _ in range(WIDEST):
+        gate.succeeded()
+
+
 async def test_a_429_halves_the_width(clock: LoopClock) -> None:
     gate = Gate(clock, "Dynamics")
-    for _ in range(10):
-        gate.hint(8)
+    wide(gate)
     gate.throttled(timedelta(seconds=1))
-    assert gate.width == 4
+    assert gate.width == WIDEST / 2
+
+
+async def test_a_width_that_was_refused_is_not_tried_again_for_five_minutes(clock: LoopClock) -> None:
+    gate = Gate(clock, "Dynamics")
+    wide(gate)
+    gate.throttled(timedelta(seconds=1))
+    wide(gate)
+    assert gate.width == WIDEST - 1
+    await asyncio.sleep(NARROWED.total_seconds())
+    wide(gate)
+    assert gate.width == WIDEST
+
+
+async def test_a_side_without_hints_is_as_wide_again_after_a_429(clock: LoopClock) -> None:
+    gate = Gate(clock, "The CMMS", width=4)
+    gate.throttled(timedelta(seconds=1))
+    await asyncio.sleep(NARROWED.total_seconds())
+    widths = []
+    for _ in range(4):
+        gate.succeeded()
+        widths.append(gate.width)
+    assert widths == [3, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("hint", "highest"), [(None, FIRST_WIDTH), (1, FIRST_WIDTH), (4, 4), (100, WIDEST)])
@@ -134,7 +162,7 @@ async def test_requests_under_way_are_bounded_by_the_hint_and_reach_it(
     assert world.wire.highest == highest
 
 
-async def test_the_breaker_opens_after_five_failures_then_lets_one_through_and_doubles(world: World) -> None:
+async def test_the_breaker_opens_after_five_failures_and_looks_again_at_a_steady_rate(world: World) -> None:
     fault = world.fault(Effect.STATUS, status=503, times=None)
     for _ in range(FAILURES_TO_OPEN):
         assert isinstance(await ask(world), Unavailable)
@@ -150,8 +178,8 @@ async def test_the_breaker_opens_after_five_failures_then_lets_one_through_and_d
         await asyncio.sleep(waits[-1])
         await asyncio.gather(*(ask(world) for _ in range(5)))  # one looks whether the service is back
         assert len(world.wire.requests) == sent + 1
-    assert waits == [15, 30, 60, 120, 240, 300, 300]
-    await asyncio.sleep(300)
+    assert waits == [BREAK.total_seconds()] * 7
+    await asyncio.sleep(BREAK.total_seconds())
     fault.times = 0
     assert await asyncio.gather(*(ask(world) for _ in range(5))) == [None] * 5
     fault.times = None
@@ -162,15 +190,27 @@ async def test_the_breaker_opens_after_five_failures_then_lets_one_through_and_d
 
 
 async def test_failures_of_one_wave_open_the_breaker_once(world: World) -> None:
-    for _ in range(10):
-        world.client.gate.hint(8)
+    wide(world.client.gate)
     world.dataverse.costs.request = 1
     world.fault(Effect.RESET, times=None)
     world.wire.change = None
     await asyncio.gather(*(ask(world) for _ in range(8)))
     error = await ask(world)
     assert isinstance(error, Unavailable)
-    assert error.retry_after == timedelta(seconds=15)
+    assert error.retry_after == BREAK
+
+
+async def test_a_side_that_comes_back_is_asked_by_one_request_more_with_each_answer(clock: LoopClock) -> None:
+    gate = Gate(clock, "Dynamics")
+    wide(gate)
+    for _ in range(FAILURES_TO_OPEN):
+        gate.failed()
+    await asyncio.sleep(BREAK.total_seconds())
+    widths = [gate.width]
+    for _ in range(4):
+        gate.succeeded()
+        widths.append(gate.width)
+    assert widths == [1, 2, 3, 4, 5]
 
 
 async def test_an_answer_of_any_kind_but_a_failure_closes_the_breaker(world: World) -> None:

@@ -26,9 +26,9 @@ from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping
 from tests.adapters.virtual import LoopClock
 
-_MAPPING = load_mapping(DOCUMENT_MAPPING)
-ASSET = _MAPPING.entities["asset"]
-ORDER = _MAPPING.entities["order"]
+MAPPING = load_mapping(DOCUMENT_MAPPING)
+ASSET = MAPPING.entities["asset"]
+ORDER = MAPPING.entities["order"]
 
 SIGNING_KEY = "a-signing-key-of-at-least-32-characters"
 RESOURCE = "https://org.crm.dynamics.com"

@@ -80,6 +80,9 @@ class Dynamics:
         self._calls.append("dynamics security")
         return frozenset(entity.fields[name].column for name in self.secured)
 
+    def share(self, records: int) -> int:
+        return max(records, 1)
+
     async def write(
         self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:

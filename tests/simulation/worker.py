@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
-from typing import Any
+from typing import Any, override
 from uuid import UUID
 
 import httpx
@@ -48,6 +48,14 @@ class Signed(httpx.Auth):
         yield request
 
 
+class InParts(DataverseGateway):
+    """Has each batch, which is small here, announced and written in parts beside each other, as large ones are."""
+
+    @override
+    def share(self, records: int) -> int:
+        return 3
+
+
 @dataclass(frozen=True)
 class Parts:
     """What a mutation may replace."""
@@ -86,7 +94,7 @@ class Worker:
         reached = parts.ledger(state)
         router = Router(ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng)), process, rng)
         client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
-        self._dynamics = DataverseGateway(client, process)
+        self._dynamics = InParts(client, process)
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
         reads: tuple[Any, Any] = Lagging(self._dynamics, pasts[0]), Lagging(self._cmms, pasts[1])
         sides = parts.dynamics(reads[0]), None if one_way else parts.cmms(reads[1])

@@ -11,6 +11,7 @@ import httpx
 from shared.adapters.dataverse import tracking
 from shared.adapters.dataverse.answers import json_of, of_all_rows, records_of, rows_of
 from shared.adapters.dataverse.bulk import BulkWriter
+from shared.adapters.dataverse.chunks import share
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
 from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
@@ -164,6 +165,10 @@ class DataverseGateway:
         """Read. What Dynamics refuses to read has no row to blame: it is a fault of the set-up, to be mended there."""
         with of_all_rows():
             return await self._client.send("GET", path, params=params, headers=headers)
+
+    def share(self, records: int) -> int:
+        """How many of so many records to write together; see the port."""
+        return share(records, self._client.parallel)
 
     async def write(
         self, entity: EntityMapping, intents: Sequence[Intent], deadline: float

@@ -129,16 +129,26 @@ class HttpService(ABC):
         except (httpx.InvalidURL, UnicodeError) as error:
             raise Unavailable(f"{self.name} gave a link that is no address: {error}.", sent=False) from error
         async with self.gate.enter():
-            started = self.clock.monotonic()
+            await self._permitted(deadline)
             if deadline is not None:
-                seconds = min(seconds, deadline - started)
+                seconds = min(seconds, deadline - self.clock.monotonic())
             if seconds <= 0:
                 raise Unavailable(f"The time for writing to {self.name} was over before this turn.", sent=False)
-            response = await self._exchange(request, seconds)
-            taken = self.clock.monotonic() - started
             # Judged before the place is given up, so that what the answer closes is closed for the next one.
-            failure = self._judge(response)
-        if failure is not None:
+            return await self._perform(request, seconds)
+
+    async def _permitted(self, deadline: float | None) -> None:  # noqa: B027  # most services tell no quota
+        """Wait until the service permits another request, at most until the deadline (monotonic seconds)."""
+
+    def _heard(self, response: httpx.Response, seconds: float) -> None:  # noqa: B027  # most services tell nothing
+        """Learn from the headers of an answer that took so many seconds, before the answer is judged."""
+
+    async def _perform(self, request: httpx.Request, seconds: float) -> tuple[httpx.Response, float]:
+        started = self.clock.monotonic()
+        response = await self._exchange(request, seconds)
+        taken = self.clock.monotonic() - started
+        self._heard(response, taken)
+        if (failure := self._judge(response)) is not None:
             raise failure
         return response, taken
 

@@ -15,8 +15,10 @@ FIRST_WIDTH: Final = 2
 
 WIDEST: Final = 8
 FAILURES_TO_OPEN: Final = 5
-FIRST_BREAK: Final = timedelta(seconds=15)
-LONGEST_BREAK: Final = timedelta(minutes=5)
+BREAK: Final = timedelta(seconds=5)
+"""Between two looks whether a service that was down is back: seldom enough to burden nobody, however long it lasts."""
+NARROWED: Final = timedelta(minutes=5)
+"""How long a width that was refused is not tried again: the window of Dataverse's limits."""
 # Where a 429 names no wait.
 _USUAL_WAIT: Final = timedelta(seconds=5)
 # A wait this short, in seconds, is cheaper here than a message's way back over the queue.
@@ -34,12 +36,13 @@ class Gate:
         """`name` is what messages call the service; `width` holds until a hint changes it."""
         self._clock = clock
         self._name = name
-        self._width = width
-        self._inside = 0
+        self._width = self._widest = width
+        self._refused_width = WIDEST + 1
+        self._refused_until = 0.0
+        self.inside = 0
         self._closed_until = 0.0
         self._throttled = False
         self._failures = 0
-        self._break = FIRST_BREAK
         self._half_open = False
         # Replaced at each change; a lock would have to be awaited on the way out, where a cancellation loses the place.
         self._change = asyncio.Event()
@@ -57,34 +60,41 @@ class Gate:
             Throttled: The service asked us to stay away for longer than is worth waiting here.
             Unavailable: The breaker is open: the service failed several times in a row.
         """
-        while self._inside >= self.width:
+        while self.inside >= self.width:
             await self._change.wait()
-        self._inside += 1
+        self.inside += 1
         try:
             await self._wait_open()
             yield
         finally:
-            self._inside -= 1
+            self.inside -= 1
             self._change.set()
             self._change = asyncio.Event()
 
     def hint(self, width: int) -> None:
-        """Move towards the width that the service hints at: wider one step at a time, narrower at once."""
-        wanted = max(1, min(width, WIDEST))
-        self._width = min(wanted, self._width + 1)
+        """The width that the service hints at: narrower at once, wider with the next answers."""
+        self._widest = max(1, min(width, WIDEST))
+        self._width = min(self._width, self._widest)
 
     def succeeded(self) -> None:
-        """The service answered: the breaker closes."""
-        self._failures = 0
-        self._break = FIRST_BREAK
-        self._half_open = False
+        """The service answered: the breaker closes, and one request more may be under way."""
+        self._answers()
+        refused = self._clock.monotonic() < self._refused_until
+        most = min(self._widest, self._refused_width - 1) if refused else self._widest
+        self._width = min(self._width + 1, max(most, 1))
 
     def throttled(self, wait: timedelta | None) -> None:
-        """The service asked us to stay away; half the width, until it hints at more."""
+        """The service asked us to stay away; half the width, and what was too wide is not tried again soon."""
         telemetry.count("sync.throttles", service=self._name)
-        self.succeeded()
+        self._answers()
+        self._refused_width = self._width
+        self._refused_until = self._clock.monotonic() + NARROWED.total_seconds()
         self._width = max(1, self._width // 2)
         self._close(wait or _USUAL_WAIT, throttled=True)
+
+    def _answers(self) -> None:
+        self._failures = 0
+        self._half_open = False
 
     def failed(self, wait: timedelta | None = None) -> None:
         """The service is down, and may have said for how long; the fifth such answer in a row opens the breaker.
@@ -97,11 +107,12 @@ class Gate:
             return  # it was sent before the breaker opened, and tells nothing new
         self._failures += 1
         if self._failures >= FAILURES_TO_OPEN:
-            self._close(self._break, throttled=False)
+            self._close(BREAK, throttled=False)
             self._half_open = True
-            # One more failure opens it again at once, for longer.
+            # A service that has just come back is asked by one request more with each answer.
+            self._width = 1
+            # One more failure opens it again at once.
             self._failures = FAILURES_TO_OPEN - 1
-            self._break = min(self._break * 2, LONGEST_BREAK)
 
     @property
     def _closed_for(self) -> float:

@@ -72,6 +72,12 @@ class Dynamics(Protocol):
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
         """The rows that exist, by id: a list read, so that a missing id is known to be absent."""
 
+    def share(self, records: int) -> int:
+        """How many of so many records to announce and write together.
+
+        Parts are written at the same time: many small ones while requests are plenty, else few and large ones.
+        """
+
     async def write(
         self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
     ) -> Sequence[DynamicsRecord | Failed]:

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import batched
 from typing import Final
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from shared.domain.decide import Plan
 from shared.domain.link import Intent, Stored
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import Conflict, LinkTooLarge
+from shared.errors import Conflict, LinkTooLarge, RoutingFailed
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Failed, Ledger
 from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 INTENT_LIFE: Final = timedelta(seconds=150)
 WRITE_BUDGET: Final = timedelta(seconds=130)
 
+type Planned = tuple[Work, Plan]
 type Send = Callable[[EntityMapping, Sequence[Intent], float], Awaitable[Sequence[Record | Failed]]]
 
 
@@ -50,8 +52,8 @@ class Executor:
         self._router = router
         self._clock = clock
 
-    async def run(self, entity: EntityMapping, planned: Sequence[tuple[Work, Plan]]) -> Round:
-        """Carry out the plans of one round.
+    async def run(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
+        """Carry out the plans of one round, in parts beside each other: while one is written, the next is announced.
 
         Returns:
             The ends of the messages whose records are done, and the records that need another round.
@@ -60,6 +62,19 @@ class Executor:
             RoutingFailed: Something could not be parked.
             TransientError: The ledger could not be written.
         """
+        # Creates and updates go in requests of their own: a part of one kind needs one request.
+        ordered = sorted(planned, key=lambda one: any(write.creates for write in one[1].writes))
+        parts = [
+            self._part(entity, part) for part in batched(ordered, self._dynamics.share(len(planned)), strict=False)
+        ]
+        # Each part is brought to its end, whatever becomes of the others: its writes are under way.
+        ends = await asyncio.gather(*parts, return_exceptions=True)
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        if failures:
+            raise next((one for one in failures if isinstance(one, RoutingFailed)), failures[0])
+        return sum((end for end in ends if isinstance(end, Round)), Round())
+
+    async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
         steps = [Step(work, plan, plan.stored) for work, plan in planned]
         quiet = [step for step in steps if not step.plan.writes]
