@@ -3,9 +3,11 @@
 from datetime import timedelta
 from decimal import Decimal
 
+import httpx
 import pytest
 
 from shared.domain.link import Link, ParkedField, Stored
+from shared.errors import TransientError
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.plan import EntityPlan
 from tests.first_sync.world import World
@@ -174,6 +176,39 @@ async def test_planning_writes_nothing_on_either_side_nor_to_the_ledger(world: W
     await world.plan()
     assert before == (world.keys_in_dynamics(), world.keys_in_cmms(), world.linked(), "Pump")
     assert world.bus.sent == 0
+
+
+async def test_a_side_that_cannot_be_read_to_its_end_ends_the_plan_with_its_own_error(world: World) -> None:
+    world.both("A")
+    world.cmms_wire.before = lambda request: httpx.Response(401, request=request)
+    with pytest.raises(TransientError):
+        await world.plan()
+
+
+async def test_a_connection_that_breaks_costs_a_page_and_not_the_plan(world: World) -> None:
+    world.both("A")
+    failures = iter([True])
+
+    def break_once(request: httpx.Request) -> httpx.Response | None:
+        if next(failures, False):
+            raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+        return None
+
+    world.cmms_wire.before = break_once
+    assert (await world.plan()).kinds == {Kind.EQUAL: 1}
+    failures = iter([True])
+    world.cmms_wire.before, world.wire.before = None, break_once
+    assert (await world.plan()).kinds == {Kind.EQUAL: 1}
+
+
+async def test_a_record_that_is_not_of_the_api_s_form_costs_the_others_nothing(world: World) -> None:
+    world.both("A")
+    world.both("BROKEN")
+    world.cmms.spoilt["BROKEN"] = {"version": "yesterday"}
+    plan = await world.plan()
+    assert (plan.kinds, plan.messages) == ({Kind.EQUAL: 1, Kind.UNREADABLE: 1}, 1)
+    ((example, message),) = next(iter(plan.troubles.values())).examples
+    assert ("BROKEN" in message, "version" in message, bool(example)) == (True, True, True)
 
 
 async def test_records_that_changed_since_an_earlier_plan_are_counted(world: World) -> None:

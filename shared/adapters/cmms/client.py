@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any, Final, override
 from urllib.parse import quote
@@ -82,14 +83,17 @@ class CmmsGateway:
             found += _results(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
         return found
 
-    async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
-        """Every existing record, page by page, in the order of the keys."""
+    async def pages(
+        self, entity: EntityMapping, unreadable: Callable[[str, str], None] | None = None
+    ) -> AsyncIterator[Sequence[CmmsRecord]]:
+        """Every existing record, page by page, in the order of the keys; see the port."""
         cursor: str | None = None
         seen: set[str] = set()
         while True:
             params = {"limite": str(PAGE)} | ({"cursor": cursor} if cursor else {})
-            answer = await self._read("GET", f"{entity.cmms}/", params=params)
-            yield _all(entity, _results(entity, answer))
+            answer = await patiently(partial(self._read, "GET", f"{entity.cmms}/", params=params))
+            results = _results(entity, answer)
+            yield _all(entity, results) if unreadable is None else _readable(entity, results, unreadable)
             cursor = answer.get("siguiente")
             if not cursor:
                 return
@@ -292,6 +296,22 @@ def _all(entity: EntityMapping, results: Sequence[Any]) -> list[CmmsRecord]:
         return [_record(entity, raw) for raw in results]
     except MappingError as error:
         raise Unavailable(error.message) from error
+
+
+def _readable(
+    entity: EntityMapping, results: Sequence[Any], unreadable: Callable[[str, str], None]
+) -> list[CmmsRecord]:
+    """The records of an answer that can be read; the others are named by id and key."""
+    found: list[CmmsRecord] = []
+    for raw in results:
+        try:
+            found.append(_record(entity, raw))
+        except MappingError as error:
+            record_id = raw.get("id") if isinstance(raw, dict) else None
+            if not isinstance(record_id, str):
+                raise Unavailable(error.message) from error
+            unreadable(record_id, _key_of(raw))
+    return found
 
 
 def _each(entity: EntityMapping, raw: Any, name: str) -> tuple[str, CmmsRecord | MappingError]:

@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,7 @@ from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
 from shared.adapters.dataverse.writes import DynamicsWrite, write_of
+from shared.adapters.http.retry import patiently
 from shared.domain.link import Intent
 from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
@@ -27,6 +29,14 @@ from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsHashes, Fa
 log = logging.getLogger(__name__)
 
 PAGE = 5000
+
+
+type _Ask = Callable[[], Awaitable[httpx.Response]]
+
+
+async def _once(ask: _Ask) -> httpx.Response:
+    """A question of the engine is not asked again here: its messages are."""
+    return await ask()
 
 
 class DataverseGateway:
@@ -135,7 +145,7 @@ class DataverseGateway:
     async def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[DynamicsRecord]]:
         """Every row, page by page, in the order of the ids."""
         params = {"$select": ",".join(entity.select), "$orderby": entity.id}
-        async for page in self._pages(entity, params):
+        async for page in self._pages(entity, params, patiently):
             yield page
 
     def hashes(self, entity: EntityMapping) -> AsyncIterator[DynamicsHashes]:
@@ -146,12 +156,15 @@ class DataverseGateway:
         """What changed since the delta link was given."""
         return tracking.changes(self._client, entity, link)
 
-    async def _pages(self, entity: EntityMapping, params: dict[str, str]) -> AsyncIterator[list[DynamicsRecord]]:
+    async def _pages(
+        self, entity: EntityMapping, params: dict[str, str], again: Callable[[_Ask], Awaitable[httpx.Response]] = _once
+    ) -> AsyncIterator[list[DynamicsRecord]]:
         path: str | None = entity.set
         query: dict[str, str] | None = params
         seen: set[str] = set()
         while path is not None:
-            answer = json_of(await self._ask(path, query, {"Prefer": f"odata.maxpagesize={PAGE}"}))
+            ask = partial(self._ask, path, query, {"Prefer": f"odata.maxpagesize={PAGE}"})
+            answer = json_of(await again(ask))
             page = records_of(entity, answer, await self._lookups.codes(entity, rows_of(entity, answer)))
             path, query = answer.get("@odata.nextLink"), None
             if path is not None and (not isinstance(path, str) or path in seen):

@@ -1,6 +1,6 @@
 """What the flows need of the world. The adapters provide it; tests provide it in memory."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -154,8 +154,14 @@ class Cmms(Protocol):
             For each write, in order, the record as stored, or the failure.
         """
 
-    def pages(self, entity: EntityMapping) -> AsyncIterator[Sequence[CmmsRecord]]:
-        """Every existing record, page by page."""
+    def pages(
+        self, entity: EntityMapping, unreadable: Callable[[str, str], None] | None = None
+    ) -> AsyncIterator[Sequence[CmmsRecord]]:
+        """Every existing record, page by page. A page that fails is asked for again for a while.
+
+        `unreadable` hears of the id and key of a record that is not of the API's form; without it such a record ends
+        the reading as Unavailable.
+        """
 
     def hashes(self, entity: EntityMapping) -> AsyncIterator[Sequence[tuple[str, str, str]]]:
         """Every existing record as (id, key, row hash), page by page."""

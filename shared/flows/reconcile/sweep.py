@@ -40,8 +40,8 @@ class Sweep:
             TransientError: One could not be read to its end; nothing is known.
         """
         with Staging() as staging:
-            with _seldom_collected():
-                await _all(
+            with seldom_collected():
+                await together(
                     self._load_ledger(staging, report),
                     self._load_dynamics(staging, report),
                     self._load_cmms(staging, report),
@@ -73,7 +73,7 @@ class Sweep:
 
 
 @contextmanager
-def _seldom_collected() -> Iterator[None]:
+def seldom_collected() -> Iterator[None]:
     """Look for circles of garbage less often: pages make millions of objects and no circle, and go by themselves."""
     usual = gc.get_threshold()
     gc.set_threshold(max(OBJECTS, usual[0]), *usual[1:])
@@ -83,7 +83,7 @@ def _seldom_collected() -> Iterator[None]:
         gc.set_threshold(*usual)
 
 
-async def _all(*loads: Coroutine[Any, Any, None]) -> None:
+async def together(*loads: Coroutine[Any, Any, None]) -> None:
     """Do all of them to the end, or end them all: half a table must never pass for a whole one.
 
     Not a TaskGroup, which takes a task that was cancelled for one that is done.

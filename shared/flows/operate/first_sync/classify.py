@@ -119,6 +119,17 @@ def classify(entity: EntityMapping, snapshot: Snapshot, choices: EntityChoices, 
     return Verdict(kind, changes, problems, updates=updates)
 
 
+def agree(entity: EntityMapping, record: CmmsRecord, row: DynamicsRecord) -> bool:
+    """Whether a pair without a link holds the same in every field that both say, so that a decision would only link it.
+
+    Most pairs do, and a decision about each would take most of a plan's time.
+    """
+    held, shown = record.values, row.values
+    return not (record.errors or row.errors) and all(
+        rule.agree(held[name], shown[name]) for name, rule in entity.fields.items() if name in held and name in shown
+    )
+
+
 def _met(snapshot: Snapshot, plan: Plan) -> DynamicsRecord:
     """The row that the plan links the record with."""
     rows = (candidate.row for candidate in snapshot.candidates)

@@ -9,6 +9,7 @@ from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.first_sync.staging import Staging
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
+from shared.flows.reconcile.sweep import seldom_collected, together
 
 type Progress = Callable[[str, int], None]
 """Hears what was read, and how many more records."""
@@ -53,7 +54,7 @@ async def load(
             await asyncio.sleep(0)
 
     async def records() -> None:
-        async for page in cmms.pages(entity):
+        async for page in cmms.pages(entity, staging.add_unreadable):
             staging.add_records((one, usable(one.key), _later(one.changed_at, since)) for one in page)
             progress("the CMMS", len(page))
 
@@ -63,9 +64,8 @@ async def load(
             staging.add_rows((one, usable(one.key), _later(one.modified, since)) for one in shown)
             progress("Dynamics", len(page))
 
-    async with asyncio.TaskGroup() as group:
-        for part in (links(), records(), rows()):
-            group.create_task(part)
+    with seldom_collected():
+        await together(links(), records(), rows())
     staging.sort_out()
     return hidden
 

@@ -13,7 +13,7 @@ from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LookupPending
 from shared.flows.operate.first_sync.choices import EntityChoices
-from shared.flows.operate.first_sync.classify import Kind, Problem, Verdict, classify
+from shared.flows.operate.first_sync.classify import Kind, Problem, Verdict, agree, classify
 from shared.flows.operate.first_sync.load import Progress, load
 from shared.flows.operate.first_sync.plan import EntityPlan
 from shared.flows.operate.first_sync.staging import Staging
@@ -81,7 +81,7 @@ class Planner:
         ]
         codes = _Codes(entity)
         for identity, snapshot in _unlinked(staging):
-            verdict = classify(entity, snapshot, choices, now)
+            verdict = _quickly(entity, snapshot) or classify(entity, snapshot, choices, now)
             codes.count(snapshot.cmms, verdict)
             _judge(plan, staging, identity, snapshot, verdict)
             if sum(plan.kinds.values()) % _BREATH == 0:
@@ -128,6 +128,11 @@ def _as_record(record: CmmsRecord, row: DynamicsRecord | None) -> tuple[Identity
     link = _NO_LINK.model_copy(update={"cmms_id": record.id, "key": record.key})
     candidates = () if row is None else (Candidate(row),)
     return Identity("cmms", record.id), Snapshot(Stored(link=link), link, cmms=record, candidates=candidates)
+
+
+def _quickly(entity: EntityMapping, snapshot: Snapshot) -> Verdict | None:
+    same = snapshot.candidates and agree(entity, snapshot.cmms, snapshot.candidates[0].row)
+    return Verdict(Kind.EQUAL) if same else None
 
 
 def _judge(plan: EntityPlan, staging: Staging, identity: Identity, snapshot: Snapshot | None, verdict: Verdict) -> None:

@@ -113,6 +113,11 @@ class Staging:
         """Add Dynamics rows, likewise."""
         self._add("dynamics", ((one.id, one.key, usable, changed, packed_row(one)) for one, usable, changed in rows))
 
+    def add_unreadable(self, record_id: str, key: str) -> None:
+        """Add a CMMS record that is not of the API's form: a closer look tells what is wrong with it."""
+        row = (record_id, _storable(key), alike(key), "closer", False, None)
+        self._db.execute("INSERT OR REPLACE INTO cmms VALUES (?, ?, ?, ?, ?, ?)", row)
+
     def _add(self, side: Side, rows: Iterable[tuple[str, str, bool, bool, bytes]]) -> None:
         self._db.executemany(
             f"INSERT OR REPLACE INTO {side} VALUES (?, ?, ?, ?, ?, ?)",  # noqa: S608  # one of two names
