@@ -9,6 +9,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ops.first_sync.words import progress_document, told
 from ops.output import age, plain, plural, stamp
 from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
 from shared.flows.operate.overview import Overview, QueueView
@@ -72,6 +73,7 @@ def document(view: Overview) -> dict[str, object]:
         "queues": [_queue(one, view) for one in view.queues],
         "parked": dict(view.parked),
         "brake": view.brake.model_dump(mode="json") if view.brake is not None else None,
+        "first_sync": None if view.first_sync is None else progress_document(view.first_sync),
         "reconcile": {
             "last": None if run is None else stamp(run.at),
             "kind": None if run is None else run.kind,
@@ -107,6 +109,8 @@ def _screen(view: Overview) -> Group:
     if view.parked:
         shown = ", ".join(f"{count:,} {reason}" for reason, count in view.parked)
         parts += [Text(), Text(f"parked: {plain(shown)}")]
+    if view.first_sync is not None and view.first_sync.ended is None:
+        parts += [Text(), Text(f"first sync: {told(view.first_sync, view.at)}")]
     parts += [Text(), Text(f"reconciliation: {last_run(view)}"), Text(f"at {stamp(view.at)}", style="dim")]
     return Group(*parts)
 

@@ -26,6 +26,7 @@ from ops.console.guard import Guard, form_token
 from ops.console.runbook import advice
 from ops.console.timeline import timeline
 from ops.console.watch import Watch
+from ops.first_sync.words import NAMES, chosen, told
 from ops.output import age, plural, restamp, stamp
 from ops.session import UsageError
 from shared.errors import SyncError
@@ -100,6 +101,7 @@ class Console:
             Route("/drift/release", self.release, methods=["POST"]),
             Route("/drift/{name}", self.report),
             Route("/drift/{name}/page", self.report_page),
+            Route("/first-sync", self.first_sync),
             Route("/faults", self.faults, methods=["GET", "POST"]),
             Route("/favicon.ico", lambda _request: FileResponse(HERE / "static" / "icon.svg")),
             Mount("/static", StaticFiles(directory=HERE / "static")),
@@ -199,6 +201,19 @@ class Console:
         if content is None:
             return self._problem(request, "There is no such report.", 404)
         return HTMLResponse(content, headers={"Content-Security-Policy": _REPORT_CSP})
+
+    async def first_sync(self, request: Request) -> Response:
+        """The last plan of a first sync, and how far its run has come."""
+        view, _, _ = await self._watch.now()
+        try:
+            plan = await self._desk.first_sync_plan()
+        except SyncError as error:
+            return self._problem(request, error.message, 503)
+        choices = [] if plan is None else list(chosen(plan.choices))
+        sentence = "" if view.first_sync is None else told(view.first_sync, view.at)
+        return self._page(
+            request, "first_sync.html", view=view, plan=plan, choices=choices, sentence=sentence, names=NAMES
+        )
 
     async def faults(self, request: Request) -> Response:
         """Make the local Dataverse fail, and lift it."""

@@ -15,6 +15,7 @@ from ops.commands.parked import document, messages_of
 from ops.output import stamp
 from ops.session import Session
 from shared.errors import InvalidMessage, Unavailable
+from shared.flows.operate.first_sync.memory import StoredPlan, plan_of
 from shared.flows.operate.overview import Overview
 from shared.flows.operate.parked import Settled, Waiting
 from shared.flows.operate.resync import Resync
@@ -178,6 +179,14 @@ class Desk:
         if reports is None or name not in await reports.names():
             return None
         return await reports.load(name)
+
+    async def first_sync_plan(self) -> StoredPlan | None:
+        """The last plan of a first sync; None where there is none.
+
+        Raises:
+            SyncError: The ledger does not answer.
+        """
+        return await plan_of(self._session.wiring.state)
 
     async def faults(self) -> list[Fault]:
         """The faults that the local Dataverse injects now.

@@ -79,4 +79,4 @@ class Watch:
 
 def _shown(view: Overview) -> tuple[object, ...]:
     """What of an overview a page shows, but for the time."""
-    return (view.health, view.queues, view.parked, view.brake, view.runs, view.pending, view.concerns)
+    return (view.health, view.queues, view.parked, view.brake, view.runs, view.pending, view.concerns, view.first_sync)

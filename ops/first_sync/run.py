@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from ops.first_sync.compare import Compared, compare
 from ops.first_sync.page import Page, write_page
 from ops.first_sync.show import show_plan
-from ops.first_sync.words import Change, changes, chosen, duration, progress_document
-from ops.output import age, plain, plural, stamp, table
+from ops.first_sync.words import Change, changes, chosen, duration, in_words, progress_document, told
+from ops.output import plain, plural, stamp, table
 from ops.session import ExitCode, Session, UsageError
 from shared.flows.operate.first_sync.fit import drifted, outdated
 from shared.flows.operate.first_sync.memory import StoredPlan, plan_of
@@ -32,9 +32,6 @@ _MOST_PARKED: Final = 1000
 _LEFTOVERS: Final = timedelta(minutes=10)
 _EVERY: Final = 1.0
 _LINE_EVERY: Final = 10.0
-_FAST: Final = 10
-_SILENT: Final = timedelta(minutes=1)
-"""A run that goes on gives a sign of life every few seconds."""
 
 
 async def carry_out(
@@ -135,21 +132,6 @@ class _Bar:
         if not self._session.err.is_terminal and now - self._told >= _LINE_EVERY:
             self._session.note(f"{progress.done:,} of {plural(progress.total, 'record')}, {more}")
             self._told = now
-
-
-def in_words(progress: Run) -> str:
-    """What a bar cannot show of a run: its rate, the time left, and what does not go smoothly."""
-    entities = progress.entities.values()
-    parts = [f"{progress.rate:,.{0 if progress.rate >= _FAST else 1}f} a second"]
-    if progress.remaining is not None and progress.ended is None:
-        parts.append(f"{duration(progress.remaining.total_seconds())} left")
-    for name, count in (
-        ("tried again", sum(one.retried for one in entities)),
-        ("throttled or put off", sum(one.throttled for one in entities)),
-        ("parked", sum(one.parked for one in entities)),
-    ):
-        parts += [f"{count:,} {name}"] if count else []
-    return ", ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -265,17 +247,3 @@ async def show_status(session: Session) -> int:
     if run is not None:
         out.print(escape(told(run, now)), soft_wrap=True)
     return ExitCode.FINDINGS if is_open else ExitCode.FINE
-
-
-def told(run: Run, now: datetime) -> str:
-    """A run in a sentence."""
-    count = f"{run.done:,} of {plural(run.total, 'record')}"
-    if run.ended is not None:
-        return f"The run of {stamp(run.started)} ended at {stamp(run.ended)}: {count}, {in_words(run)}."
-    since = now - run.at
-    if since > _SILENT:
-        return (
-            f"The run of {stamp(run.started)} was interrupted {age(since.total_seconds())} ago, at {count}:"
-            " 'first-sync run' goes on."
-        )
-    return f"The run of {stamp(run.started)} is under way: {count}, {in_words(run)}."

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Final
 
-from ops.output import plural
+from ops.output import age, plural, stamp
 from shared.domain.model import Side
 from shared.flows.operate.first_sync.choices import Choices
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.estimate import Estimate
 from shared.flows.operate.first_sync.memory import Counts
 from shared.flows.operate.first_sync.plan import EntityPlan, Trouble
-from shared.flows.reconcile.first_sync import Progress
+from shared.flows.reconcile.first_sync import SILENT, Progress
 
 NAMES: Final = {
     Kind.EQUAL: "equal on both sides",
@@ -24,6 +25,7 @@ NAMES: Final = {
     Kind.HELD: "held back as a whole",
     Kind.UNREADABLE: "cannot be read",
 }
+_FAST: Final = 10
 _LEFT_OUT: Final = "left out: a person decides"
 _CREATED: Final = {Kind.ONLY_IN_CMMS: "created in Dynamics", Kind.ONLY_IN_DYNAMICS: "created in the CMMS"}
 
@@ -169,3 +171,32 @@ def changes(planned: Counts, now: EntityPlan) -> Iterator[Change]:
 
 def _line(what: str, planned: int, left: int) -> Change:
     return Change(what, planned, max(planned - left, 0), left)
+
+
+def in_words(progress: Progress) -> str:
+    """What a bar cannot show of a run: its rate, the time left, and what does not go smoothly."""
+    entities = progress.entities.values()
+    parts = [f"{progress.rate:,.{0 if progress.rate >= _FAST else 1}f} a second"]
+    if progress.remaining is not None and progress.ended is None:
+        parts.append(f"{duration(progress.remaining.total_seconds())} left")
+    for name, count in (
+        ("tried again", sum(one.retried for one in entities)),
+        ("throttled or put off", sum(one.throttled for one in entities)),
+        ("parked", sum(one.parked for one in entities)),
+    ):
+        parts += [f"{count:,} {name}"] if count else []
+    return ", ".join(parts)
+
+
+def told(run: Progress, now: datetime) -> str:
+    """A run in a sentence."""
+    count = f"{run.done:,} of {plural(run.total, 'record')}"
+    if run.ended is not None:
+        return f"The run of {stamp(run.started)} ended at {stamp(run.ended)}: {count}, {in_words(run)}."
+    since = now - run.at
+    if since > SILENT:
+        return (
+            f"The run of {stamp(run.started)} was interrupted {age(since.total_seconds())} ago, at {count}:"
+            " 'first-sync run' goes on."
+        )
+    return f"The run of {stamp(run.started)} is under way: {count}, {in_words(run)}."

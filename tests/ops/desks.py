@@ -12,10 +12,12 @@ from ops.console.desk import Desk, Fault
 from shared.domain.link import Base, ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Version
 from shared.errors import Unavailable
+from shared.flows.operate.first_sync.memory import StoredPlan
 from shared.flows.operate.overview import Health, Overview, QueueView
 from shared.flows.operate.parked import ParkedMessages, Settled, Survey, Waiting
 from shared.flows.operate.show import FieldStory, Story
 from shared.flows.reconcile.checkpoint import BrakeState
+from shared.flows.reconcile.first_sync import Progress
 from shared.flows.reconcile.report import PastRun
 from shared.flows.routing.told import End, Told
 
@@ -62,6 +64,8 @@ class FakeDesk(Desk):
         self.resynced: list[tuple[str, str, bool]] = []
         self.processed: list[Processed] | None = []
         self.story_of: dict[str, Story] = {}
+        self.first_sync: Progress | None = None
+        self.plan: StoredPlan | None = None
         self.injected: list[dict[str, object]] = []
         self.pages: dict[str, bytes] = {REPORT: b"<!doctype html><title>r</title><h1>The report</h1><script>1</script>"}
 
@@ -97,7 +101,13 @@ class FakeDesk(Desk):
             runs=(PastRun(run="r", at=NOW - timedelta(minutes=10), kind="full", drift={}),),
             pending=0,
             messages=tuple(parked),
+            first_sync=self.first_sync,
         )
+
+    @override
+    async def first_sync_plan(self) -> StoredPlan | None:
+        self._insist()
+        return self.plan
 
     @override
     async def activity(self) -> list[Processed] | None:

@@ -2,8 +2,10 @@
 
 import asyncio
 import re
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import httpx
@@ -15,14 +17,28 @@ from ops.console.guard import form_token
 from ops.console.runbook import advice
 from ops.session import Session
 from shared.errors import reasons
+from shared.flows.operate.first_sync.choices import choose
+from shared.flows.operate.first_sync.classify import Kind
+from shared.flows.operate.first_sync.memory import Counts, StoredPlan
+from shared.flows.operate.first_sync.plan import EntityPlan
 from shared.flows.reconcile.checkpoint import BrakeState
-from tests.fakes import make_settings
+from shared.flows.reconcile.first_sync import EntityProgress, Progress
+from tests.fakes import document_mapping, make_settings
 from tests.ops.desks import HOSTILE, NOW, REPORT, FakeDesk, processed, story, waiting
 
 PORT = 7999
 TOKEN = "a-token-of-this-test"
 BASE = f"http://127.0.0.1:{PORT}"
-PAGES = ["/", "/parked", "/parked/1", "/record?entity=asset&key=A-00001", "/drift", f"/drift/{REPORT}", "/faults"]
+PAGES = [
+    "/",
+    "/parked",
+    "/parked/1",
+    "/record?entity=asset&key=A-00001",
+    "/drift",
+    f"/drift/{REPORT}",
+    "/first-sync",
+    "/faults",
+]
 POSTS = ["/parked/rehearse", "/parked/carry-out", "/record/resync", "/drift/release", "/faults"]
 
 
@@ -307,3 +323,39 @@ def test_advice_is_markup_of_code_and_steps_only() -> None:
     assert len(found.steps) == 3
     assert "<code>.venv/bin/python -m ops check</code>" in found.steps[0]
     assert all("](" not in text for one in advice().values() for text in (*one.paragraphs, *one.steps))
+
+
+def first_sync(age: float, *, ended: bool = False) -> Progress:
+    at = NOW - timedelta(seconds=age)
+    entities = {
+        "asset": EntityProgress(total=1000, sent=800, waiting=50, retried=7, throttled=3, parked=2),
+        HOSTILE: EntityProgress(total=10),
+    }
+    return Progress(run="r", started=at - timedelta(seconds=75), at=at, entities=entities, ended=at if ended else None)
+
+
+@pytest.mark.parametrize(
+    ("age", "ended", "says"),
+    [(5, False, "is under way: 750 of 1,010 records"), (600, False, "was interrupted"), (600, True, "ended at")],
+)
+async def test_a_first_sync_is_shown_with_how_far_it_has_come(age: float, ended: bool, says: str) -> None:
+    desk = FakeDesk()
+    desk.first_sync = first_sync(age, ended=ended)
+    mapping = document_mapping()
+    kinds = {Kind.EQUAL: 700, Kind.KEY_DOUBLED: 4}
+    counts = Counts.of(mapping.entities["asset"], EntityPlan("asset", kinds=Counter(kinds)))
+    desk.plan = StoredPlan(at=NOW, choices=choose(mapping, prefer=["dynamics"]), entities={"asset": counts})
+    async with signed_in(desk) as client:
+        page = (await client.get("/first-sync")).text
+        assert says in " ".join(page.split())
+        assert "nombre: Dynamics" in page
+        assert ">700<" in page
+        assert 'value="0.7426"' in page
+        assert HOSTILE not in page
+        tile = "750 of 1,010 records" in (await client.get("/")).text
+    assert tile is not ended
+
+
+async def test_without_a_plan_the_page_says_how_to_make_one() -> None:
+    async with signed_in(FakeDesk()) as client:
+        assert "first-sync plan" in (await client.get("/first-sync")).text

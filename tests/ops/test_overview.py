@@ -12,6 +12,7 @@ from shared.errors import Unavailable
 from shared.flows.operate.overview import Overseer, Overview
 from shared.flows.operate.parked import Survey, Waiting
 from shared.flows.reconcile.checkpoint import BrakeState
+from shared.flows.reconcile.first_sync import EntityProgress, Progress, store_progress
 from tests.ops.desks import waiting
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -42,9 +43,13 @@ async def silent() -> None:
     raise Unavailable("No answer.")
 
 
-async def look(queues: Queues, brake: BrakeState | None = None, *, cmms: bool = True) -> Overview:
+async def look(
+    queues: Queues, brake: BrakeState | None = None, *, cmms: bool = True, first_sync: Progress | None = None
+) -> Overview:
     state = SqliteLedger(":memory:")
     try:
+        if first_sync is not None:
+            await store_progress(state, first_sync)
         if brake is not None:
             await state.put_state({"reconcile/brake": brake.model_dump_json()})
         probes = [("Dynamics", answers), ("CMMS", answers if cmms else silent)]
@@ -79,6 +84,15 @@ async def test_parked_messages_are_counted_by_reason_the_most_frequent_first() -
     assert view.parked == (("conflict", 4), ("mapping_error", 3))
     (parked,) = [one for one in view.queues if one.name == "parked"]
     assert parked.survey.waiting == 7
+
+
+@pytest.mark.parametrize(("silent_for", "concerns"), [(30, 0), (90, 1), (100_000, 0)])
+async def test_an_interrupted_first_sync_concerns_a_person_for_a_day(silent_for: int, concerns: int) -> None:
+    at = NOW - timedelta(seconds=silent_for)
+    run = Progress(run="r", started=at, at=at, entities={"asset": EntityProgress(total=9, sent=5)})
+    view = await look(Queues(), first_sync=run)
+    assert len(view.concerns) == concerns
+    assert document(view)["first_sync"] is not None
 
 
 @pytest.mark.parametrize(("allowance", "concerns"), [(0, 1), (750, 0)])

@@ -12,6 +12,7 @@ from shared.errors import SyncError
 from shared.flows.operate.parked import Queues, Survey, Waiting
 from shared.flows.ports.engine import State
 from shared.flows.reconcile.checkpoint import BrakeState, Checkpoint
+from shared.flows.reconcile.first_sync import Progress, progress_of
 from shared.flows.reconcile.report import PastRun
 
 BACKLOG: Final = timedelta(minutes=15)
@@ -51,7 +52,10 @@ class QueueView:
 
 @dataclass(frozen=True)
 class Overview:
-    """The state of an installation at one moment. `parked` counts `messages` by reason, the most frequent first."""
+    """The state of an installation at one moment. `parked` counts `messages` by reason, the most frequent first.
+
+    `first_sync` is the newest run of a first sync, open or ended.
+    """
 
     at: datetime
     health: tuple[Health, ...]
@@ -61,6 +65,7 @@ class Overview:
     runs: tuple[PastRun, ...]
     pending: int
     messages: tuple[Waiting, ...] = field(default=(), repr=False)
+    first_sync: Progress | None = None
 
     @property
     def last_run(self) -> PastRun | None:
@@ -98,7 +103,7 @@ class Overseer:
 
     async def look(self) -> Overview:
         """Read everything at once."""
-        health, queues, parked, memory = await asyncio.gather(
+        health, queues, parked, (memory, first_sync) = await asyncio.gather(
             asyncio.gather(*(_reached(name, ask) for name, ask in self._probes)),
             asyncio.gather(*(self._queue(queue.name) for queue in ALL)),
             self._parked(),
@@ -115,6 +120,7 @@ class Overseer:
             runs=remembered.marks.runs,
             pending=sum(map(len, remembered.pending.values())),
             messages=tuple(parked),
+            first_sync=first_sync,
         )
 
     async def _queue(self, name: str) -> QueueView:
@@ -134,11 +140,11 @@ class Overseer:
             return found  # the queue's own line says so
         return found
 
-    async def _memory(self) -> Checkpoint | Health:
+    async def _memory(self) -> tuple[Checkpoint | Health, Progress | None]:
         try:
-            return await Checkpoint.load(self._state)
+            return await Checkpoint.load(self._state), await progress_of(self._state)
         except SyncError as error:
-            return Health("ledger", error.message)
+            return Health("ledger", error.message), None
 
 
 async def _reached(name: str, ask: Reached) -> Health:
@@ -176,6 +182,10 @@ def _concerns(view: Overview) -> list[str]:
         found.append(f"{total:,} parked messages wait for a person.")
     if view.brake is not None and not view.brake.allowance:
         found.append(f"The brake holds {view.brake.held:,} repairs.")
+    run = view.first_sync
+    if run is not None and run.was_interrupted(view.at):
+        how_far = f"{run.done:,} of {run.total:,} records"
+        found.append(f"The first sync was interrupted at {run.at:%Y-%m-%dT%H:%M:%SZ}, at {how_far}: run it again.")
     if view.last_run is not None and view.at - view.last_run.at > OVERDUE:
         found.append(f"The last reconciliation was at {view.last_run.at:%Y-%m-%dT%H:%M:%SZ}.")
     return found

@@ -13,6 +13,8 @@ from shared.flows.ports.engine import State
 
 ABANDONED: Final = timedelta(hours=24)
 """How long after its last sign of life an unfinished first sync still counts as open."""
+SILENT: Final = timedelta(minutes=1)
+"""After so long without a sign of life a run was interrupted: it gives one every few seconds."""
 _NAME: Final = "first-sync/progress"
 
 
@@ -60,6 +62,11 @@ class Progress(_Frozen):
         return sum(one.done for one in self.entities.values())
 
     @property
+    def portion(self) -> float:
+        """What has ended of the whole, from 0 to 1."""
+        return self.done / self.total if self.total else 1.0
+
+    @property
     def rate(self) -> float:
         """Messages that ended in a second, since the start."""
         return self.done / max((self.at - self.started).total_seconds(), 0.001)
@@ -68,6 +75,10 @@ class Progress(_Frozen):
     def remaining(self) -> timedelta | None:
         """How long the rest takes at that rate; None before anything has ended."""
         return timedelta(seconds=(self.total - self.done) / self.rate) if self.done else None
+
+    def was_interrupted(self, now: datetime) -> bool:
+        """Whether it is open and nobody works on it any more."""
+        return self.is_open(now) and now - self.at > SILENT
 
     def is_open(self, now: datetime) -> bool:
         """Whether the records that it has not reached yet are still its business."""
