@@ -4,6 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -13,6 +15,7 @@ from uuid import uuid4
 import httpx
 from azure.servicebus import ServiceBusClient, ServiceBusMessage
 
+from local.run import ROOT
 from local.stack import Stack
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.link import Link
@@ -184,6 +187,29 @@ class Player:
                 for key in keys
             ),
         )
+
+    def ops(self, *arguments: str) -> tuple[int, Row]:
+        """Type a command of the operator, with `--json` among its arguments.
+
+        Returns:
+            Its exit code, and the document that it prints.
+
+        Raises:
+            CheckError: It prints none.
+        """
+        done = subprocess.run(  # noqa: S603  # our own command line
+            [sys.executable, "-m", "ops", *arguments],
+            env={**self.stack.environment(), **self.stack.operator_settings()},
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        try:
+            found: Row = json.loads(done.stdout)
+        except ValueError:
+            raise CheckError(f"ops {' '.join(arguments)} ended with {done.returncode}: {done.stderr}") from None
+        return done.returncode, found
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Messages by queue and state."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
+from local import first_sync_scene
 from local.playing import CheckError, Player, Row
 
 ASSETS: Final = [f"{number:04d}" for number in range(1, 26)]
@@ -251,6 +252,11 @@ def text(properties: Row, name: str) -> str:
 
 
 SCENES: Final = (
+    Scene(
+        "First sync",
+        "two systems that filled up by themselves are planned and brought together, as the operator chose",
+        first_sync_scene.play,
+    ),
     Scene("CMMS to Dynamics", "25 assets and 10 orders created in the CMMS arrive, field by field", cmms_to_dynamics),
     Scene(
         "Dynamics to CMMS",
