@@ -125,6 +125,17 @@ async def test_the_log_names_the_fields_that_were_written_to_each_side(
     assert told(caplog) == [("already true", "")]
 
 
+async def test_the_log_names_the_record_of_a_message_that_names_a_row(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    caplog.clear()
+    await world.webhook(world.row())
+    assert [one.key for record in caplog.records if (one := read_line(record.getMessage()))] == ["A"]
+
+
 async def test_a_refused_field_is_not_among_the_written_ones(world: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world.cmms.put("A", nombre="Bomba", valor_libros="10")

@@ -13,11 +13,12 @@ type WrittenFields = frozenset[tuple[Side, str]]
 class Done:
     """Nothing is left to do. `applied` tells a change that was written from one found already true.
 
-    `fields` names what was written, for the log.
+    `fields` names what was written, and `key` the record, for the log: a message may name it by its row alone.
     """
 
     applied: bool
     fields: WrittenFields = frozenset()
+    key: str | None = None
 
 
 @dataclass(frozen=True)

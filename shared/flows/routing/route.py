@@ -317,7 +317,8 @@ def _tell(queue: str, message: Routed, end: End, what: str, now: datetime) -> No
     event = message.event
     after = max((now - event.time).total_seconds(), 0.0) if event is not None and event.time is not None else None
     trace = trace_of(event.traceparent if event is not None else None)
-    log.info("%s", Told(entity, message.key, end, what, trace, after).line())
+    key = message.key or (message.outcome.key if isinstance(message.outcome, Done) else None)
+    log.info("%s", Told(entity, key, end, what, trace, after).line())
 
 
 @contextmanager

@@ -102,7 +102,7 @@ class Step:
     def _end(self, work: Work, now: datetime) -> Outcome:
         rest = may_still_land(self.stored.link, now)
         if rest is None:
-            return Done(applied=work.applied, fields=work.written)
+            return Done(applied=work.applied, fields=work.written, key=self.stored.link.key or None)
         return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
 
 
