@@ -9,21 +9,20 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from ops.command import command
 from ops.first_sync.words import progress_document, told
 from ops.output import age, plain, plural, stamp
-from ops.session import ExitCode, Json, Local, Session, SettingsFile, UsageError, Verbose
+from ops.session import ExitCode, Session, UsageError
 from shared.flows.operate.overview import Overview, QueueView
 
 _EVERY = 3.0
 
 
-def status(
+@command
+async def status(
+    session: Session,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every 3 seconds until Ctrl-C.")] = False,
-    local: Local = False,
-    settings: SettingsFile = None,
-    as_json: Json = False,
-    verbose: Verbose = False,
-) -> None:
+) -> int:
     """Show on one screen what answers, what waits, what is parked, the brake, and the last reconciliation.
 
     The exit code is 0 if nothing needs a person, 1 if something does, 3 if a part gives no answer.
@@ -35,25 +34,21 @@ def status(
         python -m ops status --watch --local
         python -m ops status --json | jq .concerns
     """
-
-    async def main(session: Session) -> int:
-        if watch and as_json:
-            raise UsageError("--json prints one document: leave --watch out.")
-        with session.err.status("looking"):
-            view = await session.overseer.look()
-        if as_json:
-            session.print_json(document(view))
-        elif not watch:
-            session.out.print(_screen(view))
-        else:
-            with Live(_screen(view), console=session.out, auto_refresh=False) as live:
-                while True:
-                    await asyncio.sleep(_EVERY)
-                    view = await session.overseer.look()
-                    live.update(_screen(view), refresh=True)
-        return code_of(view)
-
-    Session(local, as_json, verbose, settings).run(main)
+    if watch and session.as_json:
+        raise UsageError("--json prints one document: leave --watch out.")
+    with session.err.status("looking"):
+        view = await session.overseer.look()
+    if session.as_json:
+        session.print_json(document(view))
+    elif not watch:
+        session.out.print(_screen(view))
+    else:
+        with Live(_screen(view), console=session.out, auto_refresh=False) as live:
+            while True:
+                await asyncio.sleep(_EVERY)
+                view = await session.overseer.look()
+                live.update(_screen(view), refresh=True)
+    return code_of(view)
 
 
 def code_of(view: Overview) -> ExitCode:
