@@ -12,6 +12,7 @@ SyncError
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── NoEffect              a side confirmed a write and still holds what it held before
 │   ├── MassClear             one field would be emptied in many records at once, and filled in none
+│   ├── CurrencyChanged       a row has another currency than when both sides last agreed on its figures
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
 │   ├── LedgerUnreadable      what the ledger holds of one record is not what this version writes
@@ -150,6 +151,12 @@ class MassClear(PermanentError):
     """One field would be emptied in many records at once, and filled in none: a person says whether that is meant."""
 
     reason = "mass_clear"
+
+
+class CurrencyChanged(PermanentError):
+    """A row has another currency than when both sides last agreed: its figures mean something else."""
+
+    reason = "currency_changed"
 
 
 class KeyNotUsable(PermanentError):

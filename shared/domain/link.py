@@ -152,12 +152,14 @@ class Seen(_Frozen):
     `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `stamp` the operation
     that the row showed, `row_made` when Dynamics made the row; `cmms_version` and `cmms_revision` are the record's
     version and its number of changes, `operation` the last operation that the record showed.
+    `currency` is the row's currency under which its figures were agreed: it changes by a person's word alone.
     """
 
     row_version: int | None = None
     row_modified: datetime | None = None
     stamp: str | None = None
     row_made: datetime | None = None
+    currency: str | None = None
     cmms_version: datetime | None = None
     cmms_revision: int | None = None
     operation: str | None = None
@@ -169,6 +171,7 @@ class Seen(_Frozen):
             if isinstance(one, DynamicsRecord):
                 update |= {"row_version": one.version, "row_modified": one.modified}
                 update |= {"stamp": one.last_operation, "row_made": one.created}
+                update |= {"currency": self.currency or one.currency}
             elif isinstance(one, CmmsRecord):
                 update |= {"cmms_version": one.changed_at, "cmms_revision": one.revision}
                 update |= {"operation": one.last_operation}
@@ -234,7 +237,9 @@ class Link(_Frozen):
 
     def same_as(self, other: "Link") -> bool:
         """Whether two states of a link differ only in what the next write stores anyway."""
-        return self.model_copy(update={"seen": other.seen, "last_sync": other.last_sync}) == other
+        # A currency is a condition that no later write needs to bring along.
+        seen = other.seen.model_copy(update={"currency": self.seen.currency})
+        return self.model_copy(update={"seen": seen, "last_sync": other.last_sync}) == other
 
     def live_intent(self, now: datetime) -> Intent | None:
         """The intent of a worker that may still be writing, if there is one."""

@@ -121,7 +121,7 @@ class DynamicsRecord(Record):
 
     `version` is the number in the row's etag (`W/"12345"` has the version 12345): in one organization it only rises,
     until a backup is restored. None where the etag holds no number. The one operation that a row shows is what its
-    operation stamp holds.
+    operation stamp holds. `currency` is the id of the row's currency; None where the mapping does not name it.
     """
 
     state: int | None = None
@@ -130,6 +130,7 @@ class DynamicsRecord(Record):
     modified_by: str | None = None
     created: datetime | None = None
     version: int | None = None
+    currency: str | None = None
 
 
 NO_RECORD: Final = CmmsRecord("", "", {}, exists=False)

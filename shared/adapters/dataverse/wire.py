@@ -65,6 +65,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
         modified_by=_id(row.get(MODIFIED_BY)),
         created=_instant(row.get(CREATED)),
         version=int(found[1]) if (found := _VERSION.match(etag)) else None,
+        currency=None if entity.currency is None else _id(row.get(f"_{entity.currency}_value")),
         operations=None if entity.stamp is None else _operations(row.get(entity.stamp)),
     )
 

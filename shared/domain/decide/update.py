@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from shared.domain.blocked import Blocked, digest
+from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
@@ -42,7 +43,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         bases.pop(entity.key.name, None)
         context = replace(context, prefer=link.counting, restored=True)
     merged = _merge(snapshot, context, bases, reborn=active is not None)
-    merged = merged.without(_stopped(link, merged, context))
+    merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
     known = _known(link, merged, context)
     merged = replace(merged, writes=tuple(write for write in merged.writes if write.field not in known))
     closed = _closed(merged) if not row.is_open and _opens(entity, merged, active) else frozenset()
@@ -51,6 +52,8 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     waits = context.restored and bool(merged.writes)
     bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
     after = _remember(snapshot, bases, merged, reborn=active is not None)
+    if row.currency is not None and not currency_changed(snapshot, context):
+        after = after.model_copy(update={"seen": after.seen.model_copy(update={"currency": row.currency})})
     return Plan(
         snapshot.stored,
         after if waits else after.model_copy(update={"restored": None}),

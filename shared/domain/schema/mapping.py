@@ -58,6 +58,8 @@ class EntityMapping(Frozen):
 
     `stamp` is the table's text column for the operation stamp: every write of ours leaves its operation id there, so
     that a write whose answer was lost can be told from one that did not land. None: nothing is written or read.
+    `currency` is the lookup of the row's currency, such as `transactioncurrencyid`: where it changes, the figures wait
+    for a person. None: a currency is not looked at.
     """
 
     name: str = ""
@@ -68,6 +70,7 @@ class EntityMapping(Frozen):
     key: KeyMapping
     alternate_key: str
     stamp: str | None = None
+    currency: str | None = None
     create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
     on_delete: Literal["deactivate", "report"] = "deactivate"
     inactive: Option | None = None
@@ -144,7 +147,8 @@ class EntityMapping(Frozen):
     def select(self) -> tuple[str, ...]:
         """The Dynamics columns to read of a row that may be written, each once."""
         stamp = () if self.stamp is None else (self.stamp,)
-        return tuple(dict.fromkeys((*self.mapped_columns, *stamp, MODIFIED, MODIFIED_BY, CREATED)))
+        currency = () if self.currency is None else (f"_{self.currency}_value",)
+        return tuple(dict.fromkeys((*self.mapped_columns, *stamp, *currency, MODIFIED, MODIFIED_BY, CREATED)))
 
     @cached_property
     def mapped_columns(self) -> tuple[str, ...]:

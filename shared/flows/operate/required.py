@@ -50,8 +50,7 @@ class NewColumn:
 def mapped_columns(entity: EntityMapping) -> frozenset[str]:
     """Every column that the mapping reads or writes, constants and the operation stamp included."""
     columns = {entity.id, entity.key.column, *entity.constants}
-    if entity.stamp is not None:
-        columns.add(entity.stamp)
+    columns.update(name for name in (entity.stamp, entity.currency) if name is not None)
     for rule in entity.fields.values():
         columns.update(rule.attributes())
     if entity.open_states is not None or entity.inactive is not None:
@@ -84,7 +83,7 @@ def attribute_of(column: str) -> str:
 
 def watched_columns(entity: EntityMapping) -> frozenset[str]:
     """The columns whose update must call us: what is read, but for the stamp and those that only creation sets."""
-    columns = {entity.key.column}
+    columns = {entity.key.column, *([entity.currency] if entity.currency is not None else [])}
     for rule in entity.fields.values():
         if not rule.create_only:
             columns.update(map(attribute_of, rule.read_columns()))

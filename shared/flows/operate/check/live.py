@@ -122,6 +122,8 @@ class Checker:
         async for finding in self._brake():
             yield finding
         for entity in world.mapping.entities.values():
+            async for finding in self._memory(entity):
+                yield finding
             if world.cmms is not None:
                 async for finding in self._cmms(world.cmms, entity):
                     yield finding
@@ -270,6 +272,29 @@ class Checker:
                 " 'drift --release-brake \"your name\"'"
             )
             yield error("reconciliation", "brake", message, action)
+
+    async def _memory(self, entity: EntityMapping) -> AsyncIterator[Finding]:
+        """Whether a page of the ledger was agreed under the mapping of now."""
+        links: list[link.Link] = []
+        try:
+            async for page in self._world.ledger.scan(entity.name):
+                links = [one for one in page if isinstance(one, link.Link)]
+                break
+        except SyncError:
+            return  # the line of the ledger says so
+        rules = {name: rule.fingerprint for name, rule in entity.rules.items()}
+        remapped = sorted(
+            {name for one in links for name, base in one.bases.items() if base.rule != rules.get(name, base.rule)}
+        )
+        if remapped:
+            message = (
+                f"{', '.join(remapped)}: mapped otherwise than when both sides last agreed, so that"
+                f" {_counted_word(remapped)} and records meet for the first time again"
+            )
+            action = (
+                "'mapping plan' counts what that writes; the runbook's section after-changing-the-mapping tells more"
+            )
+            yield warning("storage", f"mapping of {entity.name}", message, action)
 
     async def _read_ledger(self) -> None:
         await self._world.ledger.find("asset", [link.Identity("key", _UNLIKELY_KEY)])

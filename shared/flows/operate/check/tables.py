@@ -9,6 +9,8 @@ from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.ports.platform import ColumnInfo, TableInfo
 
+_CURRENCY: Final = "transactioncurrencyid"
+"""The lookup that Dataverse adds to every table with a Money column."""
 _WHOLE: Final = frozenset({"Integer", "BigInt"})
 
 
@@ -55,6 +57,22 @@ def _columns(entity: EntityMapping, table: TableInfo) -> Iterator[Finding]:
             good.append(name)
     if good:
         yield ok(entity.table, f"{len(good)} columns", ", ".join(good))
+    yield from _currency(entity, table)
+
+
+def _currency(entity: EntityMapping, table: TableInfo) -> Iterator[Finding]:
+    """Money without a currency: fine in an organization of one currency, and to be known in any other."""
+    money = sorted(
+        rule.column
+        for rule in entity.fields.values()
+        if rule.column in table.columns and table.columns[rule.column].kind == "Money"
+    )
+    mapped = {rule.column for rule in entity.fields.values()}
+    if entity.currency is not None and money:
+        yield ok(entity.table, "currency", f"{', '.join(money)} wait for a person where {entity.currency} changes")
+    elif money and _CURRENCY not in mapped:
+        message = f"{', '.join(money)} are figures in the row's currency, which the mapping does not look at"
+        yield ok(entity.table, "currency", f"{message}: if rows may have several, set currency = '{_CURRENCY}'")
 
 
 def _column(entity: EntityMapping, table: TableInfo, column: ColumnInfo) -> Iterator[Finding]:

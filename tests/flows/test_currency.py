@@ -1,0 +1,78 @@
+"""Rule 7: a figure counts in the currency in which it was agreed; where that changes, a person says what is meant."""
+
+import pytest
+
+from shared.domain.messages.events import parse_event
+from shared.domain.messages.queues import PARKED
+from tests.kit.world import World
+
+FIGURES = {"valor_adquisicion", "valor_libros"}
+
+
+async def agreed(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", valor_adquisicion="100", valor_libros="50")
+    await world.dirty()
+    world.dynamics.change(world.row(), currency="dollars")
+    await world.webhook(world.row())
+
+
+async def in_euros(world: World, **values: str) -> None:
+    world.dynamics.put("A", **values)
+    world.dynamics.change(world.row(), currency="euros")
+    await world.webhook(world.row())
+
+
+async def replayed(world: World) -> None:
+    for message in world.bus.queues.pop(PARKED.name):
+        event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
+        await world.sync.handle("asset", [event.to_json().encode()])
+
+
+def figures(world: World) -> list[tuple[str | None, ...]]:
+    sides = (world.cmms.records["1"].values, world.row().values)
+    return [tuple(side[name] for name in sorted(FIGURES)) for side in sides]
+
+
+async def test_a_figure_of_another_currency_does_not_travel_and_the_rest_does(world: World) -> None:
+    await agreed(world)
+    await in_euros(world, valor_libros="45", nombre="Pump")
+    assert set(world.parked) == {f"currency_changed/{name}" for name in FIGURES}
+    assert figures(world) == [("100", "50"), ("100", "45")]
+    assert world.cmms.records["1"].values["nombre"] == "Pump"
+
+
+async def test_the_cmms_s_figure_does_not_travel_into_another_currency_either(world: World) -> None:
+    await agreed(world)
+    await in_euros(world)
+    world.cmms.put("A", valor_adquisicion="110", nombre="Nueva")
+    await world.dirty()
+    assert figures(world) == [("110", "50"), ("100", "50")]
+    assert world.row().values["nombre"] == "Nueva"
+    assert sorted(world.parked) == sorted(f"currency_changed/{name}" for name in FIGURES)
+
+
+async def test_a_replay_takes_the_new_currency_for_agreed(world: World) -> None:
+    await agreed(world)
+    await in_euros(world, valor_libros="45")
+    await replayed(world)
+    assert figures(world) == [("100", "45"), ("100", "45")]
+    world.dynamics.put("A", valor_libros="44")
+    await world.webhook(world.row())
+    assert (figures(world)[0], (await world.link()).parked, world.parked) == (("100", "44"), {}, [])
+
+
+async def test_a_currency_that_was_corrected_needs_nobody(world: World) -> None:
+    await agreed(world)
+    await in_euros(world, valor_libros="45")
+    world.dynamics.change(world.row(), currency="dollars")
+    await world.webhook(world.row())
+    assert (figures(world)[0], (await world.link()).parked) == (("100", "45"), {})
+
+
+@pytest.mark.parametrize("currency", [None, "dollars"])
+async def test_a_currency_that_is_not_known_or_not_changed_holds_nothing(world: World, currency: str | None) -> None:
+    await agreed(world)
+    world.dynamics.put("A", valor_libros="45")
+    world.dynamics.change(world.row(), currency=currency)
+    await world.webhook(world.row())
+    assert (figures(world)[0], world.parked) == (("100", "45"), [])
