@@ -7,8 +7,8 @@ import pytest
 
 from shared.domain.decide import Candidate, Context, Decision, Snapshot, Wait, decide
 from shared.domain.decide.situation import PATIENCE, WAITING
-from shared.domain.link import Base, Intent, Link, Restored, Seen, Stored, Write
-from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Version
+from shared.domain.link import Base, Intent, Link, ParkedField, Restored, Seen, Stored, Write
+from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side, Version
 from shared.domain.schema.mapping import EntityMapping
 from tests.fakes import document_mapping
 
@@ -168,6 +168,86 @@ DECISION = [
     ),
 ]
 
+
+def told_of(restored: Restored, link: Link = KNOWN) -> Link:
+    return link.model_copy(update={"restored": restored})
+
+
+COUNTED = KNOWN.model_copy(
+    update={"seen": SEEN.model_copy(update={"row_modified": EARLIER, "cmms_revision": 7, "currency": "dollars"})}
+)
+
+
+def held(side: Side, link: Link = COUNTED) -> Link:
+    """A link whose record is parked because a side went back."""
+    return link.model_copy(update={"parked": {"*": ParkedField(side=side, digest="d", reason="went_back")}})
+
+
+EDITED = {"nombre": "P2"}
+LATER = NOW + timedelta(hours=1)
+CONDITIONS = [
+    (
+        "a row of the version seen, changed at another moment",
+        snap(COUNTED, RECORD, replace(ROW, modified=NOW, values=EDITED)),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a row of the version and the moment seen",
+        snap(COUNTED, RECORD, replace(ROW, modified=EARLIER)),
+        context(attempts=PATIENCE),
+        "nothing",
+    ),
+    (
+        "a record with a newer version and fewer changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=6, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record with a newer version and as many changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=7, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record with a newer version and more changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=8, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "update Dynamics: nombre=P2",
+    ),
+    (
+        "a row that went back, newer by an edit since",
+        snap(held("dynamics"), RECORD, replace(ROW, version=6, values=EDITED)),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record that went back, newer by an edit since",
+        snap(held("cmms"), replace(RECORD, version=Version(LATER), revision=8, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a row that only lagged, and shows what was seen",
+        snap(held("dynamics"), RECORD, replace(ROW, modified=EARLIER)),
+        context(attempts=PATIENCE),
+        "nothing",
+    ),
+    (
+        "a row that went back, once an operator said so",
+        snap(told_of("dynamics", held("dynamics")), RECORD, replace(ROW, version=6, values=EDITED)),
+        context(),
+        "update Dynamics: nombre=Pump, record restored",
+    ),
+    (
+        "a column that our user may not read",
+        snap(COUNTED, RECORD, replace(ROW, values={})),
+        context(),
+        "nothing",
+    ),
+]
+
 TRUST = [
     ("a row older than seen", snap(KNOWN, RECORD, replace(ROW, version=4)), context(), "wait: not_yet_visible"),
     (
@@ -241,10 +321,6 @@ TRUST = [
 
 OLDER_ROW = replace(ROW, version=4, values={"nombre": "Old"})
 OLDER_RECORD = replace(RECORD, version=Version(EARLIER), values={"nombre": "Old"}, operations=("c0",))
-
-
-def told_of(restored: Restored, link: Link = KNOWN) -> Link:
-    return link.model_copy(update={"restored": restored})
 
 
 RESTORED = [
@@ -389,6 +465,7 @@ ROWS = [
     for table, rows in (
         ("decision", DECISION),
         ("trust", TRUST),
+        ("conditions", CONDITIONS),
         ("restored", RESTORED),
         ("first contact", FIRST_CONTACT),
         ("key conflict", KEY_CONFLICT),
