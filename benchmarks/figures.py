@@ -51,11 +51,11 @@ class Goal:
 
 
 GOALS: Final = {
-    "create_requests_per_10k": Goal(60),
-    "update_requests_per_10k": Goal(60),
+    "create_requests_per_10k": Goal(200),
+    "update_requests_per_10k": Goal(200),
     "noop_requests_per_10k": Goal(25),
     "noop_writes_per_10k": Goal(0, exactly=True),
-    "dirty_requests_per_10k": Goal(120),
+    "dirty_requests_per_10k": Goal(300),
     "dirty_rows_landed": Goal(ASSETS - ASSETS // BAD_ONE_IN, exactly=True),
     "dirty_rows_parked": Goal(ASSETS // BAD_ONE_IN, exactly=True),
     "worker_peak_mb": Goal(250),

@@ -172,21 +172,20 @@ class Sync:
     async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Memory]) -> Round:
         now, memory = self._clock.now(), next(fresh, {})
         subjects = [replace(work.subject, stored=_remembered(work.subject, memory)) for work in works]
-        done = Round()
+        outcomes: Outcomes = {}
         if self._cmms is None:
-            subjects, parked = await self._heard(entity, works, subjects, now)
-            done += Round(parked)
+            subjects, outcomes = await self._heard(entity, works, subjects, now)
         planned: list[Planned] = []
         for work, taken in zip(works, await self._snapshots.take(entity, subjects, now), strict=True):
-            left = work.without(done.outcomes)
+            left = work.without(outcomes)
             if left is None:
                 continue
             ended, decision = self._consider(entity, left, taken, now)
-            done += Round(ended)
+            outcomes |= ended
             open_work = left.without(ended)
             if isinstance(decision, Plan) and isinstance(taken, Snapshot) and open_work is not None:
                 planned.append((open_work, taken, decision))
-        return done + await self._executor.run(entity, self._without_masses(entity, planned, now))
+        return Round(outcomes) + await self._executor.run(entity, self._without_masses(entity, planned, now))
 
     def _without_masses(
         self, entity: EntityMapping, planned: Sequence[Planned], now: datetime

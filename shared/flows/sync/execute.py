@@ -72,7 +72,7 @@ class Executor:
         failures = [end for end in ends if isinstance(end, BaseException)]
         if failures:
             raise next((one for one in failures if isinstance(one, RoutingFailed)), failures[0])
-        return sum((end for end in ends if isinstance(end, Round)), Round())
+        return Round.of(end for end in ends if isinstance(end, Round))
 
     async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
@@ -84,7 +84,7 @@ class Executor:
         told = [await self._park(entity, step) for step in [*quiet, *written]]
         stored, late = await self._commit(entity, told)
         parked = sum(len(step.work.parked) for step in told) - sum(len(step.work.parked) for step in [*quiet, *written])
-        return sum((self._concluded(entity, step) for step in stored), lost + late + Round(parked=parked))
+        return Round.of([lost, late, Round(parked=parked), *(self._concluded(entity, step) for step in stored)])
 
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""

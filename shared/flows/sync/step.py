@@ -1,6 +1,6 @@
 """One record's plan on its way through a round: announced, answered, parked, stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -26,7 +26,19 @@ class Round:
     parked: int = 0
 
     def __add__(self, other: "Round") -> "Round":
-        return Round(self.outcomes | other.outcomes, (*self.open, *other.open), self.parked + other.parked)
+        return Round.of((self, other))
+
+    @staticmethod
+    def of(parts: Iterable["Round"]) -> "Round":
+        """All parts as one, each looked at once: a batch has hundreds."""
+        outcomes: Outcomes = {}
+        left: list[Work] = []
+        parked = 0
+        for part in parts:
+            outcomes |= part.outcomes
+            left += part.open
+            parked += part.parked
+        return Round(outcomes, tuple(left), parked)
 
 
 @dataclass(frozen=True)
