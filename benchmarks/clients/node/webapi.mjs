@@ -62,7 +62,11 @@ const before = process.cpuUsage();
 const started = performance.now();
 let written = 0;
 const task = async () => {
-  for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) written += await keepTrying(job, chunk);
+  for (let chunk = chunks.shift(); chunk !== undefined; chunk = chunks.shift()) {
+    // Not `written += await ...`, which would add to what it was before the wait.
+    const more = await keepTrying(job, chunk);
+    written += more;
+  }
 };
 await Promise.all(Array.from({ length: job.tasks }, task));
 const cpu = process.cpuUsage(before);
