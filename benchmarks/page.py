@@ -27,7 +27,7 @@ def write(scenarios: Sequence[Scenario], size: Size, folder: Path = FOLDER) -> P
     page = PAGE if size.name in _KEPT else folder / size.name / "benchmarks.md"
     pictures = page.parent / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
-    parts = [_INTRODUCTION.read_text(encoding="utf-8").rstrip().format(**_facts(size))]
+    parts = [_INTRODUCTION.read_text(encoding="utf-8").format(**_facts(size)).replace("\n\n\n", "\n").rstrip()]
     for scenario in scenarios:
         runs = Runs(scenario, size, folder)
         if runs.all:

@@ -12,7 +12,7 @@ from benchmarks.conditions import FREE, USUAL
 from benchmarks.contestants import PRODUCT, write
 from benchmarks.load import QUEUE, assets, send
 from benchmarks.programs import python
-from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
+from benchmarks.scenario import SIZES, Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 from local.run import RUNS
 
@@ -114,6 +114,7 @@ GROWTH: Final = Scenario(
         ),
     ),
     slow=True,
+    labels={str(records): f"{records:,} records" for size in SIZES.values() for records in size.growth},
 )
 
 LINKS: Final = Scenario(
@@ -139,13 +140,15 @@ LINKS: Final = Scenario(
         ),
     ),
     slow=True,
+    labels={str(links): f"{links:,} links before" for size in SIZES.values() for links in size.links},
 )
 
 SWEEP: Final = Scenario(
     "sweep",
     "Reconciliation over its floor",
     "A full pass over assets of which 0.1% drifted, in every class, beside the floor: downloading the same pages from"
-    " the same server with the same HTTP client, both sides at once, nothing parsed. docs/performance.md says more.",
+    " the same server with the same HTTP client, both sides at once, nothing parsed."
+    " [performance.md](performance.md) says more.",
     _only,
     measure_sweep,
     (
