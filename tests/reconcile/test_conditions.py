@@ -248,3 +248,18 @@ async def test_a_restored_ledger_without_evidence_is_settled_by_the_operator_s_w
     assert known.row("A-001").values["msdyn_name"] == known.cmms.values("A-001")["nombre"] == "Of today"
     assert [(one.lost, one.why) for one in (await link(known, "A-001")).conflicts] == [("Bomba", "first_contact")]
     assert classes(await settled(known, "full")) == {}
+
+
+async def test_both_sides_restored_to_one_moment_are_settled_by_a_word_on_the_ledger(known: World) -> None:
+    rows, records, at = known.dataverse.snapshot(), copy.deepcopy(known.cmms.records), known.clock.now()
+    known.edit("A-001", msdyn_name="Of today")
+    known.cmms.put("A-002", nombre="Of today")
+    await settled(known)
+    known.dataverse.restore(rows)
+    known.cmms.records = records
+    report = await settled(known, "full")
+    assert classes(report) == dict.fromkeys(("A-001", "A-002"), DriftClass.WENT_BACK)
+    assert await said(known, "ledger", at) == {"A-001", "A-002"}
+    for key in ("A-001", "A-002"):
+        assert known.row(key).values["msdyn_name"] == known.cmms.values(key)["nombre"] == "Bomba"
+    assert classes(await settled(known, "full")) == {}

@@ -127,7 +127,8 @@ class Restore:
         link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
         key = next((one.key for one in (cmms, row) if one.exists), link.key)
         identity = _identity(snapshot)
-        if side == "ledger" and snapshot.stored.etag is not None and not _changed(snapshot, since):
+        expected = snapshot.stored.etag is not None and not gone_back(snapshot)
+        if side == "ledger" and expected and not _changed(snapshot, since):
             return
         if side == "cmms" and (problem := _beyond(snapshot)) is not None:
             taken.for_people.append(key)
