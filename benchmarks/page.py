@@ -61,7 +61,7 @@ def _model(conditions: Conditions) -> str:
 
 def _section(scenario: Scenario, size: Size, runs: Runs, pictures: Path) -> str:
     columns = [one for one in scenario.columns if any(one.figure in run.figures for run in runs.all)]
-    variants = list(dict.fromkeys(run.variant for run in runs.all))
+    variants = _variants(scenario, size, runs)
     lines = [
         f"## {scenario.title}",
         scenario.about,
@@ -72,9 +72,16 @@ def _section(scenario: Scenario, size: Size, runs: Runs, pictures: Path) -> str:
         "",
     ]
     for plot in scenario.plots:
-        lines += [_picture(scenario, plot, runs, pictures), ""]
+        lines += [_picture(scenario, plot, runs, variants, pictures), ""]
     lines.append(_origin(scenario, size, runs))
     return "\n".join(lines)
+
+
+def _variants(scenario: Scenario, size: Size, runs: Runs) -> list[str]:
+    """Those that were run, in the scenario's order; last those that this machine cannot run now."""
+    run = dict.fromkeys(run.variant for run in runs.all)
+    known = [variant for variant in scenario.variants(size) if variant in run]
+    return list(dict.fromkeys([*known, *run]))
 
 
 def _origin(scenario: Scenario, size: Size, runs: Runs) -> str:
@@ -97,12 +104,12 @@ def _row(scenario: Scenario, runs: Runs, variant: str, columns: Sequence[Column]
     return f"| {' | '.join([name, *(spread(runs.spread(variant, one.figure), one.unit) for one in columns)])} |"
 
 
-def _picture(scenario: Scenario, plot: Plot, runs: Runs, pictures: Path) -> str:
+def _picture(scenario: Scenario, plot: Plot, runs: Runs, variants: Sequence[str], pictures: Path) -> str:
     """Draw one plot; gives its line in the document."""
     unit = next(one.unit for one in scenario.columns if one.figure == plot.figure)
     rows = [
         chart.Bar(scenario.labels.get(variant, variant), value, not variant.startswith(_OTHERS))
-        for variant in dict.fromkeys(run.variant for run in runs.all)
+        for variant in variants
         if (value := runs.spread(variant, plot.figure)) is not None
     ]
     name = f"bench-{scenario.name}-{plot.figure.replace('_', '-')}.svg"
