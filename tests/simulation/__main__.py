@@ -5,6 +5,7 @@ import sys
 import time
 
 from tests.simulation.many import play_many
+from tests.simulation.upheavals import KINDS
 from tests.simulation.world import play
 
 
@@ -21,9 +22,10 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--digest", action="store_true", help="with --seed: print only the hash of the trace")
     parser.add_argument("--one-way", action="store_true", help="without the CMMS's API: its messages say everything")
+    parser.add_argument("--play", action="append", choices=KINDS, help="play this upheaval instead of the drawn ones")
     given = parser.parse_args()
     if given.seed is not None:
-        result = play(given.seed, one_way=given.one_way)
+        result = play(given.seed, one_way=given.one_way, upheavals=given.play)
         if given.digest:
             _say(result.trace.digest)
         else:
@@ -32,7 +34,8 @@ def main() -> int:
         return 1 if result.violations else 0
     started = time.monotonic()
     failed = 0
-    for seed, violations in play_many(range(given.first, given.first + given.seeds), one_way=given.one_way):
+    seeds = range(given.first, given.first + given.seeds)
+    for seed, violations in play_many(seeds, one_way=given.one_way, upheavals=given.play):
         if violations:
             failed += 1
             _say(f"seed {seed} FAILED: {violations[0]}")

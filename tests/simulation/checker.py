@@ -10,7 +10,10 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
 from tests.simulation.records import losers, records
-from tests.simulation.tables import ALL_COLUMNS, CELLS, DEAD_STATE, FIELDS, KEYS, ONE_WAY, same
+from tests.simulation.tables import CELLS, DEAD_STATE, FIELDS, KEYS, ONE_WAY
+
+MANY = 20
+"""Records of one batch in which one field may not be emptied without anybody's looking."""
 
 type Stays = Callable[[Evidence, str, str, str, Row, Link], bool]
 """Whether a difference may stay: evidence, entity, CMMS id, field, row, link."""
@@ -29,6 +32,7 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
 def common(evidence: Evidence, stays: Stays, *, everything_seen: bool) -> Iterator[str]:
     """What must hold with and without the CMMS's API; `stays` tells which differences may stay."""
     yield from evidence.history.violations
+    yield from evidence.observer.masses(MANY)
     yield from messages(evidence)
     yield from whole_records(evidence, everything_seen=everything_seen)
     yield from losers(evidence)
@@ -49,9 +53,11 @@ def _memories(evidence: Evidence) -> Iterator[str]:
             if link is None or row is None or "*" in link.parked:
                 continue
             for name in CELLS[entity]:
-                held = _held(name, record, row)
+                held = _held(evidence, name, record, row)
+                if evidence.is_unheard(name):
+                    continue
                 base = link.bases.get(name)
-                if not same(name, *held):
+                if not evidence.history.rules.same(name, *held):
                     continue
                 if base is None or (base.cmms, base.dynamics) != held:
                     yield f"{entity} #{pk} {name}: the sides agree on {held}, and the ledger remembers {base}"
@@ -59,8 +65,8 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                     yield f"{entity} #{pk} {name}: the sides agree, and it still counts as parked"
 
 
-def _held(name: str, record: Fields, row: Row) -> tuple[str | None, str | None]:
-    return normal(name, record[name]), normal(name, row.values[ALL_COLUMNS[name]])
+def _held(evidence: Evidence, name: str, record: Fields, row: Row) -> tuple[str | None, str | None]:
+    return normal(name, record[name]), normal(name, row.values[evidence.history.rules.columns[name]])
 
 
 def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
@@ -76,8 +82,8 @@ def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
         if entity == "asset" and row.values["statecode"] != 0:
             yield f"{where}: its row is inactive"
         for name in CELLS[entity]:
-            cmms, dynamics = _held(name, record, row)
-            if same(name, cmms, dynamics):
+            cmms, dynamics = _held(evidence, name, record, row)
+            if evidence.is_unheard(name) or evidence.history.rules.same(name, cmms, dynamics):
                 continue
             if name in link.parked:
                 yield from held_back(evidence, entity, name, link, cmms, row)
@@ -86,7 +92,7 @@ def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
 
 
 def _stays(evidence: Evidence, entity: str, pk: str, name: str, row: Row, link: Link) -> bool:
-    held = _held(name, evidence.cmms.tables[entity].records[int(pk)], row)
+    held = _held(evidence, name, evidence.cmms.tables[entity].records[int(pk)], row)
     return any(_kept(conflict, name, *held) for conflict in link.conflicts)
 
 
@@ -115,7 +121,7 @@ def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
         elif int(record) in evidence.cmms.tables[entity].records:
             continue
-        elif (entity, record) not in evidence.observer.deleted:
+        elif (entity, record) not in evidence.observer.deleted | evidence.conditions.vanished["cmms"]:
             yield f"{entity} {key}: the row {row.id} is linked with #{record}, which never was"
         elif row.values["statecode"] != DEAD_STATE[entity]:
             yield f"{entity} {key}: the row {row.id} is not in the state of deleted records, as its record is"

@@ -33,6 +33,8 @@ class CmmsApi:
     def __init__(self, model: CmmsModel, token: str, *, strict: bool = False) -> None:
         """`strict` refuses some serial numbers, which people may enter."""
         self._strict = strict
+        self.idle: set[str] = set()
+        """Fields whose writes are taken and have no effect."""
         self._model = model
         self._token = token
 
@@ -128,7 +130,9 @@ class CmmsApi:
         key = shown["campos"][KEYS[entity]]
         if values.pop(KEYS[entity], key) != key:
             raise _Refused(422, "campo_invalido", field=KEYS[entity])
-        touched = {name: value for name, value in values.items() if value != shown["campos"][name]}
+        touched = {
+            name: value for name, value in values.items() if value != shown["campos"][name] and name not in self.idle
+        }
         self._validate(touched)
         if touched:
             operation = headers.get("Operation-Id")

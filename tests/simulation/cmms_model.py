@@ -104,9 +104,13 @@ class CmmsModel:
         values: Mapping[str, str | None],
         *,
         by_integration: bool = False,
+        silent: bool = False,
         operation: str | None = None,
     ) -> int:
-        """Store a new record; the key must be free. `operation` is the integration's name for the write."""
+        """Store a new record; the key must be free. `operation` is the integration's name for the write.
+
+        `silent` as a bulk import does, which announces nothing.
+        """
         self._last_pk += 1
         defaults: Fields = dict.fromkeys(FIELDS[entity])
         if entity == "order":
@@ -115,6 +119,8 @@ class CmmsModel:
         pk = self._last_pk
         self.tables[entity].records[pk] = row
         self._announce(entity, pk, by_integration, operation=operation)
+        if silent:
+            del self.outbox[-1]
         self.tables[entity].memories[pk].created_by = operation
         self._watch(Step(entity, pk, None, dict(row), by_integration, operation))
         return pk
@@ -143,6 +149,15 @@ class CmmsModel:
         row = self.tables[entity].records.pop(pk)
         self._announce(entity, pk, by_integration=False)
         self._watch(Step(entity, pk, dict(row), None, by_integration=False))
+
+    def announce_all(self) -> None:
+        """Send everything once more, as a new state, as an operator's command of the app does."""
+        for entity, table in self.tables.items():
+            for pk, memory in table.memories.items():
+                row = table.records.get(pk)
+                self._advance(memory, by_integration=False)
+                said = ("deleted", {}) if row is None else ("upserted", {"fields": dict(row)})
+                self._send(entity, pk, said[0], memory, said[1])
 
     def etag(self, entity: str, pk: int) -> str:
         """A hash over content and revision."""

@@ -7,7 +7,9 @@ from local.emulators.dataverse.rows import Row
 from local.emulators.servicebus.memory import Delivery
 from shared.domain.link import Link
 from tests.simulation.cmms_model import CmmsModel
-from tests.simulation.history import History, Name
+from tests.simulation.conditions import Conditions
+from tests.simulation.edits import Name
+from tests.simulation.history import History
 from tests.simulation.observe import Observer
 from tests.simulation.tables import KEY_COLUMNS, TABLES
 
@@ -29,7 +31,9 @@ class Evidence:
         parked: list[Delivery],
         dead_letters: int,
         untold: set[Untold],
+        conditions: Conditions,
     ) -> None:
+        self.conditions = conditions
         self.history = history
         self.observer = observer
         self.cmms = cmms
@@ -66,3 +70,7 @@ class Evidence:
         records, rows = {record, link.cmms_id if link else None}, {row, link.row_id if link else None}
         names = {("cmms", entity, str(one)) for one in records} | {("dynamics", entity, str(one)) for one in rows}
         return bool(names & self.untold)
+
+    def is_unheard(self, name: str) -> bool:
+        """Whether nothing is to be carried of a field now: it is not mapped, or our user may not read its column."""
+        return name in self.history.rules.unmapped or name in self.conditions.unreadable

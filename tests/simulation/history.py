@@ -11,82 +11,12 @@ When the integration writes a value over another one:
 - it must not be an ancestor of what it replaces: nothing goes back.
 """
 
-import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Collection, Iterable, Mapping
 
-from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, TO_ESTADO, TO_STATUS, UNIQUE, rounded, same
-
-type Side = Literal["cmms", "dynamics"]
-type Held = str | None
-type Name = tuple[Side, str]
-"""A record on its side: the CMMS's primary key as text, or a row's id."""
-
-
-@dataclass(eq=False)
-class Edit:
-    """A person's edit. `previous` is the edit whose value it replaced, `over` what the cell showed then."""
-
-    number: int
-    at: float
-    cell: "Cell"
-    value: Held
-    previous: "Edit | None"
-    over: Held = None
-
-    def ancestors(self) -> Iterator["Edit"]:
-        """The edits that it has replaced, directly or not."""
-        edit = self.previous
-        while edit is not None:
-            yield edit
-            edit = edit.previous
-
-    def __str__(self) -> str:
-        return f"edit {self.number} ({self.cell}={self.value!r} at {self.at:.3f})"
-
-
-@dataclass(eq=False)
-class Cell:
-    """One field of one record. `edit` is where its present value comes from; None for one never given. `given`
-    is what the integration gave it last.
-
-    `by_policy` marks a value that the integration sets by itself: a row's first state, or that of a deleted record.
-    """
-
-    side: Side
-    entity: str
-    record: str
-    field: str
-    value: Held = None
-    edit: Edit | None = None
-    held: list[Edit] = dataclasses.field(default_factory=list)
-    by_policy: bool = False
-    given: Held = None
-
-    def hold(self, value: Held, edit: Edit | None) -> None:
-        """Take a value, wherever it comes from."""
-        self.value, self.edit, self.by_policy = value, edit, False
-        if edit is not None:
-            self.held.append(edit)
-
-    def __str__(self) -> str:
-        return f"{self.side} {self.entity} {self.record} {self.field}"
-
-
-@dataclass(frozen=True)
-class Owed:
-    """A loser that must be found in a conflict record at the end, by the value that the cell showed of it.
-
-    `origins` are the edits that may have given the value by which it was replaced; none of their authors saw it.
-    """
-
-    edit: Edit
-    cell: Cell
-    lost: Held
-    by: Held
-    origins: tuple[Edit, ...]
+from tests.simulation.edits import Cell, Edit, Held, Name, Owed, Side, across
+from tests.simulation.rules import Rules
+from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, UNIQUE
 
 
 class History:
@@ -96,8 +26,9 @@ class History:
     from the product, and `pair` judges whether it linked rightly.
     """
 
-    def __init__(self, on_record: Callable[[Cell], set[Held]], *, only_told: bool = False) -> None:
+    def __init__(self, on_record: Callable[[Cell], set[Held]], rules: Rules, *, only_told: bool = False) -> None:
         """`only_told`: nothing but messages tells of the CMMS."""
+        self.rules = rules
         self._on_record = on_record
         self._only_told = only_told
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
@@ -111,18 +42,26 @@ class History:
         self._buried: set[Edit] = set()
         self._graves: set[Cell] = set()
         self._edits = 0
+        self._anew: set[tuple[str, str]] = set()
+        self._renewed: set[tuple[str, str]] = set()
+        self._shelf: dict[tuple[str, str, str], tuple[Held, Edit | None]] = {}
+        self.lost: dict[Cell, Edit | None] = {}
+        """The edits that a backup took back, by cell, as long as nobody went on from there."""
+        self.forgotten: set[tuple[str, str]] = set()
+        """(entity, record) of those whose link a restored ledger does not have."""
 
     def pair(self, entity: str, record: str, row: str, at: float) -> None:
         """Note that the ledger links the two: neither may have another partner that is still there."""
         if row in self.partners["cmms", entity, record]:
             return
         for other in self.partners["cmms", entity, record]:
-            if (entity, other) in self.rows:
+            if (entity, other) in self.rows and (entity, record) not in self.forgotten:
                 self.violations.append(f"{at:.3f}: {entity} #{record} has the row {other}, and was linked with {row}")
         for other in self.partners["dynamics", entity, row]:
             # A create that arrived late makes a row whose record has another one by then.
             late = self.partners["cmms", entity, other][-1] != row
-            if not late and not any(grave.record == other and grave.entity == entity for grave in self._graves):
+            gone = any(grave.record == other and grave.entity == entity for grave in self._graves)
+            if not (late or gone or (entity, other) in self.forgotten):
                 self.violations.append(f"{at:.3f}: the row {row} of {entity} #{other} was linked with #{record}")
         self.partners["cmms", entity, record].append(row)
         self.partners["dynamics", entity, row].append(record)
@@ -151,6 +90,54 @@ class History:
         """Note that a person deleted the record, and with it all that the cell ever held."""
         self._buried.update(cell.held)
         self._graves.add(cell)
+
+    def graves(self) -> tuple[set[Edit], set[Cell]]:
+        """What `bury` noted, for a backup."""
+        return set(self._buried), set(self._graves)
+
+    def open_graves(self, buried: set[Edit], graves: set[Cell], vanished: Collection[tuple[str, str]]) -> None:
+        """Undo the deletions that a backup does not know, but for those of records that it does not know either."""
+        gone = {one for one in self._graves if (one.entity, one.record) in vanished}
+        self._buried = buried.union(*(one.held for one in gone))
+        self._graves = graves | gone
+
+    def meet_anew(self, entity: str, field: str) -> None:
+        """Note that a field has other rules: what was agreed by the earlier ones counts no more."""
+        self._anew.add((entity, field))
+
+    def meet_again(self, entity: str, names: Iterable[str]) -> None:
+        """Note that records or rows, or what is known of them, went back: what was agreed later counts no more."""
+        self._renewed |= {(entity, name) for name in names}
+
+    def _meets_anew(self, cell: Cell) -> bool:
+        """Whether the two sides may have met again: then a value beats nothing, and every other loser is on record."""
+        kin = self.kin(cell.entity, [(cell.side, cell.record)])
+        return (cell.entity, cell.field) in self._anew or any((cell.entity, name) in self._renewed for _, name in kin)
+
+    def adopt(self, side: Side, entity: str, record: str, at: float) -> None:
+        """Note that somebody goes on from what a backup brought back: all of it is given once more."""
+        for cell in [one for one in self.lost if (one.side, one.entity, one.record) == (side, entity, record)]:
+            newest = self.lost.pop(cell)
+            self._edits += 1
+            over = newest.value if newest is not None else None
+            cell.hold(cell.value, Edit(self._edits, at, cell, cell.value, newest, over))
+
+    def shelve(self, columns: Mapping[str, str]) -> None:
+        """Remember what the columns of all fields hold, before some of them become other fields' columns."""
+        for cell in self.cells.values():
+            if cell.side == "dynamics":
+                self._shelf[cell.entity, cell.record, columns[cell.field]] = cell.value, cell.edit
+
+    def unshelve(self, entity: str, field: str, column: str, rows: Mapping[str, Held], at: float) -> None:
+        """Let a field hold what its new column holds: what nobody gave as a field's value, people entered there."""
+        for row, value in rows.items():
+            cell = self.cell("dynamics", entity, row, field)
+            known, edit = self._shelf.get((entity, row, column), (None, None))
+            if value is not None and known != value:
+                self._edits += 1
+                edit = Edit(self._edits, at, cell, value, edit, known)
+            cell.hold(value, edit if value is not None or known is None else None)
+            cell.given = None
 
     def _is_buried(self, edit: Edit) -> bool:
         """Whether the value went with a deleted record, in which somebody else may have given it as well."""
@@ -190,31 +177,40 @@ class History:
             self._by_policy(cell, value, at, origins)
             return
         if not origins:
-            if value is not None:
-                self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
-            elif replaced is None or self._is_buried(replaced):
-                pass
-            elif cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell)):
-                # The CMMS alone says the field, or its record was made anew, and it says nothing.
-                self._owe(replaced, cell, value, at, ())
-            else:
-                self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
-            cell.hold(value, None)
+            self._without_origin(cell, value, at)
             return
         origin = origins[-1]
         if replaced is not None and not self._is_buried(replaced):
-            descended = [edit for edit in origins if knows(edit, replaced)]
+            descended = [edit for edit in origins if self.rules.knows(edit, replaced)]
             origin = (descended or origins)[-1]
             # A row in the state of deleted records says nothing of its own, whoever put it there.
             dead = cell.field in CHOICES and cell.value == INACTIVE and self._made_anew(cell)
             empty = self._emptied_with_a_row(cell, replaced, origin) or self._emptied_before_they_met(
                 cell, replaced, origin
             )
+            empty = empty or (replaced.value is None and self._meets_anew(cell))
             untold = self._only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
             if not (descended or cell.by_policy or dead or empty or untold):
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
+
+    def _without_origin(self, cell: Cell, value: Held, at: float) -> None:
+        """Judge a value that nobody gave on the other side."""
+        replaced = cell.edit
+        # A ledger that forgot a half-made row takes the state in which the row was born for somebody's.
+        born = any(one.by_policy for one in self._across(cell)) and (cell.entity, cell.record) in self.forgotten
+        alone = cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell))
+        if value is not None and not born:
+            self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
+        elif replaced is None or self._is_buried(replaced):
+            pass
+        elif born or alone or self._meets_anew(cell):
+            # Where the CMMS alone says the field, or its record was made anew, it says nothing.
+            self._owe(replaced, cell, value, at, ())
+        else:
+            self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
+        cell.hold(value, None)
 
     def _by_policy(self, cell: Cell, value: Held, at: float, origins: list[Edit]) -> None:
         """Note a value that nobody gave. A key that a person gave the row is lost as any other value."""
@@ -268,14 +264,16 @@ class History:
         edited_there = replaced.cell.side == "dynamics"
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
-        if all(edit in replaced.ancestors() for edit in origins):
+        if all(edit in replaced.ancestors() for edit in origins) and not self._meets_anew(cell):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:
         """The edits that the other side has held and that may have given this value, oldest first."""
         other = across(cell.side)
         found = {edit for one in self._across(cell) for edit in one.held}
-        return sorted((edit for edit in found if gives(edit, other, cell.field, value)), key=lambda edit: edit.number)
+        return sorted(
+            (edit for edit in found if self.rules.gives(edit, other, cell.field, value)), key=lambda edit: edit.number
+        )
 
     def _across(self, cell: Cell) -> list[Cell]:
         """The same field of what the cell's record was ever linked with."""
@@ -285,43 +283,3 @@ class History:
     def held(self, side: Side, entity: str, field: str, names: Collection[Name]) -> set[Edit]:
         """The edits whose values a side held in this field of these records or rows."""
         return {edit for of, name in names if of == side for edit in self.cell(side, entity, name, field).held}
-
-
-def across(side: Side) -> Side:
-    """The other side."""
-    return "cmms" if side == "dynamics" else "dynamics"
-
-
-def knows(edit: Edit, replaced: Edit) -> bool:
-    """Whether the edit's author saw the replaced value: it, or one by which somebody else said the same choice."""
-    return edit is replaced or any(one is replaced or _alike(one, replaced) for one in edit.ancestors())
-
-
-def _alike(one: Edit, other: Edit) -> bool:
-    if one.value is None or other.value is None:
-        return False
-    if one.cell.field not in CHOICES:
-        return one.value == other.value
-    if one.cell.side == other.cell.side:
-        table: dict[str, object] = dict(TO_STATUS)
-        table |= {str(status): estado for status, estado in TO_ESTADO.items()}
-        return one.value == other.value or table[one.value] == table[other.value]
-    cmms, dynamics = (one, other) if one.cell.side == "cmms" else (other, one)
-    return same(one.cell.field, cmms.value, dynamics.value)
-
-
-def gives(edit: Edit, held_on: Side, name: str, value: Held) -> bool:
-    """Whether a side that held the edit's value may have given `value` to the other one."""
-    if name not in CHOICES:
-        return value in {edit.value, rounded(name, edit.value)}
-    # The edit may have been made on either side, and have been translated on its way.
-    if edit.cell.side != held_on:
-        return edit.value == value
-    return value == (_translated(edit) if edit.value is not None else None)
-
-
-def _translated(edit: Edit) -> Held:
-    """What the other side's value of a choice is: each direction has its own table."""
-    if edit.cell.side == "cmms":
-        return str(TO_STATUS[str(edit.value)])
-    return TO_ESTADO[int(str(edit.value))]

@@ -4,23 +4,25 @@ import logging
 import multiprocessing
 import os
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from tests.simulation.world import play
 
 
-def play_one(seed: int, *, one_way: bool = False) -> tuple[int, list[str]]:
+def play_one(seed: int, *, one_way: bool = False, upheavals: Sequence[str] | None = None) -> tuple[int, list[str]]:
     """The seed and its violations; an exception is one too."""
     logging.disable(logging.CRITICAL)
     try:
-        return seed, play(seed, one_way=one_way).violations
+        return seed, play(seed, one_way=one_way, upheavals=upheavals).violations
     except BaseException as error:  # noqa: BLE001  # whatever it is, it is the seed's result
         where = traceback.extract_tb(error.__traceback__)[-1]
         return seed, [f"{type(error).__name__}: {error} ({where.filename.rpartition('/')[2]}:{where.lineno})"]
 
 
-def play_many(seeds: Iterable[int], *, one_way: bool = False) -> Iterator[tuple[int, list[str]]]:
+def play_many(
+    seeds: Iterable[int], *, one_way: bool = False, upheavals: Sequence[str] | None = None
+) -> Iterator[tuple[int, list[str]]]:
     """Play the seeds, in any order."""
     with multiprocessing.get_context("spawn").Pool(os.cpu_count() or 1) as pool:
-        yield from pool.imap_unordered(partial(play_one, one_way=one_way), seeds, chunksize=10)
+        yield from pool.imap_unordered(partial(play_one, one_way=one_way, upheavals=upheavals), seeds, chunksize=10)

@@ -1,7 +1,8 @@
 """What happens on either side, told to the history in one normal form."""
 
 import asyncio
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -10,9 +11,9 @@ from uuid import UUID
 
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
-from tests.simulation.history import Cell, Held, History
+from tests.simulation.edits import Cell, Held
+from tests.simulation.history import History
 from tests.simulation.tables import (
-    ALL_COLUMNS,
     CELLS,
     DECIMALS,
     INACTIVE,
@@ -26,6 +27,9 @@ from tests.simulation.trace import Trace
 ACTIVE = "1"
 SENT: ContextVar[float] = ContextVar("SENT", default=inf)
 """When the request that is being carried out was sent: what was deleted only later, it cannot have known."""
+
+BATCH: ContextVar[str] = ContextVar("BATCH", default="")
+"""The batch of messages of which a write is made."""
 
 
 def normal(name: str, raw: object) -> Held:
@@ -70,6 +74,9 @@ class Observer:
         self._integration = integration
         self._trace = trace
         self.writes = 0
+        self.emptied: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
+        """By batch, entity, side and field, the records in which the integration emptied it."""
+        self.filled: set[tuple[str, str, str, str]] = set()
         self.created_for: dict[tuple[str, str], list[str]] = {}
         """(entity, CMMS id) to the rows that the integration made for it."""
         self.deleted: set[tuple[str, str]] = set()
@@ -116,6 +123,7 @@ class Observer:
     def _told(self, cell: Cell, before: Held, value: Held, now: float, *, born: bool) -> None:
         """A record is born with all that Dynamics knows of it; later, one side alone may say some of its fields."""
         self._history.written(cell, value, now)
+        self._counted(cell, before, value)
         if not born and value != before and cell.field in ONE_WAY:
             self._history.violations.append(f"{now:.3f}: {cell}: the CMMS alone may say it, and was told {value!r}")
 
@@ -126,7 +134,8 @@ class Observer:
         row = str(change.row_id)
         by_integration = change.caller.user.id == self._integration
         self.writes += by_integration
-        self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity)}")
+        columns = [*(self._history.rules.columns[name] for name in CELLS[entity]), "statecode"]
+        self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity, columns)}")
         if change.after is None:
             self.removed[entity, row] = now
             self._history.rows.discard((entity, row))
@@ -157,7 +166,7 @@ class Observer:
             made.append(row)
 
     def _row_cell(self, change: Change, entity: str, name: str, *, by_integration: bool, now: float) -> None:
-        column = ALL_COLUMNS[name]
+        column = self._history.rules.columns[name]
         cell = self._history.cell("dynamics", entity, str(change.row_id), name)
         value = normal(name, change.after.values[column]) if change.after else None
         before = normal(name, change.before.values[column]) if change.before else None
@@ -167,7 +176,23 @@ class Observer:
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:
             self._history.left_out(cell, value, now)
         elif value != before:
+            self._counted(cell, before, value)
             self._product_wrote(cell, value, now, born=change.before is None)
+
+    def _counted(self, cell: Cell, before: Held, value: Held) -> None:
+        """Count what one batch empties and fills."""
+        field = (BATCH.get(), cell.entity, cell.side, cell.field)
+        if value is not None and before is None:
+            self.filled.add(field)
+        elif value is None and before is not None:
+            self.emptied[field].add(cell.record)
+
+    def masses(self, many: int) -> Iterator[str]:
+        """Faults: one field emptied in many records by one batch that fills it in none, which no people do."""
+        for field, records in self.emptied.items():
+            if len(records) >= many and field not in self.filled:
+                batch, entity, side, name = field
+                yield f"{side} {entity} {name} was emptied in {len(records)} records by one batch ({batch})"
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, *, born: bool) -> None:
         """A value may come from a policy instead of a person.
@@ -192,11 +217,10 @@ def _difference(before: Fields | None, after: Fields | None) -> str:
     )
 
 
-def _shown(change: Change, entity: str) -> str:
+def _shown(change: Change, entity: str, columns: Sequence[str]) -> str:
     before = change.before.values if change.before else {}
     after = change.after.values if change.after else {}
     key = after.get(KEY_COLUMNS[entity]) or before.get(KEY_COLUMNS[entity])
-    columns = [*(ALL_COLUMNS[name] for name in CELLS[entity]), "statecode"]
     values = {c: after.get(c) for c in columns if change.after and before.get(c) != after.get(c)}
     return f"{key} {str(change.row_id)[:8]} {change.message.value}: " + ", ".join(f"{c}={v}" for c, v in values.items())
 

@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterator
 from local.emulators.dataverse.rows import Row
 from shared.domain.link import Link
 from tests.simulation.checker import common
+from tests.simulation.edits import Edit
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import Edit, knows
 from tests.simulation.observe import normal
-from tests.simulation.tables import DEAD_STATE, DYNAMICS_WINS, FIELDS, ONE_WAY, same
+from tests.simulation.rules import Rules
+from tests.simulation.tables import DEAD_STATE, DYNAMICS_WINS, FIELDS, ONE_WAY
 
 
 def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
@@ -28,10 +29,10 @@ def _stays(evidence: Evidence, entity: str, pk: str, name: str, row: Row, link: 
     edit = evidence.history.cell("dynamics", entity, str(row.id), name).edit
     cmms = normal(name, evidence.cmms.tables[entity].records[int(pk)][name])
     lost = {one.why for one in link.conflicts if (one.field, one.lost) == (name, cmms)}
-    return _may_stay(name, said, edit, lost=lost)
+    return _may_stay(evidence.history.rules, name, said, edit, lost=lost)
 
 
-def _may_stay(name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[str]) -> bool:
+def _may_stay(rules: Rules, name: str, said: Edit | None, edit: Edit | None, *, lost: Collection[str]) -> bool:
     """Whether a person's edit in Dynamics may stand against what the CMMS said: nothing is written to the CMMS."""
     if name == "fecha_creacion":
         return bool(lost)
@@ -44,8 +45,8 @@ def _may_stay(name: str, said: Edit | None, edit: Edit | None, *, lost: Collecti
     if name in ONE_WAY:
         return False
     # The row may have shown the same by itself; or the edit came between a write and its unknown outcome, on record.
-    shown = edit.number > said.number and same(name, said.value, edit.over)
-    return knows(edit, said) or shown or "late_write" in lost
+    shown = edit.number > said.number and rules.same(name, said.value, edit.over)
+    return rules.knows(edit, said) or shown or "late_write" in lost
 
 
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from local.emulators.dataverse.rows import Row
 from shared.domain.link import Link
 from tests.simulation.cmms_model import QUEUES, Fields
+from tests.simulation.edits import Name
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import Name
 from tests.simulation.observe import normal
-from tests.simulation.tables import ALL_COLUMNS, KEY_COLUMNS, KEYS, refused_by_cmms
+from tests.simulation.tables import KEY_COLUMNS, KEYS, refused_by_cmms
 
 LONGEST_NAME = 100
 ATTEMPTS = 12
@@ -20,6 +20,9 @@ REASONS = frozenset(
 
 `record_missing` is none of them: this CMMS shows a tombstone of everything that it deleted.
 """
+
+OF_UPHEAVALS = frozenset({"mass_clear", "went_back", "gone_from_cmms", "no_effect"})
+"""The same, where something befell a side."""
 
 
 def messages(evidence: Evidence) -> Iterator[str]:
@@ -33,7 +36,10 @@ def messages(evidence: Evidence) -> Iterator[str]:
             yield f"{parked.get('key')}: a message was parked as {parked.get('reason')}, and nothing of it was ever so"
         # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
         refused = parked.get("reason") == "rejected_by_target" and parked.get("field") in {"nombre", "numero_de_serie"}
-        known = parked.get("reason") in REASONS or refused
+        refused = refused or (
+            parked.get("reason") == "rejected_by_target" and parked.get("field") in evidence.conditions.secured
+        )
+        known = parked.get("reason") in REASONS | OF_UPHEAVALS or refused
         if not known or not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
 
@@ -56,7 +62,17 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     kin = history.kin(
         entity, [(side, name) for (side, of, name), had in history.keys.items() if of == entity and key in had]
     )
+    conditions = evidence.conditions
     match reason:
+        case "mass_clear":
+            return conditions.mass
+        case "went_back" | "gone_from_cmms":
+            sets = conditions.rewound if reason == "went_back" else conditions.vanished
+            return any((entity, name) in sets[side] for side, name in kin)
+        case "no_effect":
+            return _shows_nothing(evidence, parked.get("field"))
+        case "rejected_by_target" if parked.get("field") in conditions.secured:
+            return True
         case "gone_from_dynamics" | "row_replaced":
             ids = [name for side, name in kin if side == "dynamics"]
             late = reason == "row_replaced" and any(_came_late(evidence, entity, row) for row in ids)
@@ -91,6 +107,11 @@ def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
     return any(link is None or link.row_id != row for link in links)
 
 
+def _shows_nothing(evidence: Evidence, name: object) -> bool:
+    """Whether a side ever went on showing a field as it was after a write of it."""
+    return name in evidence.conditions.secured or any(field == name for _, field in evidence.conditions.idle)
+
+
 def _came_and_went(evidence: Evidence, entity: str, kin: Collection[Name]) -> bool:
     """Whether one of these had several keys, or was deleted."""
     gone = {("cmms", name) for of, name in evidence.observer.deleted if of == entity}
@@ -123,6 +144,11 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
     record = evidence.cmms.tables[entity].records.get(int(link.cmms_id or 0))
     row = evidence.row(entity, link.row_id)
     match link.parked[name].reason:
+        case "went_back":
+            rewound = evidence.conditions.rewound
+            return (entity, link.cmms_id) in rewound["cmms"] or (entity, link.row_id) in rewound["dynamics"]
+        case "gone_from_cmms":
+            return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
         case "gone_from_dynamics":
             return record is not None and row is None and (entity, link.row_id) in evidence.observer.removed
         case "row_replaced":
@@ -173,14 +199,20 @@ def held_back(evidence: Evidence, entity: str, name: str, link: Link, cmms: str 
         yield f"{entity} {link.key} {name}: held back as {reason}, but nothing was parked"
     if name == KEYS[entity] and reason == "key_not_usable":
         return  # judged with the whole record
-    if not _rightly(entity, name, reason, cmms, row):
+    if not _rightly(evidence, entity, name, reason, cmms, row):
         yield f"{entity} {link.key} {name}: held back as {reason} without cause"
 
 
-def _rightly(entity: str, name: str, reason: str, cmms: str | None, row: Row) -> bool:
+def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str | None, row: Row) -> bool:
+    if reason == "no_effect":
+        return _shows_nothing(evidence, name)
+    if reason == "rejected_by_target" and name in evidence.conditions.secured:
+        return True
     if reason == "mapping_error":
         return name == "nombre" and cmms is not None and len(cmms) > LONGEST_NAME
     if reason == "rejected_by_target":
-        return name == "numero_de_serie" and refused_by_cmms(normal(name, row.values[ALL_COLUMNS[name]]))
+        return name == "numero_de_serie" and refused_by_cmms(
+            normal(name, row.values[evidence.history.rules.columns[name]])
+        )
     # A closed order can still change its state.
     return reason == "record_closed" and name != "estado" and is_closed(entity, row)

@@ -14,9 +14,9 @@ from local.emulators.dataverse.changes import Caller
 from local.emulators.dataverse.errors import DataverseError
 from local.emulators.dataverse.rows import Row, TableRows
 from tests.simulation.cmms_model import CmmsModel, Fields
+from tests.simulation.rules import Rules
 from tests.simulation.tables import (
     CHOICES,
-    COLUMNS,
     DECIMALS,
     FIELDS,
     KEY_COLUMNS,
@@ -41,10 +41,12 @@ class People:
         user: SystemUser,
         rng: Random,
         trace: Trace,
+        rules: Rules,
         *,
         announced: bool = False,
     ) -> None:
         """`announced`: every change in the CMMS has its message."""
+        self._rules = rules
         self._announced = announced
         self._cmms = cmms
         self._dataverse = dataverse
@@ -91,6 +93,35 @@ class People:
             key = self._rng.choice(self._keys[entity])
             self._rng.choice(acts)(entity, key)
 
+    def fill(self, row: Row, column: str, value: str) -> None:
+        """Enter something in a column that is no field's."""
+        rows = self._dataverse.tables[TABLES["asset"]]
+        self._dataverse.update(rows, row.id, {column: value}, self._caller())
+
+    def load(self, count: int, *, silent: bool) -> list[str]:
+        """Make so many assets in the CMMS, all fields filled in; `silent` without a message. Their keys."""
+        keys = []
+        for _ in range(count):
+            self._count += 1
+            keys.append(f"L{self._count}")
+            values = {name: self.value(name) for name in FIELDS["asset"]}
+            pk = self._cmms.create("asset", keys[-1], values, silent=silent)
+            if silent:
+                self.untold.add(("cmms", "asset", str(pk)))
+        return keys
+
+    def empty(self, entity: str, key: str, name: str, *, in_cmms: bool) -> None:
+        """Empty a field on one side, where there is a record."""
+        row = self._row(entity, key)
+        if in_cmms:
+            self._edit(entity, key, {name: None})
+        elif row is not None:
+            self._update(entity, key, row, {self._rules.columns[name]: None})
+
+    def announce_all(self) -> None:
+        """Let the CMMS say everything once more."""
+        self._cmms.announce_all()
+
     def value(self, name: str) -> str:
         """A value that nobody has given before, in the CMMS's form."""
         self._count += 1
@@ -121,7 +152,7 @@ class People:
         if self._rng.random() < 0.5 or name in ONE_WAY:
             self._edit(entity, key, {name: value})
         elif (row := self._row(entity, key)) is not None:
-            self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
+            self._update(entity, key, row, {self._rules.columns[name]: Decimal(value) if name in DECIMALS else value})
 
     def _both_alike(self, entity: str, key: str) -> None:
         """Two people give the same new value."""
@@ -132,7 +163,7 @@ class People:
         if self._cmms.find(entity, key) is not None and row is not None:
             value = self._new(entity, key, name)
             self._edit(entity, key, {name: value})
-            self._update(entity, key, row, {COLUMNS[name]: Decimal(value) if name in DECIMALS else value})
+            self._update(entity, key, row, {self._rules.columns[name]: Decimal(value) if name in DECIMALS else value})
 
     def _import(self, entity: str, key: str) -> None:
         """Many records at once, one of them with a name that Dynamics cannot take."""
@@ -191,7 +222,7 @@ class People:
             return
         for name in FIELDS[entity]:
             held = found[1][name]
-            if name in NULLABLE and held is not None and _plain(row.values[COLUMNS[name]]) == _plain(held):
+            if name in NULLABLE and held is not None and _plain(row.values[self._rules.columns[name]]) == _plain(held):
                 self._edit(entity, key, {name: None})
                 return
 
@@ -201,8 +232,8 @@ class People:
         if found is None or row is None:
             return
         for name in FIELDS[entity]:
-            held, empty = found[1][name], {COLUMNS[name]: None}
-            agreed = held is not None and _plain(row.values[COLUMNS[name]]) == _plain(held)
+            held, empty = found[1][name], {self._rules.columns[name]: None}
+            agreed = held is not None and _plain(row.values[self._rules.columns[name]]) == _plain(held)
             if name in NULLABLE and name not in ONE_WAY and agreed:
                 self._update(entity, key, row, empty)
                 return
@@ -296,7 +327,7 @@ class People:
                 columns |= {"statuscode": status, "statecode": STATE_OF[status]}
             else:
                 value = give(name)
-                columns[COLUMNS[name]] = Decimal(value) if name in DECIMALS else value
+                columns[self._rules.columns[name]] = Decimal(value) if name in DECIMALS else value
         return columns
 
     def _caller(self) -> Caller:

@@ -6,9 +6,11 @@ from collections.abc import Collection, Iterator
 from typing import Final
 
 from shared.domain.link import ConflictRecord
+from tests.simulation.edits import Edit, Name, Owed, Side
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import Edit, History, Name, Owed, Side, gives
-from tests.simulation.tables import DYNAMICS_WINS, KEYS, ONE_WAY, same
+from tests.simulation.history import History
+from tests.simulation.rules import Rules
+from tests.simulation.tables import DYNAMICS_WINS, KEYS, ONE_WAY
 
 UNFORESEEN: Final = frozenset({"late_write", "taken_over", "key_released"})
 """Kinds of what no policy decides: a write of unknown outcome, a row or a key that changed hands. They may also name
@@ -29,21 +31,21 @@ def losers(evidence: Evidence) -> Iterator[str]:
         ]
         if not found:
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, and no record names it"
-        elif not any(_fits(one, owed) for one in found):
+        elif not any(_fits(evidence.history.rules, one, owed) for one in found):
             said = ", ".join(f"{one.why}: {one.winner} {one.won!r}" for one in found)
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, but its record says {said}"
         elif not _rightly_lost(owed) and not any(one.why in UNFORESEEN for one in found):
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, although {cell.side} wins"
 
 
-def _fits(conflict: ConflictRecord, owed: Owed) -> bool:
+def _fits(rules: Rules, conflict: ConflictRecord, owed: Owed) -> bool:
     """Whether the record names the other side as the winner, and its value, or what was given over that since."""
     if conflict.winner == owed.cell.side:
         return False
     name, source = owed.cell.field, conflict.winner
     sides = (conflict.won, owed.by) if source == "cmms" else (owed.by, conflict.won)
     given = {edit for origin in owed.origins for edit in (origin, *origin.ancestors())}
-    return same(name, *sides) or any(gives(edit, source, name, conflict.won) for edit in given)
+    return rules.same(name, *sides) or any(rules.gives(edit, source, name, conflict.won) for edit in given)
 
 
 def _rightly_lost(owed: Owed) -> bool:
@@ -107,4 +109,4 @@ def _giving(
 ) -> list[Edit]:
     """The edits by which a side came to show this value."""
     other: Side = "cmms" if side == "dynamics" else "dynamics"
-    return [edit for edit in history.held(side, entity, name, kin) if gives(edit, other, name, value)]
+    return [edit for edit in history.held(side, entity, name, kin) if history.rules.gives(edit, other, name, value)]

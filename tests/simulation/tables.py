@@ -60,6 +60,8 @@ TO_ESTADO: Final = {
     100003: "RECIBIDA",
     690970000: "SOLICITUD_INFORMACION",
 }
+CORRECTED: Final = {"SOLICITUD_INFORMACION": 690970000}
+"""What a correction of the table of states may say instead."""
 STATE_OF: Final = {1: 0, 2: 0, 690970000: 0, 3: 1, 4: 2, 100001: 3, 100002: 3, 100003: 4}
 
 
@@ -78,10 +80,3 @@ def rounded(name: str, value: str | None) -> str | None:
         return value
     text = format(Decimal(value).quantize(Decimal(1).scaleb(-ROUNDED[name]), rounding=ROUND_HALF_UP), "f")
     return text.rstrip("0").rstrip(".") or "0"
-
-
-def same(name: str, cmms: str | None, dynamics: str | None) -> bool:
-    """Whether the two sides say the same: for a choice, if one is the other's translation in either direction."""
-    if name not in CHOICES or cmms is None or dynamics is None:
-        return dynamics in {cmms, rounded(name, cmms)}
-    return str(TO_STATUS.get(cmms)) == dynamics or TO_ESTADO.get(int(dynamics)) == cmms

@@ -31,6 +31,14 @@ class WatchedLedger(SqliteLedger):
                     self._paired(entity, link.cmms_id, link.row_id)
         return results
 
+    def backup(self) -> bytes:
+        """The whole database as it is."""
+        return self._db.serialize()
+
+    def restore(self, backup: bytes) -> None:
+        """Put a backup back."""
+        self._db.deserialize(backup)
+
     def row_of(self, entity: str, operation: str) -> str | None:
         """The row that a create in the CMMS was announced for."""
         return self._made_for.get((entity, operation))

@@ -25,6 +25,7 @@ from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Kind, Report
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
+from tests.simulation.observe import BATCH
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
 from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
@@ -86,12 +87,15 @@ class Worker:
         parts: Parts,
         pasts: tuple[Past, Past],
         one_way: bool = False,
+        most: int = 12,
     ) -> None:
+        """`most` messages are taken at a time."""
+        self._most = most
         self.process = process
         self._queues = queues
         self._rng = rng
         state = ReachedLedger(ledger, Reach("ledger", process, weather, "ledger_down", rng))
-        reached = parts.ledger(state)
+        reached: Any = parts.ledger(state)
         router = Router(ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng)), process, rng)
         client = DataverseClient(f"{DYNAMICS_URL}/api/data/v9.2", Signed(token), process, dynamics)
         self._dynamics = InParts(client, process)
@@ -100,7 +104,7 @@ class Worker:
         sides = parts.dynamics(reads[0]), None if one_way else parts.cmms(reads[1])
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
         policy = Policy(timedelta(), full_every=NEVER)
-        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=state)
+        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
 
         async def ours() -> UUID:
@@ -132,7 +136,8 @@ class Worker:
     async def _serve(self, entity: str) -> None:
         queue = OF_ENTITY[entity].name
         while not self.process.dead.is_set():
-            batch = await self._queues.take(queue, self._rng.randint(1, 12))
+            batch = await self._queues.take(queue, self._rng.randint(1, self._most))
+            BATCH.set(f"{self.process.name} {asyncio.get_running_loop().time()}")
             try:
                 await self._sync.handle(entity, [delivery.message.body for delivery in batch])
             except RoutingFailed:

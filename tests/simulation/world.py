@@ -1,18 +1,15 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from random import Random
 from uuid import UUID
 
 import httpx
 
-import shared
 from local.emulators.dataverse import Dataverse, SystemUser, create_app
 from local.emulators.dataverse.changes import Change
 from local.emulators.dataverse.execution_context import render_context
@@ -22,16 +19,20 @@ from local.emulators.identity import mint_token
 from shared.domain.link import Link
 from shared.domain.messages.events import DirtyData, Event
 from shared.domain.messages.queues import OF_ENTITY
-from shared.domain.schema.mapping import Mapping, parse_mapping
 from shared.errors import SyncError
 from shared.flows.ports.engine import Outgoing
-from shared.flows.reconcile.report import Kind
+from shared.flows.reconcile.checkpoint import release_brake
+from shared.flows.reconcile.report import Kind, Report
 from tests.simulation import one_way
+from tests.simulation.backups import Backups
 from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
-from tests.simulation.cmms_model import CmmsModel
+from tests.simulation.cmms_model import CmmsModel, Step
+from tests.simulation.conditions import Conditions
+from tests.simulation.edits import Cell
 from tests.simulation.evidence import Evidence
-from tests.simulation.history import Cell, History
+from tests.simulation.field_table import edited
+from tests.simulation.history import History
 from tests.simulation.loop import run
 from tests.simulation.observe import Observer
 from tests.simulation.operator import Operator
@@ -39,9 +40,11 @@ from tests.simulation.people import People
 from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
 from tests.simulation.relay import Relay
+from tests.simulation.rules import Rules
 from tests.simulation.stale import Past
 from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
 from tests.simulation.trace import Trace
+from tests.simulation.upheavals import KINDS, OF_ONE_WAY, Upheavals, drawn
 from tests.simulation.watched_ledger import WatchedLedger
 from tests.simulation.weather import Weather, draw_weather
 from tests.simulation.wire import Outage, Server, Wire
@@ -51,13 +54,6 @@ SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 LONGEST_RUN = 60 * 3600.0
 MOST_SWEEPS = 4
 CHECKPOINT = "reconcile/checkpoint"
-
-
-@cache
-def document() -> Mapping:
-    """The customer's mapping."""
-    path = Path(shared.__file__).parent / "mappings" / "document.toml"
-    return parse_mapping(path.read_text(encoding="utf-8"), path.name)
 
 
 def _tables(*, rounding: bool) -> list[Table]:
@@ -88,7 +84,15 @@ class Result:
 class World:
     """Everything that a seed decides."""
 
-    def __init__(self, seed: int, parts: Parts, weather: Weather | None = None, *, one_way: bool = False) -> None:
+    def __init__(
+        self,
+        seed: int,
+        parts: Parts,
+        weather: Weather | None = None,
+        *,
+        one_way: bool = False,
+        upheavals: Sequence[str] | None = None,
+    ) -> None:
         self.rng = Random(seed)  # noqa: S311  # repeatable, not secret
         self.one_way = one_way
         self.weather = weather or draw_weather(self.rng)
@@ -101,8 +105,9 @@ class World:
         self.ledger = WatchedLedger(self._paired)
         users = SystemUser.of("Integration", "app-1"), SystemUser.of("Person", "person-1")
         ids = Random(self.rng.getrandbits(32))  # noqa: S311  # as above
+        rounding = self.rng.random() < 0.25
         self.dataverse = Dataverse(
-            tables=_tables(rounding=self.rng.random() < 0.25),
+            tables=_tables(rounding=rounding),
             users=users,
             clock=world_time,
             ids=lambda: UUID(int=ids.getrandbits(128), version=4),
@@ -116,12 +121,14 @@ class World:
         self.cmms = CmmsModel(world_time, Random(self.rng.getrandbits(32)))  # noqa: S311  # as above
         self.cmms.partial = one_way and self.rng.random() < 0.5
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN, strict=self.rng.random() < 0.25)
-        self.history = History(self._on_record, only_told=one_way)
+        self.rules = Rules()
+        self.history = History(self._on_record, self.rules, only_told=one_way)
         self.observer = Observer(
             self.history, self.cmms, users[0].id, self.trace, bound=self._bound, row_of=self.ledger.row_of
         )
         self.dataverse.subscribers.append(self._changed)
-        self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, announced=one_way)
+        self.cmms.watchers.insert(0, self._adopted)
+        self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, self.rules, announced=one_way)
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks: set[asyncio.Task[None]] = set()
@@ -131,6 +138,23 @@ class World:
         self._reported: set[tuple[str, str, str]] = set()
         self._repairable: set[tuple[str, str, str]] = set()
         self.links: list[str] = []
+        self._released = False
+        # Of its own, so that a seed without upheavals is the same run as before there were any.
+        rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
+        self.conditions = Conditions()
+        kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS)
+        self.conditions.played = kinds if upheavals is None else list(upheavals)
+        self._upheavals = Upheavals(
+            Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions),
+            self._cmms_api,
+            self.people,
+            self.rules,
+            rng,
+            self.trace,
+            restart=self._restart,
+            one_way=one_way,
+            rounding=rounding,
+        )
         self.pasts = Past(self.weather, self.rng, self._lagged), Past(self.weather, self.rng, lambda *_: None)
 
     async def live(self) -> list[str]:
@@ -143,7 +167,9 @@ class World:
             await asyncio.sleep(1.0)
             await self._sweep()  # from here on the timer's next pass needs only to look at what changed
         operator = asyncio.create_task(self._operator.work())
+        upheavals = asyncio.create_task(self._upheavals.work())
         await self.people.work(self.rng.randint(6, 26))
+        await upheavals
         await asyncio.sleep(self.rng.choice((0.0, 60.0, 900.0)))
         if self.rng.random() < 0.3 and not self.one_way:
             await self._sweep()
@@ -192,12 +218,17 @@ class World:
 
         self._supervisors.append(asyncio.create_task(keep()))
 
+    def _restart(self, why: str) -> None:
+        """End all workers; their supervisors start new ones, with the mapping of then."""
+        for worker in self.workers:
+            worker.process.die(why)
+
     def _worker(self, name: str) -> Worker:
         skew = self.rng.uniform(-self.weather.skew, self.weather.skew)
         process = Process(name, skew, self.weather, self.rng, self.trace)
         return Worker(
             process,
-            mapping=document(),
+            mapping=edited(self.rules),
             queues=self.queues,
             ledger=self.ledger,
             dynamics=self._wire("dynamics", self._dynamics, process),
@@ -209,6 +240,7 @@ class World:
             parts=self.parts,
             pasts=self.pasts,
             one_way=self.one_way,
+            most=200 if "mass" in self.conditions.played else 12,
         )
 
     def _wire(self, side: str, serve: Server, process: Process) -> Wire:
@@ -244,7 +276,18 @@ class World:
         self.trace("weather", f"dynamics shows an old state of {entity} {row[:8]}")
         self._lost.add(("dynamics", entity, row))
 
+    def _adopted(self, step: Step) -> None:
+        """Nothing tells an edited record that went back before from an edit of all its fields."""
+        if not step.by_integration and (step.entity, str(step.pk)) in self.conditions.untraced["cmms"]:
+            self.history.adopt("cmms", step.entity, str(step.pk), asyncio.get_running_loop().time())
+
     def _changed(self, change: Change) -> None:
+        entity = next(name for name, table in TABLES.items() if table == change.table)
+        row = str(change.row_id)
+        if change.caller.user.name == "Person" and (entity, row) in self.conditions.untraced["dynamics"]:
+            link = self.ledger.link_of_row(entity, row)
+            if link is None or change.version > (link.seen.row_version or 0):
+                self.history.adopt("dynamics", entity, row, asyncio.get_running_loop().time())
         self.observer.dynamics_changed(change)
         for _ in range(2 if self.rng.random() < self.weather.webhook_twice else 1):
             task = asyncio.get_running_loop().create_task(self._webhook(change))
@@ -302,8 +345,21 @@ class World:
                         seen.add((side, one.entity, one.identity.value))
                 totals = ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items())
                 self.trace("reconcile", f"{report.kind}: {totals}")
+                await self._braked(report)
                 return report.repairs + report.pending
         return 1
+
+    async def _braked(self, report: Report) -> None:
+        """Judge the brake, and release it as an operator does who finds that the drift is meant."""
+        most = max(50, len(self.ledger.all_links()) / 10)
+        if report.repairs > most and not self._released:
+            self.history.violations.append(f"{report.repairs} repairs went through the brake")
+        if report.brake is not None:
+            if report.repairs:
+                self.history.violations.append(f"{report.repairs} repairs were sent while the brake held")
+            await release_brake(self.ledger, by="operator")
+            self._released = True
+            self.trace("operator", f"releases the brake, which holds {report.brake.held} repairs")
 
     async def _sweep_until_quiet(self, kind: Kind | None) -> list[str]:
         """Reconcile until nothing is left to repair."""
@@ -345,16 +401,21 @@ class World:
             await self._look_at_everything()
             await self._rest()
         # A row of a key by which nobody has looked yet may be parked now, once.
-        if len(await self.queues.parked()) - parked > len(self._held() - held):
+        # Two workers that look at the same time may both park the message of it.
+        anew = {
+            tuple(delivery.message.application_properties.get(name) for name in ("key", "reason", "field"))
+            for delivery in (await self.queues.parked())[parked:]
+        }
+        if len(anew) > len(self._held() - held):
             return ["looking at a record at rest parks what is parked already"]
         return [] if self.observer.writes == before else ["looking at a record at rest finds something to write"]
 
-    def _held(self) -> set[tuple[str, str, str]]:
-        """What the ledger holds back: entity, record or row, and field."""
+    def _held(self) -> set[tuple[str, str, str, str]]:
+        """What the ledger holds back: entity, record or row, field and reason."""
         return {
-            (entity, str(link.cmms_id or link.row_id), name)
+            (entity, str(link.cmms_id or link.row_id), name, parked.reason)
             for entity, link in self.ledger.all_links()
-            for name in link.parked
+            for name, parked in link.parked.items()
         }
 
     async def _judge(self, untold: set[tuple[str, str, str]], *, everything_seen: bool = False) -> list[str]:
@@ -371,18 +432,27 @@ class World:
                 parked=await self.queues.parked(),
                 dead_letters=self.queues.dead,
                 untold=untold,
+                conditions=self.conditions,
             ),
             everything_seen=everything_seen,
         )
 
 
 def play(
-    seed: int, parts: Parts | None = None, weather: Callable[[], Weather] | None = None, *, one_way: bool = False
+    seed: int,
+    parts: Parts | None = None,
+    weather: Callable[[], Weather] | None = None,
+    *,
+    one_way: bool = False,
+    upheavals: Sequence[str] | None = None,
 ) -> Result:
-    """Play one seed from the beginning to its judgement; `one_way` without the CMMS's API."""
+    """Play one seed from the beginning to its judgement.
+
+    `one_way` is without the CMMS's API, `upheavals` are played instead of those that the seed draws.
+    """
 
     async def main() -> Result:
-        world = World(seed, parts or Parts(), weather() if weather else None, one_way=one_way)
+        world = World(seed, parts or Parts(), weather() if weather else None, one_way=one_way, upheavals=upheavals)
         try:
             violations = await world.live()
         finally:

@@ -1,0 +1,158 @@
+"""Backups of either side and of the ledger, and the same of what the checker knows of them."""
+
+import copy
+from dataclasses import dataclass, replace
+
+from local.emulators.dataverse import Dataverse
+from local.emulators.dataverse.organization import Snapshot
+from local.emulators.dataverse.rows import Row
+from shared.domain.link import Link
+from tests.simulation.cmms_model import CmmsModel, Message, Table
+from tests.simulation.conditions import Conditions
+from tests.simulation.edits import Cell, Edit, Held, Side
+from tests.simulation.history import History
+from tests.simulation.observe import Observer
+from tests.simulation.tables import TABLES
+from tests.simulation.watched_ledger import WatchedLedger
+
+STAMP = "cmms_operation"
+
+type Cells = dict[Cell, tuple[Held, Edit | None, bool, Held]]
+
+
+@dataclass(frozen=True)
+class DynamicsBackup:
+    """Dynamics as it was, with the cells of its rows."""
+
+    rows: Snapshot
+    known: set[tuple[str, str]]
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class CmmsBackup:
+    """The CMMS's database as it was: records, memories and outbox, with the cells of its records."""
+
+    tables: dict[str, Table]
+    outbox: list[Message]
+    buried: tuple[set[Edit], set[Cell]]
+    deleted: set[tuple[str, str]]
+    cells: Cells
+
+
+@dataclass(frozen=True)
+class Backups:
+    """What is backed up and restored, and who is to know of it."""
+
+    dataverse: Dataverse
+    cmms: CmmsModel
+    ledger: WatchedLedger
+    history: History
+    observer: Observer
+    conditions: Conditions
+
+    def of_dynamics(self) -> DynamicsBackup:
+        """Back up Dynamics."""
+        return DynamicsBackup(self.dataverse.snapshot(), set(self.history.rows), self._cells("dynamics"))
+
+    def restore_dynamics(self, backup: DynamicsBackup, now: float) -> set[tuple[str, str]]:
+        """Put the rows back: no edit of anybody's. Versions repeat, and nothing is announced.
+
+        Returns:
+            (entity, id) of the rows that are not as they were before.
+        """
+        before = {(entity, str(row.id)): row for entity, row in self._rows()}
+        self.dataverse.restore(backup.rows)
+        after = {(entity, str(row.id)): row for entity, row in self._rows()}
+        changed = {one for one in before.keys() | after.keys() if before.get(one) is not after.get(one)}
+        for entity, name in changed & before.keys() & after.keys():
+            stamps = {one[entity, name].values[STAMP] for one in (before, after)}
+            if len(stamps) == 1:
+                self.conditions.untraced["dynamics"].add((entity, name))
+        self._put_back("dynamics", backup.cells)
+        self.history.rows = set(backup.known)
+        self.conditions.rewound["dynamics"] |= changed & after.keys()
+        self.conditions.vanished["dynamics"] |= before.keys() - after.keys()
+        self.observer.removed |= dict.fromkeys(before.keys() - after.keys(), now)
+        return changed
+
+    def of_cmms(self) -> CmmsBackup:
+        """Back up the CMMS."""
+        return CmmsBackup(
+            copy.deepcopy(self.cmms.tables),
+            [replace(one) for one in self.cmms.outbox],
+            self.history.graves(),
+            set(self.observer.deleted),
+            self._cells("cmms"),
+        )
+
+    def restore_cmms(self, backup: CmmsBackup) -> set[tuple[str, str]]:
+        """Put the records back: no edit of anybody's. What the outbox had not sent is sent again."""
+        before, operations = self._versions(), self._operations()
+        self.cmms.tables = copy.deepcopy(backup.tables)
+        self.cmms.outbox[:] = [replace(one) for one in backup.outbox]
+        self.cmms.news.set()
+        after = self._versions()
+        changed = {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
+        self._put_back("cmms", backup.cells)
+        vanished = before.keys() - after.keys()
+        self.history.open_graves(*backup.buried, vanished)
+        self.observer.deleted = backup.deleted | (self.observer.deleted & vanished)
+        self.conditions.rewound["cmms"] |= changed & after.keys()
+        kept = self._operations()
+        self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}
+        self.conditions.vanished["cmms"] |= vanished
+        return changed
+
+    def restore_ledger(self, backup: bytes) -> set[tuple[Side, str, str]]:
+        """Put the links and checkpoints back.
+
+        Returns:
+            (side, entity, id) of the records and rows of which less is known than before.
+        """
+        before = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
+        self.ledger.restore(backup)
+        after = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
+        lost = before.keys() - after.keys()
+        self.conditions.forgotten |= lost
+        self.history.forgotten |= lost
+        for one in lost:
+            self.observer.created_for.pop(one, None)
+        # Each loser was on record before it was replaced; these records went with the ledger.
+        self.history.owed.clear()
+        return {
+            (side, entity, name)
+            for (entity, _), link in before.items()
+            if link != after.get((entity, link.cmms_id or ""))
+            for side, name in _named(link)
+        }
+
+    def _rows(self) -> list[tuple[str, Row]]:
+        return [(entity, row) for entity, table in TABLES.items() for row in self.dataverse.tables[table]]
+
+    def _versions(self) -> dict[tuple[str, str], object]:
+        tables = self.cmms.tables.items()
+        return {(entity, str(pk)): one.revision for entity, table in tables for pk, one in table.memories.items()}
+
+    def _operations(self) -> dict[tuple[str, str], list[str]]:
+        tables = self.cmms.tables.items()
+        return {(entity, str(pk)): one.operations for entity, table in tables for pk, one in table.memories.items()}
+
+    def _cells(self, side: Side) -> Cells:
+        cells = self.history.cells.values()
+        return {one: (one.value, one.edit, one.by_policy, one.given) for one in cells if one.side == side}
+
+    def _put_back(self, side: Side, saved: Cells) -> None:
+        for cell in self.history.cells.values():
+            if cell.side == side:
+                value, edit, by_policy, given = saved.get(cell, (None, None, False, None))
+                if edit is not cell.edit:
+                    self.history.lost[cell] = cell.edit
+                cell.hold(value, edit)
+                cell.by_policy, cell.given = by_policy, given
+
+
+def _named(link: Link) -> list[tuple[Side, str]]:
+    """A link's record and row."""
+    cmms: list[tuple[Side, str]] = [("cmms", link.cmms_id)] if link.cmms_id is not None else []
+    return [*cmms, *([("dynamics", link.row_id)] if link.row_id is not None else [])]  # type: ignore[list-item]

@@ -1,0 +1,28 @@
+"""What became of the systems themselves, without anybody's edit: what the checker knows of it."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from tests.simulation.edits import Side
+
+
+@dataclass
+class Conditions:
+    """Sets of what is so now, and of what ever was so, as it may have left parked messages behind.
+
+    `secured` are the fields whose column our user was ever refused, `unreadable` those of now. `idle` are the fields
+    of a side of which writes ever had no effect. `rewound` are (entity, id) of what a restored backup took back, by
+    side, and `vanished` of what it took away. Of the `untraced` ones it took back no write of ours, so that an edit
+    since is all that there is to see. `forgotten` are CMMS records whose link a restored ledger does not have. `mass`
+    tells whether one field was ever emptied in very many records at once.
+    """
+
+    secured: set[str] = field(default_factory=set)
+    unreadable: set[str] = field(default_factory=set)
+    idle: set[tuple[Side, str]] = field(default_factory=set)
+    rewound: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    vanished: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    untraced: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    mass: bool = False
+    forgotten: set[tuple[str, str]] = field(default_factory=set)
+    played: list[str] = field(default_factory=list)

@@ -1,0 +1,45 @@
+"""The mapping file as an administrator edits it, from one start of the functions to the next."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import shared
+from shared.domain.schema.mapping import Mapping, parse_mapping
+from tests.simulation.rules import FIRST, SECOND, Rules
+from tests.simulation.tables import ALL_COLUMNS, CORRECTED
+
+SPARE = "msdyn_assettag"
+"""A column that no field has in the customer's mapping."""
+
+
+@cache
+def _document() -> str:
+    return (Path(shared.__file__).parent / "mappings" / "document.toml").read_text(encoding="utf-8")
+
+
+@cache
+def _parsed(text: str) -> Mapping:
+    return parse_mapping(text, "document.toml")
+
+
+def document() -> Mapping:
+    """The customer's mapping."""
+    return _parsed(_document())
+
+
+def edited(rules: Rules) -> Mapping:
+    """The customer's mapping with the columns and choices that the rules have now, and without what is not mapped."""
+    text = _document()
+    for name, column in rules.columns.items():
+        if column != ALL_COLUMNS[name]:
+            text = re.sub(rf'^({name} = .*column = )"\w+"', rf'\1"{column}"', text, flags=re.MULTILINE)
+    if rules.choices is SECOND:
+        for name, status in CORRECTED.items():
+            before = FIRST.to_status[name]
+            text = text.replace(
+                f"{name} = {{ state = 0, status = {before} }}", f"{name} = {{ state = 0, status = {status} }}"
+            )
+    for name in rules.unmapped:
+        text = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
+    return _parsed(text)

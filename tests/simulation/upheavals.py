@@ -1,0 +1,240 @@
+"""What befalls the systems themselves at any moment: backups restored, columns secured, mappings edited, and such."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+
+from local.emulators.dataverse.changes import Message
+from local.emulators.dataverse.plugins import Behaviour, PlugIn
+from tests.simulation.backups import Backups
+from tests.simulation.cmms_api import CmmsApi
+from tests.simulation.field_table import SPARE
+from tests.simulation.observe import normal
+from tests.simulation.people import People
+from tests.simulation.rules import FIRST, SECOND, Rules
+from tests.simulation.tables import ALL_COLUMNS, FIELDS, ONE_WAY, TABLES
+from tests.simulation.trace import Trace
+
+KINDS = ("mapping", "secured", "idle", "dynamics restored", "cmms restored", "ledger restored", "mass", "brake")
+OF_ONE_WAY = ("mapping", "secured", "idle", "dynamics restored", "ledger restored", "mass")
+"""Without its API a CMMS that was restored cannot be told from one that was edited."""
+_APP = "app-1"
+
+
+def drawn(rng: Random, kinds: tuple[str, ...]) -> list[str]:
+    """The upheavals of a run: none in half of the runs, one in most of the others, else two."""
+    if rng.random() < 0.5:
+        return []
+    return rng.sample(kinds, 1 if rng.random() < 0.7 else 2)
+
+
+class Upheavals:
+    """Plays the drawn ones. `restart` starts all workers anew, as a release of the functions does."""
+
+    def __init__(
+        self,
+        backups: Backups,
+        api: CmmsApi,
+        people: People,
+        rules: Rules,
+        rng: Random,
+        trace: Trace,
+        *,
+        restart: Callable[[str], None],
+        one_way: bool,
+        rounding: bool,
+    ) -> None:
+        self._backups = backups
+        self._conditions = backups.conditions
+        self._dataverse = backups.dataverse
+        self._history = backups.history
+        self._api = api
+        self._people = people
+        self._rules = rules
+        self._rng = rng
+        self._trace = trace
+        self._restart = restart
+        self._one_way = one_way
+        self._rounding = rounding
+
+    async def work(self) -> None:
+        """Play all of them."""
+        plays: dict[str, Callable[[], Awaitable[None]]] = {
+            "mapping": self._mapping,
+            "secured": self._secured,
+            "idle": self._idle,
+            "dynamics restored": self._dynamics_restored,
+            "cmms restored": self._cmms_restored,
+            "ledger restored": self._ledger_restored,
+            "mass": self._mass,
+            "brake": self._brake,
+        }
+        await asyncio.gather(*(plays[kind]() for kind in self._conditions.played))
+
+    async def _later(self, least: float, most: float) -> None:
+        await asyncio.sleep(self._rng.uniform(least, most))
+
+    async def _mapping(self) -> None:
+        """Edit the mapping once to three times, while messages wait; the functions are started anew each time."""
+        for _ in range(self._rng.randint(1, 3)):
+            await self._later(5.0, 300.0)
+            edits = [self._move, self._unmap, self._correct, *([] if self._rounding else [self._swap])]
+            self._started_with(self._rng.choice(edits)())
+        if self._rules.unmapped and (self._one_way or self._rng.random() < 0.7):
+            await self._later(5.0, 300.0)
+            self._started_with(self._unmap())
+
+    def _started_with(self, what: str) -> None:
+        """Start the functions with the mapping; nothing tells of the records that it changes, but for a full pass."""
+        self._restart(f"for a new mapping: {what}")
+        if self._one_way and not self._rules.unmapped:
+            self._people.announce_all()
+        for entity, table in self._backups.cmms.tables.items():
+            self._untold("cmms", {(entity, str(pk)) for pk in table.memories}, back=False)
+        for entity, name in TABLES.items():
+            self._untold("dynamics", {(entity, str(row.id)) for row in self._dataverse.tables[name]}, back=False)
+
+    def _move(self) -> str:
+        """Move a field to a column that may hold something already, or back."""
+        name = "numero_de_serie"
+        old = self._rules.columns[name]
+        new = SPARE if old == ALL_COLUMNS[name] else ALL_COLUMNS[name]
+        for row in list(self._dataverse.tables[TABLES["asset"]]):
+            if self._rng.random() < 0.3:
+                self._people.fill(row, new, self._people.value(name))
+        self._recolumn({name: new})
+        return f"{name} from {old} to {new}"
+
+    def _swap(self) -> str:
+        """Exchange the columns of two fields."""
+        one, other = "valor_adquisicion", "valor_libros"
+        self._recolumn({one: self._rules.columns[other], other: self._rules.columns[one]})
+        return f"{one} and {other} exchange their columns"
+
+    def _recolumn(self, columns: dict[str, str]) -> None:
+        self._history.shelve(self._rules.columns)
+        self._rules.columns |= columns
+        for name, column in columns.items():
+            rows = {str(row.id): normal(name, row.values[column]) for row in self._dataverse.tables[TABLES["asset"]]}
+            self._history.meet_anew("asset", name)
+            self._history.unshelve("asset", name, column, rows, asyncio.get_running_loop().time())
+
+    def _unmap(self) -> str:
+        """Take a field out of the mapping, or put the one that was taken out back in."""
+        if self._rules.unmapped:
+            name = self._rules.unmapped.pop()
+            for entity in FIELDS:
+                self._history.meet_anew(entity, name)
+            return f"{name} is mapped again"
+        name = self._rng.choice(("numero_de_serie", "valor_libros", "fecha_adquisicion", "total"))
+        self._rules.unmapped.add(name)
+        return f"{name} is not mapped"
+
+    def _correct(self) -> str:
+        """Correct the table of choices, or take the correction back."""
+        self._history.meet_anew("order", "estado")
+        self._rules.correct(SECOND if self._rules.choices is FIRST else FIRST)
+        return "the table of states is corrected"
+
+    async def _secured(self) -> None:
+        """Close a column to our user; in most runs an administrator opens it again."""
+        await self._later(5.0, 300.0)
+        name = self._rng.choice(("numero_de_serie", "valor_libros", "fecha_adquisicion", "total"))
+        entity = next(entity for entity, names in FIELDS.items() if name in names)
+        column = self._dataverse.tables[TABLES[entity]].table.columns[self._rules.columns[name]]
+        everything = frozenset({"read", "update", "create"})
+        ours = self._rng.choice((frozenset(), everything - {"read"}))
+        column.permissions = {"person-1": everything, _APP: ours}
+        self._conditions.secured.add(name)
+        self._conditions.unreadable.add(name)
+        self._trace("upheaval", f"{column.name} is secured, and we may {', '.join(sorted(ours)) or 'do nothing'}")
+        if self._rng.random() < 0.7:
+            await self._later(20.0, 400.0)
+            column.permissions = None
+            self._conditions.unreadable.discard(name)
+            # What was edited meanwhile tells nobody that it can be read now.
+            self._people.untold |= {("dynamics", entity, str(row.id)) for row in self._dataverse.tables[TABLES[entity]]}
+            self._trace("upheaval", f"{column.name} is open again")
+
+    async def _idle(self) -> None:
+        """Let writes of one field have no effect, for some time or for good."""
+        await self._later(0.0, 200.0)
+        if self._one_way or self._rng.random() < 0.6:
+            name = self._rng.choice(("numero_de_serie", "valor_adquisicion", "fecha_adquisicion", "total"))
+            entity = next(entity for entity, names in FIELDS.items() if name in names)
+            rule = PlugIn(
+                Behaviour.IGNORE, table=TABLES[entity], column=self._rules.columns[name], messages=(Message.UPDATE,)
+            )
+            self._dataverse.plug_ins.append(rule)
+            self._conditions.idle.add(("dynamics", name))
+            self._trace("upheaval", f"dynamics takes writes of {rule.column} without effect")
+            if self._rng.random() < 0.5:
+                await self._later(20.0, 300.0)
+                self._dataverse.plug_ins.remove(rule)
+                self._trace("upheaval", f"dynamics takes writes of {rule.column} again")
+            return
+        name = self._rng.choice([name for name in FIELDS["asset"] if name not in ONE_WAY])
+        self._api.idle.add(name)
+        self._conditions.idle.add(("cmms", name))
+        self._trace("upheaval", f"the CMMS takes writes of {name} without effect")
+        if self._rng.random() < 0.5:
+            await self._later(20.0, 300.0)
+            self._api.idle.discard(name)
+            self._trace("upheaval", f"the CMMS takes writes of {name} again")
+
+    async def _dynamics_restored(self) -> None:
+        await self._later(5.0, 200.0)
+        backup = self._backups.of_dynamics()
+        await self._later(20.0, 300.0)
+        self._restart("for the restore of Dynamics")
+        changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
+        self._untold("dynamics", changed)
+        self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
+
+    async def _cmms_restored(self) -> None:
+        await self._later(5.0, 200.0)
+        backup = self._backups.of_cmms()
+        await self._later(20.0, 300.0)
+        self._restart("for the restore of the CMMS")
+        changed = self._backups.restore_cmms(backup)
+        self._untold("cmms", changed)
+        self._trace(
+            "upheaval", f"the CMMS is restored from a backup, with {len(changed)} records otherwise than before"
+        )
+
+    async def _ledger_restored(self) -> None:
+        await self._later(5.0, 200.0)
+        backup = self._backups.ledger.backup()
+        await self._later(20.0, 300.0)
+        self._restart("for the restore of the ledger")
+        changed = self._backups.restore_ledger(backup)
+        for side, entity, name in changed:
+            self._untold(side, {(entity, name)})
+        self._trace(
+            "upheaval", f"the ledger is restored from a backup, with {len(changed)} links otherwise than before"
+        )
+        if self._one_way:
+            self._people.announce_all()
+
+    async def _mass(self) -> None:
+        """Empty one field in very many records at once, as an import of the wrong file does."""
+        await self._later(0.0, 60.0)
+        keys = self._people.load(self._rng.randint(20, 26), silent=False)
+        await self._later(60.0, 200.0)
+        self._conditions.mass = True
+        side = "cmms" if self._one_way or self._rng.random() < 0.5 else "dynamics"
+        name = self._rng.choice(("numero_de_serie", "fecha_adquisicion"))
+        self._trace("upheaval", f"{name} is emptied in {len(keys)} records of {side} at once")
+        for key in keys:
+            self._people.empty("asset", key, name, in_cmms=side == "cmms")
+
+    async def _brake(self) -> None:
+        """Load very many records into the CMMS without a message, so that only the timer finds them."""
+        await self._later(0.0, 200.0)
+        self._people.load(self._rng.randint(55, 65), silent=True)
+
+    def _untold(self, side: str, changed: set[tuple[str, str]], *, back: bool = True) -> None:
+        """Nothing tells of these; `back` where a backup took them back."""
+        self._people.untold |= {(side, entity, name) for entity, name in changed}
+        for entity, name in changed if back else ():
+            self._history.meet_again(entity, [name])
