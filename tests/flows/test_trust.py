@@ -340,3 +340,28 @@ async def test_a_write_in_doubt_of_a_field_that_is_no_longer_mapped_is_settled(m
     await again.settle()
     link = await again.link()
     assert (link.intents, "numero_de_serie" in link.bases, again.parked) == ((), False, [])
+
+
+async def test_a_column_that_was_never_read_is_not_written_over(world: World) -> None:
+    world.dynamics.secured = {"numero_de_serie"}
+    world.cmms.put("A", nombre="Bomba")
+    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="entered by hand")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie="S")
+    await world.dirty()
+    await world.settle()
+    assert (world.dynamics.rows[row.id].values["numero_de_serie"], world.parked) == ("entered by hand", [])
+
+
+async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:
+    await agreed(world)
+    world.dynamics.becomes["valor_libros"] = "10.1"
+    world.dynamics.refused = "numero_de_serie"
+    world.cmms.put("A", valor_libros="10.11", numero_de_serie="T")
+    await world.dirty()
+    await world.settle()
+    assert (world.cmms.records["1"].values["valor_libros"], world.parked) == (
+        "10.11",
+        ["rejected_by_target/numero_de_serie"],
+    )
+    assert (await world.link()).conflicts == ()

@@ -23,8 +23,8 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null. `opens` lets a write of the state open a closed row. `keeps_state` takes writes of
-    the state without effect.
+    `secured` fields read as null, and a `refused` one is left out of updates. `opens` lets a write of the state open a
+    closed row. `keeps_state` takes writes of the state without effect.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -37,6 +37,7 @@ class Dynamics:
         self.opens = False
         self.keeps_state = False
         self.secured: set[str] = set()
+        self.refused = ""
         self.becomes: dict[str, Value] = {}
 
     def put(self, key: str, row_id: str | None = None, **values: Value) -> DynamicsRecord:
@@ -66,7 +67,9 @@ class Dynamics:
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         self._calls.append("dynamics by key")
         rows = self.faults.read(self.rows)
-        return {key: [row for row in rows.values() if row.key.casefold() == key.casefold()] for key in keys}
+        return {
+            key: [self._shown(row) for row in rows.values() if row.key.casefold() == key.casefold()] for key in keys
+        }
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
         self._calls.append("dynamics by id")
@@ -102,6 +105,10 @@ class Dynamics:
             return Failed(KeyTaken("another row has the key"))
         taken = {name: self.becomes.get(name, value) for name, value in values.items() if name not in self.silent}
         blank = {} if old else dict.fromkeys(entity.fields)
+        if old and self.refused in values:
+            del taken[self.refused]
+            row = self._store(old, key=key, row_id=old.id, values=taken, by=US)
+            return Failed(RejectedByTarget("refused", field=self.refused), row=row)
         row = self._store(old, key=key, row_id=str(write.target), values=blank | taken, by=US)
         state = row.state if write.state is None or self.keeps_state else write.state[0]
         return self._stamped(row, entity, write, state)

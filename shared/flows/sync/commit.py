@@ -12,6 +12,7 @@ from shared.domain.link import Intent, Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.values import rounds_to
 from shared.errors import NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
 
@@ -50,10 +51,15 @@ class Answer:
     def decided(self, entity: EntityMapping) -> set[str]:
         """The fields of which the answer tells that the write took them.
 
-        Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written.
+        Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
+        or that rounded to fewer decimals.
         """
-        idle = self.without_effect(entity) if self.error is None else self.differing(entity)
+        idle = self.without_effect(entity) if self.error is None else self._refused_or_edited(entity)
         return self.intent.sources.keys() - set(idle)
+
+    def _refused_or_edited(self, entity: EntityMapping) -> list[str]:
+        values = self.intent.values
+        return [name for name in self.differing(entity) if not rounds_to(values[name], self.shown(entity, name))]
 
     def without_effect(self, entity: EntityMapping) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""

@@ -1,7 +1,7 @@
 """Both sides of some records and the ledger between them, as of one moment: for sync, reconcile and show alike."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -151,14 +151,14 @@ class Snapshots:
 
     async def _hide(self, entity: EntityMapping, looks: Sequence[_Look], reads: Reads) -> None:
         """Take out what our user is not allowed to read: a secured column reads as null, and that is not an edit."""
-        rows = [row for look in looks if _lost_a_value(look.link, row := reads.row(look.link))]
-        if not rows:
+        # A value that was there and is not any more is worth a question of its own; else what was heard will do.
+        lost = any(_lost_a_value(look.link, reads.row(look.link)) for look in looks)
+        if not lost and not any(_may_hide(look, reads) for look in looks):
             return
-        unreadable = await self._dynamics.unreadable(entity, fresh=True)
+        unreadable = await self._dynamics.unreadable(entity, fresh=lost)
         hidden = {name for name, rule in entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
-        for row in rows:
-            left = {name: row.values[name] for name in row.values.keys() - hidden}
-            reads.rows[row.id] = replace(row, values=left)
+        reads.rows = {name: _without(hidden, row) for name, row in reads.rows.items()}
+        reads.rows_by_key = {key: [_without(hidden, row) for row in found] for key, found in reads.rows_by_key.items()}
 
     def _snapshot(self, entity: EntityMapping, look: _Look, reads: Reads, now: datetime) -> Snapshot | Unusable:
         record, row, stored, link = look.record(reads), reads.row(look.link), look.stored, look.link
@@ -182,6 +182,18 @@ class Snapshots:
             return Candidate(row, holder, remembered(holder.link))
         record = reads.records.get(holder.link.cmms_id or "")
         return Candidate(row, holder, record if isinstance(record, CmmsRecord) else NO_RECORD)
+
+
+def _without(hidden: Collection[str], row: DynamicsRecord) -> DynamicsRecord:
+    return replace(row, values={name: value for name, value in row.values.items() if name not in hidden})
+
+
+def _may_hide(look: _Look, reads: Reads) -> bool:
+    """Whether a row shows nothing where the CMMS holds a value, which would be written over what cannot be read."""
+    record = look.record(reads)
+    said = record.values if isinstance(record, CmmsRecord) else {}
+    rows = [reads.row(look.link), *reads.rows_by_key.get(look.key(reads), ())]
+    return any(said.get(name) is not None and value is None for row in rows for name, value in row.values.items())
 
 
 def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
