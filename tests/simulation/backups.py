@@ -73,7 +73,8 @@ class Backups:
         self.history.rows = set(backup.known)
         self.conditions.rewound["dynamics"] |= changed & after.keys()
         self.conditions.vanished["dynamics"] |= before.keys() - after.keys()
-        self.observer.removed |= dict.fromkeys(before.keys() - after.keys(), now)
+        for entity, name in sorted(before.keys() - after.keys()):
+            self.observer.gone(entity, name, now)
         return changed
 
     def of_cmms(self) -> CmmsBackup:

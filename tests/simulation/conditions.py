@@ -14,7 +14,7 @@ class Conditions:
     of a side of which writes ever had no effect. `rewound` are (entity, id) of what a restored backup took back, by
     side, and `vanished` of what it took away. Of the `untraced` ones it took back no write of ours, so that an edit
     since is all that there is to see. `forgotten` are CMMS records whose link a restored ledger does not have. `mass`
-    tells whether one field was ever emptied in very many records at once.
+    tells whether one field was ever emptied in very many records at once, `stale` whether list reads ever lagged.
     """
 
     secured: set[str] = field(default_factory=set)
@@ -24,5 +24,6 @@ class Conditions:
     vanished: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     untraced: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     mass: bool = False
+    stale: bool = False
     forgotten: set[tuple[str, str]] = field(default_factory=set)
     played: list[str] = field(default_factory=list)

@@ -21,21 +21,12 @@ from shared.flows.sync.execute import Executor
 from shared.flows.sync.snapshot import Unusable
 from shared.flows.sync.step import Round, Step
 from shared.flows.sync.work import Work
+from tests.simulation.condition_mutations import CONDITION_MUTATIONS, Like, like
 from tests.simulation.plan_mutations import PLAN_MUTATIONS
 from tests.simulation.worker import Parts
 
 
-class _Like:
-    """Everything that is not overridden goes to the real part."""
-
-    def __init__(self, real: Any) -> None:
-        self._real = real
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
-
-
-class Unconditional(_Like):
+class Unconditional(Like):
     """Writes whatever the row or record holds by now."""
 
     async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
@@ -43,7 +34,7 @@ class Unconditional(_Like):
         return await self._real.write(entity, blind, deadline)
 
 
-class NotDone(_Like):
+class NotDone(Like):
     """Takes a write without an answer for one that did not happen."""
 
     async def write(
@@ -111,7 +102,7 @@ class MessageValues(Sync):
         return super()._consider(entity, work, taken, now)
 
 
-class OneBase(_Like):
+class OneBase(Like):
     """Remembers the CMMS's value only, and compares Dynamics with it as well."""
 
     async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Any]:
@@ -124,7 +115,7 @@ class OneBase(_Like):
         return link.model_copy(update={"bases": bases})
 
 
-class Untracked(_Like):
+class Untracked(Like):
     """Tells the incremental pass of no change."""
 
     async def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[Any]:
@@ -152,26 +143,19 @@ class ContentIds(Receiver):
         return event.model_copy(update={"id": str(uuid5(NAMESPACE_URL, content))})
 
 
-def _like[T](kind: type[_Like]) -> Callable[[T], T]:
-    def part(real: T) -> T:
-        return kind(real)  # type: ignore[return-value]
-
-    return part
-
-
-def _sides(kind: type[_Like]) -> Callable[[], Parts]:
-    dynamics: Callable[[Dynamics], Dynamics] = _like(kind)
-    cmms: Callable[[Cmms], Cmms] = _like(kind)
+def _sides(kind: type[Like]) -> Callable[[], Parts]:
+    dynamics: Callable[[Dynamics], Dynamics] = like(kind)
+    cmms: Callable[[Cmms], Cmms] = like(kind)
     return lambda: Parts(dynamics=dynamics, cmms=cmms)
 
 
-def _cmms(kind: type[_Like]) -> Callable[[], Parts]:
-    cmms: Callable[[Cmms], Cmms] = _like(kind)
+def _cmms(kind: type[Like]) -> Callable[[], Parts]:
+    cmms: Callable[[Cmms], Cmms] = like(kind)
     return lambda: Parts(cmms=cmms)
 
 
-def _ledger(kind: type[_Like]) -> Callable[[], Parts]:
-    ledger: Callable[[Ledger], Ledger] = _like(kind)
+def _ledger(kind: type[Like]) -> Callable[[], Parts]:
+    ledger: Callable[[Ledger], Ledger] = like(kind)
     return lambda: Parts(ledger=ledger)
 
 
@@ -186,7 +170,10 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "no changes in the incremental pass": lambda: replace(_sides(Untracked)(), receiver=Deaf),
     "content-derived message ids": lambda: Parts(receiver=ContentIds),
     **PLAN_MUTATIONS,
+    **{name: parts for name, (parts, _) in CONDITION_MUTATIONS.items()},
 }
+UPHEAVALS: Final = {name: upheavals for name, (_, upheavals) in CONDITION_MUTATIONS.items()}
+"""What befalls the systems in the seeds of a mutation; nothing in those of the others."""
 CONTROLS: Final[dict[str, Callable[[], Parts]]] = {
     "no changes in the incremental pass": lambda: Parts(receiver=Deaf),
 }

@@ -137,14 +137,9 @@ class Observer:
         columns = [*(self._history.rules.columns[name] for name in CELLS[entity]), "statecode"]
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity, columns)}")
         if change.after is None:
-            self.removed[entity, row] = now
-            self._history.rows.discard((entity, row))
             for name in CELLS[entity]:
                 self._history.cell("dynamics", entity, row, name).hold(None, None)
-            if not self._bound(entity, row):
-                for rows in self.created_for.values():
-                    if row in rows:
-                        rows.remove(row)
+            self.gone(entity, row, now)
             return
         self._history.rows.add((entity, row))
         if isinstance(key := change.after.values[KEY_COLUMNS[entity]], str):
@@ -153,6 +148,15 @@ class Observer:
             self._made(entity, row, now)
         for name in CELLS[entity]:
             self._row_cell(change, entity, name, by_integration=by_integration, now=now)
+
+    def gone(self, entity: str, row: str, now: float) -> None:
+        """Note that a row is there no more. One that the ledger does not know yet may be made once more."""
+        self.removed[entity, row] = now
+        self._history.rows.discard((entity, row))
+        if not self._bound(entity, row):
+            for rows in self.created_for.values():
+                if row in rows:
+                    rows.remove(row)
 
     def _made(self, entity: str, row: str, now: float) -> None:
         """A row was made for a record, as the ledger was told before."""

@@ -68,7 +68,8 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
             return conditions.mass
         case "went_back" | "gone_from_cmms":
             sets = conditions.rewound if reason == "went_back" else conditions.vanished
-            return any((entity, name) in sets[side] for side, name in kin)
+            # A message that failed often for other reasons has no patience left for a list read that lags.
+            return conditions.stale or any((entity, name) in sets[side] for side, name in kin)
         case "no_effect":
             return _shows_nothing(evidence, parked.get("field"))
         case "rejected_by_target" if parked.get("field") in conditions.secured:
@@ -132,7 +133,8 @@ def whole_records(evidence: Evidence, *, everything_seen: bool) -> Iterator[str]
             if not any(one.get("key") in keys and one.get("reason") == reason for one in evidence.parked):
                 yield f"{entity} {link.key}: held back as {reason}, but nothing was parked"
             # Nobody tells a record that what stood in its way is gone: a full pass, or a replay, looks at it again.
-            mended = not everything_seen and reason == "key_not_usable"
+            lagged = evidence.conditions.stale and reason in {"went_back", "gone_from_cmms"}
+            mended = not everything_seen and (reason == "key_not_usable" or lagged)
             # What a record that is held back as a whole leaves undecided stays as it was.
             undecided = name != "*" and "*" in link.parked
             if not (mended or undecided or _whole_rightly(evidence, entity, name, link)):

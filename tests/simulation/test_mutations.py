@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.simulation.mutations import CONTROLS, MUTATIONS
+from tests.simulation.mutations import CONTROLS, MUTATIONS, UPHEAVALS
 from tests.simulation.worker import Parts
 from tests.simulation.world import play
 
@@ -32,9 +32,10 @@ MOST = 200
 @pytest.mark.parametrize("name", MUTATIONS)
 def test_the_checker_finds_what_a_missing_rule_does(name: str) -> None:
     for seed in dict.fromkeys([*KNOWN[name], *range(MOST)]):
-        if play(seed, MUTATIONS[name]()).violations:
+        upheavals = UPHEAVALS.get(name, ())
+        if play(seed, MUTATIONS[name](), upheavals=upheavals).violations:
             control = CONTROLS.get(name, Parts)()
-            assert not play(seed, control).violations, f"seed {seed} fails without the mutation as well"
+            assert not play(seed, control, upheavals=upheavals).violations, f"seed {seed} fails without it as well"
             return
     pytest.fail(f"{MOST} seeds, and no violation: the checker does not see the mutation '{name}'")
 

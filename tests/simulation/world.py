@@ -141,7 +141,7 @@ class World:
         self._released = False
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
-        self.conditions = Conditions()
+        self.conditions = Conditions(stale=self.weather.stale > 0)
         kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS)
         self.conditions.played = kinds if upheavals is None else list(upheavals)
         self._upheavals = Upheavals(
