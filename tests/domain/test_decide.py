@@ -447,6 +447,12 @@ KEY_CONFLICT = [
         "update Dynamics: codigo_interno=r, record key_released",
     ),
     (
+        "the holder's row went back, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, version=4))),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
         "the holder was deleted, after two attempts",
         snap(OF_OWN, RECORD, OWN, replace(GONE, row=ROW)),
         context(key_taken=True, attempts=2),

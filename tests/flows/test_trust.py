@@ -365,3 +365,19 @@ async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:
         ["rejected_by_target/numero_de_serie"],
     )
     assert (await world.link()).conflicts == ()
+
+
+async def test_a_row_that_went_back_gives_no_key_up_and_reverts_nothing(world: World) -> None:
+    await agreed(world)
+    yesterday = dict(world.dynamics.rows)
+    world.cmms.put("B", nombre="Nueva")  # the record is renamed and edited, then the other side is restored
+    await world.dirty()
+    world.dynamics.rows = yesterday
+    world.cmms.put("A", "2", nombre="Otra")
+    await world.dirty("2")
+    await world.settle()
+    assert world.cmms.records["1"].values["nombre"] == "Nueva"
+    assert world.row().values["nombre"] == "Bomba"
+    await world.dirty()
+    await world.settle()
+    assert world.parked == ["key_not_usable/codigo_interno", "went_back"]

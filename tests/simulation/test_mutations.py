@@ -25,6 +25,15 @@ KNOWN: dict[str, list[int]] = {
     "every change recorded as a conflict": [0],
     "orders made without their date": [0],
     "rows taken over without a record": [116],
+    "bases count under any mapping": [0],
+    "a secured column's null is an edit": [0],
+    "a write without effect counts as done": [3],
+    "a stale read is an edit": [3],
+    "a restored Dynamics is an edit": [1],
+    "a restored CMMS is an edit": [1],
+    "a restored ledger is believed": [1],
+    "a mass of clears is written": [4],
+    "the brake never holds": [0],
 }
 MOST = 200
 

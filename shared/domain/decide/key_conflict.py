@@ -5,6 +5,7 @@ from typing import Final
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
 from shared.domain.decide.situation import WAITING, Candidate, Context, Snapshot
+from shared.domain.decide.trust import gone_back
 from shared.domain.link import ConflictRecord, Stored, Write
 from shared.errors import Conflict, KeyNotUsable
 
@@ -29,7 +30,9 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
     elif _has_left(candidate, key):
         if (wait := being_written(holder.link, context)) is not None:
             return wait
-        if context.attempts >= RELEASE_AFTER and row.is_open:
+        # A row that went back is written by nobody: the write would make its older values look new.
+        went_back = gone_back(Snapshot(holder, holder.link, candidate.record, row))
+        if context.attempts >= RELEASE_AFTER and row.is_open and not went_back:
             return _release(candidate, holder, key, context)
         problem = f"{where} still has the key {key}, which its own record has left."
         if context.attempts < WAITING:
