@@ -1,9 +1,14 @@
 """The business key is a field; it matches rows once, at first contact, and is unique on both sides."""
 
 import itertools
+from collections.abc import Collection, Mapping
 
 import pytest
 
+from shared.domain.link import Identity, Link, Stored
+from shared.domain.model import CmmsRecord
+from shared.domain.schema.mapping import EntityMapping
+from shared.errors import MappingError
 from tests.kit.world import World
 
 ANOTHER = "3117f054-c46e-4b3f-9ec0-feb9b4b6239f"
@@ -188,3 +193,23 @@ async def test_a_key_that_cannot_be_used_blocks_only_itself(world: World) -> Non
     for _ in range(2):
         await world.dirty()
     assert (names(world), world.parked) == ({"A": "Nueva"}, ["key_not_usable/codigo_interno"])
+
+
+async def test_a_record_that_another_worker_links_meanwhile_is_no_rival_of_its_own_row(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = world.dynamics.put("A", nombre="Bomba")
+    await world.ledger.write("asset", [Stored(link=Link(row_id=row.id, key="A"))])  # type: ignore[no-untyped-call]
+    found = (await world.ledger.find("asset", [Identity("row", row.id)]))[Identity("row", row.id)]  # type: ignore[no-untyped-call]
+    world.cmms.put("A", nombre="Bomba")
+    read = world.cmms.by_key
+
+    async def linked(entity: EntityMapping, keys: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
+        link = found.link.model_copy(update={"cmms_id": "1"})
+        await world.ledger.write("asset", [found.model_copy(update={"link": link})])  # type: ignore[no-untyped-call]
+        return await read(entity, keys)
+
+    monkeypatch.setattr(world.cmms, "by_key", linked)
+    await world.webhook(row)
+    await world.settle()
+    assert (world.parked, list(world.cmms.records)) == ([], ["1"])

@@ -171,8 +171,10 @@ class Snapshots:
             stored, row, candidates = joined.holder, joined.row, []
             link = stored.link.model_copy(update={"cmms_id": record.id})
         rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record and joined is None else None
-        link = resolve_in_doubt(entity, link, record if rival is None else NO_RECORD, row, now)
-        return Snapshot(stored, link, record if rival is None else NO_RECORD, row, candidates, rival)
+        record = record if rival is None else NO_RECORD
+        # Another worker may have linked the two since the link was read: then the first write loses its race.
+        rival = rival if rival is not None and rival.link.row_id != link.row_id else None
+        return Snapshot(stored, resolve_in_doubt(entity, link, record, row, now), record, row, candidates, rival)
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
         holder = reads.holder(Identity("row", row.id))
