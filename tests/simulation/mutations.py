@@ -23,6 +23,7 @@ from shared.flows.sync.step import Round, Step
 from shared.flows.sync.work import Work
 from tests.simulation.condition_mutations import CONDITION_MUTATIONS, Like, like
 from tests.simulation.plan_mutations import PLAN_MUTATIONS
+from tests.simulation.weather import Weather
 from tests.simulation.worker import Parts
 
 
@@ -174,6 +175,15 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
 }
 UPHEAVALS: Final = {name: upheavals for name, (_, upheavals) in CONDITION_MUTATIONS.items()}
 """What befalls the systems in the seeds of a mutation; nothing in those of the others."""
+
+
+def _late() -> Weather:
+    """Many writes land minutes late, where a condition is all that keeps them from what was edited since."""
+    return Weather(late=0.3)
+
+
+WEATHERS: Final[dict[str, Callable[[], Weather]]] = {"no If-Match": _late, "no If-Match to the CMMS": _late}
+"""The weather of a mutation's seeds, where they do not draw it."""
 CONTROLS: Final[dict[str, Callable[[], Parts]]] = {
     "no changes in the incremental pass": lambda: Parts(receiver=Deaf),
 }

@@ -28,7 +28,8 @@ class Past:
         answer = dict(found)
         for name in sorted(asked):
             states = self._states[entity, by, name]
-            old = [state for at, state in states if at >= now - LONGEST and state != found.get(name)]
+            late = [state for at, state in states if at >= now - LONGEST and state != found.get(name)]
+            old = [state for state in late if not _silently_changed(state, found.get(name))]
             states.append((now, found.get(name)))
             if not old or self._rng.random() >= self._weather.stale:
                 continue
@@ -37,6 +38,12 @@ class Past:
                 answer[name] = state
             self._shown(entity, name)
         return answer
+
+
+def _silently_changed(old: Any, new: Any) -> bool:
+    """Whether the CMMS gave both the same version: nothing could tell which of them is the older one."""
+    version = getattr(old, "version", None)
+    return version is not None and version == getattr(new, "version", None)
 
 
 class Lagging:
