@@ -182,7 +182,10 @@ def _late() -> Weather:
     return Weather(late=0.3)
 
 
-WEATHERS: Final[dict[str, Callable[[], Weather]]] = {"no If-Match": _late, "no If-Match to the CMMS": _late}
+WEATHERS: Final[dict[str, Callable[[], Weather]]] = {
+    "no If-Match": _late,
+    "no If-Match to the CMMS": _late,
+}
 """The weather of a mutation's seeds, where they do not draw it."""
 CONTROLS: Final[dict[str, Callable[[], Parts]]] = {
     "no changes in the incremental pass": lambda: Parts(receiver=Deaf),

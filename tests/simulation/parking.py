@@ -206,6 +206,8 @@ def held_back(evidence: Evidence, entity: str, name: str, link: Link, cmms: str 
 
 
 def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str | None, row: Row) -> bool:
+    if reason == "mass_clear":
+        return evidence.conditions.mass
     if reason == "no_effect":
         return _shows_nothing(evidence, name)
     if reason == "rejected_by_target" and name in evidence.conditions.secured:
