@@ -2,7 +2,7 @@
 
 from tests.simulation.many import play_many
 
-SEEDS = 50
+SEEDS = 30
 
 
 def test_no_seed_ends_in_a_violation() -> None:
