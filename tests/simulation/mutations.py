@@ -11,10 +11,9 @@ from shared.domain.decide import Plan, Snapshot
 from shared.domain.link import Base, Identity, Intent, Link, Stored
 from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
-from shared.domain.model import CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Unavailable
-from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
@@ -33,16 +32,6 @@ class Unconditional(Like):
     async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
         blind = [write if write.creates else write.model_copy(update={"etag": "*"}) for write in writes]
         return await self._real.write(entity, blind, deadline)
-
-
-class NotDone(Like):
-    """Takes a write without an answer for one that did not happen."""
-
-    async def write(
-        self, entity: EntityMapping, writes: Sequence[Intent], deadline: float
-    ) -> Sequence[DynamicsRecord | CmmsRecord | Failed]:
-        results = await self._real.write(entity, writes, deadline)
-        return [replace(one, unknown=False) if isinstance(one, Failed) else one for one in results]
 
 
 class _WithoutIntents(Executor):
@@ -164,7 +153,6 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "no If-Match": _sides(Unconditional),
     "no If-Match to the CMMS": _cmms(Unconditional),
     "no intent": _with_executor(_WithoutIntents),
-    "a lost answer counts as not done": _sides(NotDone),
     "message values instead of reads": lambda: Parts(sync=MessageValues),
     "one base instead of two": _ledger(OneBase),
     "conflicts recorded only at commit": _with_executor(_ConflictsAtCommit),

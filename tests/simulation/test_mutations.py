@@ -12,7 +12,6 @@ KNOWN: dict[str, list[int]] = {
     "no If-Match": [1],
     "no If-Match to the CMMS": [12],
     "no intent": [2],
-    "a lost answer counts as not done": [24],
     "message values instead of reads": [2],
     "one base instead of two": [1],
     "conflicts recorded only at commit": [0],
