@@ -403,6 +403,18 @@ FIRST_CONTACT = [
         context(),
         "update Dynamics: nombre=Pump state 0, record taken_over",
     ),
+    (
+        "the row of a deleted record, which let go of it",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump state 0, record taken_over",
+    ),
+    (
+        "a row that a person deactivated",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, by_us=False, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
     ("the row of a living record", snap(NEW, RECORD, None, LIVING), context(), "wait: conflict"),
     (
         "another row, as the record's own is gone",

@@ -35,6 +35,24 @@ async def test_what_was_said_before_a_deletion_stays_unsaid_after_a_rebirth(one_
     assert one_way.row().values["numero_de_serie"] != "OLDER"
 
 
+async def test_what_a_row_held_of_a_deleted_record_gives_way_to_what_is_said_later_and_is_on_record(
+    one_way: World,
+) -> None:
+    start = one_way.clock.now() - timedelta(days=5)
+    await one_way.said(start, nombre="Bomba", numero_de_serie="S", valor_adquisicion="1")
+    await one_way.said(start + timedelta(days=1), kind="deleted")
+    await one_way.said(start + timedelta(days=2), cmms_id="2", nombre="Otra")
+    await one_way.said(start + timedelta(days=2), cmms_id="2", numero_de_serie=None, valor_adquisicion="2")
+    values = one_way.row().values
+    assert [values[name] for name in ("nombre", "numero_de_serie", "valor_adquisicion")] == ["Otra", None, "2"]
+    conflicts = (await one_way.link("2")).conflicts
+    assert {(one.field, one.lost, one.why) for one in conflicts} == {
+        ("nombre", "Bomba", "taken_over"),
+        ("numero_de_serie", "S", "taken_over"),
+        ("valor_adquisicion", "1", "taken_over"),
+    }
+
+
 async def test_a_deletion_that_overtakes_the_create_leaves_nothing(one_way: World) -> None:
     start = one_way.clock.now() - timedelta(days=5)
     await one_way.said(start + timedelta(days=2), kind="deleted")

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
+from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
@@ -32,8 +34,8 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     if not exact or (holder is not None and not candidate.is_abandoned):
         return key_conflict(snapshot, candidate, context)
     if holder is None:
-        return _linked(snapshot, candidate)
-    return being_written(holder.link, context) or _take_over(snapshot, candidate, holder)
+        return _linked(snapshot, candidate, context)
+    return being_written(holder.link, context) or _take_over(_linked(snapshot, candidate, context), holder)
 
 
 def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -> Plan:
@@ -46,14 +48,22 @@ def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -
     return held(snapshot, held_by_key(error))
 
 
-def _linked(snapshot: Snapshot, candidate: Candidate) -> Snapshot:
+def _linked(snapshot: Snapshot, candidate: Candidate, context: Context) -> Snapshot:
     """Both meet without bases: equal values agree, a value beats null, different values are conflicts."""
-    link = snapshot.link.model_copy(update={"row_id": candidate.row.id, "bases": {}, "intents": ()})
-    return replace(snapshot, link=link, row=candidate.row)
+    row = candidate.row
+    link = snapshot.link.model_copy(update={"row_id": row.id, "bases": {}, "intents": ()})
+    linked = replace(snapshot, link=link, row=row)
+    # We deactivated the row for a deleted record, whose link has let go of it: a take-over that broke off.
+    let_go = row.by_us and is_inactive(context.entity, row)
+    return _taken_over(linked, context.now) if let_go else linked
 
 
-def _take_over(snapshot: Snapshot, candidate: Candidate, holder: Stored) -> Snapshot:
-    """The old link lets go of the row. Its deletion mark goes along: the row is inactive for that reason."""
-    linked = _linked(snapshot, candidate)
-    link = linked.link.model_copy(update={"deleted_at": holder.link.deleted_at})
-    return replace(linked, link=link, let_go=holder.model_copy(update={"link": holder.link.without_row}))
+def _take_over(linked: Snapshot, holder: Stored) -> Snapshot:
+    """The old link lets go of the row first, so that no two links have it."""
+    taken = _taken_over(linked, holder.link.deleted_at)
+    return replace(taken, let_go=holder.model_copy(update={"link": holder.link.without_row}))
+
+
+def _taken_over(linked: Snapshot, deleted_at: datetime | None) -> Snapshot:
+    """The deletion mark goes along: the row is inactive for that reason."""
+    return replace(linked, link=linked.link.model_copy(update={"deleted_at": deleted_at}), taken_over=True)

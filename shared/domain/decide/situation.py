@@ -42,7 +42,7 @@ class Snapshot:
     the same with what messages added in one-way mode, and with the writes in doubt resolved.
     `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
     `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
-    `let_go` is set where the record takes over the row of a deleted record: that record's link, without the row.
+    `taken_over` tells that the row was a deleted record's until now; `let_go` is that record's link, without the row.
     """
 
     stored: Stored
@@ -51,6 +51,7 @@ class Snapshot:
     row: DynamicsRecord = NO_ROW
     candidates: Sequence[Candidate] = ()
     rival: Stored | None = None
+    taken_over: bool = False
     let_go: Stored | None = None
 
 

@@ -22,14 +22,16 @@ type State = tuple[int | None, int]
 
 _NO_VALUE: Final = "\0"
 """No normal form of any type: whatever a side holds differs from it."""
+_ANOTHER_S: Final = "\0taken over"
+"""The same, for a field of a row that was another record's until now."""
 
 
 def update(snapshot: Snapshot, context: Context) -> Plan:
     """The writes that make both sides agree again.
 
     Args:
-        snapshot: Has a living record and its row. With `let_go`, the row was another record's until now: every value
-            that is replaced is on record.
+        snapshot: Has a living record and its row. With `taken_over`, the row was another record's until now: every
+            value that is replaced is on record.
         context: As for `decide`.
 
     Returns:
@@ -38,6 +40,10 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     entity, link, cmms, row = context.entity, snapshot.link, snapshot.cmms, snapshot.row
     active = _active_again(snapshot, entity)
     bases = trusted(snapshot, context)
+    if snapshot.taken_over:
+        # What the record has not said yet replaces the row's value as well, once it is said.
+        row_s = _said_anew(entity, row.content(entity.key.name))
+        bases = {name: row_s[name] for name in row_s.keys() - cmms.content(entity.key.name).keys()}
     if link.counting is not None:
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
@@ -79,12 +85,8 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
     entity = context.entity
     key = entity.key.name
     record, held = replace(snapshot.cmms, values=snapshot.cmms.content(key)), dict(snapshot.row.content(key))
-    if snapshot.let_go is not None:
-        # As if the CMMS had just changed every field, and Dynamics none: the row's values were another record's.
-        bases = {
-            name: Base(cmms=_NO_VALUE, dynamics=value, rule=entity.rules[name].fingerprint)
-            for name, value in held.items()
-        }
+    if snapshot.taken_over:
+        bases = _said_anew(entity, held)
     if reborn:
         # The state was set by us when the record was deleted: nobody has said it, and nothing was agreed.
         stateful = {name for name, rule in entity.fields.items() if rule.state_column}
@@ -104,7 +106,13 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
     if context.one_way:
         # Nothing can be written to the CMMS: what Dynamics says stays undecided, the bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
-    return merged if snapshot.let_go is None else _on_record(merged, context)
+    return _on_record(merged, bases, context)
+
+
+def _said_anew(entity: EntityMapping, held: Mapping[str, Value]) -> dict[str, Base]:
+    """Bases as if the CMMS had just changed every field, and Dynamics none: the row's values were another record's."""
+    rules = entity.rules
+    return {name: Base(cmms=_ANOTHER_S, dynamics=held[name], rule=rules[name].fingerprint) for name in held}
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
@@ -119,15 +127,16 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
     return {name: Base(cmms=held_cmms[name], dynamics=held_row[name], rule=rules[name].fingerprint) for name in names}
 
 
-def _on_record(merged: Merged, context: Context) -> Merged:
-    """The same, with every value on record that a write to the row replaces and no conflict names yet."""
-    named = {conflict.field for conflict in merged.conflicts}
+def _on_record(merged: Merged, bases: Mapping[str, Base], context: Context) -> Merged:
+    """The same, with every value of another record on record that a write to the row replaces."""
+    foreign = {name for name, base in bases.items() if base.cmms == _ANOTHER_S}
+    foreign -= {conflict.field for conflict in merged.conflicts}
     replaced = tuple(
         ConflictRecord(
             field=write.field, winner="cmms", won=write.source, lost=write.before, why="taken_over", at=context.now
         )
         for write in merged.to("dynamics")
-        if write.field not in named
+        if write.field in foreign
     )
     return replace(merged, conflicts=(*merged.conflicts, *replaced))
 
