@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from shared.domain.link import Base, ConflictRecord, Intent, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 
@@ -74,7 +74,8 @@ def may_still_land(link: Link, now: datetime) -> timedelta | None:
 def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record) -> Link:
     """Both bases follow the write. Where somebody may have edited since, what was intended counts as written."""
     last = shown.by_us and shown.last_operation == intent.id
-    content = {**intent.values, **shown.content(entity.key.name)} if last else intent.values
+    held = shown.content(entity.key.name)
+    content = {**intent.values, **held} if last else as_taken(intent.values, held)
     # A field without effect is written once more: then the answer tells that it has none.
     idle = {name for name in intent.sources if last and is_idle(intent, name, content.get(name))}
     bases = {
@@ -120,6 +121,11 @@ def is_idle(intent: Intent, name: str, shown: Value) -> bool:
     """Whether a field that was written still holds what it held before; rounding is an effect."""
     written = intent.values.get(name)
     return shown != written and shown == intent.before.get(name) and not rounds_to(written, shown)
+
+
+def as_taken(written: Values, held: Values) -> Values:
+    """What a side made of written values, where somebody may have edited since: each as written, or rounded."""
+    return {name: held[name] if rounds_to(value, held.get(name)) else value for name, value in written.items()}
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, source: Value, shown: Value) -> Base:

@@ -41,9 +41,8 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     active = _active_again(snapshot, entity)
     bases = trusted(snapshot, context)
     if snapshot.taken_over:
-        # What the record has not said yet replaces the row's value as well, once it is said.
-        row_s = _said_anew(entity, row.content(entity.key.name))
-        bases = {name: row_s[name] for name in row_s.keys() - cmms.content(entity.key.name).keys()}
+        # They count until a field is agreed: what the record says later, or cannot be written yet, is news as well.
+        bases = _said_anew(entity, row.content(entity.key.name))
     if link.counting is not None:
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
@@ -85,8 +84,6 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
     entity = context.entity
     key = entity.key.name
     record, held = replace(snapshot.cmms, values=snapshot.cmms.content(key)), dict(snapshot.row.content(key))
-    if snapshot.taken_over:
-        bases = _said_anew(entity, held)
     if reborn:
         # The state was set by us when the record was deleted: nobody has said it, and nothing was agreed.
         stateful = {name for name, rule in entity.fields.items() if rule.state_column}

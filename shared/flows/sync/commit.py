@@ -6,11 +6,11 @@ from datetime import datetime
 
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
-from shared.domain.decide.in_doubt import base, is_idle
+from shared.domain.decide.in_doubt import as_taken, base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Intent, Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 from shared.errors import NoEffect, PermanentError, SyncError
@@ -164,10 +164,11 @@ def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
     intent, decided = answer.intent, answer.decided(entity)
-    # What a new row holds instead may be a person's edit: what was written counts as held, so that the difference is
-    # taken for a change.
-    as_written = intent.creates and not answer.is_untouched
-    shown = {name: intent.values.get(name) if as_written else answer.shown(entity, name) for name in decided}
+    shown: Values = {name: answer.shown(entity, name) for name in decided}
+    if intent.creates and not answer.is_untouched:
+        # What a new row holds instead may be a person's edit: then what was written counts as held, so that the
+        # difference is taken for a change.
+        shown = as_taken({name: intent.values.get(name) for name in decided}, shown)
     bases = {name: base(entity, intent, name, intent.sources[name], shown[name]) for name in decided}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
