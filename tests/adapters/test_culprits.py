@@ -52,7 +52,7 @@ async def test_one_refused_field_is_named_and_everything_else_arrives(world: Wor
     error = only_failure(result).error
     assert (type(error), error.field, error.code) == (RejectedByTarget, culprit, "0x80040265")
     assert error.message.startswith(f"{culprit}: ")
-    assert SAYS in error.message
+    assert SAYS.rstrip(".") in error.message
     assert landed(result).keys() == VALUES.keys() - {culprit}
     # The half-written row must not look as if the operation had landed.
     assert only_failure(result).row.last_operation is None  # type: ignore[union-attr]
@@ -65,7 +65,7 @@ async def test_a_required_field_that_is_refused_is_named_and_no_row_is_made(worl
     (result,) = await world.write(ASSET, [create("A", **VALUES)])
     failed = only_failure(result)
     assert (failed.error.field, failed.error.code, failed.row) == ("nombre", "0x80040265", None)
-    assert SAYS in failed.error.message
+    assert SAYS.rstrip(".") in failed.error.message
     assert world.count(ASSET) == 0
 
 

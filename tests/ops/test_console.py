@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
 import httpx
@@ -326,7 +326,7 @@ def test_advice_is_markup_of_code_and_steps_only() -> None:
 
 
 def first_sync(age: float, *, ended: bool = False) -> Progress:
-    at = NOW - timedelta(seconds=age)
+    at = datetime.now(UTC) - timedelta(seconds=age)
     entities = {
         "asset": EntityProgress(total=1000, sent=800, waiting=50, retried=7, throttled=3, parked=2),
         HOSTILE: EntityProgress(total=10),

@@ -32,8 +32,9 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
     if names_writes and intent.id in (shown.operations or ()):
         return "landed"
     if intent.creates:
-        # Only a create of ours gives a row this id. A record that does not show the create was made by another one.
-        return "landed" if intent.side == "dynamics" else "not_landed"
+        # Only a create of ours gives a row this id, but perhaps a part of one, sent to find a field that was refused.
+        # A record that does not show the create was made by another one.
+        return "unclear" if intent.side == "dynamics" else "not_landed"
     if shown.etag == intent.etag:
         return unmoved
     return "not_landed" if names_writes else "unclear"

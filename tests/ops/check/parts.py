@@ -49,6 +49,10 @@ class QuietQueues:
             yield one
 
 
+OPENED: list[SqliteLedger] = []
+"""The ledgers of a test's worlds, closed at its end."""
+
+
 async def signed_in() -> Identity:
     return Identity("admin@contoso.com", "tenant-1", ORGANIZATION)
 
@@ -68,6 +72,7 @@ def world(organization: Organization, **changes: Any) -> World:
     if "organization_id" in changes:
         own["organization"] = changes.pop("organization_id")
     ledger = SqliteLedger(":memory:")
+    OPENED.append(ledger)
     parts: dict[str, Any] = {
         "expected": replace(expected, **own),
         "mapping": document_mapping(),
@@ -83,10 +88,7 @@ def world(organization: Organization, **changes: Any) -> World:
 
 
 async def findings(world: World) -> list[Finding]:
-    found = [finding async for finding in Checker(world).run()]
-    assert isinstance(world.ledger, SqliteLedger)
-    world.ledger.close()
-    return found
+    return [finding async for finding in Checker(world).run()]
 
 
 def bad(found: list[Finding]) -> list[Finding]:
