@@ -38,8 +38,7 @@ test: $(READY) ## Run everything that CI runs: lint, types, tests
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@cd cmms && ../$(BIN)/mypy
-	@$(BIN)/python -m pytest --ignore=cmms --numprocesses 3 --dist loadfile --no-loadscope-reorder
-	@$(BIN)/python -m pytest cmms/tests --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 	@$(BIN)/python cmms/tests/on_database.py postgresql --numprocesses 2 --dist loadfile
 
 test-postgresql: $(READY) ## Run the CMMS app's tests, and its races, on a PostgreSQL of their own

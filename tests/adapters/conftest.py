@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import pytest
-from django.conf import settings as django_settings
 
 from tests.adapters.virtual import LoopClock, VirtualLoop
 from tests.adapters.worlds import World
@@ -21,13 +20,6 @@ def pytest_asyncio_loop_factories(
     if item.get_closest_marker("real_time"):
         return {"real": asyncio.new_event_loop}
     return {"virtual": VirtualLoop}
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
-    # A file, because the web server's threads open connections of their own.
-    path = tmp_path_factory.mktemp("cmms") / "test.sqlite3"
-    django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(path)
 
 
 @pytest.fixture

@@ -3,7 +3,11 @@
 On PostgreSQL where CMMS_TESTS_POSTGRESQL holds a port, on MariaDB where CMMS_TESTS_MARIADB does, else on SQLite.
 """
 
+import atexit
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import django
 
@@ -45,6 +49,11 @@ ROOT_URLCONF = "anfitrion.urls"
 SITE_ID = 1
 STATIC_URL = "static/"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# A file, because threads and web servers open connections of their own: those to a database in memory are never closed,
+# and lock each other out.
+_FOLDER = tempfile.mkdtemp(prefix="cmms-tests-")
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
+DATABASES["default"]["TEST"] = {"NAME": str(Path(_FOLDER) / "test.sqlite3")}
 if django.VERSION < (5, 1):
     DATABASES["default"]["OPTIONS"] = {"timeout": 20}  # the demo's options for SQLite came with 5.1
 if port := os.environ.get("CMMS_TESTS_POSTGRESQL"):

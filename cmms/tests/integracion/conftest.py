@@ -10,9 +10,7 @@ from typing import Any
 import httpx
 import pytest
 import uvicorn
-from django.conf import settings as django_settings
 from django.core.asgi import get_asgi_application
-from django.db import connection
 from django.test import Client
 from django.utils import translation
 
@@ -22,16 +20,6 @@ from .queues import Queues
 
 TOKEN = "first-token-of-the-tests"
 OLD_TOKEN = "token-that-is-being-replaced"
-
-
-@pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    # A file, because threads and the web server open connections of their own.
-    if connection.vendor == "sqlite":
-        path = tmp_path_factory.mktemp("cmms") / "test.sqlite3"
-        django_settings.DATABASES["default"].setdefault("TEST", {})["NAME"] = str(path)
 
 
 @pytest.fixture(autouse=True)
