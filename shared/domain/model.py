@@ -90,7 +90,7 @@ class Record:
 
     def held(self, key: str, name: str, otherwise: Value = None) -> Value:
         """What the side holds of a field; `key` is the name of the business key's field."""
-        return self.content(key).get(name, otherwise) if self.exists else otherwise
+        return (self.key or None) if name == key else self.values.get(name, otherwise)
 
 
 @dataclass(frozen=True)

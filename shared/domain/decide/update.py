@@ -56,12 +56,9 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
     waits = context.restored and bool(merged.writes)
     bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
-    after = _remember(snapshot, bases, merged, reborn=active is not None)
-    if row.currency is not None and not currency_changed(snapshot, context):
-        after = after.model_copy(update={"seen": after.seen.model_copy(update={"currency": row.currency})})
     return Plan(
         snapshot.stored,
-        after if waits else after.model_copy(update={"restored": None}),
+        _remember(snapshot, context, bases, merged, reborn=active is not None, waits=waits),
         to_dynamics=_write(merged, "dynamics", row, active),
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
@@ -128,6 +125,8 @@ def _on_record(merged: Merged, bases: Mapping[str, Base], context: Context) -> M
     """The same, with every value of another record on record that a write to the row replaces."""
     foreign = {name for name, base in bases.items() if base.cmms == _ANOTHER_S}
     foreign -= {conflict.field for conflict in merged.conflicts}
+    if not foreign:
+        return merged
     replaced = tuple(
         ConflictRecord(
             field=write.field, winner="cmms", won=write.source, lost=write.before, why="taken_over", at=context.now
@@ -198,10 +197,15 @@ def _write(merged: Merged, side: Side, held: Record, state: State | None = None)
     )
 
 
-def _remember(snapshot: Snapshot, bases: Mapping[str, Base], merged: Merged, *, reborn: bool) -> Link:
+def _remember(
+    snapshot: Snapshot, context: Context, bases: Mapping[str, Base], merged: Merged, *, reborn: bool, waits: bool
+) -> Link:
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
     # A row that a write in doubt may still make inactive stays marked, like one that is to be made active.
     in_doubt = any(intent.side == "dynamics" for intent in link.intents)
+    seen = link.seen.after(cmms, row)
+    if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
+        seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it
     return link.model_copy(
         update={
             "bases": dict(bases),
@@ -209,7 +213,8 @@ def _remember(snapshot: Snapshot, bases: Mapping[str, Base], merged: Merged, *, 
             "cmms_id": cmms.id or link.cmms_id,
             "row_id": row.id,
             "key": cmms.key,
-            "seen": link.seen.after(cmms, row),
+            "seen": seen,
             "deleted_at": link.deleted_at if reborn or in_doubt else None,
+            "restored": link.restored if waits else None,
         }
     )

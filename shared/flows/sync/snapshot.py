@@ -157,6 +157,8 @@ class Snapshots:
             return
         unreadable = await self._dynamics.unreadable(entity, fresh=lost)
         hidden = {name for name, rule in entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
+        if not hidden:
+            return
         reads.rows = {name: _without(hidden, row) for name, row in reads.rows.items()}
         reads.rows_by_key = {key: [_without(hidden, row) for row in found] for key, found in reads.rows_by_key.items()}
 
