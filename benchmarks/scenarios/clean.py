@@ -12,8 +12,14 @@ from benchmarks.scenario import Column, Figures, Plot, Scenario, Size, Unit
 from benchmarks.stack import Bench
 
 _PHASES: Final = (("create", Kind.CREATE, 0), ("update", Kind.UPSERT, 1), ("noop", Kind.UPSERT, 1))
-
-
+_OF_THE_PHASES: Final = (
+    Column("create_seconds", "creates", Unit.SECONDS),
+    Column("create_requests", "requests"),
+    Column("update_seconds", "updates", Unit.SECONDS),
+    Column("update_requests", "requests"),
+    Column("noop_seconds", "no-ops", Unit.SECONDS),
+    Column("noop_written", "rows written by no-ops"),
+)
 _TENTH: Final = 10
 
 
@@ -62,12 +68,7 @@ CLEAN: Final = Scenario(
     _bulk,
     measure_clean,
     (
-        Column("create_seconds", "creates", Unit.SECONDS),
-        Column("create_requests", "requests"),
-        Column("update_seconds", "updates", Unit.SECONDS),
-        Column("update_requests", "requests"),
-        Column("noop_seconds", "no-ops", Unit.SECONDS),
-        Column("noop_written", "rows written by no-ops"),
+        *_OF_THE_PHASES,
         Column("create_cpu", "CPU, creates", Unit.SECONDS),
         Column("update_landed", "rows right in the end"),
     ),
@@ -88,12 +89,7 @@ DOCUMENT: Final = Scenario(
     measure_document,
     (
         Column("records", "records"),
-        Column("create_seconds", "creates", Unit.SECONDS),
-        Column("create_requests", "requests"),
-        Column("update_seconds", "updates", Unit.SECONDS),
-        Column("update_requests", "requests"),
-        Column("noop_seconds", "no-ops", Unit.SECONDS),
-        Column("noop_written", "rows written by no-ops"),
+        *_OF_THE_PHASES,
         Column("update_landed", "rows right in the end"),
     ),
     plots=(Plot("create_requests", "Requests to Dataverse for the same creates", "HTTP requests; shorter is better"),),
