@@ -26,8 +26,9 @@ from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
+from shared.flows import scratch
 from shared.flows.ports.engine import Outgoing
-from shared.flows.reconcile import Policy, Reconciler, staging
+from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.routing.route import Router
 from tests.fakes import document_mapping
 
@@ -134,7 +135,7 @@ def run(ledger: Path, url: str, bus: Path, death: Death) -> str:
 def main() -> None:
     """Run as often as there are lines."""
     # So that a small world spills into the temporary file.
-    staging.CACHE_KIB = 64  # type: ignore[misc]  # a constant otherwise
+    scratch.CACHE_KIB = 64  # type: ignore[misc]  # a constant otherwise
     ledger, url, bus = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     for line in sys.stdin:
         what, number = line.split()

@@ -130,7 +130,7 @@ def test_keys_that_the_cmms_has_more_than_once_are_counted() -> None:
 
 
 def test_a_full_disk_is_an_outage_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.flows.reconcile.staging.CACHE_KIB", 16)
+    monkeypatch.setattr("shared.flows.scratch.CACHE_KIB", 16)
 
     def fill() -> None:
         with Staging() as staging:

@@ -4,21 +4,16 @@ Each side is compared with the ledger by itself: what it gives, as (id, hash), a
 it. Ids fall into buckets; in each, what the side adds and what the ledger expects must cancel out. Only the rows of
 buckets where it does not are joined, so that a million records that agree cost no index and no join. Until then rows
 lie as they came, a page in one row of the file.
-
-SQLite removes the file by itself, also when the process is killed, so that a sweep leaves nothing behind.
 """
 
 import marshal
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress
-from types import TracebackType
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal
 
 from shared.domain.link import Identity, LinkHash
-from shared.errors import Unavailable
+from shared.flows.scratch import Scratch
 
-CACHE_KIB: Final = 32 * 1024
 BUCKETS: Final = 1 << 17
 
 type DynamicsRow = tuple[str, str, str, bool]
@@ -68,32 +63,13 @@ SELECT key, count(*) FROM (
 """
 
 
-class Staging:
-    """One entity's sweep. Rows come in any order; one that is given twice counts as it was given last.
-
-    A failure of SQLite within the `with` block leaves it as Unavailable.
-    """
+class Staging(Scratch):
+    """One entity's sweep. Rows come in any order; one that is given twice counts as it was given last."""
 
     def __init__(self) -> None:
+        super().__init__(_SCHEMA, "The sweep's temporary file", "about 300 bytes")
         self.ledger_rows = self.dynamics_rows = self.cmms_rows = 0
         self._sums = [0] * BUCKETS
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{CACHE_KIB};")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("BEGIN")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        if isinstance(error, sqlite3.Error):
-            raise Unavailable(
-                f"The sweep's temporary file cannot be used: {error}. It takes about 300 bytes for each record, in the"
-                " folder that SQLITE_TMPDIR or TMPDIR names."
-            ) from error
 
     def add_ledger(self, links: Sequence[LinkHash]) -> None:
         """Add what the ledger expects of both sides."""

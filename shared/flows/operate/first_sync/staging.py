@@ -1,22 +1,14 @@
-"""Both sides and the ledger's identities in a temporary SQLite file, sorted out by business key.
+"""Both sides and the ledger's identities in a temporary SQLite file, sorted out by business key."""
 
-The file keeps memory flat for any number of records. SQLite removes the file by itself, also when the process is
-killed.
-"""
-
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
 from shared.domain.link import Identity, IdentityKind, LinkHash
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side
-from shared.errors import Unavailable
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.keys import alike
 from shared.flows.operate.first_sync.records import packed_record, packed_row, record_of, row_of
-
-CACHE_KIB: Final = 32 * 1024
+from shared.flows.scratch import Scratch
 
 type Note = Literal["linked", "closer", "unusable", "doubled", "near"]
 """Why a record is not simply one of a pair or alone: see `_RULES`."""
@@ -78,27 +70,11 @@ _NOTED: Final[dict[Note, Kind]] = {
 }
 
 
-class Staging:
-    """One entity's records. A failure of SQLite within the `with` block leaves it as Unavailable."""
+class Staging(Scratch):
+    """One entity's records."""
 
     def __init__(self) -> None:
-        self._db = sqlite3.connect("", isolation_level=None)
-        self._db.executescript(f"PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-{CACHE_KIB};")
-        self._db.executescript(_SCHEMA)
-        self._db.execute("BEGIN")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._db.close()
-        if isinstance(error, sqlite3.Error):
-            raise Unavailable(
-                f"The temporary file of the comparison cannot be used: {error}. It takes about 1 KB for each record, in"
-                " the folder that SQLITE_TMPDIR or TMPDIR names."
-            ) from error
+        super().__init__(_SCHEMA, "The temporary file of the comparison", "about 1 KB")
 
     def add_links(self, links: Sequence[LinkHash]) -> None:
         """Add what the ledger knows. A link is whole where both sides have met, or where the record was deleted."""
