@@ -31,6 +31,7 @@ from shared.adapters.service_bus.receiver import ServiceBusQueues
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import ConfigurationError, RoutingFailed, SyncError, TransientError, Unavailable
 from shared.flows.operate.overview import Overseer, Reached
+from shared.flows.operate.resync import Resync
 from shared.settings import Settings, load_settings
 from shared.wiring import Wiring
 
@@ -118,6 +119,20 @@ class Session:
     def queues(self) -> ServiceBusQueues:
         """The receiving side of the bus."""
         return ServiceBusQueues(self.wiring.bus_settings, self.wiring.bus_credential)
+
+    @property
+    def resync(self) -> Resync:
+        """Has records looked at again."""
+        wiring = self.wiring
+        return Resync(
+            ledger=wiring.ledger,
+            dynamics=wiring.dynamics,
+            cmms=wiring.cmms,
+            router=wiring.router,
+            queues=self.queues,
+            clock=wiring.clock,
+            changed=self.platform,
+        )
 
     def entity(self, name: str) -> EntityMapping:
         """An entity of the mapping.

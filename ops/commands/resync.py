@@ -62,16 +62,7 @@ async def resync(
         raise UsageError("Which records? Give one of --key, --since and --all.")
     if prefer not in {None, "cmms", "dynamics"}:
         raise UsageError(f"--prefer {prefer!r} is no side: say cmms or dynamics.")
-    wiring = session.wiring
-    flow = Resync(
-        ledger=wiring.ledger,
-        dynamics=wiring.dynamics,
-        cmms=wiring.cmms,
-        router=wiring.router,
-        queues=session.queues,
-        clock=wiring.clock,
-        changed=session.platform,
-    )
+    flow = session.resync
     longest = age_of(patience)
     instant = _instant(since) if since is not None else None
     if not key:
@@ -81,7 +72,7 @@ async def resync(
     if dry_run:
         _show(session, records)
         return ExitCode.FINE
-    started = wiring.clock.now()
+    started = session.wiring.clock.now()
     with _progress(session) as progress:
         task = progress.add_task("enqueueing", total=len(records))
         await flow.enqueue(

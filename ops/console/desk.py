@@ -18,7 +18,6 @@ from shared.errors import InvalidMessage, Unavailable
 from shared.flows.operate.first_sync.memory import StoredPlan, plan_of
 from shared.flows.operate.overview import Overview
 from shared.flows.operate.parked import Settled, Waiting
-from shared.flows.operate.resync import Resync
 from shared.flows.operate.show import Story, tell
 from shared.flows.reconcile.checkpoint import BrakeState, release_brake
 
@@ -138,16 +137,7 @@ class Desk:
         Raises:
             SyncError: The key cannot be one, nothing is known of it, or the queue failed.
         """
-        wiring, mapped = self._session.wiring, self._session.entity(entity)
-        flow = Resync(
-            ledger=wiring.ledger,
-            dynamics=wiring.dynamics,
-            cmms=wiring.cmms,
-            router=wiring.router,
-            queues=self._session.queues,
-            clock=wiring.clock,
-            changed=self._session.platform,
-        )
+        mapped, flow = self._session.entity(entity), self._session.resync
         records = await flow.named(mapped, [mapped.usable_key(key)])
         if any(identity.kind == "key" for identity in records):
             raise InvalidMessage(f"Nothing is known of {entity} {key}. Is the key spelt right?")
