@@ -29,7 +29,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     """
     try:
         if not certificate.exists():
-            _make(certificate)
+            make_certificate(certificate)
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate)
     except OSError as error:  # also what OpenSSL says of a file without a key or certificate
@@ -40,8 +40,12 @@ def server_context(certificate: Path) -> ssl.SSLContext:
     return context
 
 
-def _make(path: Path) -> None:
-    """Write a key and a certificate that it signs itself, readable by nobody else."""
+def make_certificate(path: Path) -> None:
+    """Write a key and a certificate that it signs itself into one PEM file, readable by nobody else.
+
+    Raises:
+        OSError: the file is there, or cannot be written.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     now = datetime.now(UTC)

@@ -4,8 +4,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -13,12 +11,8 @@ from uuid import uuid4
 
 from azure.core.credentials import AccessToken
 from azure.storage.blob.aio import ContainerClient
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 
+from local.emulators.certificate import make_certificate
 from local.emulators.identity import mint_token
 from tests.azurite import azurite
 
@@ -77,28 +71,8 @@ class Blobs:
 @contextmanager
 def blobs(folder: Path) -> Iterator[Blobs]:
     """Run the service with a certificate of its own."""
-    key, certificate = folder / "key.pem", folder / "certificate.pem"
-    _certify(key, certificate)
-    options = ("--cert", str(certificate), "--key", str(key), "--oauth", "basic", "--skipApiVersionCheck")
+    certificate = folder / "certificate.pem"
+    make_certificate(certificate)
+    options = ("--cert", str(certificate), "--key", str(certificate), "--oauth", "basic", "--skipApiVersionCheck")
     with azurite("blob", "Where reports are kept", *options) as url:
         yield Blobs(url, certificate)
-
-
-def _certify(key_file: Path, certificate_file: Path) -> None:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, SHA256())
-    )
-    key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    certificate_file.write_bytes(certificate.public_bytes(Encoding.PEM))
