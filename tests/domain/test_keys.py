@@ -1,0 +1,127 @@
+"""A record that meets a row by its key: docs/architecture.md, "First contact" and "Key conflict"."""
+
+from dataclasses import replace
+
+import pytest
+
+from shared.domain.decide import Candidate, Context, Snapshot, decide
+from shared.domain.decide.situation import WAITING
+from shared.domain.link import Stored
+from tests.domain.decisions import DELETED, INACTIVE, KNOWN, NEW, RECORD, ROW, TOMBSTONE, context, snap, told
+
+FREE = Candidate(ROW)
+LIVING = Candidate(ROW, Stored(link=KNOWN.model_copy(update={"cmms_id": "2"})), replace(RECORD, id="2"))
+RENAMED = replace(LIVING, record=replace(RECORD, id="2", key="B"))
+GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
+OTHER_CASE = Candidate(replace(ROW, key="a"))
+
+FIRST_CONTACT = [
+    ("no row has the key", snap(NEW, RECORD), context(), "create in Dynamics"),
+    ("a row without a link, alike", snap(NEW, RECORD, None, FREE), context(), "nothing"),
+    (
+        "a row without a link, different",
+        snap(NEW, RECORD, None, Candidate(replace(ROW, values={"nombre": "P2"}))),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "several rows",
+        snap(NEW, RECORD, None, FREE, Candidate(replace(ROW, id="r2"))),
+        context(),
+        "park *: key_not_usable",
+    ),
+    ("a row whose key differs by case", snap(NEW, RECORD, None, OTHER_CASE), context(), "park *: key_not_usable"),
+    (
+        "the row of a deleted record",
+        snap(NEW, RECORD, None, replace(GONE, row=replace(INACTIVE, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump state 0, record taken_over",
+    ),
+    (
+        "the row of a deleted record, which let go of it",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump state 0, record taken_over",
+    ),
+    (
+        "a row that a person deactivated",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, by_us=False, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    ("the row of a living record", snap(NEW, RECORD, None, LIVING), context(), "wait: conflict"),
+    (
+        "another row, as the record's own is gone",
+        snap(KNOWN.model_copy(update={"row_id": "old"}), RECORD, None, FREE),
+        context(said_row_gone=True),
+        "nothing",
+    ),
+]
+
+OWN = replace(ROW, id="own", key="Z")
+OF_OWN = KNOWN.model_copy(update={"row_id": "own"})
+KEY_CONFLICT = [
+    (
+        "the holder has no link",
+        snap(OF_OWN, RECORD, OWN, FREE),
+        context(key_taken=True),
+        "park codigo_interno: key_not_usable",
+    ),
+    (
+        "the key differs by case",
+        snap(OF_OWN, RECORD, OWN, OTHER_CASE),
+        context(key_taken=True),
+        "park codigo_interno: key_not_usable",
+    ),
+    ("the holder has the same key", snap(OF_OWN, RECORD, OWN, LIVING), context(key_taken=True), "wait: conflict"),
+    (
+        "the holder has the same key, for long",
+        snap(OF_OWN, RECORD, OWN, LIVING),
+        context(key_taken=True, attempts=WAITING),
+        "park codigo_interno: key_not_usable",
+    ),
+    (
+        "the holder has another key by now",
+        snap(OF_OWN, RECORD, OWN, RENAMED),
+        context(key_taken=True),
+        "wait: conflict",
+    ),
+    (
+        "the holder has another key, after two attempts",
+        snap(OF_OWN, RECORD, OWN, RENAMED),
+        context(key_taken=True, attempts=2),
+        "update Dynamics: codigo_interno=r, record key_released",
+    ),
+    (
+        "the holder's row went back, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, version=4))),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "the holder was deleted, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(GONE, row=ROW)),
+        context(key_taken=True, attempts=2),
+        "update Dynamics: codigo_interno=r, record key_released",
+    ),
+    (
+        "nobody holds it any more",
+        snap(OF_OWN, RECORD, OWN),
+        context(key_taken=True),
+        "update Dynamics: codigo_interno=A, record one_way",
+    ),
+]
+
+ROWS = [
+    pytest.param(*row[1:], id=f"{table}: {row[0]}")
+    for table, rows in (
+        ("first contact", FIRST_CONTACT),
+        ("key conflict", KEY_CONFLICT),
+    )
+    for row in rows
+]
+
+
+@pytest.mark.parametrize(("snapshot", "said", "expected"), ROWS)
+def test_meeting_by_key(snapshot: Snapshot, said: Context, expected: str) -> None:
+    assert told(decide(snapshot, said)) == expected

@@ -1,0 +1,247 @@
+"""What is believed, and what a restored side or ledger means: docs/architecture.md, "Trust"."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from shared.domain.decide import Context, Snapshot, decide
+from shared.domain.decide.situation import PATIENCE
+from shared.domain.link import Base, Link, ParkedField, Restored
+from shared.domain.model import Side, Version
+from tests.domain.decisions import (
+    DELETED,
+    EARLIER,
+    INACTIVE,
+    KNOWN,
+    NOW,
+    RECORD,
+    ROW,
+    SEEN,
+    TOMBSTONE,
+    context,
+    snap,
+    told,
+)
+
+
+def told_of(restored: Restored, link: Link = KNOWN) -> Link:
+    return link.model_copy(update={"restored": restored})
+
+
+COUNTED = KNOWN.model_copy(
+    update={"seen": SEEN.model_copy(update={"row_modified": EARLIER, "cmms_revision": 7, "currency": "dollars"})}
+)
+
+
+def held(side: Side, link: Link = COUNTED) -> Link:
+    """A link whose record is parked because a side went back."""
+    return link.model_copy(update={"parked": {"*": ParkedField(side=side, digest="d", reason="went_back")}})
+
+
+EDITED = {"nombre": "P2"}
+LATER = NOW + timedelta(hours=1)
+CONDITIONS = [
+    (
+        "a row of the version seen, changed at another moment",
+        snap(COUNTED, RECORD, replace(ROW, modified=NOW, values=EDITED)),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a row of the version and the moment seen",
+        snap(COUNTED, RECORD, replace(ROW, modified=EARLIER)),
+        context(attempts=PATIENCE),
+        "nothing",
+    ),
+    (
+        "a record with a newer version and fewer changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=6, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record with a newer version and as many changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=7, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record with a newer version and more changes",
+        snap(COUNTED, replace(RECORD, version=Version(LATER), revision=8, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "update Dynamics: nombre=P2",
+    ),
+    (
+        "a row that went back, newer by an edit since",
+        snap(held("dynamics"), RECORD, replace(ROW, version=6, values=EDITED)),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record that went back, newer by an edit since",
+        snap(held("cmms"), replace(RECORD, version=Version(LATER), revision=8, values=EDITED), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a row that only lagged, and shows what was seen",
+        snap(held("dynamics"), RECORD, replace(ROW, modified=EARLIER)),
+        context(attempts=PATIENCE),
+        "nothing",
+    ),
+    (
+        "a row that went back, once an operator said so",
+        snap(told_of("dynamics", held("dynamics")), RECORD, replace(ROW, version=6, values=EDITED)),
+        context(),
+        "update Dynamics: nombre=Pump, record restored",
+    ),
+    (
+        "a column that our user may not read",
+        snap(COUNTED, RECORD, replace(ROW, values={})),
+        context(),
+        "nothing",
+    ),
+]
+
+TRUST = [
+    ("a row older than seen", snap(KNOWN, RECORD, replace(ROW, version=4)), context(), "wait: not_yet_visible"),
+    (
+        "a row older than seen, for long",
+        snap(KNOWN, RECORD, replace(ROW, version=4)),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record older than seen",
+        snap(KNOWN, replace(RECORD, version=Version(EARLIER)), ROW),
+        context(),
+        "wait: not_yet_visible",
+    ),
+    (
+        "a record older than seen, for long",
+        snap(KNOWN, replace(RECORD, version=Version(EARLIER)), ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record that was deleted, in its state of before",
+        snap(DELETED, replace(RECORD, version=Version(EARLIER)), INACTIVE),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    ("a row that was made again", snap(KNOWN, RECORD, replace(ROW, created=NOW)), context(), "park *: row_replaced"),
+    (
+        "a row that was made again, taken for new",
+        snap(KNOWN, RECORD, replace(ROW, created=NOW, values={"nombre": "P2"})),
+        context(recreate=True),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "a stamp that the ledger does not know",
+        snap(KNOWN, RECORD, replace(ROW, operations=("d9",), values={"nombre": "P2"})),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "an operation that the ledger does not know",
+        snap(KNOWN, replace(RECORD, operations=("c1", "c9"), values={"nombre": "P2"}), ROW),
+        context(),
+        "update Dynamics: nombre=P2, record first_contact",
+    ),
+    (
+        "another rule: both have a value",
+        snap(
+            KNOWN.model_copy(
+                update={"bases": {**KNOWN.bases, "nombre": Base(cmms="Pump", dynamics="Pump", rule="another")}}
+            ),
+            RECORD,
+            replace(ROW, values={"nombre": "P2"}),
+        ),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "another rule: the new column is empty",
+        snap(
+            KNOWN.model_copy(
+                update={"bases": {**KNOWN.bases, "nombre": Base(cmms="Pump", dynamics="Pump", rule="another")}}
+            ),
+            RECORD,
+            replace(ROW, values={"nombre": None}),
+        ),
+        context(),
+        "update Dynamics: nombre=Pump",
+    ),
+]
+
+OLDER_ROW = replace(ROW, version=4, values={"nombre": "Old"})
+OLDER_RECORD = replace(RECORD, version=Version(EARLIER), values={"nombre": "Old"}, operations=("c0",))
+
+
+RESTORED = [
+    (
+        "Dynamics, and its row is older",
+        snap(told_of("dynamics"), RECORD, OLDER_ROW),
+        context(),
+        "update Dynamics: nombre=Pump, record restored",
+    ),
+    ("Dynamics, and the row is gone", snap(told_of("dynamics"), RECORD), context(), "create in Dynamics"),
+    (
+        "Dynamics, and the record was deleted since",
+        snap(told_of("dynamics", DELETED), TOMBSTONE, OLDER_ROW),
+        context(),
+        "update Dynamics: state 1",
+    ),
+    (
+        "Dynamics, and the CMMS's record is older too",
+        snap(told_of("dynamics"), OLDER_RECORD, OLDER_ROW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the CMMS, and its record is older",
+        snap(told_of("cmms"), OLDER_RECORD, ROW),
+        context(),
+        "update the CMMS: nombre=Pump, record restored",
+    ),
+    (
+        "the CMMS, and its record has an older key",
+        snap(told_of("cmms"), replace(OLDER_RECORD, key="Old", values=RECORD.values), ROW),
+        context(),
+        "update Dynamics: codigo_interno=Old, record first_contact",
+    ),
+    (
+        "the CMMS, and the record's deletion is undone",
+        snap(told_of("cmms", DELETED), replace(RECORD, version=Version(EARLIER)), INACTIVE),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the ledger, and both sides differ",
+        snap(told_of("ledger"), RECORD, OLDER_ROW),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "the ledger, and the row is gone",
+        snap(told_of("ledger"), RECORD),
+        context(attempts=PATIENCE),
+        "park *: gone_from_dynamics",
+    ),
+]
+
+ROWS = [
+    pytest.param(*row[1:], id=f"{table}: {row[0]}")
+    for table, rows in (
+        ("trust", TRUST),
+        ("conditions", CONDITIONS),
+        ("restored", RESTORED),
+    )
+    for row in rows
+]
+
+
+@pytest.mark.parametrize(("snapshot", "said", "expected"), ROWS)
+def test_what_is_believed(snapshot: Snapshot, said: Context, expected: str) -> None:
+    assert told(decide(snapshot, said)) == expected
