@@ -1,5 +1,7 @@
 """Rule 8: a deletion in the CMMS deactivates the row; a row that is gone, or came back, needs a person."""
 
+import pytest
+
 from tests.kit.world import World
 
 
@@ -157,3 +159,29 @@ async def test_nothing_of_a_deleted_record_stays_parked(world: World) -> None:
     world.cmms.delete()
     await world.dirty()
     assert (world.row().state, (await world.link()).parked) == (1, {})
+
+
+ORDER = {"justificacion": "urgent", "total": "10", "estado": "PENDIENTE"}
+
+
+@pytest.mark.parametrize("cmms_id", ["1", "2"], ids=["the record again", "another record with its key"])
+@pytest.mark.parametrize(("estado", "status", "state"), [("CANCELADO", "4", 2), ("PENDIENTE", "2", 0)])
+async def test_the_row_of_a_deleted_record_gets_the_state_that_the_living_one_says(
+    world: World, cmms_id: str, estado: str, status: str, state: int
+) -> None:
+    world.dynamics.opens = True
+    world.cmms.put("R", **ORDER)
+    await world.dirty(entity="order")
+    row = world.row("R")
+    world.cmms.delete()
+    await world.dirty(entity="order")
+    # Dynamics gives an inactive row the status of its own choice.
+    world.dynamics.change(world.row("R"), values={**row.values, "estado": "4"}, is_open=False)
+    world.later(minutes=1)
+    world.cmms.put("R", cmms_id, **{**ORDER, "estado": estado})
+    for _ in range(2):
+        await world.dirty(cmms_id, entity="order")
+        await world.settle("order")
+    held, link = world.row("R"), await world.link(cmms_id, entity="order")
+    assert (held.id, held.state, held.values["estado"]) == (row.id, state, status)
+    assert (link.row_id, link.deleted_at, world.parked) == (row.id, None, [])

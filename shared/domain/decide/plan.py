@@ -36,6 +36,11 @@ class Plan:
         """The writes to either side."""
         return tuple(write for write in (self.to_dynamics, self.to_cmms) if write is not None)
 
+    @property
+    def is_announced(self) -> bool:
+        """Whether the ledger stores something before anything is done: intents, or another link that lets go."""
+        return bool(self.writes) or self.let_go is not None
+
 
 @dataclass(frozen=True)
 class Wait:

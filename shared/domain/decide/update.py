@@ -38,7 +38,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         A plan. A closed row that is opened takes its other changes in another round.
     """
     entity, link, cmms, row = context.entity, snapshot.link, snapshot.cmms, snapshot.row
-    active = _active_again(snapshot, entity)
+    reborn = _is_reborn(snapshot, entity)
     bases = trusted(snapshot, context)
     if snapshot.taken_over:
         # They count until a field is agreed: what the record says later, or cannot be written yet, is news as well.
@@ -47,34 +47,37 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
         context = replace(context, prefer=link.counting, restored=True)
-    merged = _merge(snapshot, context, bases, reborn=active is not None)
+    merged = _merge(snapshot, context, bases, reborn=reborn)
     merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
     known = _known(link, merged, context)
     merged = replace(merged, writes=tuple(write for write in merged.writes if write.field not in known))
-    closed = _closed(merged) if not row.is_open and _opens(entity, merged, active) else frozenset()
+    state = _state(entity, merged, reborn=reborn)
+    closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
     merged = replace(merged, blocked=tuple(block for block in merged.blocked if block.field not in closed))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
     waits = context.restored and bool(merged.writes)
     bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
     return Plan(
         snapshot.stored,
-        _remember(snapshot, context, bases, merged, reborn=active is not None, waits=waits),
-        to_dynamics=_write(merged, "dynamics", row, active),
+        _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
+        to_dynamics=_write(merged, "dynamics", row, state if reborn else None),
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
         let_go=snapshot.let_go,
-        unfinished=active is not None or waits or bool(closed),
+        unfinished=reborn or waits or bool(closed),
         decided=True,
         still_parked=known,
     )
 
 
-def _active_again(snapshot: Snapshot, entity: EntityMapping) -> State | None:
-    """The state that an inactive row gets back, because its record was deleted and is there again."""
+def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
+    """Whether the row is inactive because its record was deleted, and the record is there again in another state."""
     if snapshot.link.deleted_at is None or entity.active is None or not is_inactive(entity, snapshot.row):
-        return None
-    return entity.active.state, entity.active.status
+        return False
+    said, held = snapshot.cmms.values, snapshot.row.values
+    states = [name for name, rule in entity.fields.items() if rule.state_column and {name} <= said.keys() & held.keys()]
+    return not any(entity.fields[name].agree(said[name], held[name]) for name in states)
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
@@ -173,12 +176,19 @@ def _digest(write: FieldWrite, context: Context) -> str:
     return value_digest(context.entity, write.field, write.source)
 
 
-def _opens(entity: EntityMapping, merged: Merged, active: State | None) -> bool:
-    """Whether this plan brings a closed row into a state that takes edits."""
-    rules = entity.rules
-    states = [rules[one.field].state_of(one.value) for one in merged.to("dynamics") if rules[one.field].state_column]
-    state = [*states, *(active or ()), None][0]
-    return state is not None and state in (entity.open_states or ())
+def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> State | None:
+    """The state that the row gets: what the record says of it, else that of living records where it was deleted."""
+    rules, writes = entity.rules, [one for one in merged.to("dynamics") if one.value is not None]
+    said = [
+        (rules[one.field].state_of(one.value), int(one.value or 0)) for one in writes if rules[one.field].state_column
+    ]
+    living = [(entity.active.state, entity.active.status)] if reborn and entity.active is not None else []
+    return [*said, *living, None][0]
+
+
+def _opens(entity: EntityMapping, state: State | None) -> bool:
+    """Whether a row with this state takes edits."""
+    return state is not None and state[0] is not None and state[0] in (entity.open_states or ())
 
 
 def _write(merged: Merged, side: Side, held: Record, state: State | None = None) -> Write | None:

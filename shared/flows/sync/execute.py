@@ -77,8 +77,8 @@ class Executor:
     async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
         steps = [Step(work, plan, plan.stored) for work, plan in planned]
-        quiet = [step for step in steps if not step.plan.writes]
-        ready, lost = await self._announce(entity, [step for step in steps if step.plan.writes])
+        quiet = [step for step in steps if not step.plan.is_announced]
+        ready, lost = await self._announce(entity, [step for step in steps if step.plan.is_announced])
         written = await self._write(entity, ready, deadline)
         # Park before the ledger remembers that it was parked: twice is a nuisance, never is a loss.
         told = [await self._park(entity, step) for step in [*quiet, *written]]
