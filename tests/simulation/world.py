@@ -393,7 +393,7 @@ class World:
     async def _look_once_more(self) -> list[str]:
         """Look at everything: two-way, reconciliation must have left nothing to write; one-way, it does the same."""
         # What a frozen worker read long ago it may yet park, before the ledger tells it that it is late.
-        thaws = max(worker.process.thaws_at for worker in self.workers)
+        thaws = max((worker.process.thaws_at for worker in self.workers), default=0.0)
         await asyncio.sleep(max(0.0, thaws - asyncio.get_running_loop().time()))
         await self._rest()
         for _ in range(2 if self.one_way else 1):
