@@ -122,6 +122,19 @@ async def test_a_new_record_takes_over_the_row_of_a_deleted_one(world: World) ->
     assert {one.why for one in link.conflicts} == {"taken_over"}
 
 
+async def test_a_row_that_changes_hands_without_any_write_is_let_go(world: World) -> None:
+    world.cmms.put("R", justificacion="urgent", estado="RECHAZADO")
+    await world.dirty(entity="order")
+    world.cmms.delete()
+    await world.dirty(entity="order")
+    writes = len(world.dynamics.writes)
+    world.cmms.put("R", "2", justificacion="urgent", estado="RECHAZADO")
+    await world.dirty("2", entity="order")
+    old, new = await world.link("1", entity="order"), await world.link("2", entity="order")
+    assert (old.row_id, new.row_id) == (None, world.row("R").id)
+    assert (len(world.dynamics.writes), world.parked) == (writes, [])
+
+
 async def test_a_row_that_a_person_made_for_a_record_whose_row_is_gone_is_linked(world: World) -> None:
     await agreed(world)
     old = world.row()
@@ -165,7 +178,9 @@ ORDER = {"justificacion": "urgent", "total": "10", "estado": "PENDIENTE"}
 
 
 @pytest.mark.parametrize("cmms_id", ["1", "2"], ids=["the record again", "another record with its key"])
-@pytest.mark.parametrize(("estado", "status", "state"), [("CANCELADO", "4", 2), ("PENDIENTE", "2", 0)])
+@pytest.mark.parametrize(
+    ("estado", "status", "state"), [("CANCELADO", "4", 2), ("PENDIENTE", "2", 0), ("AUTORIZADO", "3", 1)]
+)
 async def test_the_row_of_a_deleted_record_gets_the_state_that_the_living_one_says(
     world: World, cmms_id: str, estado: str, status: str, state: int
 ) -> None:
@@ -175,8 +190,6 @@ async def test_the_row_of_a_deleted_record_gets_the_state_that_the_living_one_sa
     row = world.row("R")
     world.cmms.delete()
     await world.dirty(entity="order")
-    # Dynamics gives an inactive row the status of its own choice.
-    world.dynamics.change(world.row("R"), values={**row.values, "estado": "4"}, is_open=False)
     world.later(minutes=1)
     world.cmms.put("R", cmms_id, **{**ORDER, "estado": estado})
     for _ in range(2):

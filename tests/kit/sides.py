@@ -103,18 +103,24 @@ class Dynamics:
         key = values.pop(entity.key.name, old.key if old else "") or ""
         if any(row.key.casefold() == key.casefold() and row is not old for row in self.rows.values()):
             return Failed(KeyTaken("another row has the key"))
-        taken = {name: self.becomes.get(name, value) for name, value in values.items() if name not in self.silent}
+        # A field that shows the status shares its column with the state that is written; what it says comes first.
+        stateful = {name for name, rule in entity.fields.items() if rule.state_column}
+        values = {**dict.fromkeys(stateful, str(write.state[1])), **values} if write.state is not None else values
+        silent = self.silent | (stateful if self.keeps_state else set())
+        taken = {name: self.becomes.get(name, value) for name, value in values.items() if name not in silent}
         blank = {} if old else dict.fromkeys(entity.fields)
         if old and self.refused in values:
             del taken[self.refused]
             row = self._store(old, key=key, row_id=old.id, values=taken, by=US)
             return Failed(RejectedByTarget("refused", field=self.refused), row=row)
         row = self._store(old, key=key, row_id=str(write.target), values=blank | taken, by=US)
-        state = row.state if write.state is None or self.keeps_state else write.state[0]
-        return self._stamped(row, entity, write, state)
+        states = [entity.rules[name].state_of(taken[name]) for name in stateful & taken.keys()]
+        wanted = [*(state for state in states if state is not None), *(write.state or ())[:1], row.state]
+        return self._stamped(row, entity, write, row.state if self.keeps_state else wanted[0])
 
     def _stamped(self, row: DynamicsRecord, entity: EntityMapping, write: Intent, state: int | None) -> DynamicsRecord:
         opened = row.is_open or (self.opens and any(entity.rules[name].state_column for name in write.values))
+        opened = opened and (entity.open_states is None or state in entity.open_states)
         operations = (write.id,) if entity.stamp and write.stamped else row.operations
         stored = replace(row, operations=operations, state=state, is_open=opened)
         self.rows[row.id] = stored
