@@ -163,20 +163,22 @@ class Snapshots:
         reads.rows_by_key = {key: [_without(hidden, row) for row in found] for key, found in reads.rows_by_key.items()}
 
     def _snapshot(self, entity: EntityMapping, look: _Look, reads: Reads, now: datetime) -> Snapshot | Unusable:
-        record, row, stored, link = look.record(reads), reads.row(look.link), look.stored, look.link
+        record, row, link = look.record(reads), reads.row(look.link), look.link
         if isinstance(record, MappingError):
             return record
         near = reads.rows_by_key.get(look.key(reads), ())
         candidates = [self._candidate(other, reads) for other in near if other.id != link.row_id]
-        joined = _joined(record, candidates) if stored.etag is None else None
-        if joined is not None and joined.holder is not None:
-            stored, row, candidates = joined.holder, joined.row, []
+        waiting = _waiting(record, candidates) if look.stored.etag is None else None
+        if waiting is not None:
+            stored, row = waiting
             link = stored.link.model_copy(update={"cmms_id": record.id})
-        rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record and joined is None else None
+            return Snapshot(stored, resolve_in_doubt(entity, link, record, row, now), record, row)
+        rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
         record = record if rival is None else NO_RECORD
-        # Another worker may have linked the two since the link was read: then the first write loses its race.
-        rival = rival if rival is not None and rival.link.row_id != link.row_id else None
-        return Snapshot(stored, resolve_in_doubt(entity, link, record, row, now), record, row, candidates, rival)
+        if rival is not None and rival.link.row_id == link.row_id:
+            rival = None  # another worker has linked the two since the link was read: the first write loses its race
+        link = resolve_in_doubt(entity, link, record, row, now)
+        return Snapshot(look.stored, link, record, row, candidates, rival)
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
         holder = reads.holder(Identity("row", row.id))
@@ -206,7 +208,7 @@ def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
     return any(link.bases[name].dynamics is not None for name in gone & link.bases.keys())
 
 
-def _joined(record: CmmsRecord, candidates: Sequence[Candidate]) -> Candidate | None:
-    """The row whose record is just being made: the record that has appeared under the row's key."""
-    own = [one for one in candidates if one.holder is not None and one.row.key == record.key]
-    return own[0] if len(own) == 1 and own[0].holder and own[0].holder.link.cmms_id is None else None
+def _waiting(record: CmmsRecord, candidates: Sequence[Candidate]) -> tuple[Stored, DynamicsRecord] | None:
+    """The link and the row whose record is just being made: the record that has appeared under the row's key."""
+    own = [(one.holder, one.row) for one in candidates if one.holder is not None and one.row.key == record.key]
+    return own[0] if len(own) == 1 and own[0][0].link.cmms_id is None else None
