@@ -109,7 +109,7 @@ class History:
         """Note that records or rows, or what is known of them, went back: what was agreed later counts no more."""
         self._renewed |= {(entity, name) for name in names}
 
-    def _meets_anew(self, cell: Cell) -> bool:
+    def meets_anew(self, cell: Cell) -> bool:
         """Whether the two sides may have met again: then a value beats nothing, and every other loser is on record."""
         kin = self.kin(cell.entity, [(cell.side, cell.record)])
         return (cell.entity, cell.field) in self._anew or any((cell.entity, name) in self._renewed for _, name in kin)
@@ -188,7 +188,7 @@ class History:
             empty = self._emptied_with_a_row(cell, replaced, origin) or self._emptied_before_they_met(
                 cell, replaced, origin
             )
-            empty = empty or (replaced.value is None and self._meets_anew(cell))
+            empty = empty or (replaced.value is None and self.meets_anew(cell))
             untold = self._only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
             if not (descended or cell.by_policy or dead or empty or untold):
                 self._owe(replaced, cell, value, at, origins)
@@ -205,7 +205,7 @@ class History:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
         elif replaced is None or self._is_buried(replaced):
             pass
-        elif born or alone or self._meets_anew(cell):
+        elif born or alone or self.meets_anew(cell):
             # Where the CMMS alone says the field, or its record was made anew, it says nothing.
             self._owe(replaced, cell, value, at, ())
         else:
@@ -264,7 +264,7 @@ class History:
         edited_there = replaced.cell.side == "dynamics"
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
-        if all(edit in replaced.ancestors() for edit in origins) and not self._meets_anew(cell):
+        if all(edit in replaced.ancestors() for edit in origins) and not self.meets_anew(cell):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:

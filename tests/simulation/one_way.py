@@ -25,8 +25,10 @@ def check(evidence: Evidence, *, everything_seen: bool = False) -> list[str]:
 
 
 def _stays(evidence: Evidence, entity: str, pk: str, name: str, row: Row, link: Link) -> bool:
-    said = evidence.history.cell("cmms", entity, pk, name).edit
-    edit = evidence.history.cell("dynamics", entity, str(row.id), name).edit
+    cell = evidence.history.cell("cmms", entity, pk, name)
+    said, edit = cell.edit, evidence.history.cell("dynamics", entity, str(row.id), name).edit
+    if (said is None or said.value is None) and evidence.history.meets_anew(cell):
+        return True  # a value beats nothing, whoever gave it
     cmms = normal(name, evidence.cmms.tables[entity].records[int(pk)][name])
     lost = {one.why for one in link.conflicts if (one.field, one.lost) == (name, cmms)}
     return _may_stay(evidence.history.rules, name, said, edit, lost=lost)
