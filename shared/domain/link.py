@@ -182,9 +182,10 @@ class Link(_Frozen):
     """One pair. Without bases the two sides have never met.
 
     `key` is the business key as last known, for people and for `by_key`. `by_key` means that no message has brought
-    the record's id yet. `deleted_at` is set while the CMMS's record is deleted. In one-way mode `said` holds the newest
-    value of each field, and `deleted` the version of the last deletion. `restored` is an operator's word that a side
-    or the ledger was restored from a backup: the next look at the record settles it by that.
+    the record's id yet. `deleted_at` is set while the CMMS's record is deleted. `takes_over` is the row of a deleted
+    record that the link is about to have: it is stored before that record's link lets go of the row. In one-way mode
+    `said` holds the newest value of each field, and `deleted` the version of the last deletion. `restored` is an
+    operator's word that a side or the ledger was restored from a backup: the next look at the record settles it by that.
     """
 
     cmms_id: str | None = None
@@ -196,6 +197,7 @@ class Link(_Frozen):
     said: dict[str, FieldVersion] = Field(default_factory=dict)
     deleted: Mark | None = None
     deleted_at: datetime | None = None
+    takes_over: str | None = None
     intents: tuple[Intent, ...] = ()
     conflicts: tuple[ConflictRecord, ...] = ()
     parked: dict[str, ParkedField] = Field(default_factory=dict)
@@ -226,6 +228,11 @@ class Link(_Frozen):
     def counting(self) -> Side | None:
         """The side whose values count because the other one was restored from a backup; None where neither was."""
         return None if self.restored in {None, "ledger"} else other(self.restored)  # type: ignore[arg-type]  # a side
+
+    @property
+    def revives(self) -> bool:
+        """Whether the link's row may be inactive for a deleted record: its own, or the one that the row was of."""
+        return self.deleted_at is not None or self.takes_over is not None
 
     @property
     def without_row(self) -> "Link":

@@ -13,6 +13,7 @@ FREE = Candidate(ROW)
 LIVING = Candidate(ROW, Stored(link=KNOWN.model_copy(update={"cmms_id": "2"})), replace(RECORD, id="2"))
 RENAMED = replace(LIVING, record=replace(RECORD, id="2", key="B"))
 GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
+TAKING = NEW.model_copy(update={"takes_over": "r"})
 OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
@@ -33,13 +34,19 @@ FIRST_CONTACT = [
     ("a row whose key differs by case", snap(NEW, RECORD, None, OTHER_CASE), context(), "park *: key_not_usable"),
     (
         "the row of a deleted record",
-        snap(NEW, RECORD, None, replace(GONE, row=replace(INACTIVE, values={"nombre": "Old"}))),
+        snap(NEW, RECORD, None, GONE),
+        context(),
+        "nothing",  # but the link tells that it takes the row over
+    ),
+    (
+        "the row of a deleted record, announced as taken over",
+        snap(TAKING, RECORD, None, replace(GONE, row=replace(INACTIVE, values={"nombre": "Old"}))),
         context(),
         "update Dynamics: nombre=Pump state 0, record taken_over",
     ),
     (
-        "the row of a deleted record, which let go of it",
-        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, values={"nombre": "Old"}))),
+        "the row of a deleted record, which let go of it, edited since",
+        snap(TAKING, RECORD, None, Candidate(replace(INACTIVE, by_us=False, values={"nombre": "Old"}))),
         context(),
         "update Dynamics: nombre=Pump state 0, record taken_over",
     ),

@@ -1,7 +1,12 @@
 """Rule 8: a deletion in the CMMS deactivates the row; a row that is gone, or came back, needs a person."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from shared.adapters.ledger.sqlite import SqliteLedger
+from shared.domain.link import Stored
+from shared.errors import LinkTooLarge, Unavailable
 from tests.kit.world import World
 
 
@@ -120,6 +125,33 @@ async def test_a_new_record_takes_over_the_row_of_a_deleted_one(world: World) ->
     assert (link.row_id, (await world.link("1")).row_id) == (row.id, None)
     assert {one.field: one.lost for one in link.conflicts} == {"nombre": "Bomba", "numero_de_serie": "S1"}
     assert {one.why for one in link.conflicts} == {"taken_over"}
+
+
+async def test_a_take_over_that_breaks_off_is_finished_whoever_edits_the_row_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    world.cmms.put("A", "2", nombre="Otra bomba")
+
+    async def dies_before_the_row_is_taken(
+        entity: str, links: Sequence[Stored]
+    ) -> Sequence[Stored | LinkTooLarge | None]:
+        if any((one.link.cmms_id, one.link.row_id) == ("2", world.row().id) for one in links):
+            raise Unavailable("the worker died")
+        return await SqliteLedger.write(world.ledger, entity, links)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.ledger, "write", dies_before_the_row_is_taken)
+        await world.dirty("2")
+    assert (await world.link("1")).row_id is None
+    world.dynamics.put("A", nombre="Bomba vieja")
+    await world.settle()
+    assert (world.row().state, world.row().values["nombre"], world.parked) == (0, "Otra bomba", [])
+    link = await world.link("2")
+    assert [(one.why, one.lost) for one in link.conflicts if one.field == "nombre"] == [("taken_over", "Bomba vieja")]
+    assert (link.takes_over, link.row_id) == (None, world.row().id)
 
 
 async def test_a_row_that_changes_hands_without_any_write_is_let_go(world: World) -> None:

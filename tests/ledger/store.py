@@ -127,6 +127,7 @@ def full_link() -> Link:
         said={"total": FieldVersion(value="1.5", at=NOW, sequence=7)},
         deleted=Mark(at=NOW, sequence=8),
         deleted_at=NOW,
+        takes_over="1d6c1d5b-0000-4000-8000-00000000000e",
         intents=(
             Intent(
                 id="op-3", side="cmms", target=None, etag=None, values={"a": None}, sources={"a": "é"},

@@ -43,6 +43,7 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
     # What was agreed with an earlier row means nothing for a new one.
     update: dict[str, object] = {
         "deleted_at": None,
+        "takes_over": None,
         "bases": {},
         "cmms_id": cmms.id or link.cmms_id,
         "key": cmms.key,

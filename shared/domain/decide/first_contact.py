@@ -2,15 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
-from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
 from shared.domain.link import Stored
+from shared.domain.model import DynamicsRecord
 from shared.errors import KeyNotUsable
 
 
@@ -30,12 +29,15 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     if not candidates:
         return create_in_dynamics(snapshot, context)
     candidate = [*exact, *candidates][0]
-    holder = candidate.holder
+    row, holder = candidate.row, candidate.holder
     if not exact or (holder is not None and not candidate.is_abandoned):
         return key_conflict(snapshot, candidate, context)
+    announced = snapshot.link.takes_over == row.id
     if holder is None:
-        return _linked(snapshot, candidate, context)
-    return being_written(holder.link, context) or _take_over(_linked(snapshot, candidate, context), holder)
+        # Where the take-over was announced, it broke off after the row had been let go.
+        return _linked(snapshot, row, taken_over=announced)
+    take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
+    return being_written(holder.link, context) or take_over
 
 
 def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -> Plan:
@@ -48,22 +50,19 @@ def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -
     return held(snapshot, held_by_key(error))
 
 
-def _linked(snapshot: Snapshot, candidate: Candidate, context: Context) -> Snapshot:
+def _linked(snapshot: Snapshot, row: DynamicsRecord, *, taken_over: bool) -> Snapshot:
     """Both meet without bases: equal values agree, a value beats null, different values are conflicts."""
-    row = candidate.row
     link = snapshot.link.model_copy(update={"row_id": row.id, "bases": {}, "intents": ()})
-    linked = replace(snapshot, link=link, row=row)
-    # We deactivated the row for a deleted record, whose link has let go of it: a take-over that broke off.
-    let_go = row.by_us and is_inactive(context.entity, row)
-    return _taken_over(linked, context.now) if let_go else linked
+    return replace(snapshot, link=link, row=row, taken_over=taken_over)
 
 
-def _take_over(linked: Snapshot, holder: Stored) -> Snapshot:
+def _announced(snapshot: Snapshot, row: DynamicsRecord) -> Plan:
+    """Once the row is let go, nothing but this tells whose it was, and why it is inactive."""
+    link = snapshot.link.model_copy(update={"takes_over": row.id})
+    return Plan(snapshot.stored, link, unfinished=True)
+
+
+def _take_over(snapshot: Snapshot, row: DynamicsRecord, holder: Stored) -> Snapshot:
     """The old link lets go of the row first, so that no two links have it."""
-    taken = _taken_over(linked, holder.link.deleted_at)
-    return replace(taken, let_go=holder.model_copy(update={"link": holder.link.without_row}))
-
-
-def _taken_over(linked: Snapshot, deleted_at: datetime | None) -> Snapshot:
-    """The deletion mark goes along: the row is inactive for that reason."""
-    return replace(linked, link=linked.link.model_copy(update={"deleted_at": deleted_at}), taken_over=True)
+    let_go = holder.model_copy(update={"link": holder.link.without_row})
+    return replace(_linked(snapshot, row, taken_over=True), let_go=let_go)

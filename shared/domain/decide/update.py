@@ -72,8 +72,8 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
 
 
 def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
-    """Whether the row is inactive because its record was deleted, and the record is there again in another state."""
-    if snapshot.link.deleted_at is None or entity.active is None or not is_inactive(entity, snapshot.row):
+    """Whether the row is inactive because a record was deleted, and has a living record in another state now."""
+    if not snapshot.link.revives or entity.active is None or not is_inactive(entity, snapshot.row):
         return False
     said, held = snapshot.cmms.values, snapshot.row.values
     states = [name for name, rule in entity.fields.items() if rule.state_column and {name} <= said.keys() & held.keys()]
@@ -225,6 +225,7 @@ def _remember(
             "key": cmms.key,
             "seen": seen,
             "deleted_at": link.deleted_at if reborn or in_doubt else None,
+            "takes_over": link.takes_over if reborn or in_doubt else None,
             "restored": link.restored if waits else None,
         }
     )
