@@ -1,13 +1,13 @@
-"""Hash the records of a full list without judging them one by one: what looks normal is taken as it is."""
+"""Hash the records of a full list column by column: a column that looks normal is taken as it is."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from operator import itemgetter
-from typing import Any, Final, override
+from typing import Any, Final
 
 from shared.domain.model import Value
-from shared.domain.row_hash import hashed, named
+from shared.domain.row_hash import hashed, named, parts
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
@@ -16,9 +16,12 @@ UNUSABLE: Final = "?"
 """The hash of a record whose values only its rules can judge, or refuse: it equals no other one."""
 
 type Row = Mapping[str, Any]
+type Quick = Callable[[Sequence[Any]], list[Value]]
+"""Gives the normal forms of a page's values of one field; a TypeError or ValueError leaves them to the field's rule."""
 
 _PLAIN: Final = re.compile(r"(?:0|[1-9][0-9]{0,17}+)(?:\.[0-9]{1,19}+)?+")
 _LENGTHS: Final = {"date": 10, "datetime": 20}
+_NONE: Final = type(None)
 
 
 class Number(str):
@@ -26,125 +29,148 @@ class Number(str):
 
     __slots__ = ()
 
-    @override
-    def __hash__(self) -> int:
-        # A number where text belongs is no text, whatever its digits.
-        return ~super().__hash__()
-
-    __eq__ = str.__eq__
-
 
 class RowHasher:
     """Hashes the records of one entity as a full list gives them: JSON parsed with `parse_float=Number`.
 
-    What looks normal at once is taken as it is; everything else is judged by its field's rule. A record that a rule
-    refuses, or that leaves a field out, is `UNUSABLE`: it is looked at closely.
+    Nearly every page is normal in all of its columns, and is judged a column at a time. Where a column is not, its
+    values are judged one by one, the unusual ones by the field's rule. A record that a rule refuses, or that leaves a
+    field out, is `UNUSABLE`: it is looked at closely.
     """
 
     def __init__(self, entity: EntityMapping) -> None:
         self._rules = [entity.rules[name] for name in sorted(entity.rules)]
-        self._names = [named(rule.name, rule.fingerprint) for rule in self._rules]
 
     def cmms(self, rows: Sequence[Row]) -> list[str]:
         """Hash CMMS records' fields, as their `campos` give them."""
         first = rows[0] if rows else {}
-        names = [
-            next((name for name in (rule.name, *rule.aliases) if name in first), rule.name) for rule in self._rules
-        ]
-        codes = {rule.name: {code: code for code in rule.to_dynamics_choices} for rule in self._rules}
-        return self._hashes(rows, names, codes, lambda rule, name, row: rule.from_cmms(_exact(row[name])))
+        columns = []
+        for rule in self._rules:
+            name = next((name for name in (rule.name, *rule.aliases) if name in first), rule.name)
+            codes = {code: code for code in rule.to_dynamics_choices}
+            columns.append(_Column(rule, name, _quick(rule, codes), rule.from_cmms))
+        return _hashes(columns, rows)
 
     def dynamics(self, rows: Sequence[Row]) -> list[str]:
         """Hash Dynamics rows' mapped columns."""
-        names = [rule.read_columns()[0] for rule in self._rules]
-        codes = {rule.name: {option: str(option) for option in rule.to_cmms_choices} for rule in self._rules}
-        return self._hashes(rows, names, codes, lambda rule, name, row: rule.from_dynamics({name: _exact(row[name])}))
+        columns = []
+        for rule in self._rules:
+            name = rule.read_columns()[0]
+            codes = {option: str(option) for option in rule.to_cmms_choices}
+            columns.append(_Column(rule, name, _quick(rule, codes), _of_column(rule, name)))
+        return _hashes(columns, rows)
 
-    def _hashes(
-        self,
-        rows: Sequence[Row],
-        names: Sequence[str],
-        codes: Mapping[str, Mapping[Any, str]],
-        exactly: Callable[[FieldMapping, str, Row], Value],
-    ) -> list[str]:
-        readers = [
-            (rule, name, itemgetter(name), _QUICK.get(rule.type) or _option(codes[rule.name]))
-            for rule, name in zip(self._rules, names, strict=True)
-        ]
 
-        def quickly(row: Row) -> str:
-            return hashed(self._names, [quick(get(row)) for _, _, get, quick in readers])
+@dataclass(frozen=True)
+class _Column:
+    """One field of a page. `exactly` is what its rule makes of a single value."""
 
-        def slowly(row: Row) -> str:
+    rule: FieldMapping
+    name: str
+    quick: Quick
+    exactly: Callable[[Any], Value]
+
+    def read(self, rows: Sequence[Row]) -> tuple[list[Value], Sequence[int]]:
+        """The normal forms of the column, and which of the rows the rule refuses."""
+        name = self.name
+        try:
+            return self.quick([row[name] for row in rows]), ()
+        except (KeyError, TypeError, ValueError):
+            pass
+        values: list[Value] = []
+        refused: list[int] = []
+        for number, row in enumerate(rows):
             try:
-                return hashed(self._names, [exactly(rule, name, row) for rule, name, _, _ in readers])
+                values.append(self._one(row[name]))
             except (MappingError, KeyError):
-                return UNUSABLE
+                values.append(None)
+                refused.append(number)
+        return values, refused
 
-        def either(row: Row) -> str:
-            try:
-                return quickly(row)
-            except (KeyError, TypeError, ValueError):
-                return slowly(row)
-
-        return list(map(either, rows))
-
-
-def _text(value: Any) -> Value:
-    if type(value) is str or value is None:
-        return value or None
-    raise TypeError
+    def _one(self, value: Any) -> Value:
+        try:
+            return self.quick((value,))[0]
+        except (TypeError, ValueError):
+            return self.exactly(Decimal(value) if type(value) is Number else value)
 
 
-def _decimal(value: Any) -> Value:
-    if value is None:
-        return None
-    text = str(value) if type(value) is int else value
-    if not _PLAIN.fullmatch(text):
-        raise ValueError
-    return text.rstrip("0").rstrip(".") if "." in text else str(text)
+def _hashes(columns: Sequence[_Column], rows: Sequence[Row]) -> list[str]:
+    refused: set[int] = set()
+    texts = []
+    for column in columns:
+        values, unusable = column.read(rows)
+        texts.append(parts(named(column.rule.name, column.rule.fingerprint), values))
+        refused.update(unusable)
+    hashes = list(map(hashed, zip(*texts, strict=True)))
+    for number in refused:
+        hashes[number] = UNUSABLE
+    return hashes
 
 
-def _option(codes: Mapping[Any, str]) -> Callable[[Any], Value]:
-    def quick(value: Any) -> Value:
-        # `True` would be found where the table has an option 1.
-        if type(value) is bool:
-            raise TypeError
-        return codes[value]
-
-    return quick
+def _of_column(rule: FieldMapping, name: str) -> Callable[[Any], Value]:
+    return lambda value: rule.from_dynamics({name: value})
 
 
-def _boolean(value: Any) -> Value:
-    if value is None or type(value) is bool:
-        return None if value is None else str(value).lower()
-    raise TypeError
+def _quick(rule: FieldMapping, codes: Mapping[Any, str]) -> Quick:
+    return _QUICK.get(rule.type) or _options(codes)
 
 
-def _integer(value: Any) -> Value:
-    if value is None or type(value) is int:
-        return None if value is None else str(value)
-    raise TypeError
-
-
-def _instant(length: int) -> Callable[[Any], Value]:
-    def quick(value: Any) -> Value:
-        if value is None or (type(value) is str and len(value) == length):
-            return value
+def _require(values: Sequence[Any], *kinds: type) -> None:
+    """Let only these types pass, and none that derives from one of them: `True` is no number here."""
+    if not frozenset(kinds).issuperset(map(type, values)):
         raise TypeError
 
+
+def _texts(values: Sequence[Any]) -> list[Value]:
+    _require(values, str, _NONE)
+    return [value or None for value in values]
+
+
+def _decimals(values: Sequence[Any]) -> list[Value]:
+    _require(values, str, Number, int, _NONE)
+    texts = [None if value is None else str(value) for value in values]
+    if not all(map(_PLAIN.fullmatch, [text for text in texts if text is not None])):
+        raise ValueError
+    return [text.rstrip("0").rstrip(".") if text is not None and "." in text else text for text in texts]
+
+
+def _options(codes: Mapping[Any, str]) -> Quick:
+    kinds = {_NONE, *map(type, codes)}
+
+    def quick(values: Sequence[Any]) -> list[Value]:
+        _require(values, *kinds)
+        if not codes.keys() >= set(values) - {None}:
+            raise ValueError
+        return [codes.get(value) for value in values]
+
     return quick
 
 
-_QUICK: Final[Mapping[str, Callable[[Any], Value]]] = {
-    "string": _text,
-    "decimal": _decimal,
-    "lookup": _text,
-    "boolean": _boolean,
-    "integer": _integer,
-    **{kind: _instant(length) for kind, length in _LENGTHS.items()},
+def _booleans(values: Sequence[Any]) -> list[Value]:
+    _require(values, bool, _NONE)
+    return [None if value is None else str(value).lower() for value in values]
+
+
+def _integers(values: Sequence[Any]) -> list[Value]:
+    _require(values, int, _NONE)
+    return [None if value is None else str(value) for value in values]
+
+
+def _instants(length: int) -> Quick:
+    def quick(values: Sequence[Any]) -> list[Value]:
+        _require(values, str, _NONE)
+        if not {length}.issuperset(map(len, [value for value in values if value is not None])):
+            raise ValueError
+        return list(values)
+
+    return quick
+
+
+_QUICK: Final[Mapping[str, Quick]] = {
+    "string": _texts,
+    "decimal": _decimals,
+    "lookup": _texts,
+    "boolean": _booleans,
+    "integer": _integers,
+    **{kind: _instants(length) for kind, length in _LENGTHS.items()},
 }
-
-
-def _exact(value: Any) -> Any:
-    return Decimal(value) if type(value) is Number else value

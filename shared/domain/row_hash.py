@@ -4,7 +4,7 @@ The same values give the same hash in every process and version; different value
 chance in 2^64. The business key is among the values, under its field's name.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 
 from shared.domain.model import Value
@@ -22,8 +22,8 @@ def row_hash(values: Mapping[str, Value], rules: Mapping[str, str]) -> str:
 
     Example: `row_hash({"nombre": "Pump", "valor_libros": None}, {"nombre": "5f0e1c", "valor_libros": "a41d07"})`.
     """
-    names = sorted(values)
-    return hashed([named(name, rules[name]) for name in names], [values[name] for name in names]) if names else ""
+    texts = [parts(named(name, rules[name]), (values[name],))[0] for name in sorted(values)]
+    return hashed(texts) if texts else ""
 
 
 def named(name: str, rule: str) -> str:
@@ -31,11 +31,15 @@ def named(name: str, rule: str) -> str:
     return f"{len(name)}:{name} {rule}"
 
 
-def hashed(names: Sequence[str], values: Sequence[Value]) -> str:
-    """Hash values whose names, in the form of `named`, are sorted already."""
+def parts(name: str, values: Iterable[Value]) -> list[str]:
+    """Some records' values of one field as they are hashed; `name` is the field's, in the form of `named`.
+
+    Example: `parts("6:nombre 5f0e1c", ["Pump", None])` gives `["6:nombre 5f0e1c4=Pump", "6:nombre 5f0e1c-"]`.
+    """
     # A length before each text: no two different records give the same bytes. None is unlike every text.
-    parts = [
-        f"{name}-" if value is None else f"{name}{len(value)}={value}"
-        for name, value in zip(names, values, strict=True)
-    ]
-    return blake2b("".join(parts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    return [f"{name}-" if value is None else f"{name}{len(value)}={value}" for value in values]
+
+
+def hashed(texts: Iterable[str]) -> str:
+    """Hash one record: a part of each field, in the order of the fields' names."""
+    return blake2b("".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

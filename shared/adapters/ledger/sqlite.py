@@ -95,12 +95,15 @@ class SqliteLedger:
     async def scan(self, entity: str) -> AsyncIterator[Sequence[Link | LedgerUnreadable]]:
         """Every link, page by page, the oldest first."""
         async for rows in self._pages(entity, "cmms_id, key_id, row_id, body"):
-            yield [_link(entity, *row) for row in rows]
+            yield [_link(entity, *row) for *row, _ in rows]
 
     async def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
         """Every link's identities and row hashes, page by page, the oldest first."""
         async for rows in self._pages(entity, "cmms_id, row_id, key, hash_cmms, hash_dynamics, deleted"):
-            yield [LinkHash._make((*row[:-1], bool(row[-1]))) for row in rows]
+            yield [
+                LinkHash(cmms_id, row_id, key, cmms, dynamics, deleted=bool(deleted))
+                for cmms_id, row_id, key, cmms, dynamics, deleted, _ in rows
+            ]
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """The texts that there are."""
@@ -119,17 +122,18 @@ class SqliteLedger:
                     self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
 
     async def _pages(self, entity: str, columns: str) -> AsyncIterator[list[Any]]:
+        """These columns of each link, followed by its number."""
         after = 0
         while True:
             with self._mapped():
                 rows = self._db.execute(
-                    f"SELECT number, {columns} FROM link WHERE entity = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608  # only names of columns
+                    f"SELECT {columns}, number FROM link WHERE entity = ? AND number > ? ORDER BY number LIMIT ?",  # noqa: S608  # only names of columns
                     (entity, after, PAGE),
                 ).fetchall()
             if not rows:
                 return
-            yield [row[1:] for row in rows]
-            after = rows[-1][0]
+            yield rows
+            after = rows[-1][-1]
 
     def _swap(self, entity: str, stored: Stored) -> Stored | None:
         link = stored.link

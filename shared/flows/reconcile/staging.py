@@ -79,17 +79,18 @@ class Staging(Scratch):
             sums[hash(cmms_id) % BUCKETS] -= deleted or hash((cmms_id, cmms))
             sums[hash(row_id) % BUCKETS] -= deleted or hash((row_id, dynamics))
         self.ledger_rows += len(links)
-        self._keep("ledger", links)
+        # The marshal format knows no named tuples.
+        self._keep("ledger", list(map(tuple, links)))
 
     def add_dynamics(self, rows: Sequence[DynamicsRow]) -> None:
         """Add Dynamics rows: id, key, hash, inactive."""
-        self._expect((row_id, row_hash) for row_id, _, row_hash, _ in rows)
+        self._expect([(row_id, row_hash) for row_id, _, row_hash, _ in rows])
         self.dynamics_rows += len(rows)
         self._keep("dynamics", rows)
 
     def add_cmms(self, rows: Sequence[CmmsRow]) -> None:
         """Add CMMS records: id, key, hash."""
-        self._expect((record_id, row_hash) for record_id, _, row_hash in rows)
+        self._expect([(record_id, row_hash) for record_id, _, row_hash in rows])
         self.cmms_rows += len(rows)
         self._keep("cmms", rows)
 
@@ -98,25 +99,25 @@ class Staging(Scratch):
         for pair in pairs:
             sums[hash(pair[0]) % BUCKETS] += hash(pair)
 
-    def _keep(self, source: Source, rows: Sequence[tuple[Any, ...]]) -> None:
-        self._db.execute(
-            "INSERT INTO page VALUES (?, ?)", (source, marshal.dumps([tuple(row) for row in rows], _PLAIN))
-        )
+    def _keep(self, source: Source, rows: Any) -> None:
+        self._db.execute("INSERT INTO page VALUES (?, ?)", (source, marshal.dumps(rows, _PLAIN)))
 
     def join(self) -> None:
         """Say that everything was added: join what does not cancel out."""
         odd = set(compress(range(BUCKETS), self._sums))
         # Both sides of a link are needed where one of them differs; what comes along needs its own link, to be known.
-        differing = (link for link in self._pages("ledger") if _touches(link[:2], odd))
+        differing = (link for page in self._pages("ledger") for link in page if _touches(link, odd))
         wanted = odd | {hash(name) % BUCKETS for link in differing for name in link[:2]}
         sides: tuple[Source, ...] = ("dynamics", "cmms")
         for source in sides:
-            rows = (row for row in self._pages(source) if _touches(row[:1], wanted))
-            self._db.executemany(_TABLES[source], map(_storable, rows))
+            for page in self._pages(source):
+                rows = [_storable(row) for row in page if hash(row[0]) % BUCKETS in wanted]
+                self._db.executemany(_TABLES[source], rows)
         # A record that agrees is met again where another one has its key.
         keys = {key for (key,) in self._db.execute("SELECT key FROM cmms")}
-        links = (link for link in self._pages("ledger") if _touches(link[:2], wanted) or link[2] in keys)
-        self._db.executemany(_TABLES["ledger"], ((*link, _touches(link[:2], odd)) for link in links))
+        for page in self._pages("ledger"):
+            links = [link for link in page if _touches(link, wanted) or link[2] in keys]
+            self._db.executemany(_TABLES["ledger"], [(*link, _touches(link, odd)) for link in links])
         for statement in _INDEXES:
             self._db.execute(statement)
 
@@ -133,13 +134,17 @@ class Staging(Scratch):
         while chunk := found.fetchmany(size):
             yield [Identity(kind, value) for kind, value in chunk]
 
-    def _pages(self, source: Source) -> Iterator[tuple[Any, ...]]:
-        for (page,) in self._db.execute("SELECT rows FROM page WHERE source = ? ORDER BY rowid", (source,)).fetchall():
-            yield from marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
+    def _pages(self, source: Source) -> Iterator[list[tuple[Any, ...]]]:
+        # One page in memory at a time: all of a source's would take as much as the file.
+        numbers = self._db.execute("SELECT rowid FROM page WHERE source = ? ORDER BY rowid", (source,)).fetchall()
+        for number in numbers:
+            (page,) = self._db.execute("SELECT rows FROM page WHERE rowid = ?", number).fetchone()
+            yield marshal.loads(page)  # noqa: S302  # written above, in a file of this process alone
 
 
-def _touches(names: Iterable[str | None], buckets: set[int]) -> bool:
-    return any(hash(name) % BUCKETS in buckets for name in names)
+def _touches(link: tuple[Any, ...], buckets: set[int]) -> bool:
+    """Whether one of a link's identities falls into one of the buckets."""
+    return hash(link[0]) % BUCKETS in buckets or hash(link[1]) % BUCKETS in buckets
 
 
 def _storable(row: tuple[Any, ...]) -> tuple[Any, ...]:
