@@ -6,16 +6,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from azure.servicebus import ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessageBatch, ServiceBusReceivedMessage
 from azure.servicebus._pyamqp.error import TokenAuthFailure
-from azure.servicebus.aio import ServiceBusClient
+from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBusAuthorizationError
 
 from local.emulators.servicebus import Broker, QueueSettings
 from shared.adapters.service_bus.client import mapped
 from shared.adapters.service_bus.receiver import ServiceBusQueues
 from shared.adapters.service_bus.sender import ServiceBus
-from shared.errors import InvalidMessage, NotAuthorized, SyncError, Unavailable
+from shared.errors import InvalidMessage, NotAuthorized, SyncError, TooLarge, Unavailable
 from shared.flows.ports.engine import Outgoing
 from tests.fakes import make_settings
 
@@ -108,6 +108,42 @@ async def test_senders_at_once_on_one_queue_lose_and_double_nothing(broker: Brok
     arrived = [str(one) for one in await receive(broker, "assets", 100)]
     assert sorted(arrived) == sorted(f"{sender}-{n}" for sender in range(20) for n in range(5))
     assert broker.counts("assets").active + broker.counts("assets").locked == 100
+
+
+async def test_those_who_wait_for_the_sender_go_along_in_one_send(
+    broker: Broker, bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sends: list[int] = []
+    send = ServiceBusSender.send_messages
+
+    async def counted(sender: ServiceBusSender, batch: ServiceBusMessageBatch) -> None:
+        sends.append(len(batch))
+        await send(sender, batch)
+
+    monkeypatch.setattr(ServiceBusSender, "send_messages", counted)
+    large = Outgoing("x" * 300_000, subject="K-7")
+    results = await asyncio.gather(
+        *(bus.send("assets", [Outgoing(f"{n}")]) for n in range(20)),
+        bus.send("assets", [Outgoing("beside"), large]),
+        return_exceptions=True,
+    )
+    assert results[:20] == [None] * 20, "what is too large is its own sender's failure"
+    assert isinstance(results[20], TooLarge)
+    assert list(results[20].refused) == [large]
+    assert len(sends) <= 3
+    assert sum(sends) == broker.counts("assets").active == 21
+
+
+async def test_a_sender_that_goes_away_takes_nobody_elses_messages_along(broker: Broker, bus: ServiceBus) -> None:
+    await bus.send("assets", [Outgoing("first")])
+    tasks = [asyncio.ensure_future(bus.send("assets", [Outgoing(f"{n}")])) for n in range(4)]
+    await asyncio.sleep(0)  # the first one has the sender, the others wait
+    for gone in (tasks[0], tasks[2]):
+        gone.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(result) for result in results] == [asyncio.CancelledError, type(None)] * 2
+    arrived = {str(one) for one in await receive(broker, "assets", broker.counts("assets").active)}
+    assert {"first", "1", "3"} <= arrived
 
 
 async def test_an_outage_is_unavailable_for_all_who_wait_and_a_fresh_sender_recovers(

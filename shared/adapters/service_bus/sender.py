@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
@@ -26,8 +25,22 @@ SEND_TIMEOUT: Final = 30.0
 _SHORT: Final = 100
 
 
+@dataclass(eq=False)
+class _Call:
+    """One caller's messages, and what became of them."""
+
+    messages: Sequence[Outgoing]
+    done: bool = False
+    too_large: list[Outgoing] = field(default_factory=list)
+    failure: SyncError | None = None
+
+
 class ServiceBus:
-    """Sends to queues. A sender that failed is thrown away, so that the next call opens a new one."""
+    """Sends to queues. A sender that failed is thrown away, so that the next call opens a new one.
+
+    The SDK's sender serves one send at a time, and each takes a round trip. Whoever gets it takes the messages of all
+    who wait for it along: a hundred webhooks at once cost a few sends.
+    """
 
     def __init__(self, settings: BusSettings, credential: AsyncTokenCredential | None) -> None:
         """The connection string of the local stack where it is set, else the namespace under the credential."""
@@ -36,7 +49,7 @@ class ServiceBus:
         self._client: ServiceBusClient | None = None
         self._senders: dict[str, ServiceBusSender] = {}
         self._locks: dict[str, asyncio.Lock] = {}
-        self._failures: Counter[str] = Counter()
+        self._waiting: dict[str, list[_Call]] = {}
 
     async def aclose(self) -> None:
         """Close the senders and the connection."""
@@ -54,26 +67,53 @@ class ServiceBus:
             TooLarge: One is larger than the queue takes, even with its properties shortened; all others
                 were sent. Trying again cannot help.
         """
-        failures = self._failures[queue]
-        async with self._locks.setdefault(queue, asyncio.Lock()):
-            if self._failures[queue] != failures:
-                # Else a hundred callers would each wait for the same outage, one after the other.
-                raise Unavailable(f"The queue {queue} has just failed another sender.", sent=False)
-            try:
-                with mapped(queue):
-                    async with asyncio.timeout(SEND_TIMEOUT):
-                        too_large = await self._send(queue, messages)
-            except SyncError:
-                self._failures[queue] += 1
-                await self._discard(queue)
-                raise
-        if too_large:
-            names = ", ".join(message.subject or "without a subject" for message in too_large[:5])
+        call = _Call(messages)
+        waiting = self._waiting.setdefault(queue, [])
+        waiting.append(call)
+        try:
+            async with self._locks.setdefault(queue, asyncio.Lock()):
+                if not call.done:
+                    await self._send_waiting(queue)
+        finally:
+            if call in waiting:  # cancelled: nobody waits for these any more
+                waiting.remove(call)
+        if call.failure is not None:
+            raise call.failure
+        if call.too_large:
+            names = ", ".join(message.subject or "without a subject" for message in call.too_large[:5])
             raise TooLarge(
-                f"{len(too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
+                f"{len(call.too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
                 " shorten the values of the record at its source.",
-                refused=too_large,
+                refused=call.too_large,
             )
+
+    async def _send_waiting(self, queue: str) -> None:
+        """Send the messages of all who wait, and tell each what became of theirs."""
+        waiting = self._waiting[queue]
+        calls, waiting[:] = list(waiting), ()
+        too_large: list[Outgoing] = []
+        failure: SyncError | None = None
+        try:
+            with mapped(queue):
+                async with asyncio.timeout(SEND_TIMEOUT):
+                    too_large = await self._send(queue, [message for call in calls for message in call.messages])
+        except SyncError as error:
+            failure = error
+            await self._discard(queue)
+        except BaseException:
+            # This caller was cancelled: the next one sends for the others, and what may have been sent already again.
+            waiting[:] = [*calls, *waiting]
+            raise
+        refused = {id(message) for message in too_large}
+        for call in calls:
+            call.done, call.failure = True, failure
+            call.too_large = [message for message in call.messages if id(message) in refused]
+        if failure is not None:
+            # Else those who came meanwhile would wait for the same outage once more.
+            for call in waiting:
+                call.done = True
+                call.failure = Unavailable(f"The queue {queue} has just failed another sender.", sent=False)
+            waiting.clear()
 
     async def _send(self, queue: str, messages: Sequence[Outgoing]) -> list[Outgoing]:
         """Send what fits into a batch of its own or with others; answers what does not."""
