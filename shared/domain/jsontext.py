@@ -39,7 +39,8 @@ def loads(body: str | bytes) -> Any:
         raise JsonError("holds a number that cannot be read") from None
     except RecursionError:
         raise JsonError(f"is nested deeper than {DEEPEST} levels") from None
-    if _too_deep(found):
+    # Few texts have more openings than a value may have levels, and only those need to be walked through.
+    if text.count("{") + text.count("[") > DEEPEST and _too_deep(found):
         raise JsonError(f"is nested deeper than {DEEPEST} levels")
     return found
 

@@ -20,7 +20,7 @@ def json_of(response: httpx.Response) -> dict[str, Any]:
         Unavailable: A success that is something else: a proxy's or a gateway's page.
     """
     try:
-        found = jsontext.parse(response.text)
+        found = jsontext.parse(response.content)
     except ValueError:
         found = None
     if not isinstance(found, dict):

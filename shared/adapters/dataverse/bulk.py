@@ -12,6 +12,7 @@ write: where one is another's, or an answer is missing, no refusal is believed t
 from collections.abc import Collection, Sequence
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -127,7 +128,7 @@ class BulkWriter:
         url = f"{self._client.base_url}/{entity.set}"
         create = Part("POST", f"{url}/Microsoft.Dynamics.CRM.CreateMultiple", dumps({"Targets": targets}))
         reads = [
-            Part("GET", str(httpx.URL(url, params={"$select": ",".join(entity.select), "$filter": condition})))
+            Part("GET", f"{url}?{urlencode({'$select': ','.join(entity.select), '$filter': condition})}")
             for _, condition in in_filters(entity.key.column, [write.key for write in writes])
         ]
         size = self._size(entity, "create")
@@ -252,7 +253,7 @@ class BulkWriter:
         url = f"{self._client.base_url}/{entity.set}"
         ids = [write.new_id.lower() for write in writes if write.new_id is not None]
         reads = [
-            Part("GET", str(httpx.URL(url, params={"$select": ",".join(entity.select), "$filter": condition})))
+            Part("GET", f"{url}?{urlencode({'$select': ','.join(entity.select), '$filter': condition})}")
             for _, condition in (
                 *in_filters(entity.key.column, [write.key for write in writes]),
                 *in_filters(entity.id, ids, guids=True),
@@ -315,7 +316,7 @@ def _unknown(error: SyncError) -> bool:
 def _parts(base_url: str, entity: EntityMapping, writes: Sequence[DynamicsWrite], references: References) -> list[Part]:
     """A request for each row. The query is encoded once for all of them: the column list is the same."""
     address = f"{base_url}/{entity.set}"
-    query = httpx.URL("http://-", params={"$select": ",".join(entity.select)}).query.decode()
+    query = urlencode({"$select": ",".join(entity.select)})
     parts: list[Part] = []
     for write in writes:
         body = dumps(to_columns(entity, write, references.bindings))

@@ -46,7 +46,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
     row = with_codes(entity, row, codes)
     for rule in entity.fields.values():
         try:
-            values[rule.name] = rule.from_dynamics(dict(row))
+            values[rule.name] = rule.from_dynamics(row)
         except MappingError as error:
             raw = row.get(rule.read_columns()[0])
             errors[rule.name] = BadValue(error, digest(raw), shown_raw(raw))

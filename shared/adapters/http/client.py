@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -97,7 +98,7 @@ class HttpService(ABC):
         Args:
             method: GET, POST, PATCH or DELETE.
             path: Relative to the root and percent-encoded, or an absolute link that the service gave.
-            params: Query options, encoded here.
+            params: Query options of a relative path, encoded here.
             body: JSON, or whatever `headers` say.
             headers: Beside the service's own.
             seconds: The time-out for all of the request; the wait at the gate is not included.
@@ -123,9 +124,9 @@ class HttpService(ABC):
         """As `send`, with the seconds that the service took."""
         own = {"Content-Type": "application/json"} if body is not None else {}
         try:
-            request = self._http.build_request(
-                method, path, params=params, content=body, headers={**own, **(headers or {})}
-            )
+            # One address, because httpx would parse a path and its query three times: a millisecond for 500 keys.
+            url = path if params is None else httpx.URL(f"{self.base_url}/{path}?{urlencode(params)}")
+            request = self._http.build_request(method, url, content=body, headers={**own, **(headers or {})})
         except (httpx.InvalidURL, UnicodeError) as error:
             raise Unavailable(f"{self.name} gave a link that is no address: {error}.", sent=False) from error
         async with self.gate.enter():

@@ -1,6 +1,6 @@
 """One row of the customer's field table: its rule, and the translations that follow from it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
@@ -176,7 +176,7 @@ class FieldMapping(Frozen):
             raise self._error("Energy CMMS", f"is not one of {', '.join(self.to_dynamics_choices)}")
         return value
 
-    def from_dynamics(self, row: dict[str, object]) -> Value:
+    def from_dynamics(self, row: Mapping[str, object]) -> Value:
         """Normalise the field from a row's columns, where a lookup stands as the code of the row that it refers to.
 
         Raises:

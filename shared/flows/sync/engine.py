@@ -192,8 +192,9 @@ class Sync:
     ) -> list[tuple[Work, Plan]]:
         """The plans without the clears that are no people's work: these are parked, field by field."""
         masses = self._masses.held(entity, planned, now)
-        if masses:
-            log.error("%s: %s", entity.name, next(iter(masses.values()))[0].error.message)
+        if not masses:
+            return [(work, plan) for work, _, plan in planned]
+        log.error("%s: %s", entity.name, next(iter(masses.values()))[0].error.message)
         free: list[tuple[Work, Plan]] = []
         for place, (work, snapshot, plan) in enumerate(planned):
             held = replace(work, refused=(*work.refused, *masses.get(place, ())))

@@ -60,6 +60,8 @@ class Work:
     def without(self, ended: Outcomes) -> "Work | None":
         """The work for the messages that are still open; None where none is."""
         left = tuple(delivery for delivery in self.deliveries if delivery.place not in ended)
+        if len(left) == len(self.deliveries):
+            return self
         return replace(self, deliveries=left) if left else None
 
     def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
