@@ -1,9 +1,7 @@
 """The full pass: both sides and the ledger as row hashes, compared by SQL; what differs is looked at closely."""
 
 import asyncio
-import gc
-from collections.abc import AsyncGenerator, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Coroutine
 from typing import Any, Final
 
 from shared.domain.link import Identity
@@ -13,8 +11,6 @@ from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.staging import Staging
 
 CHUNK: Final = 500
-OBJECTS: Final = 100_000
-"""Objects that the collector waits for while pages are read: more than the largest pages of all three have."""
 
 
 class Sweep:
@@ -40,13 +36,12 @@ class Sweep:
             TransientError: One could not be read to its end; nothing is known.
         """
         with Staging() as staging:
-            with seldom_collected():
-                await together(
-                    self._load_ledger(staging, report),
-                    self._load_dynamics(staging, report),
-                    self._load_cmms(staging, report),
-                )
-                staging.join()
+            await together(
+                self._load_ledger(staging, report),
+                self._load_dynamics(staging, report),
+                self._load_cmms(staging, report),
+            )
+            staging.join()
             report.ledger_rows = staging.ledger_rows
             report.compared = max(staging.ledger_rows, staging.dynamics_rows, staging.cmms_rows)
             self.doubled = staging.doubled()
@@ -70,17 +65,6 @@ class Sweep:
         async for page in self._cmms.hashes(self._entity):
             staging.add_cmms(page)
             report.pages += 1
-
-
-@contextmanager
-def seldom_collected() -> Iterator[None]:
-    """Look for circles of garbage less often: pages make millions of objects and no circle, and go by themselves."""
-    usual = gc.get_threshold()
-    gc.set_threshold(max(OBJECTS, usual[0]), *usual[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*usual)
 
 
 async def together(*loads: Coroutine[Any, Any, None]) -> None:

@@ -9,7 +9,7 @@ from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.operate.first_sync.staging import Staging
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
-from shared.flows.reconcile.sweep import seldom_collected, together
+from shared.flows.reconcile.sweep import together
 
 type Progress = Callable[[str, int], None]
 """Hears what was read, and how many more records."""
@@ -64,8 +64,7 @@ async def load(
             staging.add_rows((one, usable(one.key), _later(one.modified, since)) for one in shown)
             progress("Dynamics", len(page))
 
-    with seldom_collected():
-        await together(links(), records(), rows())
+    await together(links(), records(), rows())
     staging.sort_out()
     return hidden
 
