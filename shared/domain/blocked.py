@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final
 
-from shared.domain.link import ParkedField
+from shared.domain.link import Link, ParkedField
 from shared.domain.model import Side
 from shared.errors import KeyNotUsable, PermanentError
 
@@ -33,9 +33,10 @@ class Blocked:
     digest: str
     error: PermanentError
 
-    def same_as(self, parked: ParkedField | None) -> bool:
+    def is_parked(self, link: Link) -> bool:
         """Whether this very value was parked before."""
-        return parked is not None and (parked.side, parked.digest) == (self.side, self.digest)
+        parked = link.park_of(self.field)
+        return (parked.side, parked.digest) == (self.side, self.digest)
 
     @property
     def mark(self) -> tuple[str, str]:

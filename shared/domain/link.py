@@ -8,7 +8,7 @@ identified by its key, until a message brings the record's id.
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -39,6 +39,23 @@ class Base(_Frozen):
     cmms: Value
     dynamics: Value
     rule: str = ""
+
+    @classmethod
+    def of(cls, held: Mapping[Side, Value], rule: str) -> Self:
+        """The base of a field of which the sides hold these values, under the rule with this fingerprint."""
+        return cls(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule)
+
+    @property
+    def why_replaced(self) -> "Why | None":
+        """Why the row's unchanged value counts as a loser when the CMMS's value replaces it; mostly it does not."""
+        return "taken_over" if self.cmms == TAKEN_OVER else None
+
+
+TAKEN_OVER: Final = "\0taken over"
+"""The CMMS's base of a field of a row that was another record's until now.
+
+No normal form of any type equals this text: whatever the record says of the field counts as a change.
+"""
 
 
 class Write(_Frozen):
@@ -118,6 +135,10 @@ class ParkedField(_Frozen):
     side: Side
     digest: str
     reason: str
+
+
+NOT_PARKED: Final = ParkedField(side="cmms", digest="", reason="")
+"""Stands for the park of a field that is not parked: no value has its digest."""
 
 
 class Written(_Frozen):
@@ -236,11 +257,23 @@ class Link(_Frozen):
 
     @property
     def without_row(self) -> "Link":
-        """The link of a record that gives up its row, with all that was remembered of both together."""
-        kept = tuple(intent for intent in self.intents if intent.side == "cmms")
+        """The link of a record that gives up its row, and forgets all that was remembered of both together."""
+        kept = self.intents_of("cmms")
         return self.model_copy(
             update={"row_id": None, "bases": {}, "intents": kept, "seen": Seen(), "parked": {}, "restored": None}
         )
+
+    def park_of(self, field: str) -> ParkedField:
+        """The park of a field, or of the record (`blocked.RECORD`); `NOT_PARKED` where there is none."""
+        return self.parked.get(field, NOT_PARKED)
+
+    def without(self, intent: Intent) -> "Link":
+        """The link without one of its intents, which is settled."""
+        return self.model_copy(update={"intents": tuple(one for one in self.intents if one.id != intent.id)})
+
+    def intents_of(self, side: Side) -> tuple[Intent, ...]:
+        """The intents of the writes to one side."""
+        return tuple(intent for intent in self.intents if intent.side == side)
 
     def same_as(self, other: "Link") -> bool:
         """Whether two states of a link differ only in what the next write stores anyway."""

@@ -4,7 +4,7 @@ Two bases, because a side may hold something else than what was written to it (D
 of the CMMS are one state in Dynamics): a side has changed only against what that side itself held.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -66,14 +66,14 @@ def judge(
     if len(changed) > 1:
         return Verdict(rule.source or rule.on_conflict, "both_changed")
     if rule.source in {None, changed[0]}:
-        return Verdict(changed[0])
+        return Verdict(changed[0], base.why_replaced)
     return Verdict(other(changed[0]), "one_way")
 
 
 def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value, prefer: Side | None) -> Verdict:
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
-    if cmms is not None and dynamics is not None:
+    if None not in {cmms, dynamics}:
         return Verdict(rule.source or prefer or rule.on_conflict, "first_contact")
     knows: Side = "dynamics" if cmms is None else "cmms"
     # The only side that may set this field holds nothing: emptying the other side would guess that this was meant.
@@ -112,10 +112,15 @@ class Merged:
         stopped = {block.field: block for block in blocked}
         return Merged(
             self.bases,
-            tuple(write for write in self.writes if write.field not in stopped),
-            tuple(conflict for conflict in self.conflicts if conflict.field not in stopped),
-            (*(block for block in self.blocked if block.field not in stopped), *stopped.values()),
+            of_others(stopped, self.writes),
+            of_others(stopped, self.conflicts),
+            (*of_others(stopped, self.blocked), *stopped.values()),
         )
+
+
+def of_others[T: (FieldWrite, ConflictRecord, Blocked)](fields: Container[str], items: Iterable[T]) -> tuple[T, ...]:
+    """The items that concern other fields than these."""
+    return tuple(one for one in items if one.field not in fields)
 
 
 def merge(
@@ -189,18 +194,18 @@ class _Merger:
             return
         try:
             value = rule.translate(held[winner], target)
-            self._check_open(rule, target, changes=value != held[target])
+            if value == held[target]:
+                self._agree(rule, held)
+                return
+            self._check_open(rule, target)
         except PermanentError as error:
             self.blocked.append(Blocked(rule.name, winner, digest(held[winner]), error))
-            return
-        if value == held[target]:
-            self._agree(rule, held)
             return
         self.writes.append(FieldWrite(rule.name, target, value, held[winner], held[target]))
         self._lose(rule, winner, held, why)
 
-    def _check_open(self, rule: FieldMapping, target: Side, *, changes: bool) -> None:
-        if changes and target == "dynamics" and not self._is_open and rule.state_column is None:
+    def _check_open(self, rule: FieldMapping, target: Side) -> None:
+        if target == "dynamics" and not self._is_open and rule.state_column is None:
             raise RecordClosed(
                 f"{rule.name}: the Dynamics row is closed and refuses edits. Reopen the row there and replay this"
                 " message, or discard the message.",
@@ -208,7 +213,7 @@ class _Merger:
             )
 
     def _agree(self, rule: FieldMapping, held: dict[Side, Value]) -> None:
-        self.bases[rule.name] = Base(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule.fingerprint)
+        self.bases[rule.name] = Base.of(held, rule.fingerprint)
 
     def _lose(self, rule: FieldMapping, winner: Side, held: dict[Side, Value], why: Why | None) -> None:
         if why is not None:

@@ -62,7 +62,8 @@ class Record:
 
     `id` never changes and is never given to another record. `operations` are the ids of the last writes of ours that
     the side shows, oldest first; None where the side does not show its writes. `by_us` tells whether the newest of
-    them was the last change of the record. `exists` is False for a record that the side does not have.
+    them was the last change of the record. `exists` is False for a record that the side does not have. `is_open` is
+    False for one whose state refuses edits of everything but the state; only a Dynamics row has such states.
     """
 
     key: str
@@ -73,6 +74,7 @@ class Record:
     operations: tuple[str, ...] | None = None
     by_us: bool = False
     exists: bool = True
+    is_open: bool = True
 
     @property
     def living(self) -> bool:
@@ -117,7 +119,7 @@ class CmmsRecord(Record):
 
 @dataclass(frozen=True)
 class DynamicsRecord(Record):
-    """A Dynamics row. `is_open` False means that its state refuses edits of other columns.
+    """A Dynamics row.
 
     `version` is the number in the row's etag (`W/"12345"` has the version 12345): in one organization it only rises,
     until a backup is restored. None where the etag holds no number. The one operation that a row shows is what its
@@ -125,7 +127,6 @@ class DynamicsRecord(Record):
     """
 
     state: int | None = None
-    is_open: bool = True
     modified: datetime | None = None
     modified_by: str | None = None
     created: datetime | None = None

@@ -17,7 +17,7 @@ def delete(snapshot: Snapshot, context: Context) -> Plan:
         update={
             "cmms_id": cmms.id or link.cmms_id,
             "deleted_at": link.deleted_at or cmms.changed_at or context.now,
-            "intents": tuple(intent for intent in link.intents if intent.side == "dynamics"),
+            "intents": link.intents_of("dynamics"),
             "restored": link.restored if waits else None,
         }
     )

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from shared.domain.link import Base, ConflictRecord, Intent, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 
@@ -28,8 +28,7 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
     unmoved: Verdict = "not_landed" if now >= intent.expires_at + LATEST else "open"
     if not shown.living:
         return unmoved if intent.creates else "not_landed"
-    names_writes = intent.stamped and shown.operations is not None
-    if names_writes and intent.id in (shown.operations or ()):
+    if intent.id in (shown.operations or ()):
         return "landed"
     if intent.creates:
         # Only a create of ours gives a row this id, but perhaps a part of one, sent to find a field that was refused.
@@ -37,7 +36,7 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
         return "unclear" if intent.side == "dynamics" else "not_landed"
     if shown.etag == intent.etag:
         return unmoved
-    return "not_landed" if names_writes else "unclear"
+    return "not_landed" if intent.stamped and shown.operations is not None else "unclear"
 
 
 def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: DynamicsRecord, now: datetime) -> Link:
@@ -79,35 +78,31 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record) ->
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
     # A field without effect is written once more: then the answer tells that it has none.
     idle = {name for name in intent.sources if last and is_idle(intent, name, content.get(name))}
-    bases = {
-        name: base(entity, intent, name, intent.sources[name], content.get(name))
-        for name in intent.sources.keys() - idle
-    }
-    return _without(link, intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
+    bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources.keys() - idle}
+    return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
-    """Three lines for each field: the intended value: landed; the old value: did not; else as landed, on record."""
+    """For each field: the old value did not land; the intended value landed; another value: as landed, on record."""
     content = shown.content(entity.key.name)
     conflicts: list[ConflictRecord] = []
     bases = dict(link.bases)
-    for name, source in intent.sources.items():
+    for name in intent.sources:
         intended, held = intent.values.get(name), content.get(name)
-        if held not in {intended, intent.before.get(name)}:
+        if held == intent.before.get(name) != intended:
+            continue
+        bases[name] = base(entity, intent, name, intended)
+        if held != intended:
             conflicts.append(
                 ConflictRecord(field=name, winner=intent.side, won=held, lost=intended, why="late_write", at=now)
             )
-        if held == intended or held != intent.before.get(name):
-            bases[name] = base(entity, intent, name, source, intended)
-    return _without(link, intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
+    return link.without(intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
 
 
 def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> tuple[Link, Intent]:
     """Both without the fields that are mapped otherwise since they were written: the column may be another one."""
-    present = {name: rule.fingerprint for name, rule in entity.rules.items()}
+    present = entity.fingerprints
     gone = {name for name in intent.sources if present.get(name) != intent.rules.get(name, present.get(name, ""))}
-    if not gone:
-        return link, intent
     bases = {name: link.bases[name] for name in link.bases.keys() - gone}
     sources = {name: intent.sources[name] for name in intent.sources.keys() - gone}
     return link.model_copy(update={"bases": bases}), intent.model_copy(update={"sources": sources})
@@ -115,7 +110,7 @@ def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> t
 
 def _not_landed(link: Link, intent: Intent) -> Link:
     unborn = intent.creates and intent.side == "dynamics" and link.row_id == intent.target
-    return _without(link, intent).model_copy(update={"row_id": None} if unborn else {})
+    return link.without(intent).model_copy(update={"row_id": None} if unborn else {})
 
 
 def is_idle(intent: Intent, name: str, shown: Value) -> bool:
@@ -129,13 +124,7 @@ def as_taken(written: Values, held: Values) -> Values:
     return {name: held[name] if rounds_to(value, held.get(name)) else value for name, value in written.items()}
 
 
-def base(entity: EntityMapping, intent: Intent, name: str, source: Value, shown: Value) -> Base:
-    """The bases of one field after a write: what the source held, and what the written side holds."""
-    rule = entity.rules[name].fingerprint
-    if intent.side == "dynamics":
-        return Base(cmms=source, dynamics=shown, rule=rule)
-    return Base(cmms=shown, dynamics=source, rule=rule)
-
-
-def _without(link: Link, intent: Intent) -> Link:
-    return link.model_copy(update={"intents": tuple(one for one in link.intents if one.id != intent.id)})
+def base(entity: EntityMapping, intent: Intent, name: str, shown: Value) -> Base:
+    """The base of one field after a write: what the source held, and what the written side holds (`shown`)."""
+    held: dict[Side, Value] = {intent.side: shown, other(intent.side): intent.sources[name]}
+    return Base.of(held, entity.fingerprints[name])

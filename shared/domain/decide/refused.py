@@ -58,6 +58,5 @@ def without_refused(decision: Decision, link: Link, context: Context) -> Decisio
         return decision
     digests = set(map(_whole_digest, decision.writes))
     fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]
-    parked = link.parked.get(RECORD)
-    known = parked is not None and parked.digest in digests and not context.insist
+    known = link.park_of(RECORD).digest in digests and not context.insist
     return Plan(decision.stored, link, blocked=tuple(fresh[:1])) if fresh or known else decision

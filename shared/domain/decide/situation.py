@@ -72,7 +72,6 @@ class Context:
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.
         prefer: The side whose values an operator chose for fields that meet for the first time and differ.
         prefer_fields: The same by field, before `prefer`.
-        restored: The side that is not preferred was restored from a backup: `prefer` counts wherever both differ.
     """
 
     entity: EntityMapping
@@ -87,4 +86,3 @@ class Context:
     key_taken: bool = False
     prefer: Side | None = None
     prefer_fields: Mapping[str, Side] = field(default_factory=dict)
-    restored: bool = False

@@ -11,10 +11,10 @@ from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
-from shared.domain.link import Base, ConflictRecord, Link, Write
+from shared.domain.link import TAKEN_OVER, Base, Link, Write
 from shared.domain.loop_detection import loops
-from shared.domain.merge import FieldWrite, Merged, merge
-from shared.domain.model import DynamicsRecord, Record, Side, Value, other
+from shared.domain.merge import FieldWrite, Merged, merge, of_others
+from shared.domain.model import Record, Side, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, RecordClosed
 
@@ -22,8 +22,6 @@ type State = tuple[int | None, int]
 
 _NO_VALUE: Final = "\0"
 """No normal form of any type: whatever a side holds differs from it."""
-_ANOTHER_S: Final = "\0taken over"
-"""The same, for a field of a row that was another record's until now."""
 
 
 def update(snapshot: Snapshot, context: Context) -> Plan:
@@ -39,23 +37,19 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     """
     entity, link, cmms, row = context.entity, snapshot.link, snapshot.cmms, snapshot.row
     reborn = _is_reborn(snapshot, entity)
-    bases = trusted(snapshot, context)
-    if snapshot.taken_over:
-        # They count until a field is agreed: what the record says later, or cannot be written yet, is news as well.
-        bases = _said_anew(entity, row.content(entity.key.name))
+    bases = _said_anew(snapshot, context) if snapshot.taken_over else trusted(snapshot, context)
     if link.counting is not None:
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
-        context = replace(context, prefer=link.counting, restored=True)
     merged = _merge(snapshot, context, bases, reborn=reborn)
     merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
     known = _known(link, merged, context)
-    merged = replace(merged, writes=tuple(write for write in merged.writes if write.field not in known))
+    merged = replace(merged, writes=of_others(known, merged.writes))
     state = _state(entity, merged, reborn=reborn)
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
-    merged = replace(merged, blocked=tuple(block for block in merged.blocked if block.field not in closed))
+    merged = replace(merged, blocked=of_others(closed, merged.blocked))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
-    waits = context.restored and bool(merged.writes)
+    waits = link.counting is not None and bool(merged.writes)
     bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
     return Plan(
         snapshot.stored,
@@ -96,48 +90,36 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         row,
         bases,
         context.now,
-        prefer=context.prefer,
+        prefer=snapshot.link.counting or context.prefer,
         prefer_fields=context.prefer_fields,
-        restored=context.restored,
+        restored=snapshot.link.counting is not None,
     )
     if context.one_way:
         # Nothing can be written to the CMMS: what Dynamics says stays undecided, the bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
-    return _on_record(merged, bases, context)
+    return merged
 
 
-def _said_anew(entity: EntityMapping, held: Mapping[str, Value]) -> dict[str, Base]:
-    """Bases as if the CMMS had just changed every field, and Dynamics none: the row's values were another record's."""
-    rules = entity.rules
-    return {name: Base(cmms=_ANOTHER_S, dynamics=held[name], rule=rules[name].fingerprint) for name in held}
+def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
+    """Bases as if the CMMS had just changed every field, and Dynamics none: the row's values were another record's.
+
+    Such a base counts until its field is agreed: what the record says later, or cannot be written yet, is news as well.
+    """
+    rules = context.entity.fingerprints
+    held = snapshot.row.content(context.entity.key.name)
+    return {name: Base(cmms=TAKEN_OVER, dynamics=held[name], rule=rules[name]) for name in held}
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
     """Bases of fields that could not be written: the restored side's value stays no edit, and the other one news."""
-    if not context.restored or context.one_way:
+    counting = snapshot.link.counting
+    if counting is None or context.one_way:
         return {}  # one-way, a base is what the CMMS said
-    cmms, row = snapshot.cmms.values, snapshot.row.values
+    cmms, row, rules = snapshot.cmms.values, snapshot.row.values, context.entity.fingerprints
     names = (known | {block.field for block in merged.blocked}) & cmms.keys() & row.keys()
-    news: dict[str, Value] = dict.fromkeys(names, _NO_VALUE)
-    held_cmms, held_row = (news, row) if context.prefer == "cmms" else (cmms, news)
-    rules = context.entity.rules
-    return {name: Base(cmms=held_cmms[name], dynamics=held_row[name], rule=rules[name].fingerprint) for name in names}
-
-
-def _on_record(merged: Merged, bases: Mapping[str, Base], context: Context) -> Merged:
-    """The same, with every value of another record on record that a write to the row replaces."""
-    foreign = {name for name, base in bases.items() if base.cmms == _ANOTHER_S}
-    foreign -= {conflict.field for conflict in merged.conflicts}
-    if not foreign:
-        return merged
-    replaced = tuple(
-        ConflictRecord(
-            field=write.field, winner="cmms", won=write.source, lost=write.before, why="taken_over", at=context.now
-        )
-        for write in merged.to("dynamics")
-        if write.field in foreign
-    )
-    return replace(merged, conflicts=(*merged.conflicts, *replaced))
+    return {
+        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: _NO_VALUE}, rules[name]) for name in names
+    }
 
 
 def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
@@ -188,7 +170,7 @@ def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> State | No
 
 def _opens(entity: EntityMapping, state: State | None) -> bool:
     """Whether a row with this state takes edits."""
-    return state is not None and state[0] is not None and state[0] in (entity.open_states or ())
+    return state is not None and state[0] in (entity.open_states or ())
 
 
 def _write(merged: Merged, side: Side, held: Record, state: State | None = None) -> Write | None:
@@ -203,7 +185,7 @@ def _write(merged: Merged, side: Side, held: Record, state: State | None = None)
         sources={write.field: write.source for write in writes},
         before={write.field: write.before for write in writes},
         state=state,
-        stamped=not isinstance(held, DynamicsRecord) or held.is_open,
+        stamped=held.is_open,
     )
 
 
@@ -212,7 +194,7 @@ def _remember(
 ) -> Link:
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
     # A row that a write in doubt may still make inactive stays marked, like one that is to be made active.
-    in_doubt = any(intent.side == "dynamics" for intent in link.intents)
+    in_doubt = bool(link.intents_of("dynamics"))
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
         seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it

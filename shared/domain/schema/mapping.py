@@ -138,9 +138,14 @@ class EntityMapping(Frozen):
         return {self.key.name: self.key_rule, **self.fields}
 
     @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """The fingerprint of every field's rule by the field's name, the business key's first."""
+        return {name: rule.fingerprint for name, rule in self.rules.items()}
+
+    @cached_property
     def fingerprint(self) -> str:
         """A short hash of all rules: under another one records may mean something else, or have to be met anew."""
-        meaning = sorted((name, rule.fingerprint) for name, rule in self.rules.items())
+        meaning = sorted(self.fingerprints.items())
         return blake2b(repr((self.table, self.cmms, meaning)).encode(), digest_size=6).hexdigest()
 
     @cached_property

@@ -204,8 +204,7 @@ def _identity(snapshot: Snapshot) -> Identity:
 
 
 def _may_be_affected(link: Link, since: datetime) -> bool:
-    parked = link.parked.get(RECORD)
-    held = parked is not None and parked.reason in REASONS
+    held = link.park_of(RECORD).reason in REASONS
     return held or link.restored is not None or (link.last_sync is not None and link.last_sync >= since)
 
 

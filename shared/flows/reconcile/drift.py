@@ -112,11 +112,10 @@ def _unreadable(entity: EntityMapping, snapshot: Snapshot) -> Drift | None:
 
 
 def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass | None:
-    parked = snapshot.link.parked
     for block in plan.blocked:
         if block.field == RECORD and block.error.reason in _FOR_A_PERSON:
             return _FOR_A_PERSON[block.error.reason]
-    fresh = [block for block in plan.blocked if not block.same_as(parked.get(block.field))]
+    fresh = [block for block in plan.blocked if not block.is_parked(snapshot.link)]
     if not plan.writes:
         return _blocked(snapshot, fresh) if fresh else None
     if creates := [write for write in plan.writes if write.creates]:

@@ -10,7 +10,7 @@ from shared.domain.decide.in_doubt import as_taken, base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Intent, Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 from shared.errors import NoEffect, PermanentError, SyncError
@@ -157,9 +157,8 @@ def _repeats(plan: Plan, intent: Intent) -> bool:
 
 
 def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
-    left = tuple(one for one in link.intents if one.id != intent.id)
     # A row that was not made is not the link's.
-    return link.model_copy(update={"intents": left, "row_id": plan.link.row_id})
+    return link.without(intent).model_copy(update={"row_id": plan.link.row_id})
 
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
@@ -169,7 +168,7 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
         # What a new row holds instead may be a person's edit: then what was written counts as held, so that the
         # difference is taken for a change.
         shown = as_taken({name: intent.values.get(name) for name in decided}, shown)
-    bases = {name: base(entity, intent, name, intent.sources[name], shown[name]) for name in decided}
+    bases = {name: base(entity, intent, name, shown[name]) for name in decided}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
         for name in decided & intent.values.keys()
@@ -179,7 +178,7 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
             "bases": link.bases | bases,
             "written": link.written | history,
             # Nothing else that was announced for this side can land any more: the etag has moved.
-            "intents": tuple(one for one in link.intents if one.side != intent.side),
+            "intents": link.intents_of(other(intent.side)),
             "seen": link.seen.after(record),
             **({"row_id": record.id} if intent.side == "dynamics" else {"cmms_id": record.id or link.cmms_id}),
         }

@@ -139,9 +139,9 @@ class Executor:
 
     async def _park(self, entity: EntityMapping, step: Step) -> Step:
         """Park what is blocked, once per value; a replayed message is parked again for what still blocks it."""
-        work, parked = step.work, step.stored.link.parked
+        work = step.work
         replayed = [delivery for delivery in work.deliveries if delivery.is_replay]
-        fresh = [block for block in step.plan.blocked if replayed or not block.same_as(parked.get(block.field))]
+        fresh = [block for block in step.plan.blocked if replayed or not block.is_parked(step.stored.link)]
         blocked = [block for block in fresh if block.mark not in work.parked]
         if not blocked:
             return step

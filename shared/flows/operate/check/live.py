@@ -282,7 +282,7 @@ class Checker:
                 break
         except SyncError:
             return  # the line of the ledger says so
-        rules = {name: rule.fingerprint for name, rule in entity.rules.items()}
+        rules = entity.fingerprints
         remapped = sorted(
             {name for one in links for name, base in one.bases.items() if base.rule != rules.get(name, base.rule)}
         )
