@@ -5,7 +5,7 @@ The table "Trust" stands in docs/architecture.md.
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.domain.blocked import RECORD, Blocked, held_back
 from shared.domain.decide.plan import Plan, Wait, held
@@ -17,8 +17,6 @@ from shared.errors import NotYetVisible, RecordGone, RecordMissing, RowReplaced,
 OPERATIONS: Final = 20
 """How many of our last writes the CMMS shows of a record, by its contract."""
 
-type Check = Callable[[Snapshot, Context], Blocked | None]
-
 
 def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
     """The reason not to decide from a snapshot.
@@ -29,23 +27,26 @@ def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
     """
     if context.recreate:
         return None
-    for check, can_lag in _CHECKS:
-        block = check(snapshot, context)
-        if block is not None and can_lag and context.attempts < PATIENCE:
-            return Wait(NotYetVisible(f"{block.error.message} It may only lag, and is read again first."))
-        if block is not None:
+    for check in _CHECKS:
+        if check.applies(snapshot, context):
+            block = check.block(snapshot)
+            if check.may_lag and context.attempts < PATIENCE:
+                return Wait(NotYetVisible(f"{block.error.message} It may only lag, and is read again first."))
             return held(snapshot, block)
     return None
 
 
 def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
-    """The bases that count: taken under the field's present rule, by a ledger that is not older than the sides."""
+    """The bases that count.
+
+    Returns:
+        Those that were taken under the present rule of their field; none from a ledger that is older than the sides.
+    """
     told = snapshot.link.restored
     if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
         return {}
-    rules, bases = context.entity.rules, snapshot.link.bases
-    mapped = {name: bases[name] for name in bases.keys() & rules.keys()}
-    return {name: base for name, base in mapped.items() if base.rule == rules[name].fingerprint}
+    rules = context.entity.fingerprints
+    return {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:
@@ -60,8 +61,8 @@ def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
     """The sides that show an older state than the link has seen, or did so and have not been settled since."""
     older: dict[Side, bool] = {"dynamics": _row_is_older(snapshot), "cmms": _record_is_older(snapshot)}
     found = tuple(side for side, is_older in older.items() if is_older)
-    parked = snapshot.link.parked.get(RECORD)
-    if not found and parked is not None and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
+    parked = snapshot.link.park_of(RECORD)
+    if not found and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
         # Edits since a restore make a side's state new again, and what the restore took back is in it still.
         return (parked.side,)
     return found
@@ -85,6 +86,7 @@ def _row_is_older(snapshot: Snapshot) -> bool:
 def _record_is_older(snapshot: Snapshot) -> bool:
     record, seen = snapshot.cmms, snapshot.link.seen
     if not record.living or _older(record.changed_at, seen.cmms_version):
+        # What is absent or deleted is no older state.
         return record.living
     if snapshot.link.deleted_at is not None:
         # What the CMMS counts and keeps of a record may have gone with it.
@@ -106,7 +108,7 @@ def _lost_a_write(snapshot: Snapshot) -> bool:
     """Whether the CMMS no longer shows a write of ours: an edit since a restore makes the version new again."""
     taken, last = snapshot.cmms.operations, snapshot.link.seen.operation
     # The CMMS shows its last 20: where it shows as many newer ones, the write may only have left the list.
-    return taken is not None and last is not None and last not in taken and len(taken) < OPERATIONS
+    return taken is not None and last not in {None, *taken} and len(taken) < OPERATIONS
 
 
 def _deletion_is_undone(snapshot: Snapshot) -> bool:
@@ -116,13 +118,19 @@ def _deletion_is_undone(snapshot: Snapshot) -> bool:
     return cmms.living and deleted_at is not None and of_before
 
 
-def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
+def _unexplained(snapshot: Snapshot) -> list[Side]:
+    """The sides that went back without an operator's word that they, or the ledger, were restored."""
     told = snapshot.link.restored
     # A deletion is the CMMS's own word: no restored backup takes it back without a person.
-    untold = [side for side in gone_back(snapshot) if told not in {side, "ledger"} or _deletion_is_undone(snapshot)]
-    if not untold:
-        return None
-    side = untold[0]
+    return [side for side in gone_back(snapshot) if told not in {side, "ledger"} or _deletion_is_undone(snapshot)]
+
+
+def _has_gone_back(snapshot: Snapshot, _: Context) -> bool:
+    return bool(_unexplained(snapshot))
+
+
+def _went_back(snapshot: Snapshot) -> Blocked:
+    side = _unexplained(snapshot)[0]
     name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
     error = WentBack(
         f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
@@ -131,12 +139,15 @@ def _went_back(snapshot: Snapshot, _: Context) -> Blocked | None:
     return held_back(side, (error.reason, side), error)
 
 
-def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
+def _was_made_again(snapshot: Snapshot, context: Context) -> bool:
     row, link = snapshot.row, snapshot.link
     # Where the mapping writes the column that says when a row was made, the column proves nothing.
     proves = context.entity.tells_creation and link.restored != "dynamics"
-    if not proves or not _older(link.seen.row_made, row.created):
-        return None
+    return proves and _older(link.seen.row_made, row.created)
+
+
+def _made_again(snapshot: Snapshot) -> Blocked:
+    row, link = snapshot.row, snapshot.link
     error = RowReplaced(
         f"The row {row.id} of {link.key} was deleted in Dynamics and then made again. Compare both sides; an"
         " operator's resync with --recreate takes the row for new, differences are then on record."
@@ -144,11 +155,19 @@ def _came_back(snapshot: Snapshot, context: Context) -> Blocked | None:
     return held_back("dynamics", (error.reason, str(row.created), row.last_operation), error)
 
 
-def _made_late(snapshot: Snapshot, context: Context) -> Blocked | None:
-    """A create of ours that arrived after its record had met another row: nobody's row, and never a new record."""
-    row, link = snapshot.row, snapshot.link
-    if snapshot.cmms.exists or link.cmms_id is not None or context.one_way or not (row.by_us and row.operations):
-        return None
+def _lacks_a_record(snapshot: Snapshot, context: Context) -> bool:
+    """Whether the CMMS was asked for the record and has none."""
+    return not (snapshot.cmms.exists or context.one_way)
+
+
+def _was_made_late(snapshot: Snapshot, context: Context) -> bool:
+    """Whether a create of ours arrived after its record had met another row: nobody's row, and never a new record."""
+    row, unknown = snapshot.row, snapshot.link.cmms_id is None
+    return _lacks_a_record(snapshot, context) and unknown and row.by_us and bool(row.operations)
+
+
+def _made_late(snapshot: Snapshot) -> Blocked:
+    row = snapshot.row
     error = RowReplaced(
         f"The row {row.id} with the key {row.key} was made by a write of ours whose record the ledger does not know: it"
         " probably arrived late. Delete the row in Dynamics, or have a record made of it in the CMMS with an operator's"
@@ -157,27 +176,35 @@ def _made_late(snapshot: Snapshot, context: Context) -> Blocked | None:
     return held_back("dynamics", (error.reason, row.operations), error)
 
 
-def _record_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
+def _record_is_absent(snapshot: Snapshot, context: Context) -> bool:
     link = snapshot.link
     expected = link.cmms_id is not None and link.deleted_at is None
-    if snapshot.cmms.exists or not expected or context.one_way or context.said_deleted:
-        return None
+    return _lacks_a_record(snapshot, context) and expected and not context.said_deleted
+
+
+def _record_missing(snapshot: Snapshot) -> Blocked:
     error = RecordMissing(
-        f"The CMMS no longer shows the record {link.key}, and does not say that it was deleted. If it was, deactivate"
-        " the row in Dynamics; else make the record visible to the integration again."
+        f"The CMMS no longer shows the record {snapshot.link.key}, and does not say that it was deleted. If it was,"
+        " deactivate the row in Dynamics; else make the record visible to the integration again."
     )
     return held_back("cmms", error.reason, error)
 
 
-def _row_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
+def _row_is_absent(snapshot: Snapshot, context: Context) -> bool:
     link = snapshot.link
-    pending = any(intent.side == "dynamics" and intent.creates for intent in link.intents)
+    pending = any(intent.creates for intent in link.intents_of("dynamics"))
     expected = link.row_id is not None and not pending and link.restored != "dynamics"
-    if snapshot.row.exists or not expected or not snapshot.cmms.living:
-        return None
     # A person may have made another row with the record's key.
-    if snapshot.candidates and (context.said_row_gone or context.attempts >= PATIENCE):
-        return None
+    replaced = bool(snapshot.candidates) and (context.said_row_gone or context.attempts >= PATIENCE)
+    return snapshot.cmms.living and expected and not (snapshot.row.exists or replaced)
+
+
+def _row_was_deleted(snapshot: Snapshot, context: Context) -> bool:
+    return context.said_row_gone and _row_is_absent(snapshot, context)
+
+
+def _row_gone(snapshot: Snapshot) -> Blocked:
+    link = snapshot.link
     error = RecordGone(
         f"The row {link.row_id} of {link.key} was deleted in Dynamics, and the CMMS still has the record. Delete the"
         " record there, or have the row created again with an operator's resync --recreate."
@@ -185,16 +212,23 @@ def _row_is_absent(snapshot: Snapshot, context: Context) -> Blocked | None:
     return held_back("dynamics", link.row_id, error)
 
 
-def _row_was_deleted(snapshot: Snapshot, context: Context) -> Blocked | None:
-    return _row_is_absent(snapshot, context) if context.said_row_gone else None
+class _Check(NamedTuple):
+    """A condition under which nothing is decided from a snapshot, and what the record is then parked for.
+
+    `may_lag` tells that what the condition looks at may come from a list read that lags: it is read again first.
+    """
+
+    applies: Callable[[Snapshot, Context], bool]
+    block: Callable[[Snapshot], Blocked]
+    may_lag: bool
 
 
-_CHECKS: Final[tuple[tuple[Check, bool], ...]] = (
-    (_went_back, True),
-    (_came_back, False),
-    (_made_late, True),
-    (_row_was_deleted, False),
-    (_row_is_absent, True),
-    (_record_is_absent, True),
+_CHECKS: Final = (
+    _Check(_has_gone_back, _went_back, may_lag=True),
+    _Check(_was_made_again, _made_again, may_lag=False),
+    _Check(_was_made_late, _made_late, may_lag=True),
+    _Check(_row_was_deleted, _row_gone, may_lag=False),
+    _Check(_row_is_absent, _row_gone, may_lag=True),
+    _Check(_record_is_absent, _record_missing, may_lag=True),
 )
-"""The checks in their order, and whether what a check sees may come from a list read that lags."""
+"""In their order: the first one that applies decides."""
