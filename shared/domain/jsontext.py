@@ -27,21 +27,21 @@ def loads(body: str | bytes) -> Any:
     """
     try:
         text = _decoded(body)
-        found = json.loads(text, parse_float=_decimal, parse_constant=_refuse, object_pairs_hook=_object)
+        found = json.loads(text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
+        # Few texts have more openings than a value may have levels, and only those need to be walked through.
+        if text.count("{") + text.count("[") > DEEPEST:
+            _check_depth(found)
     except JsonError:
         raise
     except UnicodeDecodeError:
         raise JsonError("is not UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise JsonError(f"is not JSON at character {error.pos}") from None
-    except ValueError:
-        # An integer of more digits than Python converts.
+    except (ValueError, InvalidOperation):
+        # An integer of more digits than Python converts, or an exponent beyond those of Decimal.
         raise JsonError("holds a number that cannot be read") from None
     except RecursionError:
         raise JsonError(f"is nested deeper than {DEEPEST} levels") from None
-    # Few texts have more openings than a value may have levels, and only those need to be walked through.
-    if text.count("{") + text.count("[") > DEEPEST and _too_deep(found):
-        raise JsonError(f"is nested deeper than {DEEPEST} levels")
     return found
 
 
@@ -98,13 +98,6 @@ def _exactly(value: object, plain: Callable[[object], str], decimal: Callable[[D
             return plain(value)
 
 
-def _decimal(text: str) -> Decimal:
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        raise JsonError("holds a number that cannot be read") from None
-
-
 def _refuse(name: str) -> None:
     raise JsonError(f"holds {name}, which is not JSON")
 
@@ -118,7 +111,8 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _too_deep(value: object) -> bool:
+def _check_depth(value: object) -> None:
+    """Raise what the standard library raises for even deeper text."""
     level = [value]
     for _ in range(DEEPEST):
         level = [
@@ -128,5 +122,5 @@ def _too_deep(value: object) -> bool:
             for member in (parent.values() if isinstance(parent, dict) else parent)
         ]
         if not level:
-            return False
-    return True
+            return
+    raise RecursionError

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from shared.domain.model import Side, Value
 from shared.domain.schema import limits, values
@@ -23,6 +23,12 @@ _NORMALISE = {
     "boolean": values.boolean,
     "integer": values.integer,
     "lookup": values.text,
+}
+
+
+_AS_JSON: Final[Mapping[FieldType, Callable[[str], str | int | bool]]] = {
+    "boolean": lambda value: value == "true",
+    "integer": int,
 }
 
 
@@ -54,7 +60,8 @@ class Target(Frozen):
     """A table that a lookup refers to, and the column by which the CMMS knows its rows.
 
     `bind` is the navigation property that writes the lookup (`customerid_account`): by default the lookup's column.
-    `mapped` tells that the table is an entity of the mapping: a row that is not there may still come.
+    `mapped` tells that the table is an entity of the mapping: a row that is not there may still come. The tables of all
+    entities are the context of the validation.
     """
 
     table: str
@@ -62,7 +69,12 @@ class Target(Frozen):
     id: str
     key: str
     bind: str
-    mapped: bool = False
+    mapped: bool = Field(default=False, validate_default=True)
+
+    @field_validator("mapped")
+    @classmethod
+    def _is_mapped(cls, given: bool, info: ValidationInfo) -> bool:
+        return given if info.context is None else info.data.get("table") in info.context
 
 
 class FieldMapping(Frozen):
@@ -92,12 +104,11 @@ class FieldMapping(Frozen):
         if not isinstance(data, dict):
             return data
         rest = dict(data)
-        targets = [rest.pop("target")] if "target" in rest and "targets" not in rest else rest.get("targets")
-        if isinstance(targets, (list, tuple)):
-            alone = len(targets) == 1
-            rest["targets"] = [
-                {"bind": data.get("column"), **one} if alone and isinstance(one, dict) else one for one in targets
-            ]
+        if "target" in rest and "targets" not in rest:
+            rest["targets"] = [rest.pop("target")]
+        match rest.get("targets"):
+            case [dict() as alone]:
+                rest["targets"] = [{"bind": data.get("column"), **alone}]
         return rest
 
     @model_validator(mode="after")
@@ -230,9 +241,7 @@ class FieldMapping(Frozen):
 
     def as_json(self, value: Value) -> str | int | bool | None:
         """A value in its normal form as JSON carries it: true and false, whole numbers, and text for all others."""
-        if value is not None and self.type == "boolean":
-            return value == "true"
-        return int(value) if value is not None and self.type == "integer" else value
+        return None if value is None else _AS_JSON.get(self.type, str)(value)
 
     def state_of(self, dynamics: Value) -> int | None:
         """The state that an option, in the Dynamics normal form, belongs to."""

@@ -2,13 +2,13 @@
 
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Map
 from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal, Self, override
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.model import Side, Value
@@ -29,6 +29,13 @@ STAMP_LENGTH: Final = 100
 
 _BIND: Final = "@odata.bind"
 _REFERENCE: Final = re.compile(r"/\w+\((?:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+='[^']+')\)")
+
+
+def _named(things: Any) -> Any:
+    """Give each table in a table of tables its own name; leave anything else as it is, for the model to refuse."""
+    if not isinstance(things, dict):
+        return things
+    return {name: {**one, "name": name} if isinstance(one, dict) else one for name, one in things.items()}
 
 
 def _once(what: str, named: Sequence[tuple[str, str]]) -> Map[str, str]:
@@ -77,18 +84,7 @@ class EntityMapping(Frozen):
     active: Option | None = None
     open_states: frozenset[int] | None = None
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
-    fields: dict[str, FieldMapping]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_fields(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("fields"), dict):
-            named = {
-                name: {**field, "name": name} if isinstance(field, dict) else field
-                for name, field in data["fields"].items()
-            }
-            return {**data, "fields": named}
-        return data
+    fields: Annotated[dict[str, FieldMapping], BeforeValidator(_named)]
 
     @model_validator(mode="after")
     def _consistent_names(self) -> Self:
@@ -98,8 +94,7 @@ class EntityMapping(Frozen):
                 "on_delete = 'deactivate' needs inactive = { state = ..., status = ... }",
             )
         )
-        named = [(self.key.name, self.key.aliases), *((one.name, one.aliases) for one in self.fields.values())]
-        _once("the name", [(alias, name) for name, aliases in named for alias in (name, *aliases)])
+        _once("the name", list(self._names()))
         return self
 
     @model_validator(mode="after")
@@ -124,8 +119,12 @@ class EntityMapping(Frozen):
     @cached_property
     def names(self) -> dict[str, str]:
         """Every accepted CMMS name, aliases included, to the field's own name; the key's as well."""
-        found = {alias: f.name for f in self.fields.values() for alias in (f.name, *f.aliases)}
-        return found | dict.fromkeys((self.key.name, *self.key.aliases), self.key.name)
+        return dict(self._names())
+
+    def _names(self) -> Iterator[tuple[str, str]]:
+        for rule in (self.key_rule, *self.fields.values()):
+            for alias in (rule.name, *rule.aliases):
+                yield alias, rule.name
 
     @cached_property
     def key_rule(self) -> "KeyRule":
@@ -198,16 +197,17 @@ class KeyRule(FieldMapping):
 
     def error(self, raw: object) -> KeyNotUsable | None:
         """Why a business key cannot be used, if it cannot."""
-        where = f"{self.name} ({self.entity})"
         if not isinstance(raw, str) or not raw:
-            return KeyNotUsable(f"{where} is {values.shape(raw)}: a record needs its key as text.", field=self.name)
-        problem = None
+            return self._unusable(f"is {values.shape(raw)}: a record needs its key as text.", None)
         if len(raw) > self.length:
-            problem = f"has {len(raw)} characters, and the mapping allows {self.length}."
-        elif raw != raw.strip() or not raw.isprintable():
+            return self._unusable(f"has {len(raw)} characters, and the mapping allows {self.length}.", raw)
+        if raw != raw.strip() or not raw.isprintable():
             # Databases compare keys without regard to spaces at their end: two records could look like one.
-            problem = "has spaces around it or unprintable characters: correct it at its source."
-        return KeyNotUsable(f"{where} {problem}", field=self.name, key=raw) if problem else None
+            return self._unusable("has spaces around it or unprintable characters: correct it at its source.", raw)
+        return None
+
+    def _unusable(self, problem: str, key: str | None) -> KeyNotUsable:
+        return KeyNotUsable(f"{self.name} ({self.entity}) {problem}", field=self.name, key=key)
 
     @override
     def to_dynamics(self, value: Value) -> Value:
@@ -216,61 +216,38 @@ class KeyRule(FieldMapping):
         return value
 
 
+def _with_queues(entities: Any) -> Any:
+    """Let only those entities pass that have a queue."""
+    for name in entities if isinstance(entities, dict) else ():
+        refuse((name not in OF_ENTITY, f"there is no entity {name!r}{meant(str(name), list(OF_ENTITY))}"))
+    return entities
+
+
 class Mapping(Frozen):
     """The whole file: entities by their name in message types (`asset`, `order`)."""
 
     version: Literal[1]
-    entities: dict[str, EntityMapping]
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_entities(cls, data: object) -> object:
-        if isinstance(data, dict) and isinstance(data.get("entities"), dict):
-            entities = data["entities"]
-            for name in entities:
-                if name not in OF_ENTITY:
-                    raise ValueError(f"there is no entity {name!r}{meant(str(name), list(OF_ENTITY))}")
-            tables = {entity.get("table") for entity in entities.values() if isinstance(entity, dict)}
-            named = {
-                name: {**_knowing(entity, tables), "name": name} if isinstance(entity, dict) else entity
-                for name, entity in entities.items()
-            }
-            return {**data, "entities": named}
-        return data
+    entities: Annotated[dict[str, EntityMapping], BeforeValidator(_with_queues), BeforeValidator(_named)]
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if not self.entities:
-            raise ValueError(f"entities must be some of {', '.join(OF_ENTITY)}: each has a queue of its own")
-        tables = [entity.table for entity in self.entities.values()]
-        if len(set(tables)) != len(tables):
-            raise ValueError("two entities have the same table: a webhook could not tell which one it is about")
+        refuse(
+            (not self.entities, f"entities must be some of {', '.join(OF_ENTITY)}: each has a queue of its own"),
+            (
+                len(self.tables) != len(self.entities),
+                "two entities have the same table: a webhook could not tell which one it is about",
+            ),
+        )
         return self
+
+    @cached_property
+    def tables(self) -> frozenset[str]:
+        """The Dataverse tables of all entities."""
+        return frozenset(entity.table for entity in self.entities.values())
 
     def of_table(self, table: str) -> EntityMapping | None:
         """The entity that a Dataverse table holds, if the mapping has one."""
         return next((entity for entity in self.entities.values() if entity.table == table), None)
-
-
-def _knowing(entity: dict[str, Any], tables: Collection[object]) -> dict[str, Any]:
-    """An entity of the file whose lookups know which of their targets are entities of the mapping themselves."""
-
-    def marked(target: object) -> object:
-        return {**target, "mapped": target.get("table") in tables} if isinstance(target, dict) else target
-
-    fields = entity.get("fields")
-    if not isinstance(fields, dict):
-        return entity
-    known: dict[str, Any] = {}
-    for name, field in fields.items():
-        known[name] = field
-        if isinstance(field, dict):
-            known[name] = dict(field)
-            if "target" in field:
-                known[name]["target"] = marked(field["target"])
-            if isinstance(field.get("targets"), list):
-                known[name]["targets"] = [marked(target) for target in field["targets"]]
-    return {**entity, "fields": known}
 
 
 def parse_mapping(text: str, source: str) -> Mapping:
@@ -280,7 +257,9 @@ def parse_mapping(text: str, source: str) -> Mapping:
         ConfigurationError: Names the source, and the entity and field at fault.
     """
     try:
-        return Mapping.model_validate(tomllib.loads(text))
+        raw = tomllib.loads(text)
+        # Only a mapping that is valid names all tables, and only then do the targets of its lookups know themselves.
+        return Mapping.model_validate(raw, context=Mapping.model_validate(raw).tables)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"The mapping {source} is not TOML: {error}. Correct it there.") from None
     except ValidationError as error:

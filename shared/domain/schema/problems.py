@@ -2,11 +2,27 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 type Place = tuple[int | str, ...]
+
+_WHOLE: Final = "a whole number"
+_FLAG: Final = "true or false"
+_TABLE: Final = "a table such as { ... }"
+_EXPECTED: Final = {
+    "string_type": "text in quotation marks",
+    "int_type": _WHOLE,
+    "int_parsing": _WHOLE,
+    "int_from_float": _WHOLE,
+    "bool_type": _FLAG,
+    "bool_parsing": _FLAG,
+    "dict_type": _TABLE,
+    "model_type": _TABLE,
+    "model_attributes_type": _TABLE,
+}
+"""What a value must be, by pydantic's name of the fault."""
 
 
 def sentences(error: ValidationError, root: type[BaseModel]) -> list[str]:
@@ -22,8 +38,7 @@ def _named(place: Place) -> str:
 
 
 def _sentence(one: Mapping[str, Any], root: type[BaseModel]) -> str:
-    given = one.get("input")
-    context = one.get("ctx") or {}
+    given = one["input"]
     match one["type"]:
         case "extra_forbidden":
             name = str(one["loc"][-1])
@@ -31,17 +46,11 @@ def _sentence(one: Mapping[str, Any], root: type[BaseModel]) -> str:
         case "missing":
             return "is missing, and needed"
         case "literal_error":
-            expected = str(context.get("expected", ""))
+            expected = one["ctx"]["expected"]
             options = [part.strip("' ") for part in expected.replace(" or ", ",").split(",")]
             return f"must be {expected}, not {_shown(given)}{meant(str(given), options, every=False)}"
-        case "string_type":
-            return f"must be text in quotation marks, not {_shown(given)}"
-        case "int_type" | "int_parsing" | "int_from_float":
-            return f"must be a whole number, not {_shown(given)}"
-        case "bool_type" | "bool_parsing":
-            return f"must be true or false, not {_shown(given)}"
-        case "dict_type" | "model_type" | "model_attributes_type":
-            return f"must be a table such as {{ ... }}, not {_shown(given)}"
+        case fault if fault in _EXPECTED:
+            return f"must be {_EXPECTED[fault]}, not {_shown(given)}"
         case _:
             return str(one["msg"]).removeprefix("Value error, ")
 
@@ -60,20 +69,16 @@ def meant(name: str, names: Sequence[str], *, every: bool = True) -> str:
 
 
 def _names_at(root: type[BaseModel], place: Place) -> list[str]:
-    """The names that a table of the file may have."""
-    current: type[BaseModel] | None = root
-    parts = list(place)
-    while parts and current is not None:
-        field = current.model_fields.get(str(parts.pop(0)))
-        if field is None:
-            return []
-        current = next(_models(field.annotation), None)
-        if get_origin(field.annotation) is dict and parts:
-            parts.pop(0)  # a table of named things: the name is the customer's
-    if current is None:
+    """The names that a table of the file may have; none where the place is no table of the mapping."""
+    if not place:
+        # A thing's own name is the table's key in the file.
+        return [name for name, field in root.model_fields.items() if name != "name" or field.is_required()]
+    field = root.model_fields.get(str(place[0]))
+    if field is None:
         return []
-    # A thing's own name is the table's key in the file.
-    return [name for name, field in current.model_fields.items() if name != "name" or field.is_required()]
+    # In a table of named things the name comes next, which is the customer's.
+    inner = place[2:] if get_origin(field.annotation) is dict else place[1:]
+    return _names_at(next(_models(field.annotation), BaseModel), inner)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
