@@ -267,6 +267,10 @@ class Link(_Frozen):
         """The park of a field, or of the record (`blocked.RECORD`); `NOT_PARKED` where there is none."""
         return self.parked.get(field, NOT_PARKED)
 
+    def identified_by(self, cmms: CmmsRecord) -> "Link":
+        """The link with the record's id, where the record has one: in one-way mode a producer may send none."""
+        return self.model_copy(update={"cmms_id": cmms.id or self.cmms_id})
+
     def without(self, intent: Intent) -> "Link":
         """The link without one of its intents, which is settled."""
         return self.model_copy(update={"intents": tuple(one for one in self.intents if one.id != intent.id)})

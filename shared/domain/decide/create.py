@@ -1,6 +1,6 @@
 """A record that one side lacks is made there, with everything that the other side knows of it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shared.domain.blocked import Blocked, digest
@@ -45,13 +45,12 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
         "deleted_at": None,
         "takes_over": None,
         "bases": {},
-        "cmms_id": cmms.id or link.cmms_id,
         "key": cmms.key,
         "seen": Seen().after(cmms),
     }
     return Plan(
         snapshot.stored,
-        link.model_copy(update=update),
+        link.identified_by(cmms).model_copy(update=update),
         to_dynamics=write,
         blocked=tuple(born.blocked),
         # Another look ends an operator's word on a restored side.
@@ -96,10 +95,11 @@ class _Newborn:
     def __post_init__(self) -> None:
         held: Mapping[str, Value] = self.source.values
         rules, link = self.context.entity.fields, self.snapshot.link
-        digests = [(name, value_digest(self.context.entity, name, held[name])) for name in held.keys() & rules.keys()]
+        digests = {(name, value_digest(self.context.entity, name, held[name])) for name in held.keys() & rules.keys()}
         self.known = known_refusals(link, self.context, digests)
         self.blocked = [Blocked(name, self.side, bad.digest, bad.error) for name, bad in self.source.errors.items()]
-        self.blocked += _still_said(self.context, self.side, held)
+        # Of what was refused just now, the values that the source has not replaced since.
+        self.blocked += [one for one in self.context.refused if one.side == self.side and one.mark in digests]
         self._stopped = self.known | {block.field for block in self.blocked}
 
     def translated(self, rule: FieldMapping) -> Value:
@@ -126,15 +126,3 @@ class _Newborn:
         elif rule.name in self.source.values and rule.name not in self._stopped:
             # Nothing is agreed as well as something is.
             self.sources[rule.name] = None
-
-
-def _still_said(context: Context, side: Side, held: Mapping[str, Value]) -> Iterable[Blocked]:
-    """The refusals of values that the source has not replaced since."""
-    rules = context.entity.fields
-    return [
-        block
-        for block in context.refused
-        if block.side == side
-        and block.field in rules
-        and block.digest == value_digest(context.entity, block.field, held.get(block.field))
-    ]

@@ -11,19 +11,16 @@ def delete(snapshot: Snapshot, context: Context) -> Plan:
     """Deactivate the row, if the policy says so, and mark the link, so that the record is not created again."""
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
     write = _deactivation(context.entity, row)
-    # An operator's word on a restored side counts until the row has been seen inactive: the write may still fail.
-    waits = write is not None and link.restored is not None
-    marked = link.model_copy(
+    marked = link.identified_by(cmms).model_copy(
         update={
-            "cmms_id": cmms.id or link.cmms_id,
             "deleted_at": link.deleted_at or cmms.changed_at or context.now,
             "intents": link.intents_of("dynamics"),
-            "restored": link.restored if waits else None,
+            # An operator's word on a restored side counts until the row has been seen inactive: the write may fail.
+            "restored": None if write is None else link.restored,
         }
     )
-    # No field of a deleted record waits for anybody any more.
-    known = link.identities or row.exists
-    return Plan(snapshot.stored, marked if known else link, to_dynamics=write, unfinished=waits, decided=True)
+    # `decided`: no field of a deleted record waits for anybody any more.
+    return Plan(snapshot.stored, marked, to_dynamics=write, unfinished=marked.restored is not None, decided=True)
 
 
 def _deactivation(entity: EntityMapping, row: DynamicsRecord) -> Write | None:

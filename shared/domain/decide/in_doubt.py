@@ -77,7 +77,7 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record) ->
     held = shown.content(entity.key.name)
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
     # A field without effect is written once more: then the answer tells that it has none.
-    idle = {name for name in intent.sources if last and is_idle(intent, name, content.get(name))}
+    idle = {name for name in intent.sources if is_idle(intent, name, content.get(name))}
     bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources.keys() - idle}
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
@@ -109,7 +109,8 @@ def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> t
 
 
 def _not_landed(link: Link, intent: Intent) -> Link:
-    unborn = intent.creates and intent.side == "dynamics" and link.row_id == intent.target
+    # A row that was not made is not the link's. A create in the CMMS has no target.
+    unborn = intent.creates and link.row_id == intent.target
     return link.without(intent).model_copy(update={"row_id": None} if unborn else {})
 
 

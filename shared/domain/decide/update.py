@@ -198,11 +198,10 @@ def _remember(
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
         seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it
-    return link.model_copy(
+    return link.identified_by(cmms).model_copy(
         update={
             "bases": dict(bases),
             "conflicts": (*link.conflicts, *fresh(link, merged.conflicts)),
-            "cmms_id": cmms.id or link.cmms_id,
             "row_id": row.id,
             "key": cmms.key,
             "seen": seen,

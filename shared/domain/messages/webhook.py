@@ -102,9 +102,9 @@ def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     if entity is None or operation is None:
         return Ignored(f"{message[:80]!r} of {table[:80]!r}", organization_id, mapped=entity is not None)
     record_id = _guid(raw, "PrimaryEntityId")
-    operation_id = _guid(raw, "OperationId", optional=True)
+    operation_id = _optional_guid(raw, "OperationId")
     step = raw.get("OwningExtension")
-    step_id = _guid(step, "Id", optional=True) if isinstance(step, dict) else None
+    step_id = _optional_guid(step, "Id") if isinstance(step, dict) else None
     # Only Dataverse's own ids may identify a message: a hash of the content would swallow the last of A, B, A.
     message_id = str(uuid5(NAMESPACE_URL, f"{operation_id}/{record_id}/{step_id}/{message}")) if operation_id else None
     return Notification(
@@ -156,7 +156,7 @@ def _first_said(data: dict[str, Any], *names: str) -> str | None:
 
 
 def _organization(raw: dict[str, Any]) -> UUID | None:
-    found = _guid(raw, "OrganizationId", optional=True)
+    found = _optional_guid(raw, "OrganizationId")
     if found is None and raw.get("OrganizationId") is not None:
         raise InvalidMessage("OrganizationId is all zeros, not the GUID of an organization.")
     return found
@@ -169,17 +169,26 @@ def _text(raw: dict[str, Any], name: str) -> str:
     return value
 
 
-def _guid(raw: dict[str, Any], name: str, *, optional: bool = False) -> UUID | None:
+def _guid(raw: dict[str, Any], name: str) -> UUID:
+    found = _optional_guid(raw, name)
+    if found is None:
+        raise _no_guid(raw, name)
+    return found
+
+
+def _optional_guid(raw: dict[str, Any], name: str) -> UUID | None:
+    """A GUID; None where it is absent, null or all zeros."""
     value = raw.get(name)
-    if optional and value is None:
-        return None
     try:
-        found = UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        found = None
-    if found is None or (found.int == 0 and not optional):
-        raise InvalidMessage(f"{name} is {shape(value)}, not the GUID of a record.")
+        found = UUID(int=0) if value is None else UUID(value)
+    except (ValueError, AttributeError):
+        # UUID takes any value for text.
+        raise _no_guid(raw, name) from None
     return found if found.int else None
+
+
+def _no_guid(raw: dict[str, Any], name: str) -> InvalidMessage:
+    return InvalidMessage(f"{name} is {shape(raw.get(name))}, not the GUID of a record.")
 
 
 def _instant(raw: object) -> datetime | None:

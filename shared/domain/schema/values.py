@@ -160,21 +160,22 @@ def parse_instant(raw: object) -> datetime:
     """
     if not isinstance(raw, str):
         raise ValueError(f"is {shape(raw)}, not an instant")
+    try:
+        return _in_utc(raw)
+    except OverflowError:
+        raise ValueError("is an instant outside the years 1 to 9999") from None
+
+
+def _in_utc(raw: str) -> datetime:
     if found := _MICROSOFT.match(raw):
-        try:
-            return _EPOCH + timedelta(milliseconds=int(found[1]))
-        except OverflowError:
-            raise ValueError("is an instant outside the years 1 to 9999") from None
+        return _EPOCH + timedelta(milliseconds=int(found[1]))
     try:
         moment = datetime.fromisoformat(raw)
     except ValueError:
         raise ValueError(f"is {shape(raw)} and not an instant such as 2026-01-31T12:00:00Z") from None
     if moment.tzinfo is None:
         raise ValueError("is an instant without an offset from UTC: end it with Z or +00:00")
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("is an instant outside the years 1 to 9999") from None
+    return moment.astimezone(UTC)
 
 
 @_of(object, bool, called="an instant")
