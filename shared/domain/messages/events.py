@@ -13,8 +13,9 @@ the host would overwrite with it; `subject` is the one exception, so nothing rea
 """
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, cast
 from uuid import UUID, uuid4
 
 from pydantic import (
@@ -60,14 +61,19 @@ def _identity(raw: object) -> object:
 type RecordId = Annotated[Text, BeforeValidator(_identity, json_schema_input_type=Text | int)]
 
 
+def _said(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The members that are not null: one that is counts as absent."""
+    return {name: value for name, value in members.items() if value is not None}
+
+
 class _Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     @model_validator(mode="before")
     @classmethod
     def _unset(cls, data: object) -> object:
-        """Drop members that are null: they count as absent. Null clears only the record's fields, one level down."""
-        return {name: value for name, value in data.items() if value is not None} if isinstance(data, dict) else data
+        """Drop members that are null. Null clears only the record's fields, one level down."""
+        return _said(data) if isinstance(data, dict) else data
 
 
 class _Versioned(_Data):
@@ -105,11 +111,9 @@ class UpsertedData(_Versioned):
         """Accept fields that stand beside the key instead of under `fields`."""
         if not isinstance(data, dict) or data.get("fields") is not None:
             return data
-        own = cls.model_fields.keys() - {"fields"}
-        return {
-            **{name: value for name, value in data.items() if name in own},
-            "fields": {name: value for name, value in data.items() if name not in cls.model_fields},
-        }
+        own = dict(data)
+        fields = {name: own.pop(name) for name in data if name not in cls.model_fields}
+        return {**own, "fields": fields}
 
 
 class DeletedData(_Versioned):
@@ -148,7 +152,7 @@ class DirtyData(_Data):
 
     @model_validator(mode="after")
     def _named(self) -> Self:
-        if self.record_id is None and self.cmms_id is None and self.key is None:
+        if {self.record_id, self.cmms_id, self.key} == {None}:
             raise ValueError("names no record: record_id, cmms_id or key is needed")
         return self
 
@@ -191,14 +195,12 @@ class Event(BaseModel):
     @property
     def entity(self) -> str:
         """The entity in the type, such as `asset`."""
-        found = _TYPE.match(self.type)
-        return (found[1] or found[3]) if found else ""
+        return _parts(self.type)[0]
 
     @property
     def kind(self) -> Kind | None:
         """What happened, by the type; None for a type that is not of the contract."""
-        found = _TYPE.match(self.type)
-        return (found[2] or found[4]) if found else None  # type: ignore[return-value]
+        return _parts(self.type)[1]
 
     def payload(self, entity: EntityMapping) -> UpsertedData | DeletedData | RenamedData | DirtyData:
         """Validate the data by the type.
@@ -228,10 +230,18 @@ class Event(BaseModel):
         return jsontext.dumps(
             {
                 name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-                for name, value in attributes.items()
-                if value is not None
+                for name, value in _said(attributes).items()
             }
         )
+
+
+def _parts(message_type: str) -> tuple[str, Kind | None]:
+    """The entity and what happened, such as `("asset", "upserted")`; `("", None)` for a type not of the contract."""
+    found = _TYPE.match(message_type)
+    if found is None:
+        return "", None
+    entity, kind = filter(None, found.groups())
+    return entity, cast("Kind", kind)
 
 
 def parse_event(body: str | bytes) -> Event:
@@ -245,7 +255,7 @@ def parse_event(body: str | bytes) -> Event:
         raise InvalidMessage("The message is JSON but not an object: send a CloudEvent in its JSON form.")
     # An attribute that is null is one that is not set, says the JSON format of CloudEvents in its section 2.2:
     # https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/formats/json-format.md
-    attributes = {name: value for name, value in raw.items() if value is not None}
+    attributes = _said(raw)
     if missing := [name for name in REQUIRED if name not in attributes]:
         raise InvalidMessage(f"The message is no CloudEvent: {' and '.join(missing)} must be said.")
     try:

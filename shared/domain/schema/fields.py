@@ -147,7 +147,7 @@ class FieldMapping(Frozen):
                 (self.minimum, self.maximum) != (None, None) and not is_number,
                 "minimum and maximum are for numbers",
             ),
-            (is_number and lowest > highest, "minimum is above maximum"),
+            (lowest > highest, "minimum is above maximum"),
         )
         return self
 
@@ -183,7 +183,7 @@ class FieldMapping(Frozen):
             MappingError: The value's shape is wrong, or a choice is not in the table.
         """
         value = self._normalise(raw, "Energy CMMS")
-        if self.type == "choice" and value is not None and value not in self.to_dynamics_choices:
+        if self.type == "choice" and value not in {None, *self.to_dynamics_choices}:
             raise self._error("Energy CMMS", f"is not one of {', '.join(self.to_dynamics_choices)}")
         return value
 
@@ -201,7 +201,8 @@ class FieldMapping(Frozen):
             return self._normalise(raw, "Dynamics")
         if raw is None:
             return None
-        if not isinstance(raw, int) or isinstance(raw, bool):
+        # Not isinstance: `True` is an `int`, too.
+        if type(raw) is not int:
             raise self._error("Dynamics", f"is {values.shape(raw)}, not an option's number")
         if raw not in self.to_cmms_choices:
             raise self._error("Dynamics", f"is the option {raw}, which the mapping does not know")
@@ -213,12 +214,14 @@ class FieldMapping(Frozen):
         Raises:
             MappingError: Too long, too many decimals, beyond what Dynamics stores, or a choice that cannot be cleared.
         """
-        if self.type == "choice":
-            if value is None:
+        if value is None:
+            if self.type == "choice":
                 raise self._error("Energy CMMS", "has no value, and a state cannot be cleared")
+            return None
+        if self.type == "choice":
             return str(self.to_dynamics_choices[value].status)
         self._fits(value, "Energy CMMS", limits.utf16_length)
-        if value is not None and (problem := limits.refused(self.type, value, self.range)):
+        if problem := limits.refused(self.type, value, self.range):
             raise self._error("Energy CMMS", f"{problem}, which {self.column} does not take")
         return value
 
@@ -228,8 +231,10 @@ class FieldMapping(Frozen):
         Raises:
             MappingError: Too many decimals.
         """
+        if value is None:
+            return None
         if self.type == "choice":
-            return None if value is None else self.to_cmms_choices[int(value)]
+            return self.to_cmms_choices[int(value)]
         self._fits(value, "Dynamics", len)
         return value
 
@@ -267,9 +272,7 @@ class FieldMapping(Frozen):
         meaning = (self.column, self.state_column, self.type, self.scale, options, choices, targets)
         return blake2b(repr(meaning).encode(), digest_size=6).hexdigest()
 
-    def _fits(self, value: Value, side: str, measure: Callable[[str], int]) -> None:
-        if value is None:
-            return
+    def _fits(self, value: str, side: str, measure: Callable[[str], int]) -> None:
         if self.length is not None and (size := measure(value)) > self.length:
             raise self._error(side, f"has {size} characters, and {self.column} takes {self.length}")
         if self.scale is not None and len(value.partition(".")[2]) > self.scale:

@@ -62,7 +62,7 @@ def _of(*kinds: type, called: str) -> Callable[[Callable[[Any], str]], _Normal]:
             if raw is None or raw == "":
                 return None
             # `True` is an `int`, too.
-            if not isinstance(raw, kinds) or (isinstance(raw, bool) and bool not in kinds):
+            if not isinstance(raw, kinds) or isinstance(raw, bool) != (bool in kinds):
                 raise ValueError(f"is {shape(raw)}, not {called}")
             return normal(raw)
 
@@ -178,8 +178,8 @@ def _in_utc(raw: str) -> datetime:
     return moment.astimezone(UTC)
 
 
-@_of(object, bool, called="an instant")
-def instant(raw: object) -> str:
+@_of(str, called="an instant")
+def instant(raw: str) -> str:
     """Normalise an instant to whole seconds of UTC.
 
     Raises:
