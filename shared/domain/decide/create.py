@@ -63,7 +63,7 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
 def create_in_cmms(snapshot: Snapshot, context: Context) -> Plan:
     """Every field is copied, whatever its direction: a record is born with what is known of it."""
     entity, link, row = context.entity, snapshot.link, snapshot.row
-    if is_inactive(entity, row) and not any(rule.state_column for rule in entity.fields.values()):
+    if is_inactive(entity, row) and not entity.state_fields:
         # The CMMS could not see that the row is retired: creating the record there would revive it.
         return nothing(snapshot)
     born = _Newborn("dynamics", row, context, snapshot)

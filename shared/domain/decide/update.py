@@ -15,10 +15,9 @@ from shared.domain.link import TAKEN_OVER, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
 from shared.domain.model import Record, Side, other
+from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, RecordClosed
-
-type State = tuple[int | None, int]
 
 _NO_VALUE: Final = "\0"
 """No normal form of any type: whatever a side holds differs from it."""
@@ -69,9 +68,9 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
     """Whether the row is inactive because a record was deleted, and has a living record in another state now."""
     if not snapshot.link.revives or entity.active is None or not is_inactive(entity, snapshot.row):
         return False
-    said, held = snapshot.cmms.values, snapshot.row.values
-    states = [name for name, rule in entity.fields.items() if rule.state_column and {name} <= said.keys() & held.keys()]
-    return not any(entity.fields[name].agree(said[name], held[name]) for name in states)
+    said, held, rules = snapshot.cmms.values, snapshot.row.values, entity.state_fields
+    known = rules.keys() & said.keys() & held.keys()
+    return not any(rules[name].agree(said[name], held[name]) for name in known)
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
@@ -80,9 +79,8 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
     record, held = replace(snapshot.cmms, values=snapshot.cmms.content(key)), dict(snapshot.row.content(key))
     if reborn:
         # The state was set by us when the record was deleted: nobody has said it, and nothing was agreed.
-        stateful = {name for name, rule in entity.fields.items() if rule.state_column}
-        held |= dict.fromkeys(stateful & held.keys())
-        bases = {name: base for name, base in bases.items() if name not in stateful}
+        held |= dict.fromkeys(entity.state_fields.keys() & held.keys())
+        bases = {name: bases[name] for name in bases.keys() - entity.state_fields.keys()}
     row = replace(snapshot.row, values=held)
     merged = merge(
         entity.rules.values(),
@@ -158,22 +156,19 @@ def _digest(write: FieldWrite, context: Context) -> str:
     return value_digest(context.entity, write.field, write.source)
 
 
-def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> State | None:
+def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | None:
     """The state that the row gets: what the record says of it, else that of living records where it was deleted."""
-    rules, writes = entity.rules, [one for one in merged.to("dynamics") if one.value is not None]
-    said = [
-        (rules[one.field].state_of(one.value), int(one.value or 0)) for one in writes if rules[one.field].state_column
-    ]
-    living = [(entity.active.state, entity.active.status)] if reborn and entity.active is not None else []
-    return [*said, *living, None][0]
+    rules = entity.state_fields
+    said = [rules[one.field].option_of(one.value) for one in merged.to("dynamics") if one.field in rules]
+    return [*said, entity.active if reborn else None][0]
 
 
-def _opens(entity: EntityMapping, state: State | None) -> bool:
+def _opens(entity: EntityMapping, state: Option | None) -> bool:
     """Whether a row with this state takes edits."""
-    return state is not None and state[0] in (entity.open_states or ())
+    return state is not None and state.state in (entity.open_states or ())
 
 
-def _write(merged: Merged, side: Side, held: Record, state: State | None = None) -> Write | None:
+def _write(merged: Merged, side: Side, held: Record, state: Option | None = None) -> Write | None:
     writes = merged.to(side)
     if not writes and state is None:
         return None
@@ -184,7 +179,7 @@ def _write(merged: Merged, side: Side, held: Record, state: State | None = None)
         values={write.field: write.value for write in writes},
         sources={write.field: write.source for write in writes},
         before={write.field: write.before for write in writes},
-        state=state,
+        state=None if state is None else (state.state, state.status),
         stamped=held.is_open,
     )
 

@@ -248,12 +248,14 @@ class FieldMapping(Frozen):
         """A value in its normal form as JSON carries it: true and false, whole numbers, and text for all others."""
         return None if value is None else _AS_JSON.get(self.type, str)(value)
 
+    def option_of(self, dynamics: Value) -> Option | None:
+        """The option of a choice's value in the Dynamics normal form; None where there is none."""
+        return next((option for option in self.to_dynamics_choices.values() if str(option.status) == dynamics), None)
+
     def state_of(self, dynamics: Value) -> int | None:
         """The state that an option, in the Dynamics normal form, belongs to."""
-        for option in self.to_dynamics_choices.values():
-            if str(option.status) == dynamics:
-                return option.state
-        return None
+        option = self.option_of(dynamics)
+        return None if option is None else option.state
 
     def translate(self, value: Value, target: Side) -> Value:
         """Translate a value of one side into what the other side, the target, should hold.

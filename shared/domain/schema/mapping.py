@@ -165,6 +165,11 @@ class EntityMapping(Frozen):
         return tuple(dict.fromkeys(wanted))
 
     @cached_property
+    def state_fields(self) -> dict[str, FieldMapping]:
+        """The fields that hold the row's state, by name."""
+        return {name: rule for name, rule in self.fields.items() if rule.state_column is not None}
+
+    @cached_property
     def lookups(self) -> tuple[FieldMapping, ...]:
         """The fields that refer to rows of other tables."""
         return tuple(field for field in self.fields.values() if field.type == "lookup")
