@@ -40,12 +40,12 @@ class Blocked:
 
     @property
     def mark(self) -> tuple[str, str]:
-        """What tells the block from another one of the same record."""
+        """The field and the digest, which tell the blocks of one record apart."""
         return self.field, self.digest
 
     @property
     def as_parked(self) -> ParkedField:
-        """The same, as the link remembers it."""
+        """The block as the link remembers it."""
         return ParkedField(side=self.side, digest=self.digest, reason=self.error.reason)
 
 

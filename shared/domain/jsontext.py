@@ -16,7 +16,10 @@ _ASCII: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class JsonError(ValueError):
-    """What was read is not JSON that means one thing; the text continues a sentence that begins with its name."""
+    """A text is no JSON, or JSON with two meanings.
+
+    The message ends a sentence that the caller begins with the text's name: "The body" + " is not UTF-8 text".
+    """
 
 
 def loads(body: str | bytes) -> Any:

@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version, other
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version
 from shared.domain.row_hash import row_hash
 from shared.errors import LedgerUnreadable
 
@@ -24,6 +24,11 @@ class Identity(NamedTuple):
 
     kind: IdentityKind
     value: str
+
+
+def _identities(*names: tuple[IdentityKind, str | None]) -> tuple[Identity, ...]:
+    """The identities that are known, among these kinds and values."""
+    return tuple(Identity(kind, value) for kind, value in names if value is not None)
 
 
 class _Frozen(BaseModel):
@@ -110,6 +115,7 @@ type Why = Literal[
 
 type Restored = Literal["cmms", "dynamics", "ledger"]
 """What was restored from a backup: either side, or the ledger's own memory."""
+_COUNTING: Final[Mapping[Restored | None, Side]] = {"cmms": "dynamics", "dynamics": "cmms"}
 
 
 class ConflictRecord(_Frozen):
@@ -157,7 +163,7 @@ class Mark(_Frozen):
 
     @property
     def version(self) -> Version:
-        """The same, to compare with."""
+        """The mark as a version that can be compared."""
         return Version(self.at, self.sequence)
 
 
@@ -186,7 +192,7 @@ class Seen(_Frozen):
     operation: str | None = None
 
     def after(self, *shown: Record) -> "Seen":
-        """The same, with what living records and rows show now."""
+        """The newest state once these records and rows have been read; what is absent or deleted changes nothing."""
         update: dict[str, object] = {}
         for one in filter(attrgetter("living"), shown):
             if isinstance(one, DynamicsRecord):
@@ -229,12 +235,8 @@ class Link(_Frozen):
     @property
     def identities(self) -> tuple[Identity, ...]:
         """Every name by which the ledger finds the link; the first is the one under which it is stored."""
-        named: tuple[tuple[IdentityKind, str | None], ...] = (
-            ("cmms", self.cmms_id),
-            ("key", self.key if self.by_key else None),
-            ("row", self.row_id),
-        )
-        return tuple(Identity(kind, value) for kind, value in named if value is not None)
+        key = self.key if self.by_key else None
+        return _identities(("cmms", self.cmms_id), ("key", key), ("row", self.row_id))
 
     @property
     def hashes(self) -> Mapping[Side, str]:
@@ -248,7 +250,7 @@ class Link(_Frozen):
     @property
     def counting(self) -> Side | None:
         """The side whose values count because the other one was restored from a backup; None where neither was."""
-        return None if self.restored in {None, "ledger"} else other(self.restored)  # type: ignore[arg-type]  # a side
+        return _COUNTING.get(self.restored)
 
     @property
     def revives(self) -> bool:
@@ -280,7 +282,7 @@ class Link(_Frozen):
         return tuple(intent for intent in self.intents if intent.side == side)
 
     def same_as(self, other: "Link") -> bool:
-        """Whether two states of a link differ only in what the next write stores anyway."""
+        """Whether two states of a link are equal, but for what can wait until the next write stores it."""
         # A currency is a condition that no later write needs to bring along.
         seen = other.seen.model_copy(update={"currency": self.seen.currency})
         return self.model_copy(update={"seen": seen, "last_sync": other.last_sync}) == other
@@ -310,13 +312,11 @@ class LinkHash(NamedTuple):
     @property
     def identities(self) -> tuple[Identity, ...]:
         """The names by which the ledger finds the link, in the order of `Link.identities`."""
-        cmms = [Identity("cmms", self.cmms_id)] if self.cmms_id is not None else []
-        row = [Identity("row", self.row_id)] if self.row_id is not None else []
-        return (*cmms, *row) or (Identity("key", self.key),)
+        return _identities(("cmms", self.cmms_id), ("row", self.row_id)) or (Identity("key", self.key),)
 
 
 def readable(found: Stored | LedgerUnreadable) -> Stored:
-    """What was found, where nothing can be done without it.
+    """The link that a search found, for a caller that cannot go on without one.
 
     Raises:
         LedgerUnreadable: The ledger's row could not be read.

@@ -21,7 +21,11 @@ _REMEMBERED: Final = 2 * RETURNS
 
 
 def remember(history: Sequence[Written], side: Side, digest: str, at: datetime) -> tuple[Written, ...]:
-    """Add a confirmed write; what is too old to be a part of a loop is forgotten."""
+    """Add a confirmed write to a field's history.
+
+    Returns:
+        The history, oldest first, without the writes that are too old to be a part of a loop.
+    """
     recent = [one for one in history if abs(at - one.at) <= REACTION * _REMEMBERED]
     return (*recent, Written(side=side, digest=digest, at=at))[-_REMEMBERED:]
 

@@ -18,7 +18,7 @@ from shared.errors import PermanentError, RecordClosed
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a field's merge says.
+    """The outcome of one field's merge.
 
     `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
     whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses.
@@ -46,6 +46,9 @@ def judge(
         base: What both held when they last agreed; None at first contact.
         prefer: The side whose values an operator chose for first contact; None for the field's own `on_conflict`.
         restored: The side that is not preferred was restored from a backup: what differs there is no edit.
+
+    Returns:
+        The outcome, and why the losing value is recorded, if it is.
 
     Example: `judge(rule, "B", "A", Base(cmms="A", dynamics="A"))` is `Verdict("cmms")`.
     """
@@ -108,7 +111,7 @@ class Merged:
         return tuple(write for write in self.writes if write.side == side)
 
     def without(self, blocked: Iterable[Blocked]) -> "Merged":
-        """The same, without what concerns the blocked fields, which are parked instead."""
+        """The outcome without the writes and conflicts of these fields, which are parked instead."""
         stopped = {block.field: block for block in blocked}
         return Merged(
             self.bases,
@@ -155,7 +158,7 @@ def merge(
 
 
 class _Merger:
-    """Collects what the fields of one record come to."""
+    """Collects the outcomes of one record's fields."""
 
     def __init__(self, is_open: bool, now: datetime, judged: Callable[..., Verdict]) -> None:
         self._is_open = is_open

@@ -91,7 +91,13 @@ class Record:
         return {key: self.key or None, **self.values}
 
     def held(self, key: str, name: str, otherwise: Value = None) -> Value:
-        """What the side holds of a field; `key` is the name of the business key's field."""
+        """What the side holds of a field, or `otherwise`.
+
+        Args:
+            key: The name of the business key's field.
+            name: The field's name.
+            otherwise: Stands for a field that the record does not say.
+        """
         return (self.key or None) if name == key else self.values.get(name, otherwise)
 
 
@@ -140,6 +146,9 @@ NO_ROW: Final = DynamicsRecord("", "", {}, exists=False)
 """What Dynamics shows of a row that it does not have."""
 
 
+_OPPOSITE: Final[Mapping[Side, Side]] = {"cmms": "dynamics", "dynamics": "cmms"}
+
+
 def other(side: Side) -> Side:
-    """The side across."""
-    return "dynamics" if side == "cmms" else "cmms"
+    """The opposite side."""
+    return _OPPOSITE[side]

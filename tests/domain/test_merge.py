@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.link import Base
+from shared.domain.link import TAKEN_OVER, Base
 from shared.domain.merge import Verdict, judge, merge
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
 from shared.domain.schema.fields import FieldMapping
@@ -19,6 +19,7 @@ ASSET = document_mapping().entities["asset"]
 
 AGREED = Base(cmms="a", dynamics="a")
 ROUNDED = Base(cmms="a", dynamics="A")
+OF_ANOTHER = Base(cmms=TAKEN_OVER, dynamics="a")
 
 TABLE = [
     # id, rule, base, CMMS, Dynamics, outcome, why
@@ -45,6 +46,10 @@ TABLE = [
     ("one-way, the target was edited", TO_DYNAMICS, AGREED, "a", "b", "cmms", "one_way"),
     ("one-way, both changed", TO_DYNAMICS, AGREED, "b", "c", "cmms", "both_changed"),
     ("one-way to the CMMS, the target was edited", TO_CMMS, AGREED, "b", "a", "dynamics", "one_way"),
+    ("another record's row, different", BOTH, OF_ANOTHER, "b", "a", "cmms", "taken_over"),
+    ("another record's row, equal", BOTH, OF_ANOTHER, "a", "a", "agreed", None),
+    ("another record's row, edited since", BOTH_DYNAMICS, OF_ANOTHER, "b", "c", "dynamics", "both_changed"),
+    ("another record's row, only Dynamics may set the field", TO_CMMS, OF_ANOTHER, "b", "a", "dynamics", "one_way"),
 ]
 
 

@@ -61,7 +61,11 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
 
 
 def create_in_cmms(snapshot: Snapshot, context: Context) -> Plan:
-    """Every field is copied, whatever its direction: a record is born with what is known of it."""
+    """What the row says, translated; a record is born with every field that is known, whatever the field's direction.
+
+    Returns:
+        A plan that creates the record; one without writes where the CMMS could not see that the row is retired.
+    """
     entity, link, row = context.entity, snapshot.link, snapshot.row
     if is_inactive(entity, row) and not entity.state_fields:
         # The CMMS could not see that the row is retired: creating the record there would revive it.

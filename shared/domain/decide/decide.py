@@ -45,7 +45,11 @@ def _decide(snapshot: Snapshot, context: Context) -> Decision:
 
 
 def _key_taken(snapshot: Snapshot, context: Context) -> Decision:
-    """Dynamics refused the record's key as another row's. What needs a person holds back the key alone."""
+    """Decide about a record whose key Dynamics refused as another row's.
+
+    Returns:
+        The key conflict's wait or release; where a person is needed, an update that holds back the key alone.
+    """
     others = [one for one in snapshot.candidates if one.row.id != snapshot.row.id]
     decision = key_conflict(snapshot, others[0], context) if others else nothing(snapshot)
     if isinstance(decision, Plan) and not decision.writes:

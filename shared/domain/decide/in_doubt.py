@@ -100,7 +100,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
 
 
 def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> tuple[Link, Intent]:
-    """Both without the fields that are mapped otherwise since they were written: the column may be another one."""
+    """Link and intent without the fields whose rules have changed since the write: the column may be another one."""
     present = entity.fingerprints
     gone = {name for name in intent.sources if present.get(name) != intent.rules.get(name, present.get(name, ""))}
     bases = {name: link.bases[name] for name in link.bases.keys() - gone}
@@ -121,7 +121,11 @@ def is_idle(intent: Intent, name: str, shown: Value) -> bool:
 
 
 def as_taken(written: Values, held: Values) -> Values:
-    """What a side made of written values, where somebody may have edited since: each as written, or rounded."""
+    """What a side made of written values, where somebody may have edited them since.
+
+    Returns:
+        Each value as the side holds it if that is the written value rounded, else as it was written.
+    """
     return {name: held[name] if rounds_to(value, held.get(name)) else value for name, value in written.items()}
 
 

@@ -66,13 +66,13 @@ def nothing(snapshot: Snapshot) -> Plan:
 
 
 def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
-    """A plan that only parks, under the row's key where no other is known."""
+    """A plan that only parks. A link without a key takes the row's, so that people can find the record."""
     link = snapshot.link
     named = link if link.key else link.model_copy(update={"key": snapshot.row.key})
     return Plan(snapshot.stored, named, blocked=blocked)
 
 
 def fresh(link: Link, conflicts: Sequence[ConflictRecord]) -> tuple[ConflictRecord, ...]:
-    """The conflicts without those that are the last on record of their field already."""
+    """The conflicts that the link does not hold already as the last ones of their fields."""
     latest = {conflict.field: conflict.model_copy(update={"at": None}) for conflict in link.conflicts}
     return tuple(one for one in conflicts if one.model_copy(update={"at": None}) != latest.get(one.field))

@@ -24,7 +24,7 @@ def refusal(entity: EntityMapping, name: str, write: Write, error: PermanentErro
 
 
 def whole(write: Write, error: PermanentError) -> Blocked:
-    """The block of a whole write, whatever the write's conditions."""
+    """The block of a whole write. The same write under another etag is the same refusal."""
     return Blocked(RECORD, other(write.side), _whole_digest(write), error)
 
 
@@ -43,17 +43,27 @@ def loop_digest(write: FieldWrite) -> str:
 
 
 def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, str]]) -> frozenset[str]:
-    """The fields, among those of these names and digests, that were refused and parked before for just that.
+    """Find the values that would be sent and were refused before.
+
+    Args:
+        link: Remembers the refusals as parked fields.
+        context: As for `decide`.
+        digests: Fields' names, each with the digest of the value that would be sent.
 
     Returns:
-        None of them where a person insists.
+        The names of the fields that are parked for such a value; none where a person insists.
     """
     known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in LASTING}
     return frozenset() if context.insist else frozenset(name for name, _ in known.intersection(digests))
 
 
 def without_refused(decision: Decision, link: Link, context: Context) -> Decision:
-    """The decision, unless a whole write of it was refused just now, or was parked before and nobody insists."""
+    """Stop a plan of which a whole write was refused.
+
+    Returns:
+        The decision; in its place a plan that only parks where the write was refused just now, or that does nothing
+        where the record was parked for the write before and nobody insists.
+    """
     if isinstance(decision, Wait):
         return decision
     digests = set(map(_whole_digest, decision.writes))

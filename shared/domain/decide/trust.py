@@ -58,7 +58,7 @@ def ledger_is_behind(snapshot: Snapshot) -> bool:
 
 
 def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
-    """The sides that show an older state than the link has seen, or did so and have not been settled since."""
+    """The sides that show an older state than the link has seen, or did so when the record was parked for it."""
     older: dict[Side, bool] = {"dynamics": _row_is_older(snapshot), "cmms": _record_is_older(snapshot)}
     found = tuple(side for side, is_older in older.items() if is_older)
     parked = snapshot.link.park_of(RECORD)
@@ -73,7 +73,7 @@ def _older[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
 
 
 def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:
-    """Whether a change has the number of another one, which was seen."""
+    """Whether a side shows another change under the number of the one that was seen: it went on from a backup."""
     return count is not None and count == seen and None not in {at, seen_at} and at != seen_at
 
 
@@ -96,7 +96,7 @@ def _record_is_older(snapshot: Snapshot) -> bool:
 
 
 def _is_newer(snapshot: Snapshot, side: Side) -> bool:
-    """Whether a living side shows something else than the very state that was seen."""
+    """Whether a living side shows another state than the one that was seen."""
     row, record, link = snapshot.row, snapshot.cmms, snapshot.link
     if side == "dynamics":
         return row.exists and row.version != link.seen.row_version

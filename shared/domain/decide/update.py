@@ -109,7 +109,10 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
-    """Bases of fields that could not be written: the restored side's value stays no edit, and the other one news."""
+    """Bases of the fields that could not be written after a restore.
+
+    Under them the value of the side that counts is still a change, and the restored side's value is none.
+    """
     counting = snapshot.link.counting
     if counting is None or context.one_way:
         return {}  # one-way, a base is what the CMMS said
@@ -121,7 +124,7 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
 
 
 def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
-    """The writes that a side has just refused, or would only undo again."""
+    """Blocks for the writes that a side has just refused, or would only undo again."""
     refused = {(block.field, block.side, block.digest): block for block in context.refused}
     for write in merged.writes:
         # Either side may have moved on since the refusal: only what would be sent again is stopped.
@@ -138,7 +141,7 @@ def _known(link: Link, merged: Merged, context: Context) -> frozenset[str]:
 
 
 def _closed(merged: Merged) -> frozenset[str]:
-    """The fields that wait until the row is open."""
+    """The fields whose writes the row's state refuses."""
     return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
 
 

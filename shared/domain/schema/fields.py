@@ -162,7 +162,7 @@ class FieldMapping(Frozen):
 
     @property
     def source(self) -> Side | None:
-        """The side that alone may say this field, or None where both may."""
+        """The only side that may set the field; None where both may."""
         return {"both": None, "to_dynamics": "cmms", "to_cmms": "dynamics"}[self.direction]
 
     def read_columns(self) -> tuple[str, ...]:
@@ -267,7 +267,7 @@ class FieldMapping(Frozen):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A short hash of all that gives the field's values their meaning: another one, and bases count for nothing."""
+        """A short hash of all that gives the field's values their meaning. Bases of another hash do not count."""
         options = [(code, option.state, option.status) for code, option in sorted(self.to_dynamics_choices.items())]
         targets = sorted((target.table, target.key) for target in self.targets)
         choices = sorted(self.to_cmms_choices.items())

@@ -20,9 +20,9 @@ from shared.errors import ConfigurationError, KeyNotUsable
 MODIFIED: Final = "modifiedon"
 """The column of every table that says when a row was last touched."""
 CREATED: Final = "createdon"
-"""And the one that says when it was made."""
+"""The column of every table that says when a row was made."""
 MODIFIED_BY: Final = "_modifiedby_value"
-"""Who touched it last."""
+"""The column of every table that says who last touched a row."""
 STAMP_LENGTH: Final = 100
 """The characters that the column of an operation stamp must take."""
 
@@ -39,10 +39,17 @@ def _named(things: Any) -> Any:
 
 
 def _once(what: str, named: Sequence[tuple[str, str]]) -> Map[str, str]:
-    """The owners of names or columns, each of which has one.
+    """Check that each name or column has one owner.
+
+    Args:
+        what: Begins the sentence that refuses, such as `the column`.
+        named: Names or columns, each with its owner.
+
+    Returns:
+        The owner by name or column.
 
     Raises:
-        ValueError: Two have the same.
+        ValueError: A name or column has two owners.
     """
     owners: dict[str, str] = {}
     for name, owner in named:
@@ -176,7 +183,7 @@ class EntityMapping(Frozen):
 
     @cached_property
     def tells_creation(self) -> bool:
-        """Whether Dynamics itself says when a row was made, so that one that was made again is known."""
+        """Whether Dynamics itself says when a row was made, so that a row that was made again shows."""
         return all(CREATED not in field.attributes() for field in self.fields.values())
 
     def usable_key(self, raw: object) -> str:
@@ -201,7 +208,7 @@ class KeyRule(FieldMapping):
     length: int
 
     def error(self, raw: object) -> KeyNotUsable | None:
-        """Why a business key cannot be used, if it cannot."""
+        """Why a business key cannot be used; None where it can."""
         if not isinstance(raw, str) or not raw:
             return self._unusable(f"is {values.shape(raw)}: a record needs its key as text.", None)
         if len(raw) > self.length:
