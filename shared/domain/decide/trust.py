@@ -69,11 +69,12 @@ def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
 
 
 def _older[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
+    """Whether a number or instant is before the one that was seen; False where either is unknown."""
     return shown is not None and seen is not None and shown < seen
 
 
 def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:
-    """Whether a side shows another change under the number of the one that was seen: it went on from a backup."""
+    """Whether the change with the number that was seen is another one by now: the side went on from a backup."""
     return count is not None and count == seen and None not in {at, seen_at} and at != seen_at
 
 
@@ -112,7 +113,7 @@ def _lost_a_write(snapshot: Snapshot) -> bool:
 
 
 def _deletion_is_undone(snapshot: Snapshot) -> bool:
-    """Whether a record that was deleted lives in a state of before its deletion; one that came back has a newer one."""
+    """Whether a deleted record lives again as it was before its deletion; a record made again has a newer version."""
     cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
     of_before = cmms.changed_at == deleted_at or _older(cmms.changed_at, deleted_at)
     return cmms.living and deleted_at is not None and of_before

@@ -49,7 +49,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     merged = replace(merged, blocked=of_others(closed, merged.blocked))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
     waits = link.counting is not None and bool(merged.writes)
-    bases = {**bases, **merged.bases, **({} if waits else _held_back(snapshot, merged, known, context))}
+    bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
     return Plan(
         snapshot.stored,
         _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
@@ -109,13 +109,14 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
-    """Bases of the fields that could not be written after a restore.
+    """Bases of the fields that could not be written after a restore, where nothing else is left to write.
 
     Under them the value of the side that counts is still a change, and the restored side's value is none.
     """
     counting = snapshot.link.counting
-    if counting is None or context.one_way:
-        return {}  # one-way, a base is what the CMMS said
+    # In one-way mode a base is what the CMMS said.
+    if counting is None or merged.writes or context.one_way:
+        return {}
     cmms, row, rules = snapshot.cmms.values, snapshot.row.values, context.entity.fingerprints
     names = (known | {block.field for block in merged.blocked}) & cmms.keys() & row.keys()
     return {

@@ -270,7 +270,7 @@ def parse_mapping(text: str, source: str) -> Mapping:
     """
     try:
         raw = tomllib.loads(text)
-        # Only a mapping that is valid names all tables, and only then do the targets of its lookups know themselves.
+        # Validated twice: lookups are told the tables of all entities, which only a valid mapping gives.
         return Mapping.model_validate(raw, context=Mapping.model_validate(raw).tables)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"The mapping {source} is not TOML: {error}. Correct it there.") from None

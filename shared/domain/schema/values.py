@@ -59,7 +59,7 @@ def _of(*kinds: type, called: str) -> Callable[[Callable[[Any], str]], _Normal]:
     def checked(normal: Callable[[Any], str]) -> _Normal:
         @wraps(normal)
         def either(raw: object) -> Value:
-            if raw is None or raw == "":
+            if raw in (None, ""):
                 return None
             # `True` is an `int`, too.
             if not isinstance(raw, kinds) or isinstance(raw, bool) != (bool in kinds):
