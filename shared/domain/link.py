@@ -212,7 +212,7 @@ class Link(_Frozen):
     the record's id yet. `deleted_at` is set while the CMMS's record is deleted. `takes_over` is the row of a deleted
     record that the link is about to have: it is stored before that record's link lets go of the row. In one-way mode
     `said` holds the newest value of each field, and `deleted` the version of the last deletion. `restored` is an
-    operator's word that a side or the ledger was restored from a backup: the next look at the record settles it by that.
+    operator's word that a side or the ledger was restored from a backup: the next decision about the record obeys.
     """
 
     cmms_id: str | None = None
