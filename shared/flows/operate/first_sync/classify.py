@@ -1,7 +1,7 @@
 """What a first sync would do with one record, by the engine's own decision. Pure, no I/O."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
@@ -100,6 +100,9 @@ def classify(entity: EntityMapping, snapshot: Snapshot, choices: EntityChoices, 
     decision = decide(snapshot, Context(entity, now, attempts=WAITING, prefer_fields=choices.prefer))
     if isinstance(decision, Wait):
         return Verdict(Kind.HELD, problems=(Problem(RECORD, decision.error.reason, decision.error.message),))
+    if decision.link.takes_over is not None and snapshot.link.takes_over is None:
+        # The engine announces a take-over, and then decides what becomes of the row.
+        return classify(entity, replace(snapshot, link=decision.link), choices, now)
     problems = tuple(Problem(one.field, one.error.reason, one.error.message) for one in decision.blocked)
     # What a side refused before, and would be sent unchanged, is still parked.
     parked = snapshot.link.parked
