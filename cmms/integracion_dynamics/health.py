@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +10,8 @@ from django.db.models import Count, Min
 
 from .database import database_now
 from .fields import instant
-from .models import Mensaje, Relevo
-from .relay import LEASE_NAME
+from .models import Mensaje
+from .partitions import relays_at_work
 
 LATE = 300.0
 """Seconds after which an unsent message means that something is wrong."""
@@ -18,13 +19,12 @@ LATE = 300.0
 
 @dataclass(frozen=True)
 class Health:
-    """The state of the outbox; `oldest` is the age of the oldest unsent message in seconds."""
+    """The state of the outbox: the age of the oldest unsent message in seconds, and which relay works until when."""
 
     unsent: int
     oldest: float | None
     skipped: int
-    holder: str
-    held_until: str
+    relays: Mapping[str, str]
 
     def well(self, late: float = LATE) -> bool:
         """Whether nothing waits longer than `late` seconds, and nothing waits for a person."""
@@ -32,13 +32,12 @@ class Health:
 
     def as_json(self, late: float = LATE) -> dict[str, Any]:
         """The form of `GET salud/`."""
-        relay = {"titular": self.holder, "vence": self.held_until} if self.holder else None
         return {
             "sano": self.well(late),
             "sin_enviar": self.unsent,
             "mas_antiguo_segundos": self.oldest,
             "omitidos": self.skipped,
-            "relevo": relay,
+            "relevos": [{"titular": name, "vence": until} for name, until in self.relays.items()],
         }
 
 
@@ -49,11 +48,9 @@ def examine(using: str) -> Health:
     unsent = table.filter(motivo_fallo="")
     backlog = unsent.aggregate(count=Count("pk"), first=Min("creado"))
     first = backlog["first"]
-    lease = Relevo.objects.using(using).filter(nombre=LEASE_NAME, vence__gt=now).first()
     return Health(
         unsent=backlog["count"],
         oldest=max(0.0, round((now - first).total_seconds(), 1)) if first else None,
         skipped=table.exclude(motivo_fallo="").count(),
-        holder=lease.titular if lease else "",
-        held_until=instant(lease.vence) if lease else "",
+        relays={one.titular: instant(one.vence) for one in relays_at_work(using)},
     )

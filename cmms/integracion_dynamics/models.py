@@ -61,13 +61,15 @@ class Registro(models.Model):
 class Mensaje(models.Model):
     """One message of the outbox, written with the change that it announces; its id is the sequence.
 
-    `cuerpo` is the CloudEvent's `data` without the sequence, which is known only once the row is stored. `sin_valores`
-    says that it was too large for the queue and was sent without its values.
+    `cuerpo` is the CloudEvent's `data` without the sequence, which is known only once the row is stored. `particion` is
+    the same for all messages of a record: relays share the partitions. `sin_valores` says that the message was too
+    large for the queue and was sent without its values.
     """
 
     evento = models.UUIDField(default=uuid.uuid4, unique=True)
     entidad = models.CharField(max_length=50)
     cola = models.CharField(max_length=260)
+    particion = models.PositiveSmallIntegerField()
     clave = models.CharField(max_length=255)
     tipo = models.CharField(max_length=100)
     cuerpo = models.JSONField()
@@ -106,7 +108,7 @@ class Mensaje(models.Model):
 
 
 class Relevo(models.Model):
-    """The lease that lets one relay work at a time; a second row is the lock that gives out positions."""
+    """The leases of the relays and of their partitions; one more row is the lock that gives out positions."""
 
     nombre = models.CharField(max_length=50, primary_key=True)
     titular = models.CharField(max_length=200, blank=True)

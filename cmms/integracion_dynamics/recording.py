@@ -21,6 +21,7 @@ from .entities import Entity, announced_by
 from .fields import instant
 from .memory import begin, locked, pk_text
 from .models import Mensaje, Registro
+from .partitions import partition_of
 
 _STATE = ["clave", "revision", "version", "modificado_en", "modificado_por", "borrado", "visto_en", "huella"]
 
@@ -181,6 +182,7 @@ class _Announcement:
             Mensaje(
                 entidad=self.entity.name,
                 cola=self.entity.queue,
+                particion=partition_of(self.entity.name, row.objeto),
                 clave=row.clave,
                 tipo=f"energy.{self.entity.event}.{what}",
                 cuerpo={**said, **data},

@@ -1,7 +1,7 @@
 """Moving the outbox to Service Bus: unsent rows in order, marked as the broker takes them.
 
 A crash between sending and marking sends again with the same MessageId, which the queue's duplicate detection
-swallows. One relay works at a time by a lease; should two overlap, the same holds.
+swallows. Several relays share the records by partitions; should two overlap in one, the same holds.
 """
 
 from __future__ import annotations
@@ -14,23 +14,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from . import observed
-from .database import database_now
-from .models import Mensaje, Relevo
+from .models import Mensaje
+from .partitions import PARTITIONS, Partitions
 from .sender import Accepted, Outgoing, Sender, UnavailableError
 
 logger = logging.getLogger("integracion_dynamics.relay")
 
 PAGE = 500
-LEASE = timedelta(seconds=15)
-LEASE_NAME = "outbox"
 _FIRST_PAUSE = 1.0
 _LONGEST_PAUSE = 30.0
 
@@ -45,7 +43,7 @@ class _Outage:
 
 @dataclass(frozen=True)
 class Progress:
-    """What one pass did, in messages; `held` is False when another relay has the lease."""
+    """What one pass did, in messages; `held` is False when other relays have all partitions."""
 
     sent: int = 0
     refused: int = 0
@@ -60,17 +58,21 @@ class Relay:
     using: str = DEFAULT_DB_ALIAS
     clock: Callable[[], float] = time.monotonic
     holder: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4()}")
+    partitions: Partitions = field(init=False)
     _outages: dict[str, _Outage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.partitions = Partitions(self.using, self.holder)
 
     def run_once(self) -> Progress:
         """One pass over the unsent rows, a page for each queue that is not being spared after a failure."""
-        if not self.acquire_lease():
+        if not self.partitions.take():
             return Progress(held=False)
         sent = refused = 0
         for queue in self._queues():
             if queue in self._outages and self.clock() < self._outages[queue].until:
                 continue
-            rows = list(self.unsent().filter(cola=queue).order_by("pk")[:PAGE])
+            rows = list(self._mine().filter(cola=queue).order_by("pk")[:PAGE])
             of_queue = self._send(queue, rows)
             sent, refused = sent + of_queue.sent, refused + of_queue.refused
             if not of_queue.held:
@@ -78,7 +80,7 @@ class Relay:
         return Progress(sent, refused)
 
     def drain(self, stop: Callable[[], bool] = lambda: False) -> Progress:
-        """Pass after pass until nothing more can be sent; `held` is False when another relay has the lease."""
+        """Pass after pass until nothing more can be sent; `held` is False when other relays have all partitions."""
         sent = refused = 0
         while not stop():
             progress = self.run_once()
@@ -100,20 +102,10 @@ class Relay:
         """The rows still to be sent; never "everything after the last id", for ids commit out of order."""
         return Mensaje.objects.using(self.using).filter(enviado_en__isnull=True, motivo_fallo="")
 
-    def acquire_lease(self) -> bool:
-        """Take or renew the lease; False while another relay holds it."""
-        now = database_now(self.using)
-        leases = Relevo.objects.using(self.using)
-        mine = {"titular": self.holder, "vence": now + LEASE}
-        free = Q(titular=self.holder) | Q(vence__lt=now)
-        if leases.filter(free, nombre=LEASE_NAME).update(**mine):
-            return True
-        leases.bulk_create([Relevo(nombre=LEASE_NAME, **mine)], ignore_conflicts=True)
-        return leases.filter(nombre=LEASE_NAME, titular=self.holder).exists()
-
-    def release_lease(self) -> None:
-        """Let another relay work at once."""
-        Relevo.objects.using(self.using).filter(nombre=LEASE_NAME, titular=self.holder).delete()
+    def _mine(self) -> QuerySet[Mensaje]:
+        held = self.partitions.held
+        # Without the condition where this relay works alone: the index of unsent rows knows no partitions.
+        return self.unsent() if len(held) == PARTITIONS else self.unsent().filter(particion__in=held)
 
     def _send(self, queue: str, rows: Sequence[Mensaje]) -> Progress:
         sent = refused = 0
@@ -122,9 +114,9 @@ class Relay:
         written = {row.pk: row.creado for row in rows}
 
         def proceed() -> bool:
-            # The lease may have expired while the queue answered slowly, or this process stood still.
+            # A lease may have expired while the queue answered slowly, or this process stood still.
             nonlocal held
-            held = self.acquire_lease()
+            held = self.partitions.keep()
             return held
 
         table = Mensaje.objects.using(self.using)

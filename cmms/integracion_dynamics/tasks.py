@@ -26,7 +26,7 @@ from .service_bus import AzureServiceBus
 
 @shared_task(name="integracion_dynamics.enviar_salida", ignore_result=True)  # type: ignore[untyped-decorator]
 def enviar_salida(segundos: float = 50) -> dict[str, Any]:
-    """Send what is unsent, for at most about `segundos`; while another relay works, do nothing.
+    """Send what is unsent, for at most about `segundos`; while another relay has all partitions, do nothing.
 
     Returns:
         What was done, for example `{"enviados": 12, "omitidos": 0, "turno": True}`; `turno` is whether it was our turn.
@@ -37,7 +37,7 @@ def enviar_salida(segundos: float = 50) -> dict[str, Any]:
         try:
             progress = relay.drain(lambda: time.monotonic() > end)
         finally:
-            relay.release_lease()
+            relay.partitions.release()
     return {"enviados": progress.sent, "omitidos": progress.refused, "turno": progress.held}
 
 

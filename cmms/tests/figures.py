@@ -1,12 +1,14 @@
 """Measure the app on a PostgreSQL of its own: `python cmms/tests/figures.py [--records N] [--announced M]`.
 
-M records are announced by `anunciar`, sent by a relay onto a list, and purged; then there are N records, of which the
-list of changes and the full list are read at several depths. A line is printed for each figure.
+M records are announced by `anunciar`, sent onto lists by 1, 4 and 16 relays beside each other, and purged; then there
+are N records, of which the list of changes and the full list are read at several depths. A line is printed for each
+figure.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import resource
 import statistics
@@ -23,6 +25,7 @@ from servers import postgresql
 TESTS = Path(__file__).resolve().parent
 DEPTHS = (0.0, 0.1, 0.6, 0.99)
 REPEATS = 5
+RELAYS = (1, 4, 16)
 FILL = """
 INSERT INTO inventario_activo (codigo_interno, nombre, serie, costo, fecha_compra, estado, actualizado_en)
 SELECT lpad(n::text, 8, '0'), 'Bomba de agua ' || n, 'SN-' || n, (n %% 100000) / 100.0,
@@ -65,7 +68,10 @@ def _measure(port: int, records: int, announced: int) -> None:
     _rate("anunciar", announced, lambda: call_command("anunciar", "activos", verbosity=0))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     _say("peak memory before and after anunciar", f"{before / 1024:.0f} and {peak / 1024:.0f} MB")
-    _rate("relay, onto a list", announced, _relay)
+    for relays in RELAYS:
+        _execute("UPDATE integracion_dynamics_mensaje SET enviado_en = NULL")
+        _execute("VACUUM ANALYZE integracion_dynamics_mensaje")
+        _rate(f"relays onto lists: {relays}", announced, partial(_relay, relays))
     _rate("purgar_outbox", announced, _purge)
     _execute(FILL, announced + 1, records)
     _execute(REMEMBER)
@@ -75,12 +81,31 @@ def _measure(port: int, records: int, announced: int) -> None:
     connections.close_all()
 
 
-def _relay() -> None:
+def _relay(relays: int) -> None:
+    """Send everything by so many processes, each with a list for a broker that takes 500 messages a transfer."""
+    from django.db import connections  # noqa: PLC0415
+
+    connections.close_all()  # a process of its own needs a connection of its own
+    fork = multiprocessing.get_context("fork")
+    working = [fork.Process(target=_send_all) for _ in range(relays)]
+    for one in working:
+        one.start()
+    for one in working:
+        one.join()
+        if one.exitcode:
+            raise SystemExit(f"A relay ended with {one.exitcode}.")
+
+
+def _send_all() -> None:
     from integracion.queues import Queues  # noqa: PLC0415
 
     from integracion_dynamics.relay import Relay  # noqa: PLC0415
 
-    Relay(Queues(batch=500)).drain()
+    relay = Relay(Queues(batch=500))
+    while relay.unsent().exists():
+        if not relay.drain().sent:
+            time.sleep(0.05)
+    relay.partitions.release()
 
 
 def _purge() -> None:

@@ -41,6 +41,7 @@ class Migration(migrations.Migration):
                 ('evento', models.UUIDField(default=uuid.uuid4, unique=True)),
                 ('entidad', models.CharField(max_length=50)),
                 ('cola', models.CharField(max_length=260)),
+                ('particion', models.PositiveSmallIntegerField()),
                 ('clave', models.CharField(max_length=255)),
                 ('tipo', models.CharField(max_length=100)),
                 ('cuerpo', models.JSONField()),

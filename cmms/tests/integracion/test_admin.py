@@ -25,7 +25,7 @@ def test_the_admin_shows_the_outbox_the_records_and_the_lease_and_changes_nothin
     admin_client: Client, queues: Queues
 ) -> None:
     asset = make_asset("007", nombre="<script>")
-    Relay(queues).acquire_lease()
+    Relay(queues).partitions.take()
     for model, shown in (("mensaje", "energy.asset.upserted"), ("registro", "007"), ("relevo", "outbox")):
         page = admin_client.get(f"/admin/integracion_dynamics/{model}/")
         assert shown in page.content.decode()

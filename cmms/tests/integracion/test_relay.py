@@ -17,6 +17,7 @@ from demo.inventario.models import Requisicion
 from integracion_dynamics import relay as relay_module
 from integracion_dynamics.management.commands import relay_outbox
 from integracion_dynamics.models import Mensaje, Relevo
+from integracion_dynamics.partitions import PARTITIONS, partition_of
 from integracion_dynamics.relay import Progress, Relay
 from integracion_dynamics.sender import Accepted, Outgoing, Refused
 
@@ -152,17 +153,72 @@ def test_more_than_a_page_is_sent_pass_by_pass(monkeypatch: pytest.MonkeyPatch) 
     assert queues.keys() == list("01234")
 
 
-def test_a_second_relay_waits_until_the_first_lets_go_or_its_lease_expires() -> None:
-    first, second = Relay(Queues()), Relay(Queues())
+def test_relays_share_the_partitions_evenly_and_give_up_what_another_comes_for() -> None:
+    relays = [Relay(Queues()) for _ in range(5)]
+
+    def held() -> list[int]:
+        for _ in range(2):  # in the first pass a relay gives up, in the second another takes
+            for relay in relays:
+                relay.run_once()
+        shares = [relay.partitions.held for relay in relays]
+        assert set().union(*shares) == set(range(PARTITIONS))
+        return sorted(len(share) for share in shares)
+
+    first = relays[0]
     assert first.run_once().held
-    assert not second.run_once().held
-    first.release_lease()
-    assert second.run_once().held
-    assert not first.run_once().held
-    Relevo.objects.update(vence=timezone.now() - timedelta(seconds=1))
-    assert first.run_once().held
-    second.release_lease()
-    assert first.run_once().held
+    assert not relays[1].run_once().held
+    assert held() == [3, 3, 3, 3, 4]
+    relays.pop(0).partitions.release()
+    assert held() == [4, 4, 4, 4]
+    del relays[1:]  # these died: their leases expire
+    Relevo.objects.exclude(titular=relays[0].holder).update(vence=timezone.now() - timedelta(seconds=1))
+    assert held() == [16]
+    assert set(Relevo.objects.values_list("titular", flat=True)) == {relays[0].holder}
+
+
+def test_of_more_relays_than_partitions_the_last_stand_by() -> None:
+    relays = [Relay(Queues()) for _ in range(PARTITIONS + 2)]
+    for relay in relays * 2:
+        relay.run_once()
+    assert sorted(len(relay.partitions.held) for relay in relays) == [0, 0] + [1] * PARTITIONS
+
+
+def test_a_relay_sends_the_records_of_its_partitions_only_and_each_in_order() -> None:
+    one, other = Relay(Queues()), Relay(Queues())
+    for _ in range(2):
+        one.run_once()
+        other.run_once()
+    assets = [make_asset(f"{number:02}") for number in range(40)]
+    for asset in assets:
+        asset.codigo_interno += "-renamed"
+        asset.save()
+    for relay in (one, other):
+        while relay.run_once().sent:
+            pass
+    keys = [relay.sender.keys() for relay in (one, other)]  # type: ignore[attr-defined]
+    numbers = [{key[:2] for key in of_one} for of_one in keys]
+    assert all(numbers)
+    assert numbers[0].isdisjoint(numbers[1])
+    for of_one in keys:
+        assert all(of_one.index(key) < of_one.index(f"{key}-renamed") for key in of_one if len(key) == 2)
+    assert not Mensaje.objects.filter(enviado_en=None).exists()
+
+
+def test_the_partition_is_of_the_record_and_stays_with_it() -> None:
+    asset = make_asset("a")
+    asset.codigo_interno = "b"
+    asset.save()
+    asset.delete()
+    Requisicion.objects.create(numero_requisicion="r")
+    assert len(set(Mensaje.objects.filter(cola="assets").values_list("particion", flat=True))) == 1
+    spread = [partition_of("activos", str(number)) for number in range(1600)]
+    assert {spread.count(number) > 50 for number in range(PARTITIONS)} == {True}
+    # Stored in rows that wait: another version of the app, or of Python, has to come to the same.
+    assert [partition_of("activos", "1"), partition_of("activos", "ñ"), partition_of("requisiciones", "1")] == [
+        2,
+        0,
+        13,
+    ]
 
 
 def test_a_relay_that_stood_still_sends_nothing_after_another_took_over() -> None:
@@ -181,7 +237,7 @@ def test_a_relay_that_stood_still_sends_nothing_after_another_took_over() -> Non
                 passed.append(queue)
                 if len(passed) == 2:
                     Relevo.objects.update(vence=timezone.now() - timedelta(seconds=1))
-                    assert other.acquire_lease()
+                    assert other.partitions.take()
                 return proceed()
 
             yield from super().send(queue, messages, thaw)

@@ -44,13 +44,18 @@ def test_the_health_tells_what_waits_what_was_skipped_and_who_works(api: Client,
         answer = api.get("/integracion/salud/", query)
         return answer.status_code, answer.json()
 
-    well = {"sano": True, "sin_enviar": 0, "mas_antiguo_segundos": None, "omitidos": 0, "relevo": None}
+    well: dict[str, Any] = {"sano": True, "sin_enviar": 0, "mas_antiguo_segundos": None, "omitidos": 0, "relevos": []}
     assert health() == (200, well)
     make_asset("a")
     relay = Relay(queues)
-    relay.acquire_lease()
+    relay.partitions.take()
     status, told = health()
-    assert (status, told["sano"], told["sin_enviar"], told["relevo"]["titular"]) == (200, True, 1, relay.holder)
+    assert (status, told["sano"], told["sin_enviar"], [one["titular"] for one in told["relevos"]]) == (
+        200,
+        True,
+        1,
+        [relay.holder],
+    )
     Mensaje.objects.update(creado=timezone.now() - timedelta(seconds=90))
     assert health()[1]["mas_antiguo_segundos"] >= 90
     assert health(atraso=60)[0] == 503
@@ -86,7 +91,7 @@ def test_the_celery_task_sends_and_purges_and_lets_another_relay_work(eager: Non
     assert tasks.enviar_salida.delay().get() == {"enviados": 7, "omitidos": 0, "turno": True}
     assert not Relevo.objects.exists()
     make_asset("more")
-    Relay(queues).acquire_lease()
+    Relay(queues).partitions.take()
     assert tasks.enviar_salida.delay().get() == {"enviados": 0, "omitidos": 0, "turno": False}
     Mensaje.objects.update(enviado_en=timezone.now() - timedelta(days=2))
     assert tasks.purgar_salida.delay(dias=1).get()["enviados"] == 8

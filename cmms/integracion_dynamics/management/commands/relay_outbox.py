@@ -34,7 +34,7 @@ _BETWEEN_PRUNINGS = 3600.0
 class Command(BaseCommand):
     """Runs the relay until it is told to stop."""
 
-    help = "Sends the outbox to Service Bus until SIGTERM or Ctrl-C. Of several, one works and the others wait."
+    help = "Sends the outbox to Service Bus until SIGTERM or Ctrl-C. Several share the records."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Declare the options."""
@@ -84,13 +84,13 @@ class Command(BaseCommand):
                 else:
                     run_until(stop, relay, options["interval"], Pruning(using, options["keep_days"]))
             finally:
-                with contextlib.suppress(DatabaseFault):  # the lease then simply expires
-                    relay.release_lease()
+                with contextlib.suppress(DatabaseFault):  # the leases then simply expire
+                    relay.partitions.release()
 
     def _status(self, using: str, late: float) -> None:
         health = examine(using)
         age = "" if health.oldest is None else _(", the oldest for %(seconds).0f s") % {"seconds": health.oldest}
-        relay = _("relay %(holder)s") % {"holder": health.holder} if health.holder else _("no relay at work")
+        relay = _("relay %(holder)s") % {"holder": ", ".join(health.relays)} if health.relays else _("no relay at work")
         told = {"unsent": health.unsent, "age": age, "skipped": health.skipped, "relay": relay}
         self.stdout.write(_("%(unsent)d waiting%(age)s; %(skipped)d skipped with a reason; %(relay)s.") % told)
         if not health.well(late):
@@ -130,7 +130,7 @@ def run_until(stop: threading.Event, relay: Relay, interval: float, prune: Calla
         try:
             progress = relay.run_once()
             full = progress.sent + progress.refused >= PAGE
-            if progress.held and not full:
+            if 0 in relay.partitions.held and not full:  # one relay is enough for it
                 prune()
             if absent:
                 logger.warning("The database answers again.")
