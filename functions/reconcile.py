@@ -5,6 +5,7 @@ import logging
 import azure.functions as func
 
 from functions.causes import told
+from shared.domain.words import plural
 from shared.errors import RoutingFailed, TransientError
 from shared.wiring import wiring
 
@@ -25,6 +26,6 @@ async def reconcile(timer: func.TimerRequest) -> None:
             log.error("The reconciliation stopped and comes again at its next time: %s", error.message)  # noqa: TRY400  # no trace
             return
     log.info(
-        "Reconcile run %s (%s): %d drifted, %d repairs, %d pending in %.1f s",
-        report.run, report.kind, report.drifted, report.repairs, report.pending, report.seconds,
+        "Reconcile run %s (%s): %d drifted, %s, %d pending in %.1f s",
+        report.run, report.kind, report.drifted, plural(report.repairs, "repair"), report.pending, report.seconds,
     )  # fmt: skip

@@ -85,7 +85,7 @@ def _examples(stack: Stack) -> list[tuple[str, list[str]]]:
                     f"curl -s -X POST {stack.host_url}/admin/functions/reconcile -H 'Content-Type: application/json'"
                     f" -H 'x-functions-key: {stack.keys.master}' -d '{{\"input\": \"\"}}'"
                 ),
-                _until(f"ls {(stack.folder / 'reports').relative_to(ROOT)}/latest.html"),
+                _until(f"ls {(stack.folder / 'reports').relative_to(ROOT)}/latest.html 2>/dev/null"),
             ],
         ),
     ]

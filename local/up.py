@@ -1,13 +1,15 @@
 """`make up`: the stack in the foreground, with everything that a person needs to try it."""
 
 import argparse
+import io
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from rich.console import Console
 
@@ -21,6 +23,33 @@ from shared.wiring import load_mapping
 
 SETTINGS = "stack.env"
 """In the run's folder for as long as it runs: what `python -m ops --local` reads."""
+
+
+class Later(io.StringIO):
+    """Keeps the functions' log until the addresses are printed, the console's first; then passes it on."""
+
+    def __init__(self, out: TextIO) -> None:
+        super().__init__()
+        self._out: TextIO | None = None
+        self._after = out
+        self._turn = threading.Lock()
+
+    def write(self, text: str) -> int:
+        """Keep a line, or pass it on."""
+        with self._turn:
+            return super().write(text) if self._out is None else self._out.write(text)
+
+    def flush(self) -> None:
+        """Have what was passed on seen at once."""
+        if self._out is not None:
+            self._out.flush()
+
+    def release(self) -> None:
+        """Pass on what was kept, and from now on each line as it comes."""
+        with self._turn:
+            self._out = self._after
+            self._out.write(self.getvalue())
+            self._out.flush()
 
 
 def main() -> int:
@@ -54,10 +83,11 @@ def _serve(console: Console, options: argparse.Namespace) -> int:
         raise StackError(f"HOSTS={options.hosts} is no number of functions hosts. Use 1 or more.")
     _check_mapping()
     console.print("Starting the local stack ...")
+    log = Later(sys.stdout)
     ports = Ports.free(options.hosts) if options.free_ports else Ports.usual(options.hosts)
     with Stack(
         ports,
-        echo=sys.stdout,
+        echo=log,
         say=lambda sentence: _complain(console, sentence),
         one_way=options.one_way,
         console=True,
@@ -70,6 +100,7 @@ def _serve(console: Console, options: argparse.Namespace) -> int:
         write_private(stack.folder / SETTINGS, settings)
         try:
             describe(console, stack, one_way=options.one_way)
+            log.release()
             while stack.failure is None:
                 time.sleep(0.3)
         finally:

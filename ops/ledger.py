@@ -8,6 +8,7 @@ import typer
 from ops.command import command
 from ops.session import ExitCode, Session, UsageError
 from shared.adapters.ledger.backup import exported, read, restore, table_of
+from shared.domain.words import plural
 
 app = typer.Typer(
     name="python -m ops.ledger",
@@ -31,7 +32,7 @@ async def export_(
         raise UsageError(f"{file} exists already: name another file.")
     content = await exported(url, session.wiring.credential if url.startswith("https://") else None)
     file.write_bytes(content)
-    session.note(f"{file}: {len(content)} bytes. It holds records: keep it as you keep the data.")
+    session.note(f"{file}: {plural(len(content), 'byte')}. It holds records: keep it as you keep the data.")
     return ExitCode.FINE
 
 
@@ -50,14 +51,16 @@ async def restore_(
             count = sum(1 for _ in read(source))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror}.") from None
-    if not yes and not typer.confirm(f"Replace {count} rows of {url}? Is the function app stopped?", err=True):
+    if not yes and not typer.confirm(
+        f"Replace {plural(count, 'row')} of {url}? Is the function app stopped?", err=True
+    ):
         session.note("Nothing was changed.")
         return ExitCode.FINDINGS
     credential = session.wiring.credential if url.startswith("https://") else None
     async with table_of(url, credential) as table:
         with file.open("rb") as source:
             written = await restore(table, read(source))
-    session.note(f"{written} rows written.")
+    session.note(f"{plural(written, 'row')} written.")
     return ExitCode.FINE
 
 

@@ -11,16 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 _GAP: Final = "  "
-_IRREGULAR: Final = {"entity": "entities", "is": "are", "has": "have"}
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2028\u2029\u2066-\u2069]")
-
-
-def plural(count: int, noun: str, *, figures: bool = True) -> str:
-    """A count with its noun: `1 error`, `2 errors`, `1,500 entities`; without figures the word alone."""
-    *before, last = noun.split(" ")
-    word = last if count == 1 else _IRREGULAR.get(last) or f"{last}s"
-    text = " ".join([*before, word])
-    return f"{count:,} {text}" if figures else text
 
 
 def stamp(moment: datetime) -> str:

@@ -9,8 +9,9 @@ import typer
 from rich.markup import escape
 
 from ops.command import command
-from ops.output import plain, plural
+from ops.output import plain
 from ops.session import ExitCode, Session
+from shared.domain.words import plural
 from shared.errors import ConfigurationError, NotAuthorized, Unavailable
 from shared.flows.operate.check import Checker, Finding, Level
 from shared.flows.operate.check.data import preflight

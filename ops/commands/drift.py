@@ -12,8 +12,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from ops.command import command
-from ops.output import plain, plural, table
+from ops.output import plain, table
 from ops.session import ExitCode, Session, UsageError
+from shared.domain.words import plural
 
 if TYPE_CHECKING:
     from shared.flows.reconcile import BrakeState, Report

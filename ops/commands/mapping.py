@@ -8,9 +8,10 @@ import typer
 from rich.markup import escape
 
 from ops.command import command
-from ops.output import plain, plural, table
+from ops.output import plain, table
 from ops.session import ExitCode, Session, UsageError, plain_lines
 from shared.domain.schema.mapping import Mapping
+from shared.domain.words import plural
 from shared.errors import ConfigurationError
 from shared.flows.operate.mapping_review import Remark, review
 from shared.settings import DOCUMENT_MAPPING

@@ -13,9 +13,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from ops.command import command
-from ops.output import age, plain, plural, restamp, stamp, table
+from ops.output import age, plain, restamp, stamp, table
 from ops.session import ExitCode, Session, UsageError, plain_lines
 from ops.suggest import known
+from shared.domain.words import plural
 from shared.errors import reasons
 from shared.flows.operate.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
 

@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.command import command
-from ops.output import plain, plural, stamp, table
+from ops.output import plain, stamp, table
 from ops.session import ExitCode, Session, UsageError
 from shared.domain.link import Restored
+from shared.domain.words import plural
 from shared.flows.operate.parked import Filter, ParkedMessages, Waiting
 from shared.flows.operate.restored import REASONS, Restore, Taken
 

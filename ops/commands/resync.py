@@ -9,11 +9,12 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ops.command import command
-from ops.output import plain, plural
+from ops.output import plain
 from ops.session import Entity, ExitCode, Session, UsageError
 from shared.domain.link import Identity
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.words import plural
 from shared.errors import KeyNotUsable
 from shared.flows.operate.parked import parse_age
 from shared.flows.operate.resync import Followed, Resync, name_of

@@ -8,9 +8,10 @@ from rich.text import Text
 
 from ops.command import command
 from ops.commands.parked import document
-from ops.output import plain, plural, stamp, table
+from ops.output import plain, stamp, table
 from ops.session import Entity, ExitCode, Session, UsageError
 from shared.domain.link import Base
+from shared.domain.words import plural
 from shared.flows.operate.show import Story, tell
 
 _STYLES: Final = {
@@ -115,27 +116,43 @@ def _print(session: Session, story: Story) -> None:
     out.print(f"[bold]{escape(plain(f'{story.entity} {story.key}'))}[/]", soft_wrap=True)
     _sides(session, story)
     rows = []
-    for one in story.fields:
+    for one in () if is_unknown(story) else story.fields:
         base = "-" if one.base is None else f"{_value(one.base.cmms)} / {_value(one.base.dynamics)}"
         state = Text(one.state, style=_STYLES[one.state])
         rows.append((one.name, _value(one.cmms), _value(one.dynamics), base, one.rule, state))
-    table(out, ("field", "CMMS", "Dynamics", "agreed (CMMS / Dynamics)", "rule", "now"), rows)
+    if rows:
+        table(out, ("field", "CMMS", "Dynamics", "agreed (CMMS / Dynamics)", "rule", "now"), rows)
     if any(one.state == "kept" for one in story.fields):
         out.print("[dim]kept: the CMMS deleted the record, and its inactive row keeps the value.[/]", soft_wrap=True)
     for problem in (*story.problems, *(one.problem for one in story.fields if one.problem)):
         out.print(f"[red]{escape(plain(problem))}[/]", soft_wrap=True)
     for due in story.due:
         out.print(f"[yellow]A sync would act: {escape(plain(due))}.[/]", soft_wrap=True)
-    differing = [one.name for one in story.fields if one.state == "differ"]
-    if differing:
-        text = (
-            f"Nothing will be synchronized of {', '.join(differing)}, though the sides differ: one side does not say"
-            " the field, or what it says is parked already. 'check' tells of fields that the CMMS does not know."
-        )
+    if text := held_apart(story):
         out.print(f"[red]{escape(plain(text))}[/]", soft_wrap=True)
     _past(session, story)
     if story.agrees:
         out.print("[green]Both sides agree, and nothing is parked.[/]")
+
+
+def is_unknown(story: Story) -> bool:
+    """Whether neither side has the record, and the ledger knows nothing of it."""
+    return not (story.known or story.cmms or story.row)
+
+
+def held_apart(story: Story) -> str:
+    """Why a sync would leave fields as they are although the sides differ; empty where there are none."""
+    names = [one.name for one in story.fields if one.state == "differ"]
+    if not names:
+        return ""
+    fields = ", ".join(names)
+    if story.parked and (story.row is None or story.cmms is None):
+        lacking = "Dynamics has no row of it" if story.row is None else "the CMMS has no record of it"
+        return f"Nothing will be synchronized of {fields}: {lacking}, and what would create it is parked."
+    return (
+        f"Nothing will be synchronized of {fields}, though the sides differ: one side does not say the field, or what"
+        " it says is parked already. 'check' tells of fields that the CMMS does not know."
+    )
 
 
 def settled(story: Story) -> bool:

@@ -11,8 +11,9 @@ from rich.text import Text
 
 from ops.command import command
 from ops.first_sync.words import progress_document, told
-from ops.output import age, plain, plural, stamp
+from ops.output import age, plain, stamp
 from ops.session import ExitCode, Session, UsageError
+from shared.domain.words import plural
 from shared.flows.operate.overview import Overview, QueueView
 
 _EVERY = 3.0

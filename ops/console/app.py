@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ops.commands.parked import pretty
-from ops.commands.show import settled
+from ops.commands.show import held_apart, is_unknown, settled
 from ops.commands.status import last_run
 from ops.console import chart
 from ops.console.choice import PAGE, Choice
@@ -27,9 +27,11 @@ from ops.console.runbook import advice
 from ops.console.timeline import timeline
 from ops.console.watch import Watch
 from ops.first_sync.words import NAMES, chosen, told
-from ops.output import age, plural, restamp, stamp
+from ops.output import age, restamp, stamp
 from ops.session import UsageError
-from shared.errors import SyncError
+from shared.domain.messages.events import parse_event
+from shared.domain.words import plural
+from shared.errors import InvalidMessage, SyncError
 from shared.flows.operate.show import Story
 
 HERE: Final = Path(__file__).parent
@@ -83,6 +85,8 @@ class Console:
             "restamp": restamp,
             "age": age,
             "plural": plural,
+            "held_apart": held_apart,
+            "is_unknown": is_unknown,
             "faults_known": FAULTS,
         }
 
@@ -157,6 +161,8 @@ class Console:
             story=story,
             problem=problem,
             settled=story is not None and settled(story),
+            hopeless=not _is_event(message.body),
+            refused=next((why for _, why in self._desk.rehearse([message]).refused), ""),
         )
 
     async def record(self, request: Request) -> Response:
@@ -166,7 +172,7 @@ class Console:
             return self._page(request, "record.html", story=None, problem="", entity=entity, key=key, moments=[])
         _, processed, _ = await self._watch.now()
         story, problem = await self._story(entity, key)
-        if story is not None and not (story.known or story.cmms or story.row or story.parked):
+        if story is not None and is_unknown(story) and not story.parked:
             story, problem = None, f"Nothing is known of {entity} {key}. Is the key spelt right?"
         moments = timeline(story, processed or ()) if story is not None else []
         return self._page(request, "record.html", story=story, problem=problem, entity=entity, key=key, moments=moments)
@@ -373,3 +379,12 @@ def create_app(desk: Desk, *, token: str, port: int, close: Callable[[], Awaitab
         exception_handlers={HTTPException: console.refused},
         lifespan=lifespan,
     )
+
+
+def _is_event(body: bytes) -> bool:
+    """Whether a body is a message of ours at all: one that is not would be parked again at once."""
+    try:
+        parse_event(body)
+    except InvalidMessage:
+        return False
+    return True

@@ -9,7 +9,7 @@ from typing import Final
 from markupsafe import Markup
 
 from ops.activity import Processed
-from ops.output import plural
+from shared.domain.words import plural
 from shared.flows.reconcile.report_chart import top_of_axis
 from shared.flows.routing.told import End
 

@@ -10,9 +10,10 @@ import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ops.first_sync.words import Change, chosen, expected, fate, standing
-from ops.output import plural, stamp
+from ops.output import stamp
 from ops.session import Session, UsageError
 from shared.domain.blocked import RECORD
+from shared.domain.words import plural
 from shared.flows.operate.first_sync.choices import Choices
 from shared.flows.operate.first_sync.estimate import Estimate
 from shared.flows.operate.first_sync.plan import EntityPlan

@@ -17,8 +17,9 @@ from ops.first_sync.compare import Compared, compare
 from ops.first_sync.page import Page, write_page
 from ops.first_sync.show import show_plan
 from ops.first_sync.words import Change, changes, chosen, duration, in_words, progress_document, told
-from ops.output import plain, plural, stamp, table
+from ops.output import plain, stamp, table
 from ops.session import ExitCode, Session, UsageError
+from shared.domain.words import plural
 from shared.flows.operate.first_sync.fit import drifted, outdated
 from shared.flows.operate.first_sync.memory import StoredPlan, plan_of
 from shared.flows.operate.first_sync.plan import EntityPlan

@@ -6,8 +6,9 @@ from typing import Final
 from rich.markup import escape
 
 from ops.first_sync.words import chosen, fate, standing
-from ops.output import plain, plural, table
+from ops.output import plain, table
 from ops.session import Session
+from shared.domain.words import plural
 from shared.flows.operate.first_sync.choices import Choices
 from shared.flows.operate.first_sync.plan import EntityPlan
 

@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Final
 
-from ops.output import age, plural, stamp
+from ops.output import age, stamp
 from shared.domain.model import Side
+from shared.domain.words import plural
 from shared.flows.operate.first_sync.choices import Choices
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.estimate import Estimate

@@ -5,6 +5,7 @@ import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlencode
 
@@ -194,6 +195,40 @@ async def test_all_that_match_a_filter_are_meant_also_beyond_the_page() -> None:
         asked = await client.post("/parked/rehearse", data=form(act="replay", every="1", reason="conflict"))
         assert "Replay 250 messages?" in asked.text
         assert len(re.findall(r'name="number"', asked.text)) == 250
+
+
+async def test_a_message_offers_first_what_can_help_and_says_why_it_cannot_be_sent_again() -> None:
+    parked = [waiting(1), waiting(2, source_queue="../other"), waiting(3, body=b"not json")]
+    async with signed_in(FakeDesk(parked)) as client:
+        able, unable, hopeless = [(await client.get(f"/parked/{one.sequence}")).text for one in parked]
+    assert 'value="replay" class="first"' in able
+    assert "It cannot be sent again" not in able
+    assert 'value="replay"' not in unable
+    assert 'value="discard" class="first"' in unable
+    assert "It cannot be sent again: It came from no queue of ours" in unable
+    assert 'value="discard" class="first"' in hopeless
+
+
+@pytest.mark.parametrize("path", ["/parked/1", "/record?entity=asset&key=A-00001"])
+async def test_a_message_of_a_record_that_nobody_has_shows_no_table_of_fields(path: str) -> None:
+    message = waiting(1)
+    nowhere = story("asset", "A-00001", cmms=None, row=None, known=False, parked=(message,))
+    desk = FakeDesk([message])
+    desk.story_of["A-00001"] = nowhere
+    async with signed_in(desk) as client:
+        page = (await client.get(path)).text
+    assert "Neither side has a record with this key" in page
+    assert 'data-label="field"' not in page
+
+
+async def test_a_record_whose_creation_is_parked_says_which_side_lacks_it() -> None:
+    message = waiting(1)
+    desk = FakeDesk([message])
+    fields = (replace(story("asset", "A-00001").fields[0], dynamics=None, state="differ"),)
+    desk.story_of["A-00001"] = story("asset", "A-00001", row=None, parked=(message,), fields=fields)
+    async with signed_in(desk) as client:
+        for path in ("/parked/1", "/record?entity=asset&key=A-00001"):
+            assert "Nothing will be synchronized of nombre: Dynamics has no row of it" in (await client.get(path)).text
 
 
 async def test_a_choice_of_nothing_is_told() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from ops.output import age, plain, plural, stamp, table
+from ops.output import age, plain, stamp, table
 
 # The last lines of a command of ours, with a record that only Unicode can write.
 _PROGRAM = """
@@ -68,20 +68,6 @@ def test_whatever_the_values_are_a_row_is_one_line_without_control_characters(ro
     shown = printed(80, *rows, terminal=False)
     assert len(shown.split("\n")) == len(rows) + 2
     assert not any(char < " " or "\x7f" <= char <= "\x9f" for char in shown.replace("\n", ""))
-
-
-@pytest.mark.parametrize(
-    ("count", "noun", "says"),
-    [
-        (0, "error", "0 errors"),
-        (1, "error", "1 error"),
-        (2, "parked message", "2 parked messages"),
-        (1, "dead letter", "1 dead letter"),
-        (1500, "entity", "1,500 entities"),
-    ],
-)
-def test_a_count_has_its_noun_in_the_right_number(count: int, noun: str, says: str) -> None:
-    assert plural(count, noun) == says
 
 
 @pytest.mark.parametrize(

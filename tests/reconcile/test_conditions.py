@@ -158,6 +158,21 @@ async def test_a_secured_column_erases_nothing_and_the_report_names_its_records(
     assert again.repairs == 0
 
 
+@pytest.mark.parametrize("cause", ["a required value", "the whole row"])
+async def test_a_record_whose_creation_is_parked_is_no_agreement(known: World, cause: str) -> None:
+    if cause == "the whole row":
+        known.dataverse.plug_ins.append(PlugIn(Behaviour.REFUSE, table=TABLE))
+    known.cmms.put("N-001", nombre="x" * 400 if cause == "a required value" else "Bomba")
+    await settled(known)
+    assert "N-001" not in {str(row.values.get("msdyn_assetnumber")) for row in known.rows}
+    again = await settled(known, "full")
+    assert (classes(again), again.repairs) == ({"N-001": DriftClass.NOT_CREATED}, 0)
+    known.dataverse.plug_ins.clear()
+    known.cmms.put("N-001", nombre="Bomba nueva")
+    await settled(known)
+    assert classes(await settled(known, "full")) == {}
+
+
 @pytest.mark.parametrize("kind", ["incremental", "full"])
 async def test_a_write_without_effect_is_told_by_each_full_report(known: World, kind: str) -> None:
     known.dataverse.plug_ins.append(PlugIn(Behaviour.IGNORE, table=TABLE, column="msdyn_serialid"))

@@ -25,8 +25,8 @@ DRIFTED = {
     "A-008": DriftClass.WENT_BACK,
     "A-011": DriftClass.LEDGER_BEHIND,
 }
-ELSEWHERE = {DriftClass.MAPPING_CHANGED, DriftClass.UNREADABLE_COLUMN, DriftClass.NO_EFFECT}
-"""Classes that need another mapping, security or plug-in: `test_conditions` has them."""
+ELSEWHERE = {DriftClass.MAPPING_CHANGED, DriftClass.UNREADABLE_COLUMN, DriftClass.NO_EFFECT, DriftClass.NOT_CREATED}
+"""Classes that need another mapping, security, plug-in or refusal: `test_conditions` has them."""
 FOR_A_PERSON = {kind for kind in DriftClass if not kind.repairable} - ELSEWHERE
 
 

@@ -35,6 +35,9 @@ _BETWEEN: Final = frozenset(
     }
 )
 _NOTHING: Final = httpx.ByteStream(b"")
+_IDLE: Final = 1.5
+"""Seconds for which an idle connection is used again: fewer than any server keeps one (gunicorn 2, uvicorn 5). A server
+that closes in the moment of our next request gives no answer, which would pass for an outage."""
 _LONGEST_WAIT: Final = timedelta(days=1)
 # Nothing of the request had left when one of these was raised.
 _NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
@@ -68,7 +71,7 @@ class HttpService(ABC):
             base_url=base_url + "/",
             auth=auth,
             headers=headers,
-            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16),
+            limits=httpx.Limits(max_connections=16, max_keepalive_connections=16, keepalive_expiry=_IDLE),
             transport=transport,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
             trust_env=transport is None,

@@ -22,6 +22,7 @@ from uuid import UUID
 from shared.adapters.http.retry import patiently
 from shared.adapters.ledger.azure_errors import mapped
 from shared.adapters.ledger.table import AzureTableLedger
+from shared.domain.words import plural
 from shared.errors import InvalidMessage
 
 if TYPE_CHECKING:
@@ -119,10 +120,12 @@ def read(source: IO[bytes]) -> Iterator[Row]:
                 last = json.loads(line)
     except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
         raise InvalidMessage(
-            f"The backup cannot be read after {count} rows ({type(error).__name__}): it is damaged."
+            f"The backup cannot be read after {plural(count, 'row')} ({type(error).__name__}): it is damaged."
         ) from None
     if last != [HEADER[0], count]:
-        raise InvalidMessage(f"The backup ends after {count} rows without its end: it was cut short, take another one.")
+        raise InvalidMessage(
+            f"The backup ends after {plural(count, 'row')} without its end: it was cut short, take another one."
+        )
 
 
 async def restore(table: "TableClient", rows: Iterable[Row]) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from shared.adapters.service_bus.client import make_client, mapped
+from shared.domain.words import plural
 from shared.errors import SyncError, TooLarge, Unavailable
 from shared.flows.ports.engine import Outgoing
 from shared.settings import BusSettings
@@ -82,8 +83,8 @@ class ServiceBus:
         if call.too_large:
             names = ", ".join(message.subject or "without a subject" for message in call.too_large[:5])
             raise TooLarge(
-                f"{len(call.too_large)} of {len(messages)} messages are larger than the queue {queue} takes ({names}):"
-                " shorten the values of the record at its source.",
+                f"Larger than the queue {queue} takes: {len(call.too_large)} of {plural(len(messages), 'message')}"
+                f" ({names}): shorten the values of the record at its source.",
                 refused=call.too_large,
             )
 

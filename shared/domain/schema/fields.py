@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from shared.domain.model import Side, Value
 from shared.domain.schema import limits, values
+from shared.domain.words import plural
 from shared.errors import MappingError
 
 type FieldType = Literal["string", "decimal", "date", "datetime", "choice", "boolean", "integer", "lookup"]
@@ -276,9 +277,9 @@ class FieldMapping(Frozen):
 
     def _fits(self, value: str, side: str, measure: Callable[[str], int]) -> None:
         if self.length is not None and (size := measure(value)) > self.length:
-            raise self._error(side, f"has {size} characters, and {self.column} takes {self.length}")
+            raise self._error(side, f"has {plural(size, 'character')}, and {self.column} takes {self.length}")
         if self.scale is not None and len(value.partition(".")[2]) > self.scale:
-            raise self._error(side, f"has more than the {self.scale} decimals that the mapping allows")
+            raise self._error(side, f"has more than {plural(self.scale, 'decimal')}, which is what the mapping allows")
 
     def _normalise(self, raw: object, side: str) -> Value:
         try:

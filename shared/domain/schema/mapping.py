@@ -15,6 +15,7 @@ from shared.domain.model import Side, Value
 from shared.domain.schema import values
 from shared.domain.schema.fields import FieldMapping, Frozen, Option, refuse
 from shared.domain.schema.problems import meant, sentences
+from shared.domain.words import plural
 from shared.errors import ConfigurationError, KeyNotUsable
 
 MODIFIED: Final = "modifiedon"
@@ -212,7 +213,7 @@ class KeyRule(FieldMapping):
         if not isinstance(raw, str) or not raw:
             return self._unusable(f"is {values.shape(raw)}: a record needs its key as text.", None)
         if len(raw) > self.length:
-            return self._unusable(f"has {len(raw)} characters, and the mapping allows {self.length}.", raw)
+            return self._unusable(f"has {plural(len(raw), 'character')}, and the mapping allows {self.length}.", raw)
         if raw != raw.strip() or not raw.isprintable():
             # Databases compare keys without regard to spaces at their end: two records could look like one.
             return self._unusable("has spaces around it or unprintable characters: correct it at its source.", raw)

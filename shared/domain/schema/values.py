@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from shared.domain.jsontext import dumps
 from shared.domain.model import Value
+from shared.domain.words import plural
 
 _PLAIN_DECIMAL: Final = re.compile(r"(?!.{41})[+-]?[0-9]+(\.[0-9]+)?\Z")
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z")
@@ -33,13 +34,13 @@ def shape(raw: object) -> str:
         case bool():
             return "true or false"
         case str():
-            return f"text of {len(raw)} characters"
+            return f"text of {plural(len(raw), 'character')}"
         case int() | float() | Decimal():
             return "a number"
         case list():
             return f"a list of {len(raw)}"
         case dict():
-            return f"an object of {len(raw)} members"
+            return f"an object of {plural(len(raw), 'member')}"
         case _:
             return type(raw).__name__
 

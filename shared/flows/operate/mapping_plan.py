@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass, field
 
 from shared.domain.schema.mapping import Mapping
+from shared.domain.words import plural
 from shared.flows.operate.check.findings import Finding, Level
 from shared.flows.operate.check.tables import compare_table
 from shared.flows.operate.required import mapped_columns
@@ -60,7 +61,7 @@ async def plan(new: Mapping, present: Mapping | None, platform: Platform, compar
     notes = tuple(f"{one.entity}: {note}" for one in after.entities for note in one.notes)
     left_out = after.drifted - len(after.findings)
     if left_out:
-        notes = (*notes, f"{left_out:,} more records differ and are in none of the counts below.")
+        notes = (*notes, f"Not in the counts below: {plural(left_out, 'more record')} with a difference.")
     return MappingPlan({one.entity: one.compared for one in after.entities}, (), tuple(_effects(fresh)), notes)
 
 

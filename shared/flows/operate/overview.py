@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from shared.domain.messages.queues import ALL, PARKED
+from shared.domain.words import plural
 from shared.errors import SyncError
 from shared.flows.operate.parked import Queues, Survey, Waiting
 from shared.flows.ports.engine import State
@@ -172,19 +173,19 @@ def _concerns(view: Overview) -> list[str]:
     found = list(view.problems)
     for queue in view.queues:
         if queue.survey.dead:
-            found.append(f"{queue.name} has {queue.survey.dead:,} dead letters: the broker gave these messages up.")
+            found.append(f"{queue.name} has {plural(queue.survey.dead, 'dead letter')}: given up by the broker.")
         oldest = queue.survey.oldest
         if queue.name != PARKED.name and oldest is not None and view.at - oldest > BACKLOG:
             minutes = (view.at - oldest).total_seconds() // 60
             found.append(f"The oldest message of {queue.name} has waited for {minutes:,.0f} minutes.")
     if view.parked:
         total = sum(count for _, count in view.parked)
-        found.append(f"{total:,} parked messages wait for a person.")
+        found.append(f"{plural(total, 'parked message')} {plural(total, 'waits', figures=False)} for a person.")
     if view.brake is not None and not view.brake.allowance:
-        found.append(f"The brake holds {view.brake.held:,} repairs.")
+        found.append(f"The brake holds {plural(view.brake.held, 'repair')}.")
     run = view.first_sync
     if run is not None and run.was_interrupted(view.at):
-        how_far = f"{run.done:,} of {run.total:,} records"
+        how_far = f"{run.done:,} of {plural(run.total, 'record')}"
         found.append(f"The first sync was interrupted at {run.at:%Y-%m-%dT%H:%M:%SZ}, at {how_far}: run it again.")
     if view.last_run is not None and view.at - view.last_run.at > OVERDUE:
         found.append(f"The last reconciliation was at {view.last_run.at:%Y-%m-%dT%H:%M:%SZ}.")

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Final, Literal
 
 from shared.domain.schema.mapping import EntityMapping, Mapping
+from shared.domain.words import plural
 from shared.errors import NotReady, RejectedByTarget
 from shared.flows.operate.required import ENDPOINT, MESSAGES, mapped_columns, new_column
 from shared.flows.operate.secret_fingerprint import fingerprint
@@ -97,7 +98,7 @@ class Provisioner:
                 run = partial(_ignoring_progress, partial(self._platform.delete_endpoint, endpoint.id))
                 changes.append(Change("remove", what, endpoint.url, run))
             else:
-                why = f"{foreign} steps of others use it" if foreign else "not made by provision"
+                why = f"in use by {plural(foreign, 'step')} of others" if foreign else "not made by provision"
                 changes.append(Change("keep", what, why))
         for entity in self._mapping.entities.values():
             table = await self._platform.table(entity.table, mapped_columns(entity))
@@ -205,7 +206,7 @@ class Provisioner:
 
     def _step(self, wanted: Step, found: Step | None) -> Change:
         what = f"step {wanted.message} of {wanted.table}"
-        detail = f"asynchronous, {len(wanted.columns)} columns" if wanted.columns else "asynchronous"
+        detail = f"asynchronous, {plural(len(wanted.columns), 'column')}" if wanted.columns else "asynchronous"
         if found is None:
             return Change("create", what, detail, partial(self._create_step, wanted))
         problems = step_problems(found, wanted)

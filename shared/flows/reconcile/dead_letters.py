@@ -9,6 +9,7 @@ from functools import partial
 from shared import telemetry
 from shared.domain.messages.events import CONTENT_TYPE
 from shared.domain.messages.queues import ALL, OF_ENTITY, PARKED
+from shared.domain.words import plural
 from shared.errors import DEAD_LETTERED, SyncError
 from shared.flows.ports.engine import Bus, Clock, DeadLetter, DeadLetters, Outgoing
 from shared.flows.reconcile.report import QueueState
@@ -43,7 +44,7 @@ class DeadLetterMover:
         oldest = max((self._clock.now() - enqueued).total_seconds(), 0.0) if enqueued is not None else 0.0
         telemetry.oldest_message_age(queue, oldest)
         if moved:
-            log.warning("Moved %d dead letters of %s to %s", moved, queue, PARKED.name)
+            log.warning("Moved %s of %s to %s", plural(moved, "dead letter"), queue, PARKED.name)
             telemetry.count("sync.messages.parked", moved, queue=queue, reason=DEAD_LETTERED)
         return QueueState(queue, moved, oldest)
 

@@ -32,12 +32,14 @@ class DriftClass(StrEnum):
     WENT_BACK = "went_back"
     UNREADABLE_COLUMN = "unreadable_column"
     NO_EFFECT = "no_effect"
+    NOT_CREATED = "not_created"
     DUPLICATE_KEY = "duplicate_key"
 
     @property
     def repairable(self) -> bool:
         """Whether a resync may repair it; the others need a person, and are only reported."""
-        return self not in {*_FOR_A_PERSON.values(), DriftClass.UNREADABLE_COLUMN, DriftClass.NO_EFFECT}
+        stays = {DriftClass.UNREADABLE_COLUMN, DriftClass.NO_EFFECT, DriftClass.NOT_CREATED}
+        return self not in {*_FOR_A_PERSON.values(), *stays}
 
 
 _FOR_A_PERSON: Final = {
@@ -77,7 +79,7 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         The record's drift; "in_flight" while a write or an exchange of keys is under way; "unremembered" where the
         sides agree and only the ledger does not know it yet, so that the next edit would look like a conflict; None
         where a sync would do nothing. What was parked for the same value is known, and no drift; but for what has no
-        effect, or may not be read: of these the sides stay apart, or nobody can tell.
+        effect, may not be read, or kept a side without the record: of these the sides stay apart, or nobody can tell.
     """
     plan = decide(snapshot, Context(entity, now, attempts=WAITING))
     if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
@@ -87,7 +89,17 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         return Drift(kind, tuple(differences(entity, plan, snapshot)))
     if not plan.blocked and not plan.link.same_as(snapshot.stored.link):
         return "unremembered"
-    return _stays_apart(entity, snapshot, plan) or _unreadable(entity, snapshot)
+    return _not_created(snapshot) or _stays_apart(entity, snapshot, plan) or _unreadable(entity, snapshot)
+
+
+def _not_created(snapshot: Snapshot) -> Drift | None:
+    """The record as a whole, where one side has it, and what would create it on the other is parked."""
+    parked, cmms, row = snapshot.link.parked, snapshot.cmms, snapshot.row
+    if not parked or cmms.deleted or cmms.exists == row.exists:
+        return None
+    causes = ", ".join(sorted({one.reason for one in parked.values()}))
+    plan = f"nothing: it is parked ({causes})"
+    return Drift(DriftClass.NOT_CREATED, (Difference(RECORD, _present(cmms), _present(row), "", plan),))
 
 
 def _stays_apart(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> Drift | None:

@@ -3,6 +3,7 @@
 import logging
 
 from shared import telemetry
+from shared.domain.words import plural
 from shared.flows.reconcile.brake import FEWEST
 from shared.flows.reconcile.report import EntityReport, Report
 
@@ -17,9 +18,9 @@ def measure(report: Report) -> None:
             telemetry.count("sync.drift_brake", entity=entity.entity)
     if report.brake is not None:
         log.error(
-            "The brake holds %d repairs, of %d ledger rows: more than 10%% and more than %d. Nothing was repaired."
+            "The brake holds %s, of %s: more than 10%% and more than %d. Nothing was repaired."
             " Look at the report; correct the mapping, or release the brake.",
-            report.brake.held, report.brake.ledger_rows, FEWEST,
+            plural(report.brake.held, "repair"), plural(report.brake.ledger_rows, "ledger row"), FEWEST,
         )  # fmt: skip
     telemetry.reconciled(report.kind, report.seconds, report.pending)
     telemetry.count("sync.reconcile.repairs", report.repairs, kind=report.kind)
@@ -43,8 +44,9 @@ def _measure_entity(entity: EntityReport) -> None:
         return
     classes = ", ".join(f"{kind.value} {count}" for kind, count in sorted(entity.drift.items())) or "no drift"
     log.info(
-        "Reconcile %s (%s): %d compared, %s, %d in flight, %d pages",
-        entity.entity, entity.kind, entity.compared, classes, entity.in_flight, entity.pages,
+        "Reconcile %s (%s): %d compared, %s, %d in flight, %s",
+        entity.entity, entity.kind, entity.compared, classes, entity.in_flight,
+        plural(entity.pages, "page"),
     )  # fmt: skip
     telemetry.count("sync.reconcile.pages", entity.pages, entity=entity.entity)
     for note in entity.notes:

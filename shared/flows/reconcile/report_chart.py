@@ -5,6 +5,7 @@ from datetime import timedelta
 from html import escape
 from typing import Final
 
+from shared.domain.words import plural
 from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import PastRun
 
@@ -26,14 +27,17 @@ def chart(runs: Sequence[PastRun], names: Names) -> str:
         return '<p class="empty">No earlier runs are known here.</p>'
     highest = max(sum(run.drift.values()) for run in runs)
     if not highest:
-        return f'<p class="empty">Nothing drifted in the last {len(runs)} runs, since {_time(runs[0])} UTC.</p>'
+        return (
+            f'<p class="empty">Nothing drifted in the last {plural(len(runs), "run")}, since {_time(runs[0])} UTC.</p>'
+        )
     top = top_of_axis(highest)
     # Two runs within a minute, as on the local stack, are told apart by their seconds.
     form = "%Y-%m-%d %H:%M:%S" if runs[-1].at - runs[0].at < _SHORT else "%Y-%m-%d %H:%M"
     return (
         f'<div class="chart"><div class="ticks"><span>{top:,}</span><span>{top // 2:,}</span><span>0</span></div>'
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" role="img"'
-        f' aria-label="Drifted records in the last {len(runs)} runs">{"".join(_drawn(runs, names, top))}</svg>'
+        f' aria-label="Drifted records in the last {plural(len(runs), "run")}">'
+        f"{''.join(_drawn(runs, names, top))}</svg>"
         f'<div class="times"><span>{runs[0].at:{form}}</span><span>{runs[-1].at:{form}} UTC</span></div></div>'
         '<p class="hint">Records that drifted, by run. A mark below the line is a full pass.</p>'
         f"{_table(runs, names)}"

@@ -11,6 +11,7 @@ from importlib.resources import files
 from string import Template
 from typing import Any, Final
 
+from shared.domain.words import plural
 from shared.flows.reconcile.drift import DriftClass
 from shared.flows.reconcile.report import EntityReport, Finding, Report
 from shared.flows.reconcile.report_chart import chart
@@ -28,6 +29,7 @@ NAMES: Final = {
     DriftClass.WENT_BACK: "Went back",
     DriftClass.UNREADABLE_COLUMN: "Unreadable column",
     DriftClass.NO_EFFECT: "No effect",
+    DriftClass.NOT_CREATED: "Not created",
     DriftClass.DUPLICATE_KEY: "Duplicate key",
 }
 
@@ -120,7 +122,7 @@ def _entity(one: EntityReport) -> dict[str, Any]:
 
 def _facts(report: Report) -> str:
     facts = [f"took {report.seconds:,.1f} s"]
-    facts += [f"{count:,} requests to {side}" for side, count in report.requests.items()]
+    facts += [f"{plural(count, 'request')} to {side}" for side, count in report.requests.items()]
     if report.asked:
         facts.append("asked for by a person: compares, and repairs nothing")
     else:
@@ -143,9 +145,9 @@ def _banner(report: Report) -> str:
 def _brake(report: Report) -> str:
     if report.brake is None:
         return ""
-    held, rows = f"{report.brake.held:,}", f"{report.brake.ledger_rows:,}"
+    held, rows = f"{report.brake.held:,}", plural(report.brake.ledger_rows, "known record")
     return (
-        f'<p class="banner" role="alert"><strong>The brake is on.</strong> {held} of {rows} known records would be'
+        f'<p class="banner" role="alert"><strong>The brake is on.</strong> {held} of {rows} would be'
         " repaired, which is more likely a mistake in the mapping than work of people. Nothing was repaired. Correct"
         " the mapping; or, if these repairs are meant, release the brake:"
         ' <code>.venv/bin/python -m ops drift --release-brake "your name"</code> (on the stack of <code>make up</code>'
@@ -195,18 +197,22 @@ def _notes(report: Report) -> str:
     for one in report.entities:
         notes += [f"{one.entity}: {note}" for note in one.notes]
         if one.unusable_keys:
-            notes.append(f"{one.entity}: {one.unusable_keys:,} records have no usable key, and cannot be synchronised.")
+            notes.append(
+                f"{one.entity}: not synchronized for want of a usable key: {plural(one.unusable_keys, 'record')}."
+            )
         if one.unreadable_rows:
-            notes.append(f"{one.entity}: {one.unreadable_rows:,} rows of the ledger cannot be read; the run went on.")
+            notes.append(f"{one.entity}: unreadable, and left out: {plural(one.unreadable_rows, 'row')} of the ledger.")
         if one.unreadable_records:
             notes.append(
-                f"{one.entity}: {one.unreadable_records:,} records of the CMMS cannot be read; the run went on."
+                f"{one.entity}: unreadable, and left out: {plural(one.unreadable_records, 'record')} of the CMMS."
             )
         if one.unremembered:
-            notes.append(f"{one.entity}: {one.unremembered:,} records agree, and were not yet in the ledger.")
+            notes.append(f"{one.entity}: in agreement, and new to the ledger: {plural(one.unremembered, 'record')}.")
     if left_out := report.drifted - len(report.findings):
-        notes.append(f"The table shows the first {len(report.findings):,} records; {left_out:,} more are counted only.")
+        notes.append(
+            f"The table shows the first {plural(len(report.findings), 'record')}; the counts hold {left_out:,} more."
+        )
     for queue in report.queues:
         if queue.moved:
-            notes.append(f"{queue.moved:,} dead letters of the queue {queue.name} were moved to parked.")
+            notes.append(f"Moved to parked: {plural(queue.moved, 'dead letter')} of the queue {queue.name}.")
     return "".join(f"<li>{escape(note)}</li>" for note in notes)

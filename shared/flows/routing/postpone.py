@@ -4,6 +4,7 @@ import logging
 from collections.abc import Sequence
 
 from shared.domain.messages.events import parse_event
+from shared.domain.words import plural
 from shared.errors import ConfigurationError, InvalidMessage, Misconfigured
 from shared.flows.routing.outcomes import Again, Park
 from shared.flows.routing.route import Routed, Router
@@ -22,7 +23,7 @@ async def postpone(router: Router, queue: str, bodies: Sequence[bytes], error: C
     """
     log.error("Misconfigured: no message of %s can be processed until this is corrected: %s", queue, error.message)
     counts = await router.route(queue, [_routed(body, error) for body in bodies])
-    log.warning("%d messages of %s are put back, and tried again by themselves", counts.retried, queue)
+    log.warning("Put back, to be tried again by themselves: %s of %s", plural(counts.retried, "message"), queue)
 
 
 def _routed(body: bytes, error: ConfigurationError) -> Routed:

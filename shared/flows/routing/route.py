@@ -25,6 +25,7 @@ from shared.domain.messages.history import read_history
 from shared.domain.messages.queues import OF_ENTITY, PARKED
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.words import plural
 from shared.errors import (
     IntentHeld,
     KeyNotUsable,
@@ -328,7 +329,7 @@ def _routing(queue: str, count: int) -> Iterator[None]:
         yield
     except SyncError as error:
         raise RoutingFailed(
-            f"{count} messages could not be sent to the queue {queue}: {error.message}"
+            f"{plural(count, 'message')} could not be sent to the queue {queue}: {error.message}"
             " The batch is given back to the broker.",
             status=error.status,
         ) from error

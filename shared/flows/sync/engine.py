@@ -12,6 +12,7 @@ from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
 from shared.domain.link import Stored
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.schema.mapping import EntityMapping, Mapping
+from shared.domain.words import plural
 from shared.errors import (
     Conflict,
     InvalidMessage,
@@ -103,9 +104,9 @@ class Sync:
             fields_parked=round_.parked,
         )
         log.info(
-            "%s: %d messages: %d applied, %d already true, %d to retry, %d parked, %d fields parked",
-            entity.name, len(bodies), summary.applied, summary.already_true, summary.retried, summary.parked,
-            summary.fields_parked,
+            "%s: %s: %d applied, %d already true, %d to retry, %d parked, %s parked",
+            entity.name, plural(len(bodies), "message"), summary.applied, summary.already_true, summary.retried,
+            summary.parked, plural(summary.fields_parked, "field"),
         )  # fmt: skip
         return summary
 

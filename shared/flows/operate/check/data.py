@@ -7,6 +7,7 @@ from typing import Final
 
 from shared.domain.model import Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.words import plural
 from shared.errors import LookupNotFound, MappingError, SyncError
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.engine import Cmms, Dynamics
@@ -94,7 +95,8 @@ def _code_findings(
             where = " or ".join(f"{target.table}.{target.key}" for target in rule.targets)
             shown = ", ".join(sorted(wrong)[:EXAMPLES])
             more = ", ..." if len(wrong) > EXAMPLES else ""
-            message = f"{len(wrong)} codes of {records} records are in no single row of {where}: {shown}{more}"
+            message = f"in no single row of {where}: {plural(len(wrong), 'code')} of {plural(records, 'record')}:"
+            message += f" {shown}{more}"
             yield error(area, rule.name, message, "create the rows, or correct the codes: such fields are parked")
 
 
@@ -152,7 +154,7 @@ def _look_at_values(entity: EntityMapping, side: Side, record: Record, fields: d
 def _key_findings(area: str, side: Side, keys: _Keys) -> list[Finding]:
     findings: list[Finding] = []
     if keys.empty:
-        message = f"{keys.empty} records have no key: they are not synchronized"
+        message = f"empty in {plural(keys.empty, 'record')}: what has no key is not synchronized"
         findings.append(warning(area, "keys", message, "fill the key in where the record should be on both sides"))
     if keys.doubled.count:
         why = "the alternate key cannot become Active" if side == "dynamics" else "only one of each can be synchronized"

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -11,6 +11,7 @@ from uuid import UUID
 from shared.domain import link
 from shared.domain.messages.queues import ALL, PARKED
 from shared.domain.schema.mapping import EntityMapping, Mapping
+from shared.domain.words import plural
 from shared.errors import NotAuthorized, SyncError, Throttled, Unavailable
 from shared.flows.operate.check.access import (
     compare_column_access,
@@ -235,7 +236,7 @@ class Checker:
         found: list[Finding] = []
         if survey.dead:
             since = self._waited(survey.oldest_dead)
-            message = f"has {_counted(survey.dead, 'dead letter')}, the oldest for {since}"
+            message = f"has {plural(survey.dead, 'dead letter')}, the oldest for {since}"
             action = (
                 "the next reconciliation moves them to parked: then replay them; the runbook's section dead-letters"
                 " says what causes them"
@@ -246,7 +247,7 @@ class Checker:
         if probe.oldest is None:
             return [*found, self._latency("service bus", name, probe.seconds, "empty")]
         more = " or more" if survey.more else ""
-        count = _counted(survey.waiting + survey.scheduled, "message")
+        count = plural(survey.waiting + survey.scheduled, "message")
         waiting = f"{count}{more}, the oldest for {self._waited(probe.oldest)}"
         if name == PARKED.name:
             return [*found, warning("service bus", name, f"holds {waiting}", "'parked list' shows them")]
@@ -266,7 +267,7 @@ class Checker:
         except SyncError:
             return  # the line of the ledger says so
         if brake is not None and not brake.allowance:
-            message = f"is on: it holds {_counted(brake.held, 'repair')} of {brake.ledger_rows:,} known records"
+            message = f"is on: it holds {plural(brake.held, 'repair')} of {plural(brake.ledger_rows, 'known record')}"
             action = (
                 "look at the report of drift; then correct the mapping, or let them go with"
                 " 'drift --release-brake \"your name\"'"
@@ -289,7 +290,7 @@ class Checker:
         if remapped:
             message = (
                 f"{', '.join(remapped)}: mapped otherwise than when both sides last agreed, so that"
-                f" {_counted_word(remapped)} and records meet for the first time again"
+                f" {plural(len(remapped), 'field', figures=False)} and records meet for the first time again"
             )
             action = (
                 "'mapping plan' counts what that writes; the runbook's section after-changing-the-mapping tells more"
@@ -313,7 +314,8 @@ class Checker:
         yield await self._timed("cmms", entity.cmms, self._world.expected.cmms_url, read)
         if unknown:
             named = ", ".join(sorted(unknown))
-            message = f"does not show the mapped {_counted_word(unknown)} {named}: nothing of it is ever synchronized"
+            fields = plural(len(unknown), "field", figures=False)
+            message = f"does not show the mapped {fields} {named}: nothing of it is ever synchronized"
             action = "add it to FIELDS of the CMMS's settings, or correct its name in the mapping"
             yield error("cmms", entity.cmms, message, action)
 
@@ -342,14 +344,6 @@ class Checker:
         if seconds > self._slow:
             return warning(area, subject, text, "look at the network between here and there")
         return ok(area, subject, text)
-
-
-def _counted_word(names: Collection[str]) -> str:
-    return "field" if len(names) == 1 else "fields"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _age(seconds: float) -> str:

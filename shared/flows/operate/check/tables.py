@@ -5,6 +5,7 @@ from typing import Final
 
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
+from shared.domain.words import plural
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.required import ACCEPTED, mapped_columns, new_column
 from shared.flows.ports.platform import ColumnInfo, TableInfo
@@ -56,7 +57,7 @@ def _columns(entity: EntityMapping, table: TableInfo) -> Iterator[Finding]:
         if not findings:
             good.append(name)
     if good:
-        yield ok(entity.table, f"{len(good)} columns", ", ".join(good))
+        yield ok(entity.table, plural(len(good), "column"), ", ".join(good))
     yield from _currency(entity, table)
 
 
@@ -97,7 +98,9 @@ def _key_column(entity: EntityMapping, column: ColumnInfo) -> Iterator[Finding]:
         yield error(area, column.name, f"is {column.kind}, and a key must be String", "map the key to a text column")
         return
     if column.max_length is not None and column.max_length < entity.key.length:
-        message = f"takes {column.max_length} characters, and the mapping allows {entity.key.length} for the key"
+        message = (
+            f"takes {plural(column.max_length, 'character')}, and the mapping allows {entity.key.length} for the key"
+        )
         yield error(area, column.name, message, f"set 'length' of the key to {column.max_length}")
     if not column.create:
         yield error(area, column.name, "cannot be set when a row is created", "map the key to another column")
@@ -109,7 +112,7 @@ def _stamp_column(area: str, column: ColumnInfo) -> Iterator[Finding]:
         yield error(area, column.name, f"is {column.kind}, and the operation stamp is text", action)
         return
     if column.max_length is not None and column.max_length < STAMP_LENGTH:
-        message = f"takes {column.max_length} characters, and the operation stamp needs {STAMP_LENGTH}"
+        message = f"takes {plural(column.max_length, 'character')}, and the operation stamp needs {STAMP_LENGTH}"
         yield error(area, column.name, message, "make the column longer")
     if not (column.create and column.update):
         yield error(area, column.name, "is read-only, and every write leaves the operation stamp there", action)
@@ -121,10 +124,12 @@ def _field(area: str, rule: FieldMapping, column: ColumnInfo) -> Iterator[Findin
         yield error(area, column.name, message, "map it to a column of that type, or change the field's type")
         return
     if rule.length is not None and column.max_length is not None and column.max_length < rule.length:
-        message = f"takes {column.max_length} characters, and the mapping allows {rule.length} for {rule.name}"
+        message = (
+            f"takes {plural(column.max_length, 'character')}, and the mapping allows {rule.length} for {rule.name}"
+        )
         yield error(area, column.name, message, f"make the column longer, or set 'length' to {column.max_length}")
     if rule.scale is not None and column.precision is not None and column.precision < rule.scale:
-        message = f"keeps {column.precision} decimals, and the mapping allows {rule.scale} for {rule.name}"
+        message = f"keeps {plural(column.precision, 'decimal')}, and the mapping allows {rule.scale} for {rule.name}"
         yield error(area, column.name, message, "raise the column's precision, or lower 'scale': it would be rounded")
     if rule.scale != 0 and rule.type == "decimal" and column.kind in _WHOLE:
         message = f"is {column.kind}, which keeps no decimals, and {rule.name} may have some"

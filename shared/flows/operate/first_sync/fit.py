@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.schema.mapping import Mapping as FieldTable
+from shared.domain.words import plural
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.memory import Counts, StoredPlan, mapping_fingerprint
 from shared.flows.operate.first_sync.plan import EntityPlan
@@ -58,9 +59,10 @@ def _drifted(plan: EntityPlan, planned: Counts) -> Iterator[str]:
     for kind in Kind:
         before, now = planned.kinds.get(kind, 0), plan.kinds[kind]
         if now - before > most or (not kind.for_a_person and before - now > most + linked):
-            yield f"{plan.entity}: {now:,} records are {WORDS[kind]}; the plan counted {before:,}."
+            records = f"{plural(now, 'record')} {plural(now, 'is', figures=False)}"
+            yield f"{plan.entity}: {records} {WORDS[kind]}; the plan counted {before:,}."
     if plan.changed > most:
-        yield f"{plan.entity}: {plan.changed:,} records that have not met yet were changed since the plan."
+        yield f"{plan.entity}: changed since the plan: {plural(plan.changed, 'record')} that had not met yet."
 
 
 WORDS: Final[Mapping[Kind, str]] = {

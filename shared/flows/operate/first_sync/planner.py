@@ -11,6 +11,7 @@ from shared.domain.decide import Candidate, Snapshot
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.words import plural
 from shared.errors import LookupPending
 from shared.flows.operate.first_sync.choices import EntityChoices
 from shared.flows.operate.first_sync.classify import Kind, Problem, Verdict, agree, classify
@@ -183,7 +184,7 @@ class _Codes:
                     key = self._first[name, code]
                     plan.trouble(Kind.DIFFERENT, Problem(name, error.reason, error.message), key, records)
         plan.notes += [
-            f"{name}: {count:,} records refer to rows that Dynamics does not have yet, and wait for them."
+            f"{name}: waiting for rows that Dynamics does not have yet: {plural(count, 'record')}."
             for name, count in waits.items()
         ]
 
