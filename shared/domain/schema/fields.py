@@ -279,7 +279,7 @@ class FieldMapping(Frozen):
         if self.length is not None and (size := measure(value)) > self.length:
             raise self._error(side, f"has {plural(size, 'character')}, and {self.column} takes {self.length}")
         if self.scale is not None and len(value.partition(".")[2]) > self.scale:
-            raise self._error(side, f"has more than {plural(self.scale, 'decimal')}, which is what the mapping allows")
+            raise self._error(side, f"has more than the {plural(self.scale, 'decimal')} that the mapping allows")
 
     def _normalise(self, raw: object, side: str) -> Value:
         try:
