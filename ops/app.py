@@ -109,4 +109,4 @@ for command, short in _COMMANDS.items():
     app.command(short_help=short)(command)
 app.add_typer(parked.app, name="parked")
 app.add_typer(mapping.app, name="mapping")
-app.add_typer(first_sync.app, name="first-sync")
+app.add_typer(first_sync.app, name="first-sync", short_help="Bring two full systems together.")

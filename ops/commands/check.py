@@ -78,7 +78,10 @@ class _Shown:
             self._area = finding.area
             out.print(f"\n[bold]{escape(self._area)}[/]")
         text = f"{finding.subject}: {finding.message}" if finding.message else finding.subject
-        out.print(f"  {_MARKS[finding.level]} {escape(plain(text))}", soft_wrap=True)
+        first, *more = text.splitlines()
+        out.print(f"  {_MARKS[finding.level]} {escape(plain(first))}", soft_wrap=True)
+        for line in more:
+            out.print(f"          {escape(plain(line))}", soft_wrap=True)
         if finding.action:
             out.print(f"          [dim]->[/] {escape(plain(finding.action))}", soft_wrap=True)
 

@@ -27,7 +27,7 @@ ReportFile = Annotated[
 OpenPage = Annotated[bool, typer.Option("--open", help="Open the readable page in the browser.")]
 
 
-@app.command()
+@app.command(short_help="Compare both sides, and show what a first sync would do.")
 @command
 async def plan(
     session: Session,
@@ -95,7 +95,7 @@ async def plan(
     return ExitCode.FINE if usable and not any(one.troubles for one in plans) else ExitCode.FINDINGS
 
 
-@app.command()
+@app.command(short_help="Carry out the last plan.")
 @command
 async def run(
     session: Session,

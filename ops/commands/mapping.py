@@ -27,7 +27,7 @@ app = typer.Typer(
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A mapping file in TOML.")]
 
 
-@app.command()
+@app.command(short_help="Check a mapping file by itself, offline.")
 @command
 async def check(
     session: Session,
@@ -86,7 +86,7 @@ def _print(session: Session, mapping: Mapping, remarks: list[Remark]) -> None:
         out.print("[green]The file can be used.[/]")
 
 
-@app.command()
+@app.command(short_help="What a mapping file would change on both sides.")
 @command
 async def plan(
     session: Session,

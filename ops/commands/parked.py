@@ -127,7 +127,7 @@ async def show(
     return ExitCode.FINE
 
 
-@app.command()
+@app.command(short_help="Send parked messages again.")
 @command
 async def replay(
     session: Session,

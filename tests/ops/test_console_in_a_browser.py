@@ -243,5 +243,11 @@ def test_print_leaves_out_what_only_a_screen_can_use(page: webdriver.Chrome, ser
         shown = "return getComputedStyle(document.querySelector(arguments[0])).display"
         assert [page.execute_script(shown, one) for one in ("nav", ".acts", ".find")] == ["none"] * 3
         assert page.execute_script(shown, "tbody tr") != "none"
+        places = (
+            "return [...document.querySelectorAll(arguments[0])].filter(one => one.offsetWidth)"
+            ".map(one => one.offsetLeft)"
+        )
+        heads = page.execute_script(places, ".parked thead th")
+        assert heads == page.execute_script(places, ".parked tbody tr:first-child td")
     finally:
         page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})

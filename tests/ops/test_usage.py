@@ -114,6 +114,20 @@ def test_check_takes_missing_settings_for_a_finding(environment: pytest.MonkeyPa
     assert "DYNAMICS_365_RESOURCE_URL" in finding["message"]
 
 
+def test_each_missing_setting_has_a_line_of_its_own_in_check(environment: pytest.MonkeyPatch) -> None:
+    lines = CliRunner().invoke(app, ["check"]).output.splitlines()
+    assert not any(r"\n" in line for line in lines)
+    for name in ("DYNAMICS_365_RESOURCE_URL", "DYNAMICS_365_WEBHOOK_SECRET", "SYNC_LEDGER"):
+        assert sum(f"{name} is missing" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize("path", [(), ("parked",), ("mapping",), ("first-sync",)], ids=" ".join)
+def test_no_command_is_described_by_half_a_sentence(path: tuple[str, ...]) -> None:
+    commands = CliRunner().invoke(app, [*path, "--help"], env={"COLUMNS": "80"}).output.partition("Commands:")[2]
+    assert commands
+    assert "..." not in commands
+
+
 def test_where_settings_can_come_from_is_told_where_they_are_missing(environment: pytest.MonkeyPatch) -> None:
     for arguments in (("parked", "list"), ("check",)):
         shown = " ".join(run(*arguments).output.split())
