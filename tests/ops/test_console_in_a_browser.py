@@ -153,6 +153,21 @@ def test_some_are_ticked_replayed_and_gone(page: webdriver.Chrome, served: Serve
     assert sorted(served.desk.sent) == [1, 3]
 
 
+def test_four_clicks_lead_from_the_first_page_to_a_replay(page: webdriver.Chrome, served: Served) -> None:
+    served.fill(3)
+    page.get(served.url)
+    for selector in (
+        "#concerns a[href='/parked']",
+        "td[data-label=number] a",
+        ".advice button.first",
+        "main form button.first",
+    ):
+        until(lambda selector=selector: texts(page, selector))  # type: ignore[misc]
+        page.execute_script("document.querySelector(arguments[0]).click()", selector)
+    until(lambda: "1 message replayed" in text(page, "h1"))
+    assert len(served.desk.sent) == 1
+
+
 def test_a_page_is_live_and_leaves_ticks_alone(page: webdriver.Chrome, served: Served) -> None:
     served.fill(2)
     page.get(f"{served.url}/parked")
