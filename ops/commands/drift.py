@@ -150,5 +150,7 @@ def _print(session: Session, report: Report, brake: BrakeState | None) -> None:
             f"The brake is on and holds {plural(brake.held, 'repair')}: the timer repairs nothing until somebody lets"
         )
         out.print(f"[red]{held} them go (--release-brake).[/] 'resync' repairs a record at once.", soft_wrap=True)
-    elif report.drifted:
+    elif any(kind.repairable for entity in report.entities for kind in entity.drift):
         out.print("'resync' repairs a record at once; the timer repairs what it may at its next run.", soft_wrap=True)
+    elif report.drifted:
+        out.print("Nothing repairs this by itself: 'show' tells what a record waits for.", soft_wrap=True)

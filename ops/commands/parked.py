@@ -98,8 +98,11 @@ async def list_(
     found = await _find(session, asked)
     if session.as_json:
         session.print_json([document(message) for message in found])
-    else:
+    elif found:
         _print(session, found)
+    else:
+        text = "Nothing is parked." if asked.unbounded else "No parked message matches."
+        session.out.print(f"[green]{text}[/]")
     return ExitCode.FINDINGS if found else ExitCode.FINE
 
 
@@ -343,8 +346,7 @@ def _progress(session: Session) -> Progress:
 
 def _print(session: Session, found: Sequence[Waiting]) -> None:
     if not found:
-        session.out.print("[green]Nothing is parked.[/]")
-        return
+        return  # those that are refused are told by themselves
     now = session.wiring.clock.now()
     rows = [
         (

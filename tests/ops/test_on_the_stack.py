@@ -183,6 +183,7 @@ def test_a_parked_message_is_listed_shown_replayed_and_discarded(shell: Shell) -
     number = str(parked[0]["number"])
     assert parked[0]["field"] == "nombre"
     assert shell("parked", "show", number).exit_code == 0
+    assert shell("parked", "list", "--older-than", "1d").output == "No parked message matches.\n"
     code, done = shell.json("parked", "replay", number, "--yes")
     assert (code, done["done"]) == (0, [int(number)])
     # The same value fails again: it is parked again, with everything that happened before.
