@@ -95,8 +95,9 @@ def _code_findings(
             where = " or ".join(f"{target.table}.{target.key}" for target in rule.targets)
             shown = ", ".join(sorted(wrong)[:EXAMPLES])
             more = ", ..." if len(wrong) > EXAMPLES else ""
-            message = f"in no single row of {where}: {plural(len(wrong), 'code')} of {plural(records, 'record')}:"
-            message += f" {shown}{more}"
+            codes_of = f"{plural(len(wrong), 'code')} of {plural(records, 'record')}"
+            are = plural(len(wrong), "is", figures=False)
+            message = f"{codes_of} {are} in no single row of {where}: {shown}{more}"
             yield error(area, rule.name, message, "create the rows, or correct the codes: such fields are parked")
 
 
