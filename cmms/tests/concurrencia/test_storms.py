@@ -148,12 +148,12 @@ def test_relays_that_share_the_work_send_each_message_once(others: Others) -> No
     relays = [Relay(Queues(batch=4)) for _ in range(3)]
     for relay in relays:
         relay.sender.received = broker.received  # type: ignore[attr-defined]
-    for relay in relays * 2:
-        relay.partitions.take()
     for step in range(3):
         for asset in assets:
             asset.nombre = f"step {step}"
             asset.save()
+    for relay in relays * 2:
+        relay.partitions.take()
 
     def work(relay: Relay) -> int:
         return relay.drain().sent

@@ -184,14 +184,13 @@ def test_of_more_relays_than_partitions_the_last_stand_by() -> None:
 
 
 def test_a_relay_sends_the_records_of_its_partitions_only_and_each_in_order() -> None:
-    one, other = Relay(Queues()), Relay(Queues())
-    for _ in range(2):
-        one.run_once()
-        other.run_once()
     assets = [make_asset(f"{number:02}") for number in range(40)]
     for asset in assets:
         asset.codigo_interno += "-renamed"
         asset.save()
+    one, other = Relay(Queues()), Relay(Queues())
+    for relay in (one, other) * 2:  # one has all, until it hears of the other
+        relay.partitions.take()
     for relay in (one, other):
         while relay.run_once().sent:
             pass
