@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from azure.core.exceptions import ClientAuthenticationError
-from azure.servicebus import ServiceBusMessageBatch, ServiceBusReceivedMessage
+from azure.servicebus import ServiceBusMessage, ServiceBusMessageBatch, ServiceBusReceivedMessage
 from azure.servicebus._pyamqp.error import TokenAuthFailure
 from azure.servicebus.aio import ServiceBusClient, ServiceBusSender
 from azure.servicebus.exceptions import ServiceBusAuthenticationError, ServiceBusAuthorizationError
@@ -50,11 +50,16 @@ async def receive(broker: Broker, queue: str, count: int) -> list[ServiceBusRece
     return found
 
 
-async def test_what_is_sent_arrives_with_all_that_was_said_of_it(broker: Broker, bus: ServiceBus) -> None:
+@pytest.mark.parametrize("together", [True, False], ids=["together", "alone"])
+async def test_what_is_sent_arrives_with_all_that_was_said_of_it(
+    broker: Broker, bus: ServiceBus, *, together: bool
+) -> None:
     message = Outgoing(
         '{"ñ": "資"}', message_id="id-1", subject="a/ñ", properties={"reason": "invalid_message", "attempts": 3}
     )
-    await bus.send("parked", [message, Outgoing(b"\xff\x00raw", content_type="application/octet-stream")])
+    messages = [message, Outgoing(b"\xff\x00raw", content_type="application/octet-stream")]
+    for some in [messages] if together else [[one] for one in messages]:
+        await bus.send("parked", some)
     first, second = await receive(broker, "parked", 2)
     assert str(first) == message.body
     assert (first.message_id, first.subject, first.content_type) == ("id-1", "a/ñ", "application/cloudevents+json")
@@ -76,8 +81,9 @@ async def test_five_hundred_messages_go_in_order_and_those_beyond_the_size_in_fu
 async def test_a_scheduled_message_waits(broker: Broker, bus: ServiceBus) -> None:
     later = datetime.now(UTC) + timedelta(minutes=5)
     await bus.send("assets", [Outgoing("now"), Outgoing("later", scheduled_at=later)])
+    await bus.send("assets", [Outgoing("later", scheduled_at=later)])
     counts = broker.counts("assets")
-    assert (counts.active, counts.scheduled) == (1, 1)
+    assert (counts.active, counts.scheduled) == (1, 2)
 
 
 async def test_a_message_too_large_is_named_and_all_others_are_sent(broker: Broker, bus: ServiceBus) -> None:
@@ -110,15 +116,31 @@ async def test_senders_at_once_on_one_queue_lose_and_double_nothing(broker: Brok
     assert broker.counts("assets").active + broker.counts("assets").locked == 100
 
 
+@pytest.mark.parametrize("body", ["ñ" * (32 * 1024), "資" * 60_000, "x" * 200_000, b"x" * 260_000])
+async def test_one_message_alone_of_any_size_that_the_queue_takes_arrives(
+    broker: Broker, bus: ServiceBus, body: str | bytes
+) -> None:
+    await bus.send("assets", [Outgoing(body)])
+    (message,) = await receive(broker, "assets", 1)
+    assert b"".join(message.body) == (body.encode() if isinstance(body, str) else body)
+
+
+async def test_one_message_alone_that_is_too_large_is_named(broker: Broker, bus: ServiceBus) -> None:
+    with pytest.raises(TooLarge, match=r"1 of 1.*K-7"):
+        await bus.send("assets", [Outgoing("x" * 300_000, subject="K-7")])
+    await bus.send("assets", [Outgoing("next")])
+    assert broker.counts("assets").active == 1
+
+
 async def test_those_who_wait_for_the_sender_go_along_in_one_send(
     broker: Broker, bus: ServiceBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sends: list[int] = []
     send = ServiceBusSender.send_messages
 
-    async def counted(sender: ServiceBusSender, batch: ServiceBusMessageBatch) -> None:
-        sends.append(len(batch))
-        await send(sender, batch)
+    async def counted(sender: ServiceBusSender, sent: ServiceBusMessage | ServiceBusMessageBatch) -> None:
+        sends.append(len(sent) if isinstance(sent, ServiceBusMessageBatch) else 1)
+        await send(sender, sent)
 
     monkeypatch.setattr(ServiceBusSender, "send_messages", counted)
     large = Outgoing("x" * 300_000, subject="K-7")
