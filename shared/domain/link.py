@@ -52,10 +52,17 @@ class Base(_Frozen):
 
     @property
     def why_replaced(self) -> "Why | None":
-        """Why the row's unchanged value counts as a loser when the CMMS's value replaces it; mostly it does not."""
-        return "taken_over" if self.cmms == TAKEN_OVER else None
+        """Why the unchanged value of a side counts as a loser when the other side's replaces it; mostly it does not."""
+        if self.cmms == TAKEN_OVER:
+            return "taken_over"
+        return "restored" if NOT_YET in {self.cmms, self.dynamics} else None
 
 
+NOT_YET: Final = "\0"
+"""The base of the side that counts after a restore, in a field that could not be written yet.
+
+No normal form of any type equals this text, so that side's value stays a change; the restored side's value is no edit.
+"""
 TAKEN_OVER: Final = "\0taken over"
 """The CMMS's base of a field of a row that was another record's until now.
 

@@ -4,6 +4,7 @@ import pytest
 
 from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import PARKED
+from tests.flows.test_restored import Backup, restored
 from tests.kit.world import World
 
 FIGURES = {"valor_adquisicion", "valor_libros"}
@@ -76,3 +77,30 @@ async def test_a_currency_that_is_not_known_or_not_changed_holds_nothing(world: 
     world.dynamics.change(world.row(), currency=currency)
     await world.webhook(world.row())
     assert (figures(world)[0], world.parked) == (("100", "45"), [])
+
+
+async def test_a_word_on_a_restored_side_accepts_no_other_currency(world: World) -> None:
+    await agreed(world)
+    backup = Backup(world)
+    world.dynamics.put("A", valor_libros="61")
+    await world.webhook(world.row())
+    backup.of_the_cmms()
+    world.dynamics.put("A", valor_libros="45")
+    world.dynamics.change(world.row(), currency="euros")
+    await restored(world, "cmms", backup.at)
+    assert (figures(world)[0], set(world.parked)) == (("100", "50"), {f"currency_changed/{name}" for name in FIGURES})
+    await replayed(world)
+    assert figures(world) == [("100", "45"), ("100", "45")]
+    assert [(one.lost, one.why) for one in (await world.link()).conflicts] == [("50", "restored")]
+
+
+async def test_a_replay_of_something_else_accepts_no_other_currency(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="x" * 101)
+    await world.dirty()
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.put("A", valor_libros="45")
+    world.dynamics.change(world.row(), currency="euros")
+    await replayed(world)
+    assert (figures(world)[0], world.row().values["nombre"]) == (("100", "50"), "Nueva")
+    assert set(world.parked) == {f"currency_changed/{name}" for name in FIGURES}

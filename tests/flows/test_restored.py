@@ -189,6 +189,30 @@ async def test_a_record_that_changed_on_no_side_since_the_backup_is_left_alone(w
     assert taken.keys == {"B"}
 
 
+@pytest.mark.parametrize("side", ["dynamics", "cmms"])
+async def test_an_edit_beside_an_unusable_value_of_the_counting_side_is_on_record_once_it_is_replaced(
+    world: World, side: Restored
+) -> None:
+    row = world.dynamics.put("A", nombre="Bomba", valor_libros="10")
+    await world.webhook(row, "create")
+    backup = Backup(world)
+    world.cmms.put("A", valor_libros="11")
+    await world.dirty()
+    world.dynamics.put("A", valor_libros="12")
+    await world.webhook(row)
+    (backup.of_dynamics if side == "dynamics" else backup.of_the_cmms)()
+    sides = (world.dynamics, world.cmms) if side == "dynamics" else (world.cmms, world.dynamics)
+    sides[0].put("A", nombre="Editada")
+    sides[1].put("A", nombre="x" * 101)
+    await restored(world, side, backup.at)
+    sides[1].put("A", nombre="Nueva")
+    await world.dirty()
+    assert values(world) == {"nombre": ("Nueva", "Nueva"), "valor_libros": ("12", "12")}
+    assert ("nombre", "Editada", "restored") in {
+        (one.field, one.lost, one.why) for one in (await world.link()).conflicts
+    }
+
+
 @pytest.mark.parametrize("fault", ["answer lost", "never arrives", RejectedByTarget("not now", field="nombre")])
 async def test_a_word_on_a_restored_side_outlives_a_write_that_fails(world: World, fault: Fault) -> None:
     backup = await agreed(world)

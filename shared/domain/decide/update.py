@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Final
 
 from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.currency import currency_changed, held_figures
@@ -11,16 +10,13 @@ from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
-from shared.domain.link import TAKEN_OVER, Base, Link, Write
+from shared.domain.link import NOT_YET, TAKEN_OVER, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
 from shared.domain.model import Record, Side, other
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, RecordClosed
-
-_NO_VALUE: Final = "\0"
-"""No normal form of any type: whatever a side holds differs from it."""
 
 
 def update(snapshot: Snapshot, context: Context) -> Plan:
@@ -120,7 +116,7 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
     cmms, row, rules = snapshot.cmms.values, snapshot.row.values, context.entity.fingerprints
     names = (known | {block.field for block in merged.blocked}) & cmms.keys() & row.keys()
     return {
-        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: _NO_VALUE}, rules[name]) for name in names
+        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: NOT_YET}, rules[name]) for name in names
     }
 
 
