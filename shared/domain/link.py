@@ -183,14 +183,15 @@ class FieldVersion(Mark):
 class Seen(_Frozen):
     """The newest state of either side that the link knows: the conditions under which its bases count.
 
-    `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `stamp` the operation
-    that the row showed, `row_made` when Dynamics made the row; `cmms_version` and `cmms_revision` are the record's
-    version and its number of changes, `operation` the last operation that the record showed.
+    `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `row_state` the state
+    that it had, `stamp` the operation that it showed, `row_made` when Dynamics made it; `cmms_version` and
+    `cmms_revision` are the record's version and its number of changes, `operation` the last operation that it showed.
     `currency` is the row's currency under which its figures were agreed: it changes by a person's word alone.
     """
 
     row_version: int | None = None
     row_modified: datetime | None = None
+    row_state: int | None = None
     stamp: str | None = None
     row_made: datetime | None = None
     currency: str | None = None
@@ -203,7 +204,7 @@ class Seen(_Frozen):
         update: dict[str, object] = {}
         for one in filter(attrgetter("living"), shown):
             if isinstance(one, DynamicsRecord):
-                update |= {"row_version": one.version, "row_modified": one.modified}
+                update |= {"row_version": one.version, "row_modified": one.modified, "row_state": one.state}
                 update |= {"stamp": one.last_operation, "row_made": one.created}
                 update |= {"currency": self.currency or one.currency}
             elif isinstance(one, CmmsRecord):

@@ -150,8 +150,7 @@ def merge(
     merger = _Merger(row.is_open, now, judged)
     for rule in rules:
         name = rule.name
-        merger.unreadable(name, "cmms", cmms)
-        merger.unreadable(name, "dynamics", row)
+        merger.unreadable(name, ("cmms", cmms), ("dynamics", row))
         if name in cmms.values and name in row.values:
             merger.field(rule, cmms.values[name], row.values[name], bases.get(name))
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
@@ -169,10 +168,10 @@ class _Merger:
         self.conflicts: list[ConflictRecord] = []
         self.blocked: list[Blocked] = []
 
-    def unreadable(self, name: str, side: Side, record: Record) -> None:
-        """Block a field whose value on one side its rule refuses."""
-        if problem := record.errors.get(name):
-            self.blocked.append(Blocked(name, side, problem.digest, problem.error))
+    def unreadable(self, name: str, *sides: tuple[Side, Record]) -> None:
+        """Block a field whose value on a side its rule refuses: for the first such side, as a field is parked once."""
+        problems = [(side, record.errors[name]) for side, record in sides if name in record.errors]
+        self.blocked += [Blocked(name, side, problem.digest, problem.error) for side, problem in problems[:1]]
 
     def field(self, rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> None:
         held: dict[Side, Value] = {"cmms": cmms, "dynamics": dynamics}

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from shared.domain.link import Identity, Restored
-from shared.errors import RejectedByTarget
+from shared.errors import RejectedByTarget, SyncError, Unavailable
 from shared.flows.operate.restored import Restore, Taken
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
@@ -299,3 +299,53 @@ async def test_a_link_that_changes_meanwhile_is_marked_as_it_is_then(make_world:
     world.ledger.write = raced  # type: ignore[method-assign]
     await restore_of(world).settle(taken, "dynamics", rate=1e6)
     assert (await world.link()).restored == "dynamics"
+
+
+async def test_a_row_that_lived_again_since_the_backup_is_made_active_again(world: World) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    backup = Backup(world)
+    world.cmms.put("A", "2", nombre="Otra")
+    await world.dirty("2")
+    backup.of_dynamics()
+    assert world.row().state == 1
+    await restored(world, "dynamics", backup.at)
+    link = await world.link("2")
+    assert (world.row().state, world.row().values["nombre"], link.restored, world.parked) == (0, "Otra", None, [])
+
+
+async def test_a_row_that_people_retired_before_the_backup_stays_inactive(world: World) -> None:
+    await agreed(world)
+    world.dynamics.change(world.row(), state=1)
+    world.cmms.put("A", nombre="Otra")
+    await world.dirty()
+    backup = Backup(world)
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty()
+    backup.of_dynamics()
+    await restored(world, "dynamics", backup.at)
+    assert (world.row().state, world.row().values["nombre"]) == (1, "Nueva")
+
+
+@pytest.mark.parametrize("fails", ["bus", "ledger"])
+async def test_a_run_that_broke_off_leaves_no_row_of_a_lost_record_behind(world: World, fails: str) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    await world.webhook(row, "create")
+    lost = (await world.link(row.id, "row")).cmms_id
+    backup.of_the_cmms()
+    world.cmms.put("Z", "9", nombre="Other")  # so that the next id is another one
+    taken, write = await look(world, "cmms", backup.at), world.ledger.write
+
+    async def fail(*_: object) -> None:
+        raise Unavailable("The ledger gave no answer.")
+
+    world.bus.failure = Unavailable("The bus gave no answer.") if fails == "bus" else None
+    world.ledger.write = fail if fails == "ledger" else write  # type: ignore[method-assign]
+    with pytest.raises(SyncError):
+        await restore_of(world).settle(taken, "cmms", rate=1e6)
+    world.bus.failure, world.ledger.write = None, write  # type: ignore[method-assign]
+    await restored(world, "cmms", backup.at)
+    made = (await world.link(row.id, "row")).cmms_id
+    assert (made not in {None, lost}, world.parked) == (True, [])

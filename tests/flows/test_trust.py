@@ -7,8 +7,9 @@ import pytest
 
 from shared.domain.decide.trust import OPERATIONS
 from shared.domain.messages.events import Event, parse_event
+from shared.domain.model import BadValue
 from shared.domain.schema.mapping import Mapping
-from shared.errors import Unavailable
+from shared.errors import MappingError, Unavailable
 from shared.flows.sync.mass_clear import MANY
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
@@ -381,3 +382,14 @@ async def test_a_row_that_went_back_gives_no_key_up_and_reverts_nothing(world: W
     await world.dirty()
     await world.settle()
     assert world.parked == ["key_not_usable/codigo_interno", "went_back"]
+
+
+async def test_a_field_whose_value_no_side_has_in_a_usable_form_is_parked_once(world: World) -> None:
+    await agreed(world)
+    bad = {"valor_libros": BadValue(MappingError("valor_libros: 10.5 is no whole number."), "digest")}
+    others = {"nombre": "Bomba", "numero_de_serie": "S"}
+    world.dynamics.change(world.row(), values=others, errors=bad)
+    world.cmms.records["1"] = replace(world.cmms.records["1"], values=others, errors=bad)
+    for _ in range(3):
+        await world.dirty()
+    assert world.parked == ["mapping_error"]

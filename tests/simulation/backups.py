@@ -103,6 +103,7 @@ class Backups:
         kept = self._operations()
         self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}
         self.conditions.vanished["cmms"] |= vanished
+        self.history.vanished |= vanished
         return changed
 
     def restore_ledger(self, backup: bytes) -> set[tuple[Side, str, str]]:

@@ -79,7 +79,8 @@ def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
         if link is None or row is None:
             yield f"{where}: it has no row in Dynamics"
             continue
-        if entity == "asset" and row.values["statecode"] != 0:
+        touched = (entity, str(row.id)) in evidence.observer.touched
+        if entity == "asset" and row.values["statecode"] != 0 and not touched:
             yield f"{where}: its row is inactive"
         for name in CELLS[entity]:
             cmms, dynamics = _held(evidence, name, record, row)
@@ -128,12 +129,11 @@ def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
 
 
 def _stands_in_the_way(evidence: Evidence, entity: str, key: str) -> bool:
-    """Whether a record with another row has the key: it waits for a person, who is told of this row."""
+    """Whether a record with the key, and perhaps another row, waits for a person: then the row waits with it."""
     found = evidence.cmms.find(entity, key)
     link = evidence.link(entity, record=str(found[0])) if found is not None else None
-    return link is not None and any(
-        name in link.parked and link.parked[name].reason == "key_not_usable" for name in ("*", KEYS[entity])
-    )
+    parked = link.parked if link is not None else {}
+    return "*" in parked or (KEYS[entity] in parked and parked[KEYS[entity]].reason == "key_not_usable")
 
 
 def describe(link: Link) -> dict[str, Any]:

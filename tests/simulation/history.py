@@ -49,6 +49,10 @@ class History:
         """The edits that a backup took back, by cell, as long as nobody went on from there."""
         self.forgotten: set[tuple[str, str]] = set()
         """(entity, record) of those whose link a restored ledger does not have."""
+        self.vanished: set[tuple[str, str]] = set()
+        """(entity, record) of those that a restored CMMS does not have: told of it, their rows are new ones."""
+        self.counting: set[Side] = set()
+        """The sides of which an operator said that they count, because the other one was restored from a backup."""
 
     def pair(self, entity: str, record: str, row: str, at: float) -> None:
         """Note that the ledger links the two: neither may have another partner that is still there."""
@@ -61,6 +65,7 @@ class History:
             # A create that arrived late makes a row whose record has another one by then.
             late = self.partners["cmms", entity, other][-1] != row
             gone = any(grave.record == other and grave.entity == entity for grave in self._graves)
+            gone = gone or ("dynamics" in self.counting and (entity, other) in self.vanished)
             if not (late or gone or (entity, other) in self.forgotten):
                 self.violations.append(f"{at:.3f}: the row {row} of {entity} #{other} was linked with #{record}")
         self.partners["cmms", entity, record].append(row)
@@ -205,7 +210,7 @@ class History:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
         elif replaced is None or self._is_buried(replaced):
             pass
-        elif born or alone or self.meets_anew(cell):
+        elif born or alone or self.meets_anew(cell) or across(cell.side) in self.counting:
             # Where the CMMS alone says the field, or its record was made anew, it says nothing.
             self._owe(replaced, cell, value, at, ())
         else:
@@ -264,7 +269,8 @@ class History:
         edited_there = replaced.cell.side == "dynamics"
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
-        if all(edit in replaced.ancestors() for edit in origins) and not self.meets_anew(cell):
+        told = across(cell.side) in self.counting
+        if all(edit in replaced.ancestors() for edit in origins) and not (told or self.meets_anew(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -15,6 +15,7 @@ from tests.simulation.edits import Cell, Held
 from tests.simulation.history import History
 from tests.simulation.tables import (
     CELLS,
+    DEAD_STATE,
     DECIMALS,
     INACTIVE,
     KEY_COLUMNS,
@@ -83,6 +84,8 @@ class Observer:
         """(entity, CMMS id) of records that a person deleted."""
         self.removed: dict[tuple[str, str], float] = {}
         """(entity, id) of rows that a person deleted, and when."""
+        self.touched: set[tuple[str, str]] = set()
+        """(entity, id) of rows that a person edited while they were inactive: a person may have retired them."""
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
@@ -142,6 +145,8 @@ class Observer:
             self.gone(entity, row, now)
             return
         self._history.rows.add((entity, row))
+        if not by_integration and change.before is not None and change.before.values["statecode"] == DEAD_STATE[entity]:
+            self.touched.add((entity, row))
         if isinstance(key := change.after.values[KEY_COLUMNS[entity]], str):
             self._history.keys["dynamics", entity, row].add(key)
         if by_integration and change.message is Message.CREATE:
@@ -157,6 +162,11 @@ class Observer:
             for rows in self.created_for.values():
                 if row in rows:
                     rows.remove(row)
+
+    def may_be_made_again(self, rows: Collection[tuple[str, str]]) -> None:
+        """Note that an operator has rows that a backup took away made again."""
+        for (entity, _), made in self.created_for.items():
+            made[:] = [row for row in made if (entity, row) not in rows]
 
     def _made(self, entity: str, row: str, now: float) -> None:
         """A row was made for a record, as the ledger was told before."""

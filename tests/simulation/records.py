@@ -12,9 +12,9 @@ from tests.simulation.history import History
 from tests.simulation.rules import Rules
 from tests.simulation.tables import DYNAMICS_WINS, KEYS, ONE_WAY
 
-UNFORESEEN: Final = frozenset({"late_write", "taken_over", "key_released"})
-"""Kinds of what no policy decides: a write of unknown outcome, a row or a key that changed hands. They may also name
-values that nobody gave."""
+UNFORESEEN: Final = frozenset({"late_write", "taken_over", "key_released", "restored"})
+"""Kinds of what no policy decides: a write of unknown outcome, a row or a key that changed hands, an operator's word.
+They may also name values that nobody gave."""
 
 
 def losers(evidence: Evidence) -> Iterator[str]:
@@ -34,8 +34,13 @@ def losers(evidence: Evidence) -> Iterator[str]:
         elif not any(_fits(evidence.history.rules, one, owed) for one in found):
             said = ", ".join(f"{one.why}: {one.winner} {one.won!r}" for one in found)
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, but its record says {said}"
-        elif not _rightly_lost(owed) and not any(one.why in UNFORESEEN for one in found):
+        elif not _rightly_lost(owed) and not any(_unforeseen(evidence.history, one) for one in found):
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, although {cell.side} wins"
+
+
+def _unforeseen(history: History, one: ConflictRecord) -> bool:
+    """Whether no policy of the field decided; a row that an operator has met anew may win whatever the policy."""
+    return one.why in UNFORESEEN or (one.why == "first_contact" and one.winner in history.counting)
 
 
 def _fits(rules: Rules, conflict: ConflictRecord, owed: Owed) -> bool:
@@ -77,7 +82,7 @@ def _rightly(history: History, entity: str, kin: Collection[Name], one: Conflict
         case "first_contact":
             # What the side that alone may say the field does not say is not replaced by nothing.
             kept = one.field in ONE_WAY and (one.winner, one.lost) == ("dynamics", None)
-            return kept or one.winner == winner(one.field)
+            return kept or one.winner == winner(one.field) or one.winner in history.counting
         case "one_way":
             people = (edit for edit in history.held("dynamics", entity, one.field, kin) if edit.value == one.lost)
             return one.field in ONE_WAY and one.winner == "cmms" and any(e.cell.side == "dynamics" for e in people)
@@ -87,6 +92,8 @@ def _rightly(history: History, entity: str, kin: Collection[Name], one: Conflict
             return (one.field, one.winner) == (KEYS[entity], "cmms")
         case "taken_over":
             return one.winner == "cmms"
+        case "restored":
+            return one.winner in history.counting
     return True
 
 

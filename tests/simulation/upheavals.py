@@ -2,15 +2,18 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from random import Random
 
 from local.emulators.dataverse.changes import Message
 from local.emulators.dataverse.plugins import Behaviour, PlugIn
+from shared.domain.link import Restored
 from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.field_table import SPARE
 from tests.simulation.observe import normal
 from tests.simulation.people import People
+from tests.simulation.process import world_time
 from tests.simulation.rules import FIRST, SECOND, Rules
 from tests.simulation.tables import ALL_COLUMNS, FIELDS, ONE_WAY, TABLES
 from tests.simulation.trace import Trace
@@ -29,7 +32,7 @@ def drawn(rng: Random, kinds: tuple[str, ...]) -> list[str]:
 
 
 class Upheavals:
-    """Plays the drawn ones. `restart` starts all workers anew, as a release of the functions does."""
+    """Plays the drawn ones. `restart` starts all workers anew, as a release does; `settle` runs `ops restored`."""
 
     def __init__(
         self,
@@ -41,6 +44,7 @@ class Upheavals:
         trace: Trace,
         *,
         restart: Callable[[str], None],
+        settle: Callable[[Restored], Awaitable[bool]],
         one_way: bool,
         rounding: bool,
     ) -> None:
@@ -54,6 +58,7 @@ class Upheavals:
         self._rng = rng
         self._trace = trace
         self._restart = restart
+        self._settle = settle
         self._one_way = one_way
         self._rounding = rounding
 
@@ -186,16 +191,17 @@ class Upheavals:
 
     async def _dynamics_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup = self._backups.of_dynamics()
+        backup, at = self._backups.of_dynamics(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of Dynamics")
         changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
+        await self._say("dynamics", at)
 
     async def _cmms_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup = self._backups.of_cmms()
+        backup, at = self._backups.of_cmms(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the CMMS")
         changed = self._backups.restore_cmms(backup)
@@ -203,10 +209,11 @@ class Upheavals:
         self._trace(
             "upheaval", f"the CMMS is restored from a backup, with {len(changed)} records otherwise than before"
         )
+        await self._say("cmms", at)
 
     async def _ledger_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup = self._backups.ledger.backup()
+        backup, at = self._backups.ledger.backup(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the ledger")
         changed = self._backups.restore_ledger(backup)
@@ -217,6 +224,16 @@ class Upheavals:
         )
         if self._one_way:
             self._people.announce_all()
+        await self._say("ledger", at)
+
+    async def _say(self, side: Restored, at: datetime) -> None:
+        """In some runs an operator says what was restored, while everything goes on; in others nobody knows it yet."""
+        if self._rng.random() < 0.4:
+            return
+        await self._later(0.0, 200.0)
+        self._conditions.said[side] = at
+        while not await self._settle(side):
+            await self._later(5.0, 60.0)
 
     async def _mass(self) -> None:
         """Empty one field in very many records at once, as an import of the wrong file does."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any, override
 from uuid import UUID
@@ -16,9 +16,11 @@ from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
+from shared.domain.link import Restored
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.schema.mapping import Mapping
 from shared.errors import RoutingFailed
+from shared.flows.operate.restored import Restore
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.reconcile import Policy, Reconciler
@@ -91,6 +93,7 @@ class Worker:
     ) -> None:
         """`most` messages are taken at a time."""
         self._most = most
+        self._mapping = mapping
         self.process = process
         self._queues = queues
         self._rng = rng
@@ -103,6 +106,7 @@ class Worker:
         reads: tuple[Any, Any] = Lagging(self._dynamics, pasts[0]), Lagging(self._cmms, pasts[1])
         sides = parts.dynamics(reads[0]), None if one_way else parts.cmms(reads[1])
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
+        self._restore = Restore(ledger=reached, dynamics=sides[0], cmms=sides[1], router=router, clock=process)
         policy = Policy(timedelta(), full_every=NEVER)
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
@@ -127,6 +131,15 @@ class Worker:
     async def reconcile(self, kind: Kind | None) -> Report:
         """Run the timer's pass, as a part of this process; `kind` None lets it find out which one is due."""
         return await self.process.run(self._reconciler.run(kind))
+
+    async def restored(self, side: Restored, at: datetime) -> None:
+        """Do what `ops restored` does, as a part of this process; raises what stops the command."""
+        await self.process.run(self._restored(side, at))
+
+    async def _restored(self, side: Restored, at: datetime) -> None:
+        for entity in self._mapping.entities.values():
+            taken = await self._restore.look(entity, side, at)
+            await self._restore.settle(taken, side, rate=1e6)
 
     async def aclose(self) -> None:
         """Let the connections go."""

@@ -16,7 +16,7 @@ from local.emulators.dataverse.execution_context import render_context
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
-from shared.domain.link import Link
+from shared.domain.link import Link, Restored
 from shared.domain.messages.events import DirtyData, Event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.errors import SyncError
@@ -29,7 +29,7 @@ from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import CmmsModel, Step
 from tests.simulation.conditions import Conditions
-from tests.simulation.edits import Cell
+from tests.simulation.edits import Cell, across
 from tests.simulation.evidence import Evidence
 from tests.simulation.field_table import edited
 from tests.simulation.history import History
@@ -152,6 +152,7 @@ class World:
             rng,
             self.trace,
             restart=self._restart,
+            settle=self._settle,
             one_way=one_way,
             rounding=rounding,
         )
@@ -178,6 +179,9 @@ class World:
         self.weather.calm()
         self.queues.calm()
         await self._rest()
+        for side in self.conditions.said:
+            await self._settle(side)  # until nothing is left that was being written when the command looked
+            await self._rest()
         untold = self.people.untold | self._lost
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
@@ -222,6 +226,19 @@ class World:
         """End all workers; their supervisors start new ones, with the mapping of then."""
         for worker in self.workers:
             worker.process.die(why)
+
+    async def _settle(self, side: Restored) -> bool:
+        """Run `ops restored` on one of the machines; gives whether it came to its end."""
+        at = self.conditions.said[side]
+        if side != "ledger":
+            self.history.counting.add(across(side))
+            self.observer.may_be_made_again(self.conditions.vanished["dynamics"])
+        alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
+        with suppress(SyncError, asyncio.CancelledError):
+            await alive[0].restored(side, at) if alive else None
+            self.trace("operator", f"says that {side} was restored")
+            return bool(alive)
+        return False
 
     def _worker(self, name: str) -> Worker:
         skew = self.rng.uniform(-self.weather.skew, self.weather.skew)

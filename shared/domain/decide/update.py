@@ -9,7 +9,7 @@ from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.decide.trust import trusted
+from shared.domain.decide.trust import gone_back, trusted
 from shared.domain.link import NOT_YET, TAKEN_OVER, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
@@ -44,7 +44,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
     merged = replace(merged, blocked=of_others(closed, merged.blocked))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
-    waits = link.counting is not None and bool(merged.writes)
+    waits = link.counting is not None and (reborn or bool(merged.writes))
     bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
     return Plan(
         snapshot.stored,
@@ -61,8 +61,17 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
 
 
 def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
-    """Whether the row is inactive because a record was deleted, and has a living record in another state now."""
-    if not snapshot.link.revives or entity.active is None or not is_inactive(entity, snapshot.row):
+    """Whether the row is inactive because a record was deleted, and has a living record in another state now.
+
+    A restored backup may bring the row's inactive state back as well: where nobody edited the row since, and no field
+    tells its state.
+    """
+    link = snapshot.link
+    if entity.active is None or not is_inactive(entity, snapshot.row):
+        return False
+    if link.restored == "dynamics" and not entity.state_fields and "dynamics" in gone_back(snapshot):
+        return link.seen.row_state == entity.active.state
+    if not link.revives:
         return False
     said, held, rules = snapshot.cmms.values, snapshot.row.values, entity.state_fields
     known = rules.keys() & said.keys() & held.keys()

@@ -164,14 +164,21 @@ class Restore:
         """
         source = f"/ops/restored/{uuid4()}"
         started, done = self._clock.monotonic(), 0
+        prefer: Side | None = {"cmms": "dynamics", "dynamics": "cmms", "ledger": None}[side]
+        why = f"{side} was restored from a backup"
         work = [*taken.lost.items(), *taken.records.items()]
         for chunk in batched(work, max(1, min(_AT_ONCE, int(rate))), strict=False):
             await asyncio.sleep(max(0.0, started + done / rate - self._clock.monotonic()))
             some = dict(chunk)
+            lost = {name: some[name] for name in some.keys() & taken.lost.keys()}
+            # A row that was let go is a new one, which no later run tells from others: so its message goes first, and
+            # waits until the row has been let go.
+            if lost:
+                await self._router.resync(taken.entity.name, lost, reason=why, source=source, prefer=prefer)
             await self._mark(taken, some, side)
-            prefer: Side | None = {"cmms": "dynamics", "dynamics": "cmms", "ledger": None}[side]
-            why = f"{side} was restored from a backup"
-            await self._router.resync(taken.entity.name, some, reason=why, source=source, prefer=prefer)
+            rest = {name: some[name] for name in some.keys() - lost.keys()}
+            if rest:
+                await self._router.resync(taken.entity.name, rest, reason=why, source=source, prefer=prefer)
             done += len(some)
             progress(len(some))
 
