@@ -393,3 +393,28 @@ async def test_a_field_whose_value_no_side_has_in_a_usable_form_is_parked_once(w
     for _ in range(3):
         await world.dirty()
     assert world.parked == ["mapping_error"]
+
+
+async def test_a_message_of_an_entity_that_is_not_mapped_is_parked_with_its_key(
+    make_world: MakeWorld, world: World
+) -> None:
+    found = world.mapping
+    only_orders = found.model_copy(update={"entities": {"order": found.entities["order"]}})
+    await agreed(world)
+    bare = restarted(make_world, world, only_orders)
+    await bare.said(bare.clock.now(), nombre="Nueva")
+    (message,) = bare.bus.queues["parked"]
+    event = parse_event(message.body)
+    assert (message.properties["key"], message.properties["correlation_id"], bare.parked) == (
+        "A",
+        event.id,
+        ["invalid_message"],
+    )
+
+
+async def test_a_message_that_cannot_be_read_is_parked_whatever_is_mapped(make_world: MakeWorld, world: World) -> None:
+    found = world.mapping
+    only_orders = found.model_copy(update={"entities": {"order": found.entities["order"]}})
+    bare = restarted(make_world, world, only_orders)
+    await bare.sync.handle("asset", [b"\xff"])
+    assert [message.body for message in bare.bus.queues["parked"]] == [b"\xff"]

@@ -17,7 +17,8 @@ class Conditions:
     side, and `vanished` of what it took away. Of the `untraced` ones it took back no write of ours, so that an edit
     since is all that there is to see. `forgotten` are CMMS records whose link a restored ledger does not have. `mass`
     tells whether one field was ever emptied in very many records at once, `stale` whether list reads ever lagged.
-    `said` is what an operator said to have been restored, and to the state of when.
+    `orderless` tells whether orders were ever left out of the mapping. `said` is what an operator said to have been
+    restored, and to the state of when.
     """
 
     secured: set[str] = field(default_factory=set)
@@ -30,4 +31,5 @@ class Conditions:
     stale: bool = False
     forgotten: set[tuple[str, str]] = field(default_factory=set)
     played: list[str] = field(default_factory=list)
+    orderless: bool = False
     said: dict[Restored, datetime] = field(default_factory=dict)

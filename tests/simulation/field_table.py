@@ -13,6 +13,10 @@ SPARE = "msdyn_assettag"
 """A column that no field has in the customer's mapping."""
 
 
+RETYPED = {"valor_libros": ("scale = 2", "scale = 3"), "fecha_adquisicion": ('type = "date"', 'type = "string"')}
+"""Another scale and another type, by field, which change no value."""
+
+
 @cache
 def _document() -> str:
     return (Path(shared.__file__).parent / "mappings" / "document.toml").read_text(encoding="utf-8")
@@ -40,6 +44,10 @@ def edited(rules: Rules) -> Mapping:
             text = text.replace(
                 f"{name} = {{ state = 0, status = {before} }}", f"{name} = {{ state = 0, status = {status} }}"
             )
+    for name in rules.retyped:
+        text = re.sub(rf"^({name} = .*){RETYPED[name][0]}", rf"\1{RETYPED[name][1]}", text, flags=re.MULTILINE)
+    if not rules.orders:
+        text = text[: text.index("[entities.order]")]
     for name in rules.unmapped:
         text = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
     return _parsed(text)

@@ -13,7 +13,7 @@ from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Unavailable
-from shared.flows.ports.engine import Cmms, Dynamics, Ledger
+from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
@@ -32,6 +32,14 @@ class Unconditional(Like):
     async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
         blind = [write if write.creates else write.model_copy(update={"etag": "*"}) for write in writes]
         return await self._real.write(entity, blind, deadline)
+
+
+class NotDone(Like):
+    """Takes a write without an answer for one that did not happen."""
+
+    async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
+        results = await self._real.write(entity, writes, deadline)
+        return [replace(one, unknown=False) if isinstance(one, Failed) else one for one in results]
 
 
 class _WithoutIntents(Executor):
@@ -153,6 +161,7 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "no If-Match": _sides(Unconditional),
     "no If-Match to the CMMS": _cmms(Unconditional),
     "no intent": _with_executor(_WithoutIntents),
+    "a lost answer counts as not done": _sides(NotDone),
     "message values instead of reads": lambda: Parts(sync=MessageValues),
     "one base instead of two": _ledger(OneBase),
     "conflicts recorded only at commit": _with_executor(_ConflictsAtCommit),
@@ -170,7 +179,13 @@ def _late() -> Weather:
     return Weather(late=0.3)
 
 
+def _unanswered() -> Weather:
+    """Many answers are lost, so that people edit what nobody is known to have written."""
+    return Weather(lost_answer=0.3)
+
+
 WEATHERS: Final[dict[str, Callable[[], Weather]]] = {
+    "a lost answer counts as not done": _unanswered,
     "no If-Match": _late,
     "no If-Match to the CMMS": _late,
 }

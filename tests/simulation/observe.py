@@ -119,7 +119,10 @@ class Observer:
         if row is None:
             self._history.violations.append(f"{now:.3f}: {entity} #{pk} was made in the CMMS and never announced")
             return
+        settled = self._history.vanished if "dynamics" in self._history.counting else set()
         for other in self._history.partners["dynamics", entity, row]:
+            if (entity, other) in settled:
+                continue  # an operator has a lost record made again
             self._history.violations.append(f"{now:.3f}: {entity} #{other} came back by itself as #{pk}")
         self._history.pair(entity, pk, row, now)
 
@@ -127,7 +130,8 @@ class Observer:
         """A record is born with all that Dynamics knows of it; later, one side alone may say some of its fields."""
         self._history.written(cell, value, now)
         self._counted(cell, before, value)
-        if not born and value != before and cell.field in ONE_WAY:
+        told = "dynamics" in self._history.counting
+        if not (born or told) and value != before and cell.field in ONE_WAY:
             self._history.violations.append(f"{now:.3f}: {cell}: the CMMS alone may say it, and was told {value!r}")
 
     def dynamics_changed(self, change: Change) -> None:

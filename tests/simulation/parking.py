@@ -21,7 +21,7 @@ REASONS = frozenset(
 `record_missing` is none of them: this CMMS shows a tombstone of everything that it deleted.
 """
 
-OF_UPHEAVALS = frozenset({"mass_clear", "went_back", "gone_from_cmms", "no_effect"})
+OF_UPHEAVALS = frozenset({"mass_clear", "went_back", "gone_from_cmms", "no_effect", "invalid_message"})
 """The same, where something befell a side."""
 
 
@@ -64,8 +64,8 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     )
     conditions = evidence.conditions
     match reason:
-        case "mass_clear":
-            return conditions.mass
+        case "mass_clear" | "invalid_message":
+            return conditions.mass if reason == "mass_clear" else conditions.orderless and entity == "order"
         case "went_back" | "gone_from_cmms":
             sets = conditions.rewound if reason == "went_back" else conditions.vanished
             # A message that failed often for other reasons has no patience left for a list read that lags.

@@ -45,6 +45,10 @@ class Rules:
     def __init__(self) -> None:
         self.columns = dict(ALL_COLUMNS)
         self.unmapped: set[str] = set()
+        self.retyped: set[str] = set()
+        """Fields of another type or scale than the customer's table gives them, which takes the same values."""
+        self.orders = True
+        """Whether orders are in the mapping."""
         self.choices = FIRST
         self.past = [FIRST]
 

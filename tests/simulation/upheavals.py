@@ -10,7 +10,7 @@ from local.emulators.dataverse.plugins import Behaviour, PlugIn
 from shared.domain.link import Restored
 from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
-from tests.simulation.field_table import SPARE
+from tests.simulation.field_table import RETYPED, SPARE
 from tests.simulation.observe import normal
 from tests.simulation.people import People
 from tests.simulation.process import world_time
@@ -83,8 +83,12 @@ class Upheavals:
         """Edit the mapping once to three times, while messages wait; the functions are started anew each time."""
         for _ in range(self._rng.randint(1, 3)):
             await self._later(5.0, 300.0)
-            edits = [self._move, self._unmap, self._correct, *([] if self._rounding else [self._swap])]
+            edits = [self._move, self._unmap, self._correct, self._retype, self._leave_orders_out]
+            edits += [] if self._rounding else [self._swap]
             self._started_with(self._rng.choice(edits)())
+        if not self._rules.orders:
+            await self._later(5.0, 300.0)
+            self._started_with(self._leave_orders_out())
         if self._rules.unmapped and (self._one_way or self._rng.random() < 0.7):
             await self._later(5.0, 300.0)
             self._started_with(self._unmap())
@@ -92,7 +96,7 @@ class Upheavals:
     def _started_with(self, what: str) -> None:
         """Start the functions with the mapping; nothing tells of the records that it changes, but for a full pass."""
         self._restart(f"for a new mapping: {what}")
-        if self._one_way and not self._rules.unmapped:
+        if self._one_way and self._rules.orders and not self._rules.unmapped:
             self._people.announce_all()
         for entity, table in self._backups.cmms.tables.items():
             self._untold("cmms", {(entity, str(pk)) for pk in table.memories}, back=False)
@@ -140,6 +144,19 @@ class Upheavals:
         self._history.meet_anew("order", "estado")
         self._rules.correct(SECOND if self._rules.choices is FIRST else FIRST)
         return "the table of states is corrected"
+
+    def _retype(self) -> str:
+        """Give a field another scale or type, which takes the same values, or its own again."""
+        name = self._rng.choice(sorted(RETYPED))
+        self._rules.retyped ^= {name}
+        self._history.meet_anew("asset", name)
+        return f"{name} has {RETYPED[name][name in self._rules.retyped]}"
+
+    def _leave_orders_out(self) -> str:
+        """Take all orders out of the mapping, or put them back in."""
+        self._rules.orders = not self._rules.orders
+        self._conditions.orderless = True
+        return f"orders are {'' if self._rules.orders else 'not '}mapped"
 
     async def _secured(self) -> None:
         """Close a column to our user; in most runs an administrator opens it again."""
@@ -232,7 +249,9 @@ class Upheavals:
             return
         await self._later(0.0, 200.0)
         self._conditions.said[side] = at
-        while not await self._settle(side):
+        for _ in range(3):
+            if await self._settle(side):
+                return
             await self._later(5.0, 60.0)
 
     async def _mass(self) -> None:

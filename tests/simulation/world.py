@@ -179,9 +179,7 @@ class World:
         self.weather.calm()
         self.queues.calm()
         await self._rest()
-        for side in self.conditions.said:
-            await self._settle(side)  # until nothing is left that was being written when the command looked
-            await self._rest()
+        await self._settle_once_more()
         untold = self.people.untold | self._lost
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
@@ -226,6 +224,15 @@ class World:
         """End all workers; their supervisors start new ones, with the mapping of then."""
         for worker in self.workers:
             worker.process.die(why)
+
+    async def _settle_once_more(self) -> None:
+        """End what an operator began: a command may have been interrupted, or found records that were being written."""
+        for side in self.conditions.said:
+            for _ in range(MOST_SWEEPS):
+                if await self._settle(side):
+                    break
+                await asyncio.sleep(60.0)  # until a worker has been started anew
+            await self._rest()
 
     async def _settle(self, side: Restored) -> bool:
         """Run `ops restored` on one of the machines; gives whether it came to its end."""

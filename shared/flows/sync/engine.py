@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
 from shared.domain.link import Stored
+from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.words import plural
@@ -17,6 +18,7 @@ from shared.errors import (
     Conflict,
     InvalidMessage,
     LedgerUnreadable,
+    PermanentError,
     RoutingFailed,
     Throttled,
     TransientError,
@@ -113,7 +115,7 @@ class Sync:
     async def _unmapped(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         error = InvalidMessage(f"The mapping holds no {entity_name}: add it (SYNC_MAPPING), and replay this message.")
         queue = OF_ENTITY[entity_name].name
-        routed = await self._router.route(queue, [Routed(body, None, None, Park(error)) for body in bodies])
+        routed = await self._router.route(queue, [_unread(body, Park(error)) for body in bodies])
         return Summary(0, 0, routed.retried, routed.parked, 0)
 
     async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
@@ -249,6 +251,16 @@ def _remembered(subject: Subject, memory: Memory) -> Stored | LedgerUnreadable |
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:
     return Round({one.place: outcome for one in deliveries if one.place not in done.outcomes})
+
+
+def _unread(body: bytes, outcome: Outcome) -> Routed:
+    """A message that no mapping explains, with what every event says of itself: its history, and its record's key."""
+    try:
+        event = parse_event(body)
+    except PermanentError:
+        return Routed(body, None, None, outcome)
+    key = event.data.get("key")
+    return Routed(body, event, key if isinstance(key, str) else None, outcome)
 
 
 def _routed(deliveries: Sequence[Delivery], unread: Sequence[Unread], outcomes: Outcomes) -> list[Routed]:
