@@ -349,3 +349,14 @@ async def test_a_run_that_broke_off_leaves_no_row_of_a_lost_record_behind(world:
     await restored(world, "cmms", backup.at)
     made = (await world.link(row.id, "row")).cmms_id
     assert (made not in {None, lost}, world.parked) == (True, [])
+
+
+async def test_a_row_whose_record_was_not_made_yet_is_not_let_go(world: World) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    world.cmms.faults.next = ["never arrives"] * 2
+    await world.webhook(row, "create")
+    backup.of_the_cmms()
+    taken = await restored(world, "cmms", backup.at)
+    link = await world.link(row.id, "row")
+    assert (taken.lost, world.cmms.records[link.cmms_id or ""].values["nombre"]) == ({}, "Pump")

@@ -51,6 +51,8 @@ class History:
         """(entity, record) of those whose link a restored ledger does not have."""
         self.vanished: set[tuple[str, str]] = set()
         """(entity, record) of those that a restored CMMS does not have: told of it, their rows are new ones."""
+        self.all_anew = False
+        """Whether an operator said that the ledger was restored: then whatever changed since meets anew."""
         self.counting: set[Side] = set()
         """The sides of which an operator said that they count, because the other one was restored from a backup."""
 
@@ -117,7 +119,11 @@ class History:
     def meets_anew(self, cell: Cell) -> bool:
         """Whether the two sides may have met again: then a value beats nothing, and every other loser is on record."""
         kin = self.kin(cell.entity, [(cell.side, cell.record)])
-        return (cell.entity, cell.field) in self._anew or any((cell.entity, name) in self._renewed for _, name in kin)
+        return (
+            self.all_anew
+            or (cell.entity, cell.field) in self._anew
+            or any((cell.entity, name) in self._renewed for _, name in kin)
+        )
 
     def adopt(self, side: Side, entity: str, record: str, at: float) -> None:
         """Note that somebody goes on from what a backup brought back: all of it is given once more."""

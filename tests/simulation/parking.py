@@ -102,7 +102,11 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
 
 
 def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
-    """Whether the integration made the row for a record that has another one, or none, by now."""
+    """Whether the integration made the row for a record that has another one, or none, or is forgotten by now."""
+    if any(
+        (entity, one) in evidence.conditions.forgotten for one in evidence.history.partners["dynamics", entity, row]
+    ):
+        return True  # a restored ledger does not know the record, which was renamed since and got a second row
     made_for = [record for (of, record), rows in evidence.observer.created_for.items() if of == entity and row in rows]
     links = [evidence.link(entity, record=record) for record in made_for]
     return any(link is None or link.row_id != row for link in links)

@@ -237,6 +237,7 @@ class World:
     async def _settle(self, side: Restored) -> bool:
         """Run `ops restored` on one of the machines; gives whether it came to its end."""
         at = self.conditions.said[side]
+        self.history.all_anew |= side == "ledger"
         if side != "ledger":
             self.history.counting.add(across(side))
             self.observer.may_be_made_again(self.conditions.vanished["dynamics"])

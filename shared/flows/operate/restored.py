@@ -134,7 +134,7 @@ class Restore:
             taken.for_people.append(key)
             taken.tell(RECORD, problem, key, cmms.key or None, row.key or None)
             return
-        if side == "cmms" and row.exists and not cmms.exists and link.deleted_at is None:
+        if side == "cmms" and row.exists and not cmms.exists and link.cmms_id is not None and link.deleted_at is None:
             taken.lost[Identity("row", row.id)] = key
             taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
             return
