@@ -20,6 +20,8 @@ type DynamicsRow = tuple[str, str, str, bool]
 type CmmsRow = tuple[str, str, str]
 type Source = Literal["ledger", "dynamics", "cmms"]
 
+# Pages are written and read in their order: a larger cache would only hold what is not asked for again.
+_CACHE_KIB: Final = 8 * 1024
 # Of the marshal format: this one looks for no object that comes twice, and there is none.
 _PLAIN: Final = 2
 _SCHEMA: Final = """
@@ -68,6 +70,7 @@ class Staging(Scratch):
 
     def __init__(self) -> None:
         super().__init__(_SCHEMA, "The sweep's temporary file", "about 300 bytes")
+        self._db.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
         self.ledger_rows = self.dynamics_rows = self.cmms_rows = 0
         self._sums = [0] * BUCKETS
 
