@@ -25,7 +25,6 @@ from typing import Final
 
 import httpx
 
-import functions  # noqa: F401  # the timer's process has what this sets for the interpreter
 from benchmarks.reconcile.world import drifted, id_of, is_in_ledger, key_of, record_of, values_of
 from shared.adapters.clock import SystemClock
 from shared.adapters.cmms.client import CmmsGateway
