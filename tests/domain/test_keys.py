@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.decide import Candidate, Context, Snapshot, decide
+from shared.domain.decide import Candidate, Context, Snapshot, decide, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Stored
 from tests.domain.decisions import DELETED, INACTIVE, KNOWN, NEW, RECORD, ROW, TOMBSTONE, context, snap, told
@@ -36,7 +36,7 @@ FIRST_CONTACT = [
         "the row of a deleted record",
         snap(NEW, RECORD, None, GONE),
         context(),
-        "nothing",  # but the link tells that it takes the row over
+        "nothing",  # but the link announces it
     ),
     (
         "the row of a deleted record, announced as taken over",
@@ -132,3 +132,8 @@ ROWS = [
 @pytest.mark.parametrize(("snapshot", "said", "expected"), ROWS)
 def test_meeting_by_key(snapshot: Snapshot, said: Context, expected: str) -> None:
     assert told(decide(snapshot, said)) == expected
+
+
+def test_a_look_sees_past_the_announcement_of_a_take_over() -> None:
+    snapshot = snap(NEW, RECORD, None, replace(GONE, row=replace(INACTIVE, values={"nombre": "Old"})))
+    assert told(foresee(snapshot, context())) == "update Dynamics: nombre=Pump state 0, record taken_over"

@@ -63,3 +63,14 @@ async def test_of_a_row_that_is_missing_only_what_the_record_says_differs(world:
     told = await story(world)
     states = {one.name: one.state for one in told.fields}
     assert (told.agrees, states["nombre"], states["valor_libros"]) == (False, "differ", "agree")
+
+
+async def test_of_a_record_that_is_to_take_a_row_over_the_end_is_told(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    world.cmms.delete()
+    await world.dirty()
+    world.cmms.put("A", "2", nombre="Otra bomba")
+    told = await story(world)
+    states = {one.name: one.state for one in told.fields}
+    assert (told.agrees, states["nombre"], told.others) == (False, "conflict", (world.row().id,))

@@ -31,6 +31,14 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
     )
 
 
+def foresee(snapshot: Snapshot, context: Context) -> Decision:
+    """What a sync comes to, for whoever only looks: as `decide`, past the announcement of a take-over."""
+    decision = decide(snapshot, context)
+    if isinstance(decision, Plan) and decision.link.takes_over not in {None, snapshot.link.takes_over}:
+        return decide(replace(snapshot, link=decision.link), context)
+    return decision
+
+
 def _decide(snapshot: Snapshot, context: Context) -> Decision:
     cmms = snapshot.cmms
     absent_and_deleted = not cmms.exists and (context.said_deleted or snapshot.link.deleted_at is not None)

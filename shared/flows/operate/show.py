@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared.domain.blocked import RECORD
-from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, decide
+from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import PATIENCE
 from shared.domain.link import Base, ConflictRecord, Identity, Link
 from shared.domain.messages.queues import PARKED
@@ -92,7 +92,7 @@ async def tell(
     async for page in queues.peek(PARKED.name):
         parked.extend(message for message in page if message.entity == entity.name and message.key == key)
     now = clock.now()
-    decision = decide(snapshot, Context(entity, now, one_way=cmms is None, attempts=PATIENCE))
+    decision = foresee(snapshot, Context(entity, now, one_way=cmms is None, attempts=PATIENCE))
     return Story(
         entity=entity.name,
         key=key,

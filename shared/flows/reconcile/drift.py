@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Final, Literal
 
 from shared.domain.blocked import RECORD, Blocked
-from shared.domain.decide import Context, Plan, Snapshot, Wait, decide
+from shared.domain.decide import Context, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.decide.trust import ledger_is_behind
 from shared.domain.link import Write
@@ -81,7 +81,7 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         where a sync would do nothing. What was parked for the same value is known, and no drift; but for what has no
         effect, may not be read, or kept a side without the record: of these the sides stay apart, or nobody can tell.
     """
-    plan = decide(snapshot, Context(entity, now, attempts=WAITING))
+    plan = foresee(snapshot, Context(entity, now, attempts=WAITING))
     if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
         return "in_flight"
     kind = _kind(entity, snapshot, plan)

@@ -1,13 +1,13 @@
 """What a first sync would do with one record, by the engine's own decision. Pure, no I/O."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
 from shared.domain.blocked import RECORD
-from shared.domain.decide import Context, Plan, Snapshot, Wait, decide
+from shared.domain.decide import Context, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord, Side, Value, other
 from shared.domain.schema.mapping import EntityMapping
@@ -97,12 +97,9 @@ def classify(entity: EntityMapping, snapshot: Snapshot, choices: EntityChoices, 
         choices: The operator's.
         now: In UTC.
     """
-    decision = decide(snapshot, Context(entity, now, attempts=WAITING, prefer_fields=choices.prefer))
+    decision = foresee(snapshot, Context(entity, now, attempts=WAITING, prefer_fields=choices.prefer))
     if isinstance(decision, Wait):
         return Verdict(Kind.HELD, problems=(Problem(RECORD, decision.error.reason, decision.error.message),))
-    if decision.link.takes_over is not None and snapshot.link.takes_over is None:
-        # The engine announces a take-over, and then decides what becomes of the row.
-        return classify(entity, replace(snapshot, link=decision.link), choices, now)
     problems = tuple(Problem(one.field, one.error.reason, one.error.message) for one in decision.blocked)
     # What a side refused before, and would be sent unchanged, is still parked.
     parked = snapshot.link.parked
