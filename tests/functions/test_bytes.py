@@ -85,9 +85,13 @@ class Product:
     def settle(self, queue: str) -> list[bytes]:
         """Wait until the queue is done; answers what came to `parked`."""
         until(lambda: not any(self.counts(queue).values()), f"{queue} is empty")
-        taken: list[bytes] = []
-        while waiting := self.counts("parked")["active"]:
-            for one in self._parked.receive_messages(waiting, max_wait_time=5):
+        # A message is parked before its queue lets go of it: by now all are there. What a receive has taken off the
+        # queue it may give at the next call.
+        waiting, taken = self.counts("parked")["active"], list[bytes]()
+        while len(taken) < waiting:
+            received = self._parked.receive_messages(waiting - len(taken), max_wait_time=5)
+            assert received, f"{waiting - len(taken)} parked messages were counted, and do not come"
+            for one in received:
                 properties = one.application_properties or {}
                 assert (properties[b"reason"], properties[b"source_queue"]) == (b"invalid_message", queue.encode())
                 taken.append(b"".join(one.body))
