@@ -5,6 +5,7 @@ library and with ours, in turn.
 """
 
 import _strptime  # type: ignore[import-not-found]  # the standard library's own, without a stub
+import argparse
 import json
 import time
 from datetime import UTC, datetime, timedelta
@@ -59,6 +60,7 @@ def decode_seconds(cache: int) -> float:
 
 def main() -> None:
     """Measure in turn, and print the least of each."""
+    argparse.ArgumentParser(prog="python -m benchmarks.metadata", description=__doc__).parse_args()
     ours = functions.TIME_FORMATS
     turns = [(decode_seconds(_USUAL), decode_seconds(ours)) for _ in range(TURNS)]
     for size, seconds in zip((_USUAL, ours), map(min, zip(*turns, strict=True)), strict=True):
