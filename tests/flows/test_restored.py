@@ -275,7 +275,7 @@ async def test_records_are_settled_at_most_at_the_rate(world: World, monkeypatch
         waits.append(seconds)
         world.clock.advance(timedelta(seconds=seconds))
 
-    monkeypatch.setattr("asyncio.sleep", sleep)
+    monkeypatch.setattr(world.clock, "sleep", sleep)
     taken = await look(world, "dynamics", backup.at)
     await restore_of(world).settle(taken, "dynamics", rate=2)
     assert waits == [0.0, 1.0]

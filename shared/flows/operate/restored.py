@@ -4,7 +4,6 @@ The operator's word is stored in each record's link, by compare-and-swap, before
 it counts for whichever message comes first, and an interrupted run is gone on with by the next one.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -168,7 +167,7 @@ class Restore:
         why = f"{side} was restored from a backup"
         work = [*taken.lost.items(), *taken.records.items()]
         for chunk in batched(work, max(1, min(_AT_ONCE, int(rate))), strict=False):
-            await asyncio.sleep(max(0.0, started + done / rate - self._clock.monotonic()))
+            await self._clock.sleep(max(0.0, started + done / rate - self._clock.monotonic()))
             some = dict(chunk)
             lost = {name: some[name] for name in some.keys() & taken.lost.keys()}
             # A row that was let go is a new one, which no later run tells from others: so its message goes first, and

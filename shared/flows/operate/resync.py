@@ -1,6 +1,5 @@
 """Asking for records to be looked at again, at a bounded rate, and following them to their outcome."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -133,7 +132,7 @@ class Resync:
         named = list(records.items())
         for start in range(0, len(named), chunk):
             due = started + start / rate
-            await asyncio.sleep(max(0.0, due - self._clock.monotonic()))
+            await self._clock.sleep(max(0.0, due - self._clock.monotonic()))
             part = dict(named[start : start + chunk])
             order: Operation = "recreate" if recreate else "resync"
             await self._router.resync(
@@ -179,7 +178,7 @@ class Resync:
                         followed.settled.discard(message.key)
                         followed.parked[message.key] = message.reason
                 return followed
-            await asyncio.sleep(_LOOK_AGAIN.total_seconds())
+            await self._clock.sleep(_LOOK_AGAIN.total_seconds())
 
     async def _known_bad(self, entity: EntityMapping, records: Mapping[Identity, str], followed: Followed) -> None:
         """A field that is parked already is not parked again for the same value: the ledger knows it."""
