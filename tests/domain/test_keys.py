@@ -51,6 +51,12 @@ FIRST_CONTACT = [
         "update Dynamics: nombre=Pump state 0, record taken_over",
     ),
     (
+        "the row of a deleted record, which let go of it for a record that left the key",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, values={"nombre": "Old"}))),
+        context(),
+        "update Dynamics: nombre=Pump state 0, record taken_over",
+    ),
+    (
         "a row that a person deactivated",
         snap(NEW, RECORD, None, Candidate(replace(INACTIVE, by_us=False, values={"nombre": "Old"}))),
         context(),

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
+from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
@@ -34,8 +35,10 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
         return key_conflict(snapshot, candidate, context)
     announced = snapshot.link.takes_over == row.id
     if holder is None:
-        # Where the take-over was announced, it broke off after the row had been let go.
-        return _linked(snapshot, row, taken_over=announced)
+        # A take-over that broke off after the row had been let go: announced by this record, or by one that has left
+        # the key since. We make no row inactive but a deleted record's.
+        let_go = row.by_us and is_inactive(context.entity, row)
+        return _linked(snapshot, row, taken_over=announced or let_go)
     take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
     return being_written(holder.link, context) or take_over
 
@@ -52,7 +55,8 @@ def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -
 
 def _linked(snapshot: Snapshot, row: DynamicsRecord, *, taken_over: bool) -> Snapshot:
     """Both meet without bases: equal values agree, a value beats null, different values are conflicts."""
-    link = snapshot.link.model_copy(update={"row_id": row.id, "bases": {}, "intents": ()})
+    takes_over = row.id if taken_over else None
+    link = snapshot.link.model_copy(update={"row_id": row.id, "takes_over": takes_over, "bases": {}, "intents": ()})
     return replace(snapshot, link=link, row=row, taken_over=taken_over)
 
 
