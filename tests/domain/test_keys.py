@@ -7,11 +7,12 @@ import pytest
 from shared.domain.decide import Candidate, Context, Snapshot, decide, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Stored
-from tests.domain.decisions import DELETED, INACTIVE, KNOWN, NEW, RECORD, ROW, TOMBSTONE, context, snap, told
+from tests.domain.decisions import DELETED, INACTIVE, KNOWN, NEW, NOW, RECORD, ROW, TOMBSTONE, context, snap, told
 
 FREE = Candidate(ROW)
 LIVING = Candidate(ROW, Stored(link=KNOWN.model_copy(update={"cmms_id": "2"})), replace(RECORD, id="2"))
 RENAMED = replace(LIVING, record=replace(RECORD, id="2", key="B"))
+RESTORED = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "restored": "dynamics"}))
 GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
 TAKING = NEW.model_copy(update={"takes_over": "r"})
 OTHER_CASE = Candidate(replace(ROW, key="a"))
@@ -109,6 +110,24 @@ KEY_CONFLICT = [
         "the holder's row went back, after two attempts",
         snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, version=4))),
         context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "the holder's row was deleted and made again, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, created=NOW))),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "the holder's row waits for an operator's word to be carried out, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, holder=RESTORED)),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "the holder's row was made again, and the record's own is taken for new",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, created=NOW))),
+        context(key_taken=True, attempts=2, recreate=True),
         "wait: conflict",
     ),
     (

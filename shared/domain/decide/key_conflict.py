@@ -4,8 +4,8 @@ from typing import Final
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
-from shared.domain.decide.situation import WAITING, Candidate, Context, Snapshot
-from shared.domain.decide.trust import gone_back
+from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
+from shared.domain.decide.trust import doubt
 from shared.domain.link import ConflictRecord, Stored, Write
 from shared.errors import Conflict, KeyNotUsable
 
@@ -30,9 +30,7 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
     elif _has_left(candidate, key):
         if (wait := being_written(holder.link, context)) is not None:
             return wait
-        # A row that went back is written by nobody: the write would make its older values look new.
-        went_back = gone_back(Snapshot(holder, holder.link, candidate.record, row))
-        if context.attempts >= RELEASE_AFTER and row.is_open and not went_back:
+        if context.attempts >= RELEASE_AFTER and row.is_open and not _is_doubtful(candidate, holder, context):
             return _release(candidate, holder, key, context)
         problem = f"{where} still has the key {key}, which its own record has left."
         if context.attempts < WAITING:
@@ -48,6 +46,14 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
 def _has_left(candidate: Candidate, key: str) -> bool:
     """Whether the row's own record has another key by now, or was deleted."""
     return candidate.is_abandoned or (candidate.record.exists and candidate.record.key != key)
+
+
+def _is_doubtful(candidate: Candidate, holder: Stored, context: Context) -> bool:
+    """Whether the holder's own pair waits for a person: a write would make what its row shows by now look agreed."""
+    pair = Snapshot(holder, holder.link, candidate.record, candidate.row)
+    # What was said and ordered is of the record that needs the key; the patience is with its message, too.
+    asked = Context(context.entity, context.now, one_way=context.one_way, attempts=PATIENCE)
+    return holder.link.restored is not None or doubt(pair, asked) is not None
 
 
 def _release(candidate: Candidate, holder: Stored, key: str, context: Context) -> Plan:
