@@ -15,6 +15,7 @@ RENAMED = replace(LIVING, record=replace(RECORD, id="2", key="B"))
 RESTORED = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "restored": "dynamics"}))
 GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
 TAKING = NEW.model_copy(update={"takes_over": "r"})
+LATE = replace(RECORD, by_us=True)
 OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
@@ -38,6 +39,30 @@ FIRST_CONTACT = [
         snap(NEW, RECORD, None, GONE),
         context(),
         "nothing",  # but the link announces it
+    ),
+    (
+        "the row of a deleted record, for a record that a late create of ours made",
+        snap(NEW, LATE, None, GONE),
+        context(),
+        "park *: row_replaced",
+    ),
+    (
+        "the same, edited by a person since",
+        snap(NEW, replace(LATE, by_us=False), None, GONE),
+        context(),
+        "nothing",  # but the link announces it
+    ),
+    (
+        "the same, taken for new by an operator",
+        snap(TAKING, LATE, None, GONE),
+        context(recreate=True),
+        "update Dynamics: state 0",
+    ),
+    (
+        "a row without a link, for a record that the ledger forgot",
+        snap(NEW, LATE, None, FREE),
+        context(),
+        "nothing",
     ),
     (
         "the row of a deleted record, announced as taken over",

@@ -36,7 +36,7 @@ class CmmsBackup:
     tables: dict[str, Table]
     outbox: list[Message]
     buried: tuple[set[Edit], set[Cell]]
-    deleted: set[tuple[str, str]]
+    deleted: dict[tuple[str, str], float]
     cells: Cells
 
 
@@ -83,7 +83,7 @@ class Backups:
             copy.deepcopy(self.cmms.tables),
             [replace(one) for one in self.cmms.outbox],
             self.history.graves(),
-            set(self.observer.deleted),
+            dict(self.observer.deleted),
             self._cells("cmms"),
         )
 
@@ -98,7 +98,9 @@ class Backups:
         self._put_back("cmms", backup.cells)
         vanished = before.keys() - after.keys()
         self.history.open_graves(*backup.buried, vanished)
-        self.observer.deleted = backup.deleted | (self.observer.deleted & vanished)
+        self.observer.deleted = backup.deleted | {
+            one: at for one, at in self.observer.deleted.items() if one in vanished
+        }
         self.conditions.rewound["cmms"] |= changed & after.keys()
         kept = self._operations()
         self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}

@@ -122,7 +122,7 @@ def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
             yield f"{entity} {key}: the row {row.id} has no record in the CMMS"
         elif int(record) in evidence.cmms.tables[entity].records:
             continue
-        elif (entity, record) not in evidence.observer.deleted | evidence.conditions.vanished["cmms"]:
+        elif (entity, record) not in evidence.observer.deleted.keys() | evidence.conditions.vanished["cmms"]:
             yield f"{entity} {key}: the row {row.id} is linked with #{record}, which never was"
         elif row.values["statecode"] != DEAD_STATE[entity]:
             yield f"{entity} {key}: the row {row.id} is not in the state of deleted records, as its record is"

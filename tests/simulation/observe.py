@@ -80,10 +80,13 @@ class Observer:
         self.filled: set[tuple[str, str, str, str]] = set()
         self.created_for: dict[tuple[str, str], list[str]] = {}
         """(entity, CMMS id) to the rows that the integration made for it."""
-        self.deleted: set[tuple[str, str]] = set()
-        """(entity, CMMS id) of records that a person deleted."""
+        self.deleted: dict[tuple[str, str], float] = {}
+        """(entity, CMMS id) of records that a person deleted, and when."""
+        self.late: set[tuple[str, str]] = set()
+        """(entity, CMMS id) of records that the integration made for a row whose next record was deleted meanwhile."""
         self.removed: dict[tuple[str, str], float] = {}
         """(entity, id) of rows that a person deleted, and when."""
+        self._again: set[tuple[str, str]] = set()
         self.touched: set[tuple[str, str]] = set()
         """(entity, id) of rows that a person edited while they were inactive: a person may have retired them."""
         cmms.watchers.append(self.cmms_changed)
@@ -97,7 +100,7 @@ class Observer:
         key = (step.after or step.before or {})[KEYS[entity]]
         self._trace(who, f"cmms {entity} {key} #{pk}: {_difference(step.before, step.after)}")
         if step.after is None:
-            self.deleted.add((entity, pk))
+            self.deleted[entity, pk] = now
             for name in CELLS[entity]:
                 self._history.bury(self._history.cell("cmms", entity, pk, name))
             return
@@ -118,6 +121,13 @@ class Observer:
         row = self._row_of(entity, operation or "")
         if row is None:
             self._history.violations.append(f"{now:.3f}: {entity} #{pk} was made in the CMMS and never announced")
+            return
+        if any(
+            SENT.get() < self.deleted.get((entity, one), 0.0) for one in self._history.partners["dynamics", entity, row]
+        ):
+            # A request that was sent before somebody deleted the record cannot know of that.
+            self.late.add((entity, pk))
+            self._history.partners["cmms", entity, pk].append(row)
             return
         settled = self._history.vanished if "dynamics" in self._history.counting else set()
         for other in self._history.partners["dynamics", entity, row]:
@@ -168,9 +178,8 @@ class Observer:
                     rows.remove(row)
 
     def may_be_made_again(self, rows: Collection[tuple[str, str]]) -> None:
-        """Note that an operator has rows that a backup took away made again."""
-        for (entity, _), made in self.created_for.items():
-            made[:] = [row for row in made if (entity, row) not in rows]
+        """Note that an operator has rows that a backup took away made again: each is its record's row from then on."""
+        self._again |= set(rows)
 
     def _made(self, entity: str, row: str, now: float) -> None:
         """A row was made for a record, as the ledger was told before."""
@@ -179,6 +188,9 @@ class Observer:
             self._history.violations.append(f"{now:.3f}: the row {row} of {entity} was made and never announced")
             return
         made = self.created_for.setdefault((entity, partners[0]), [])
+        if (entity, row) in self._again:
+            self._again.discard((entity, row))
+            made.clear()
         # A request that was sent before somebody deleted the row cannot know of that.
         if row not in made or SENT.get() > self.removed[entity, row]:
             made.append(row)

@@ -76,8 +76,9 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
             return True
         case "gone_from_dynamics" | "row_replaced":
             ids = [name for side, name in kin if side == "dynamics"]
-            late = reason == "row_replaced" and any(_came_late(evidence, entity, row) for row in ids)
-            return late or any((entity, row) in evidence.observer.removed for row in ids)
+            late = any(_came_late(evidence, entity, row) for row in ids)
+            late = late or any(side == "cmms" and (entity, name) in evidence.observer.late for side, name in kin)
+            return (late and reason == "row_replaced") or any((entity, row) in evidence.observer.removed for row in ids)
         case "key_not_usable":
             alike = [
                 (side, name)
@@ -158,8 +159,10 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
         case "gone_from_dynamics":
             return record is not None and row is None and (entity, link.row_id) in evidence.observer.removed
         case "row_replaced":
+            if row is None:
+                return (entity, link.cmms_id) in evidence.observer.late
             removed = (entity, link.row_id) in evidence.observer.removed
-            return row is not None and (removed or _came_late(evidence, entity, str(row.id)))
+            return removed or _came_late(evidence, entity, str(row.id))
         case "key_not_usable":
             return _key_is_taken(evidence, entity, link, record, row)
         case "record_closed":

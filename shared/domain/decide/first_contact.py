@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.domain.blocked import held_by_key
+from shared.domain.blocked import Blocked, held_back, held_by_key
 from shared.domain.decide.create import create_in_dynamics
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
@@ -11,7 +11,7 @@ from shared.domain.decide.plan import Decision, Plan, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
 from shared.domain.link import Stored
 from shared.domain.model import DynamicsRecord
-from shared.errors import KeyNotUsable
+from shared.errors import KeyNotUsable, RowReplaced
 
 
 def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
@@ -33,6 +33,8 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     row, holder = candidate.row, candidate.holder
     if not exact or (holder is not None and not candidate.is_abandoned):
         return key_conflict(snapshot, candidate, context)
+    if candidate.is_abandoned and _was_made_late(snapshot, context):
+        return held(snapshot, _made_late(snapshot))
     announced = snapshot.link.takes_over == row.id
     if holder is None:
         # A take-over that broke off after the row had been let go: announced by this record, or by one that has left
@@ -41,6 +43,22 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
         return _linked(snapshot, row, taken_over=announced or let_go)
     take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
     return being_written(holder.link, context) or take_over
+
+
+def _was_made_late(snapshot: Snapshot, context: Context) -> bool:
+    """Whether a create of ours made the record: for a row that had found another record before the create arrived."""
+    record = snapshot.cmms
+    return record.by_us and bool(record.operations) and not context.recreate
+
+
+def _made_late(snapshot: Snapshot) -> Blocked:
+    record, operations = snapshot.cmms, snapshot.cmms.operations
+    error = RowReplaced(
+        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that probably arrived late:"
+        " a record that was deleted since has had its row. Delete the record in the CMMS; or, if it is meant, an"
+        " operator's resync with --recreate has it take over the row, differences are then on record."
+    )
+    return held_back("cmms", (error.reason, operations), error)
 
 
 def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -> Plan:
