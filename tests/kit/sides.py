@@ -23,9 +23,9 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh. A
-    `refused` field is left out of updates. `opens` lets a write of the state open a
-    closed row. `keeps_state` takes writes of the state without effect.
+    `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh.
+    A `refused` field is left out of updates. `opens` lets a write of the state open a closed row. `keeps_state` takes
+    writes of the state without effect.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
