@@ -56,6 +56,31 @@ async def test_what_the_quota_permits_is_used_and_no_request_is_refused(
     assert world.clock.monotonic() < 1.2 * max(by_time, by_requests)
 
 
+@pytest.mark.parametrize(
+    ("limits", "latency", "records", "most"),
+    [
+        (Limits(requests=40, execution_seconds=20, concurrency=4, window_seconds=30), 0.1, 10_000, 90),
+        (Limits(requests=40, execution_seconds=2, concurrency=4, window_seconds=30), 0.1, 1_000, 62),
+        (Limits(requests=40, execution_seconds=2, concurrency=4, window_seconds=30), 1.0, 1_000, 200),
+        (Limits(execution_seconds=24), 1.0, 4_000, 60),
+    ],
+    ids=["a short window", "less than two requests need", "a very slow network", "the documented window"],
+)
+async def test_seconds_of_the_network_are_not_taken_for_seconds_of_execution(
+    world: World, limits: Limits, latency: float, records: int, most: float
+) -> None:
+    world.dataverse.protection.limits = limits
+    world.dataverse.dop_hint = min(limits.concurrency or 8, 8)
+    world.dataverse.costs.create_row, world.dataverse.costs.request = SECONDS_PER_ROW, 0.1
+    world.wire.latency = latency
+    refused = refusals(world)
+    for number in range(records // 500):
+        await _written(world, creates(500, f"A{number}"))
+    assert refused == []
+    assert world.count(ASSET) == records
+    assert world.clock.monotonic() < most
+
+
 async def _written(world: World, left: list[DynamicsWrite]) -> None:
     """Write rows; those that are held back for longer than a write may take are written again, as the engine does."""
     while left:
@@ -64,6 +89,16 @@ async def _written(world: World, left: list[DynamicsWrite]) -> None:
         assert all(isinstance(error, Throttled) for error in failed)
         left = [write for write, result in zip(left, results, strict=True) if isinstance(result, Failed)]
         await asyncio.sleep(5 if left else 0)
+
+
+async def test_a_quota_that_others_use_up_is_asked_about_although_no_read_waits_so_long(world: World) -> None:
+    world.dataverse.costs.request = 0.5
+    await world.landed(ASSET, creates(1))
+    world.client._quota.heard({SECONDS: "0.10"}, 0.5)
+    with pytest.raises(Throttled) as held:
+        await world.gateway.by_key(ASSET, ["A0"])
+    await asyncio.sleep(held.value.least_wait.total_seconds())  # as the engine does
+    assert await world.gateway.by_key(ASSET, ["A0"]) == {"A0": []}
 
 
 async def test_a_request_that_the_quota_does_not_permit_in_time_is_not_sent(world: World) -> None:
@@ -142,6 +177,45 @@ def test_a_window_that_is_shorter_than_documented_is_learned_and_then_waited_for
     wait, ask = quota.wait(1)
     assert not ask
     assert 0 < wait <= 1.0
+
+
+def test_a_quota_that_others_have_used_up_is_asked_about_until_more_is_left() -> None:
+    clock = FixedClock()
+    quota = Quota(clock)
+    for at, left in ((0.0, "20.00"), (1.0, "19.00"), (31.0, "20.00"), (90.0, "-0.50")):
+        clock.time = at
+        quota.heard({SECONDS: left}, 0.5)
+    assert quota.seconds.window_known
+    for clock.time in (91.0, 200.0, 1_000.0):
+        wait, _ = quota.wait(1)
+        assert 0 < wait <= 30
+    assert quota.wait(1)[1]
+    quota.heard({SECONDS: "12.00"}, 0.5)
+    assert quota.wait(1) == (0.0, False)
+
+
+def test_answers_that_overtake_each_other_do_not_shorten_the_window() -> None:
+    clock = FixedClock()
+    quota = Quota(clock)
+    quota.heard({REQUESTS: "39", SECONDS: "20.00"}, 0.0)
+    for began, left, seconds in ((5.0, "37", "15.00"), (5.001, "38", "20.00"), (5.002, "36", "15.00")):
+        clock.time = 7.0
+        quota.heard({REQUESTS: left, SECONDS: seconds}, clock.time - began)
+    assert not quota.requests.window_known
+    assert not quota.seconds.window_known
+    assert quota.requests.left(7.0) <= 36
+    assert quota.seconds.left(7.0) <= 15.0
+
+
+def test_what_seemed_to_be_known_of_the_window_is_forgotten_after_a_refusal() -> None:
+    clock = FixedClock()
+    quota = Quota(clock)
+    for at, left in ((0.0, "20.00"), (1.0, "1.00"), (3.0, "15.00")):  # another program's seconds were given back
+        clock.time = at
+        quota.heard({SECONDS: left}, 0.0)
+    assert quota.seconds.window_known
+    quota.refused()
+    assert not quota.seconds.window_known
 
 
 class FixedClock(LoopClock):

@@ -1,5 +1,6 @@
 """The real client on the emulated Dataverse, without sockets."""
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -57,6 +58,8 @@ class Recorder(httpx.AsyncBaseTransport):
         self.times: list[float] = []
         self.under_way = 0
         self.highest = 0
+        self.latency = 0.0
+        """Seconds that the network takes for a request and its answer."""
         self.change: Callable[[httpx.Response], httpx.Response] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,6 +68,7 @@ class Recorder(httpx.AsyncBaseTransport):
         self.under_way += 1
         self.highest = max(self.highest, self.under_way)
         try:
+            await asyncio.sleep(self.latency)
             response = await self._inner.handle_async_request(request)
             await response.aread()
             return self.change(response) if self.change else response

@@ -23,9 +23,8 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh.
-    A `refused` field is left out of updates. `opens` lets a write of the state open a closed row. `keeps_state` takes
-    writes of the state without effect.
+    `secured` fields read as null, and a `refused` one is left out of updates. `opens` lets a write of the state open a
+    closed row. `keeps_state` takes writes of the state without effect.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -38,7 +37,6 @@ class Dynamics:
         self.opens = False
         self.keeps_state = False
         self.secured: set[str] = set()
-        self.unheard: set[str] = set()
         self.refused = ""
         self.becomes: dict[str, Value] = {}
 
@@ -83,8 +81,7 @@ class Dynamics:
 
     async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
         self._calls.append("dynamics security")
-        self.unheard = set() if fresh else self.unheard
-        return frozenset(entity.fields[name].column for name in self.secured - self.unheard)
+        return frozenset(entity.fields[name].column for name in self.secured)
 
     def share(self, records: int) -> int:
         return max(records, 1)
@@ -127,7 +124,7 @@ class Dynamics:
         operations = (write.id,) if entity.stamp and write.stamped else row.operations
         stored = replace(row, operations=operations, state=state, is_open=opened)
         self.rows[row.id] = stored
-        return self._shown(stored)
+        return stored
 
 
 class Cmms:

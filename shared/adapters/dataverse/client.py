@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Final, override
 
 import httpx
@@ -9,7 +10,7 @@ import httpx
 from shared.adapters.dataverse.quota import Quota
 from shared.adapters.dataverse.refusals import failure
 from shared.adapters.http.client import SINGLE_TIMEOUT, HttpService
-from shared.adapters.http.gate import Gate
+from shared.adapters.http.gate import FIRST_WIDTH, Gate
 from shared.errors import SyncError, Throttled
 from shared.flows.ports.engine import Clock
 
@@ -18,6 +19,8 @@ _HEADERS: Final = {
     "OData-MaxVersion": "4.0",
     "OData-Version": "4.0",
 }
+_QUESTION: Final = "WhoAmI"
+"""The cheapest request: any answer tells what is left of the quota."""
 LONGEST_HOLD: Final = 15.0
 """Seconds that a request without a deadline is held back in place until the quota permits it."""
 
@@ -49,10 +52,12 @@ class DataverseClient(HttpService):
     @override
     def _heard(self, response: httpx.Response, seconds: float) -> None:
         if response.is_success:
-            self._quota.heard(response.headers, seconds)
+            self._quota.heard(response.headers, seconds, asked=response.request.url.path.endswith(_QUESTION))
             hint = response.headers.get("x-ms-dop-hint", "")
-            if hint.isascii() and hint.isdigit():
-                self.gate.hint(int(hint[:4]))
+            width = int(hint[:4]) if hint.isascii() and hint.isdigit() else FIRST_WIDTH
+            self.gate.hint(1 if self._quota.is_tight else width)
+        elif response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+            self._quota.refused()
 
     @override
     async def _permitted(self, deadline: float | None) -> None:
@@ -72,4 +77,4 @@ class DataverseClient(HttpService):
                     raise Throttled(used_up, retry_after=timedelta(seconds=wait))
                 await asyncio.sleep(wait)
                 if ask:
-                    await self._perform(self._http.build_request("GET", "WhoAmI"), SINGLE_TIMEOUT)
+                    await self._perform(self._http.build_request("GET", _QUESTION), SINGLE_TIMEOUT)
