@@ -53,6 +53,12 @@ FIRST_CONTACT = [
         "nothing",  # but the link announces it
     ),
     (
+        "the row of a deleted record, for a person's record that a restored ledger forgot",
+        snap(NEW, replace(LATE, revision=2), None, GONE),
+        context(),
+        "nothing",  # but the link announces it
+    ),
+    (
         "the same, taken for new by an operator",
         snap(TAKING, LATE, None, GONE),
         context(recreate=True),

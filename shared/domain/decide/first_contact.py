@@ -48,7 +48,9 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
 def _was_made_late(snapshot: Snapshot, context: Context) -> bool:
     """Whether a create of ours made the record: for a row that had found another record before the create arrived."""
     record = snapshot.cmms
-    return record.by_us and bool(record.operations) and not context.recreate
+    # Its only change is a write of ours; of a record that a person made, and a restored ledger forgot, it is not.
+    made_by_us = record.by_us and len(record.operations or ()) == 1 and (record.revision or 1) == 1
+    return made_by_us and not context.recreate
 
 
 def _made_late(snapshot: Snapshot) -> Blocked:
