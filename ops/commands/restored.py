@@ -121,7 +121,8 @@ def _agreed(session: Session, found: Sequence[Taken], side: Restored, *, yes: bo
         raise UsageError("--json cannot ask: add --yes to go ahead, or --dry-run to look only.")
     _print(session, found)
     count = sum(len(one.records) + len(one.lost) for one in found)
-    return count > 0 and session.agreed(f"Settle {plural(count, 'record')}? Where both sides differ, {_COUNTS[side]}.")
+    # Where nothing is to be settled, the word counts for what people edit from now on.
+    return count == 0 or session.agreed(f"Settle {plural(count, 'record')}? Where both sides differ, {_COUNTS[side]}.")
 
 
 def _only_shown(session: Session, found: Sequence[Taken], *, dry_run: bool) -> int:

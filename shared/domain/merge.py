@@ -64,8 +64,7 @@ def judge(
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
     if restored and prefer is not None:
-        lost = cmms if prefer == "dynamics" else dynamics
-        return Verdict(prefer, None if lost is None else "restored")
+        return Verdict(prefer, "restored")
     if len(changed) > 1:
         return Verdict(rule.source or rule.on_conflict, "both_changed")
     if rule.source in {None, changed[0]}:

@@ -81,7 +81,7 @@ RESTORED = [
     ("the CMMS was restored", BOTH, AGREED, "old", "a", "dynamics", "dynamics", "restored"),
     ("both differ from their bases", BOTH, AGREED, "b", "old", "cmms", "cmms", "restored"),
     ("the side that counts is empty", BOTH, AGREED, None, "old", "cmms", "cmms", "restored"),
-    ("the restored side is empty", BOTH, AGREED, "a", None, "cmms", "cmms", None),
+    ("the restored side is empty", BOTH, AGREED, "a", None, "cmms", "cmms", "restored"),
     ("only the restored side may set the field", TO_DYNAMICS, AGREED, "old", "a", "dynamics", "dynamics", "restored"),
     ("the restore took nothing back", BOTH, AGREED, "a", "a", "cmms", "unchanged", None),
     ("the restore took nothing back, rounded", BOTH, ROUNDED, "a", "A", "cmms", "unchanged", None),

@@ -7,6 +7,7 @@ import pytest
 
 from shared.domain.decide import Context, Snapshot, decide
 from shared.domain.decide.situation import PATIENCE
+from shared.domain.high_water import SLACK, UNSEEN
 from shared.domain.link import Base, Link, ParkedField, Restored
 from shared.domain.model import Side, Version
 from tests.domain.decisions import (
@@ -104,6 +105,10 @@ CONDITIONS = [
     ),
 ]
 
+MARK = UNSEEN.raised(8, EARLIER)
+AFTER_RESTORE = replace(ROW, version=7, modified=NOW, values={"nombre": "P2"})
+SEEN_AFTER = KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"row_version": 6, "row_modified": NOW})})
+
 TRUST = [
     ("a row older than seen", snap(KNOWN, RECORD, replace(ROW, version=4)), context(), "wait: not_yet_visible"),
     (
@@ -111,6 +116,30 @@ TRUST = [
         snap(KNOWN, RECORD, replace(ROW, version=4)),
         context(attempts=PATIENCE),
         "park *: went_back",
+    ),
+    (
+        "a row edited after a higher version was seen in its table",
+        replace(snap(KNOWN, RECORD, AFTER_RESTORE), high_water=MARK),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the same, within the slack of transactions and clocks",
+        replace(snap(KNOWN, RECORD, replace(AFTER_RESTORE, modified=EARLIER + SLACK)), high_water=MARK),
+        context(),
+        "update the CMMS: nombre=P2",
+    ),
+    (
+        "the same, in a link that has seen the row after the restore",
+        replace(snap(SEEN_AFTER, RECORD, AFTER_RESTORE), high_water=MARK),
+        context(),
+        "update the CMMS: nombre=P2",
+    ),
+    (
+        "a row with a version above the highest seen",
+        replace(snap(KNOWN, RECORD, replace(AFTER_RESTORE, version=9)), high_water=MARK),
+        context(),
+        "update the CMMS: nombre=P2",
     ),
     (
         "a record older than seen",

@@ -68,8 +68,10 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
             return conditions.mass if reason == "mass_clear" else conditions.orderless and entity == "order"
         case "went_back" | "gone_from_cmms":
             sets = conditions.rewound if reason == "went_back" else conditions.vanished
+            doubtful = conditions.resumed | conditions.vanished["dynamics"]
+            resumed = reason == "went_back" and any((entity, name) in doubtful for _, name in kin)
             # A message that failed often for other reasons has no patience left for a list read that lags.
-            return conditions.stale or any((entity, name) in sets[side] for side, name in kin)
+            return conditions.stale or resumed or any((entity, name) in sets[side] for side, name in kin)
         case "no_effect":
             return _shows_nothing(evidence, parked.get("field"))
         case "rejected_by_target" if parked.get("field") in conditions.secured:
@@ -120,7 +122,11 @@ def _shows_nothing(evidence: Evidence, name: object) -> bool:
 
 def _came_and_went(evidence: Evidence, entity: str, kin: Collection[Name]) -> bool:
     """Whether one of these had several keys, or was deleted."""
-    gone = {("cmms", name) for of, name in evidence.observer.deleted if of == entity}
+    gone = {
+        ("cmms", name)
+        for of, name in evidence.observer.deleted.keys() | evidence.conditions.vanished["cmms"]
+        if of == entity
+    }
     return bool(gone & set(kin)) or any(len(evidence.history.keys[side, entity, name]) > 1 for side, name in kin)
 
 
@@ -153,7 +159,9 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
     match link.parked[name].reason:
         case "went_back":
             rewound = evidence.conditions.rewound
-            return (entity, link.cmms_id) in rewound["cmms"] or (entity, link.row_id) in rewound["dynamics"]
+            # A row that the backup lacks may have been made again by a create that was under way.
+            rows = rewound["dynamics"] | evidence.conditions.resumed | evidence.conditions.vanished["dynamics"]
+            return (entity, link.cmms_id) in rewound["cmms"] or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
         case "gone_from_dynamics":

@@ -49,6 +49,8 @@ class Rules:
         """Fields of another type or scale than the customer's table gives them, which takes the same values."""
         self.orders = True
         """Whether orders are in the mapping."""
+        self.restored = False
+        """Whether a side was restored from a backup: it gets back what the other one made of its values."""
         self.choices = FIRST
         self.past = [FIRST]
 
@@ -87,8 +89,8 @@ class Rules:
         return value == edit.value or value in self._there_and_back(edit)
 
     def _there_and_back(self, edit: Edit) -> set[Held]:
-        """What an edit has become that went over by an earlier table, and came back by the present one."""
-        if edit.value is None or len(self.past) < 2:  # the first one and another
+        """What an edit has become that went over by an earlier table, or before a restore, and came back since."""
+        if edit.value is None or (len(self.past) < 2 and not self.restored):  # the first one and another
             return set()
         over = {choices.translated(edit) for choices in self.past}
         if edit.cell.side == "cmms":

@@ -211,6 +211,8 @@ class Upheavals:
         backup, at = self._backups.of_dynamics(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of Dynamics")
+        self._rules.restored = True
+        self._conditions.highest = self._dataverse.snapshot().version
         changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
@@ -221,6 +223,7 @@ class Upheavals:
         backup, at = self._backups.of_cmms(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the CMMS")
+        self._rules.restored = True
         changed = self._backups.restore_cmms(backup)
         self._untold("cmms", changed)
         self._trace(

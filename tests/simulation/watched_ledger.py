@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import override
 
 from shared.adapters.ledger import SqliteLedger
+from shared.domain.high_water import HighWater
 from shared.domain.link import Link, Stored
 from shared.errors import LinkTooLarge
 
@@ -47,6 +48,11 @@ class WatchedLedger(SqliteLedger):
         """The link of a row, if one has it now."""
         found = self._db.execute("SELECT body FROM link WHERE entity = ? AND row_id = ?", (entity, row)).fetchone()
         return Link.model_validate_json(found[0]) if found is not None else None
+
+    def high_water(self, entity: str) -> HighWater:
+        """The marks that the product has stored of an entity."""
+        found = self._db.execute("SELECT value FROM state WHERE name = ?", (f"sync/high_water/{entity}",)).fetchone()
+        return HighWater.model_validate_json(found[0]) if found is not None else HighWater()
 
     def all_links(self) -> list[tuple[str, Link]]:
         """Every link with its entity, the oldest first."""

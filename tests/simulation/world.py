@@ -16,7 +16,7 @@ from local.emulators.dataverse.execution_context import render_context
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
-from shared.domain.link import Link, Restored
+from shared.domain.link import Link, Restored, Seen
 from shared.domain.messages.events import DirtyData, Event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.errors import SyncError
@@ -309,15 +309,25 @@ class World:
     def _changed(self, change: Change) -> None:
         entity = next(name for name, table in TABLES.items() if table == change.table)
         row = str(change.row_id)
-        if change.caller.user.name == "Person" and (entity, row) in self.conditions.untraced["dynamics"]:
-            link = self.ledger.link_of_row(entity, row)
-            if link is None or change.version > (link.seen.row_version or 0):
+        if change.caller.user.name == "Person":
+            seen = getattr(self.ledger.link_of_row(entity, row), "seen", Seen())
+            if change.version < self.conditions.highest:
+                self.conditions.resumed.add((entity, row))
+            untraced = (entity, row) in self.conditions.untraced["dynamics"]
+            known = change.version > (seen.row_version or 0) and not self._proves_a_restore(entity, change, seen)
+            if untraced and known:
                 self.history.adopt("dynamics", entity, row, asyncio.get_running_loop().time())
         self.observer.dynamics_changed(change)
         for _ in range(2 if self.rng.random() < self.weather.webhook_twice else 1):
             task = asyncio.get_running_loop().create_task(self._webhook(change))
             self._webhooks.add(task)
             task.add_done_callback(self._webhooks.discard)
+
+    def _proves_a_restore(self, entity: str, change: Change, seen: Seen) -> bool:
+        """Whether the ledger knows a higher version of the time before a change of a row that it knew before."""
+        mark = self.ledger.high_water(entity)
+        known = seen.row_version is not None and not mark.is_above(seen.row_version, seen.row_modified)
+        return known and mark.is_above(change.version, world_time().replace(microsecond=0))
 
     async def _webhook(self, change: Change) -> None:
         """Post the change to a worker; Dataverse tries once more after 503, and never again."""
@@ -436,9 +446,9 @@ class World:
         return [] if self.observer.writes == before else ["looking at a record at rest finds something to write"]
 
     def _held(self) -> set[tuple[str, str, str, str]]:
-        """What the ledger holds back: entity, record or row, field and reason."""
+        """What the ledger holds back: entity, record or row, field, and the digest of what was parked."""
         return {
-            (entity, str(link.cmms_id or link.row_id), name, parked.reason)
+            (entity, str(link.cmms_id or link.row_id), name, parked.digest)
             for entity, link in self.ledger.all_links()
             for name, parked in link.parked.items()
         }

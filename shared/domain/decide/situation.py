@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.blocked import Blocked
+from shared.domain.high_water import UNSEEN, HighWater
 from shared.domain.link import Link, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
@@ -42,6 +43,7 @@ class Snapshot:
     the same with what messages added in one-way mode, and with the writes in doubt resolved.
     `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
     `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
+    `high_water` is the table's, of before the rows were read.
     `taken_over` tells that the row was a deleted record's until now; `let_go` is that record's link, without the row.
     """
 
@@ -51,6 +53,7 @@ class Snapshot:
     row: DynamicsRecord = NO_ROW
     candidates: Sequence[Candidate] = ()
     rival: Stored | None = None
+    high_water: HighWater = UNSEEN
     taken_over: bool = False
     let_go: Stored | None = None
 

@@ -59,7 +59,8 @@ def ledger_is_behind(snapshot: Snapshot) -> bool:
 
 def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
     """The sides that show an older state than the link has seen, or did so when the record was parked for it."""
-    older: dict[Side, bool] = {"dynamics": _row_is_older(snapshot), "cmms": _record_is_older(snapshot)}
+    row_is_older = _row_is_older(snapshot) or was_edited_after_a_restore(snapshot)
+    older: dict[Side, bool] = {"dynamics": row_is_older, "cmms": _record_is_older(snapshot)}
     found = tuple(side for side, is_older in older.items() if is_older)
     parked = snapshot.link.park_of(RECORD)
     if not found and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
@@ -82,6 +83,17 @@ def _row_is_older(snapshot: Snapshot) -> bool:
     row, seen = snapshot.row, snapshot.link.seen
     recounted = _recounted(row.version, row.modified, seen.row_version, seen.row_modified)
     return recounted or _older(row.version, seen.row_version)
+
+
+def was_edited_after_a_restore(snapshot: Snapshot) -> bool:
+    """Whether the row goes on from a backup that may lack what the link saw: its number then tells nothing."""
+    row, seen, mark = snapshot.row, snapshot.link.seen, snapshot.high_water
+    # What was seen after the restore has lost nothing in it.
+    return (
+        seen.row_version is not None
+        and mark.is_above(row.version, row.modified)
+        and not mark.is_above(seen.row_version, seen.row_modified)
+    )
 
 
 def _record_is_older(snapshot: Snapshot) -> bool:
@@ -134,8 +146,8 @@ def _went_back(snapshot: Snapshot) -> Blocked:
     side = _unexplained(snapshot)[0]
     name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
     error = WentBack(
-        f"{name} shows an older state of {snapshot.link.key} than the ledger has seen: it was probably restored from a"
-        " backup. Decide which side's values count: see the runbook."
+        f"{name} shows an older state of {snapshot.link.key} than the ledger has seen, or goes on from one: it was"
+        " probably restored from a backup. Decide which side's values count: see the runbook."
     )
     return held_back(side, (error.reason, side), error)
 

@@ -14,7 +14,7 @@ from uuid import uuid4
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.situation import WAITING
-from shared.domain.decide.trust import gone_back
+from shared.domain.decide.trust import gone_back, was_edited_after_a_restore
 from shared.domain.link import Identity, Link, Restored, Stored
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
@@ -42,7 +42,8 @@ class Taken:
     """What a restore took back of one entity.
 
     `records` are to be settled, by identity, with their keys. `lost` are rows whose records the CMMS no longer has:
-    each lets go of its old record, and is met as a new row. `busy` records are being written right now. `effects` tell
+    each lets go of its old record, and is met as a new row. `intact` are those of the records of which the backup lacks
+    nothing: their rows were only edited since the restore. `busy` records are being written right now. `effects` tell
     what becomes of which fields, and what needs a person.
     """
 
@@ -50,6 +51,7 @@ class Taken:
     looked_at: int = 0
     records: dict[Identity, str] = field(default_factory=dict)
     lost: dict[Identity, str] = field(default_factory=dict)
+    intact: set[Identity] = field(default_factory=set)
     busy: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
     effects: dict[tuple[str, str], Effect] = field(default_factory=dict)
@@ -137,6 +139,11 @@ class Restore:
             taken.lost[Identity("row", row.id)] = key
             taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
             return
+        if side == "dynamics" and _is_intact(snapshot, since):
+            taken.records[identity] = key
+            taken.intact.add(identity)
+            taken.tell(RECORD, "edited since the restore alone: synchronized as usual", key, None, row.key)
+            return
         told = replace(snapshot, link=snapshot.link.model_copy(update={"restored": side}))
         context = Context(taken.entity, self._clock.now(), one_way=self._cmms is None, attempts=WAITING)
         plan = decide(told, context)
@@ -156,6 +163,8 @@ class Restore:
         self, taken: Taken, side: Restored, *, rate: float, progress: Callable[[int], None] = lambda _: None
     ) -> None:
         """Store the operator's word in each record's link, and have the record looked at; at most `rate` a second.
+
+        What people edit in a restored Dynamics from then on is an edit, of whichever record.
 
         Raises:
             RoutingFailed: The queue failed; what was counted is enqueued.
@@ -180,6 +189,8 @@ class Restore:
                 await self._router.resync(taken.entity.name, rest, reason=why, source=source, prefer=prefer)
             done += len(some)
             progress(len(some))
+        if side == "dynamics":
+            await self._snapshots.high_water.forget(taken.entity.name, self._clock.now())
 
     async def _mark(self, taken: Taken, records: Mapping[Identity, str], side: Restored) -> None:
         open_ = set(records)
@@ -188,7 +199,7 @@ class Restore:
             links = {name: stored for name, stored in found.items() if isinstance(stored, Stored)}
             names = list(links)
             wanted = [
-                stored.model_copy(update={"link": self._marked(stored.link, side, lost=name in taken.lost)})
+                stored.model_copy(update={"link": self._marked(stored.link, side, taken, name)})
                 for name, stored in links.items()
             ]
             results = await self._ledger.write(taken.entity.name, wanted)
@@ -196,10 +207,10 @@ class Restore:
             if not open_:
                 return
 
-    def _marked(self, link: Link, side: Restored, *, lost: bool) -> Link:
-        if lost:
+    def _marked(self, link: Link, side: Restored, taken: Taken, name: Identity) -> Link:
+        if name in taken.lost:
             return link.without_row.model_copy(update={"deleted_at": self._clock.now()})
-        return link.model_copy(update={"restored": side})
+        return _released(link) if name in taken.intact else link.model_copy(update={"restored": side})
 
 
 def _identity(snapshot: Snapshot) -> Identity:
@@ -212,6 +223,19 @@ def _identity(snapshot: Snapshot) -> Identity:
 def _may_be_affected(link: Link, since: datetime) -> bool:
     held = link.park_of(RECORD).reason in REASONS
     return held or link.restored is not None or (link.last_sync is not None and link.last_sync >= since)
+
+
+def _is_intact(snapshot: Snapshot, since: datetime) -> bool:
+    """Whether the link saw a row last before the backup, and the row was edited since the restore alone."""
+    seen = snapshot.link.seen.row_modified
+    return was_edited_after_a_restore(snapshot) and seen is not None and seen < since
+
+
+def _released(link: Link) -> Link:
+    """The link without its doubt about the row: what was agreed counts, and the row's edits are edits."""
+    seen = link.seen.model_copy(update={"row_version": None, "row_modified": None})
+    parked = {name: park for name, park in link.parked.items() if (name, park.reason) != (RECORD, WentBack.reason)}
+    return link.model_copy(update={"seen": seen, "parked": parked})
 
 
 def _changed(snapshot: Snapshot, since: datetime) -> bool:

@@ -170,7 +170,17 @@ class Cmms(Protocol):
         """The ids of what the CMMS announced since an instant, tombstones included, page by page."""
 
 
-class Ledger(Protocol):
+class State(Protocol):
+    """Small texts by name, beside the ledger: delta links, watermarks, what is pending. At most 30,000 characters."""
+
+    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
+        """The texts that there are."""
+
+    async def put_state(self, values: Mapping[str, str | None]) -> None:
+        """Store texts in the order given; None removes one."""
+
+
+class Ledger(State, Protocol):
     """The memory of both sides' last agreement. Every write is a compare-and-swap on the link's etag."""
 
     async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
@@ -197,16 +207,6 @@ class Ledger(Protocol):
 
     def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
         """Every link's identities and row hashes, page by page as `scan`, read without parsing a link."""
-
-
-class State(Protocol):
-    """Small texts by name, beside the ledger: delta links, watermarks, what is pending. At most 30,000 characters."""
-
-    async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
-        """The texts that there are."""
-
-    async def put_state(self, values: Mapping[str, str | None]) -> None:
-        """Store texts in the order given; None removes one."""
 
 
 @dataclass(frozen=True)

@@ -179,7 +179,10 @@ class Sync:
         if self._cmms is None:
             subjects, outcomes = await self._heard(entity, works, subjects, now)
         planned: list[Planned] = []
-        for work, taken in zip(works, await self._snapshots.take(entity, subjects, now), strict=True):
+        snapshots = await self._snapshots.take(entity, subjects, now)
+        versions = (taken.row.version for taken in snapshots if isinstance(taken, Snapshot))
+        await self._snapshots.high_water.note(entity.name, versions, now)
+        for work, taken in zip(works, snapshots, strict=True):
             left = work.without(outcomes)
             if left is None:
                 continue

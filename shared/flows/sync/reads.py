@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
+from shared.domain.high_water import UNSEEN
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
@@ -14,11 +15,12 @@ class Reads:
     """Records and rows by id and by key, and links by identity, as far as they were asked for."""
 
     def __init__(self, entity: EntityMapping, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None) -> None:
-        """`cmms` None means one-way mode: nothing is read there."""
-        self._entity = entity
+        """`cmms` None means one-way mode: nothing is read there. `high_water` is of before rows are read."""
+        self.entity = entity
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
+        self.high_water = UNSEEN
         self.records: dict[str, CmmsRecord | MappingError] = {}
         self.records_by_key: dict[str, CmmsRecord | MappingError] = {}
         self.rows: dict[str, DynamicsRecord] = {}
@@ -33,24 +35,24 @@ class Reads:
     async def ask_records(self, ids: Iterable[str | None]) -> None:
         """Read CMMS records and tombstones by id."""
         if self._cmms is not None:
-            await _more(self.records, ids, partial(self._cmms.by_id, self._entity))
+            await _more(self.records, ids, partial(self._cmms.by_id, self.entity))
 
     async def ask_records_by_key(self, keys: Iterable[str | None]) -> None:
         """Read living CMMS records by key."""
         if self._cmms is not None:
-            await _more(self.records_by_key, keys, partial(self._cmms.by_key, self._entity))
+            await _more(self.records_by_key, keys, partial(self._cmms.by_key, self.entity))
 
     async def ask_rows(self, ids: Iterable[str | None]) -> None:
         """Read rows by id."""
-        await _more(self.rows, ids, partial(self._dynamics.by_id, self._entity))
+        await _more(self.rows, ids, partial(self._dynamics.by_id, self.entity))
 
     async def ask_rows_by_key(self, keys: Iterable[str | None]) -> None:
         """Read the rows that Dynamics takes for these keys."""
-        await _more(self.rows_by_key, keys, partial(self._dynamics.by_key, self._entity))
+        await _more(self.rows_by_key, keys, partial(self._dynamics.by_key, self.entity))
 
     async def ask_links(self, identities: Iterable[Identity]) -> None:
         """Read links; one that the ledger does not hold stays absent."""
-        await _more(self.links, identities, partial(self._ledger.find, self._entity.name))
+        await _more(self.links, identities, partial(self._ledger.find, self.entity.name))
 
     def row(self, link: Link) -> DynamicsRecord:
         """The link's row."""

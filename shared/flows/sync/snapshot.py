@@ -13,6 +13,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
+from shared.flows.sync.high_water import HighWaterMarks
 from shared.flows.sync.reads import Reads
 
 type Unusable = LedgerUnreadable | MappingError
@@ -90,6 +91,7 @@ class Snapshots:
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
+        self.high_water = HighWaterMarks(ledger)
 
     async def links(self, entity: EntityMapping, subjects: Sequence[Subject]) -> list[Stored | LedgerUnreadable]:
         """The link of each subject, in order; a new one, without etag, where the ledger holds none."""
@@ -118,16 +120,17 @@ class Snapshots:
             _Look(subject, stored, subject.link or stored.link) if isinstance(stored, Stored) else stored
             for subject, stored in zip(subjects, links, strict=True)
         ]
-        reads = await self._read(entity, [look for look in looks if isinstance(look, _Look)])
+        reads = self.reads(entity)
+        reads.high_water = await self.high_water.of(entity.name, now)
+        await self._read(reads, [look for look in looks if isinstance(look, _Look)])
         return [self._snapshot(entity, look, reads, now) if isinstance(look, _Look) else look for look in looks]
 
     def reads(self, entity: EntityMapping) -> Reads:
         """What was read of an entity's records: nothing yet."""
         return Reads(entity, self._ledger, self._dynamics, self._cmms)
 
-    async def _read(self, entity: EntityMapping, looks: Sequence[_Look]) -> Reads:
+    async def _read(self, reads: Reads, looks: Sequence[_Look]) -> None:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
-        reads = self.reads(entity)
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.subject.key_hint for look in looks if look.link.row_id is None or look.subject.key_taken]
         await asyncio.gather(
@@ -138,8 +141,7 @@ class Snapshots:
         await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
         await reads.ask_rows_by_key(look.key(reads) for look in looks)
         await self._holders(looks, reads)
-        await self._hide(entity, looks, reads)
-        return reads
+        await self._hide(looks, reads)
 
     async def _holders(self, looks: Sequence[_Look], reads: Reads) -> None:
         """The links of rows and records that were met by key, and the records of such rows."""
@@ -149,14 +151,14 @@ class Snapshots:
         await reads.ask_links([*met, *(Identity("cmms", one) for one in named)])
         await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met) if holder is not None)
 
-    async def _hide(self, entity: EntityMapping, looks: Sequence[_Look], reads: Reads) -> None:
+    async def _hide(self, looks: Sequence[_Look], reads: Reads) -> None:
         """Take out what our user is not allowed to read: a secured column reads as null, and that is not an edit."""
         # A value that was there and is not any more is worth a question of its own; else what was heard will do.
         lost = any(_lost_a_value(look.link, reads.row(look.link)) for look in looks)
         if not lost and not any(_may_hide(look, reads) for look in looks):
             return
-        unreadable = await self._dynamics.unreadable(entity, fresh=lost)
-        hidden = {name for name, rule in entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
+        unreadable = await self._dynamics.unreadable(reads.entity, fresh=lost)
+        hidden = {name for name, rule in reads.entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
         if not hidden:
             return
         reads.rows = {name: _without(hidden, row) for name, row in reads.rows.items()}
@@ -172,13 +174,14 @@ class Snapshots:
         if waiting is not None:
             stored, row = waiting
             link = stored.link.model_copy(update={"cmms_id": record.id})
-            return Snapshot(stored, resolve_in_doubt(entity, link, record, row, now), record, row)
+            link = resolve_in_doubt(entity, link, record, row, now)
+            return Snapshot(stored, link, record, row, high_water=reads.high_water)
         rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
         record = record if rival is None else NO_RECORD
         if rival is not None and rival.link.row_id == link.row_id:
             rival = None  # another worker has linked the two since the link was read: the first write loses its race
         link = resolve_in_doubt(entity, link, record, row, now)
-        return Snapshot(look.stored, link, record, row, candidates, rival)
+        return Snapshot(look.stored, link, record, row, candidates, rival, high_water=reads.high_water)
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
         holder = reads.holder(Identity("row", row.id))
