@@ -28,7 +28,14 @@ ALLOWED = {
         "shared.telemetry",
     ),
     "shared": ("shared",),
-    "functions": ("functions.causes", "shared.wiring", "shared.domain", "shared.errors", "shared.telemetry"),
+    "functions": (
+        "functions.bodies",
+        "functions.causes",
+        "shared.wiring",
+        "shared.domain",
+        "shared.errors",
+        "shared.telemetry",
+    ),
     "function_app": ("functions", "shared.telemetry"),
 }
 OURS = {"shared", "functions", "function_app", "local", "ops", "tests", "docs", "benchmarks", "cmms"}
