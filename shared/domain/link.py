@@ -279,7 +279,8 @@ class Link(_Frozen):
 
     def identified_by(self, cmms: CmmsRecord) -> "Link":
         """The link with the record's id, where the record has one: in one-way mode a producer may send none."""
-        return self.model_copy(update={"cmms_id": cmms.id or self.cmms_id})
+        known = cmms.id in {"", self.cmms_id}
+        return self if known else self.model_copy(update={"cmms_id": cmms.id})
 
     def without(self, intent: Intent) -> "Link":
         """The link without one of its intents, which is settled."""

@@ -99,7 +99,8 @@ class _Newborn:
     def __post_init__(self) -> None:
         held: Mapping[str, Value] = self.source.values
         rules, link = self.context.entity.fields, self.snapshot.link
-        digests = {(name, value_digest(self.context.entity, name, held[name])) for name in held.keys() & rules.keys()}
+        names = held.keys() & rules.keys() if link.parked or self.context.refused else ()
+        digests = {(name, value_digest(self.context.entity, name, held[name])) for name in names}
         self.known = known_refusals(link, self.context, digests)
         self.blocked = [Blocked(name, self.side, bad.digest, bad.error) for name, bad in self.source.errors.items()]
         # Of what was refused just now, the values that the source has not replaced since.

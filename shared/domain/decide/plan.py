@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide.situation import Context, Snapshot
@@ -31,7 +32,7 @@ class Plan:
     decided: bool = False
     still_parked: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def writes(self) -> tuple[Write, ...]:
         """The writes to either side."""
         return tuple(write for write in (self.to_dynamics, self.to_cmms) if write is not None)

@@ -54,7 +54,9 @@ def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, st
         The names of the fields that are parked for such a value; none where a person insists.
     """
     known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in LASTING}
-    return frozenset() if context.insist else frozenset(name for name, _ in known.intersection(digests))
+    if context.insist or not known:
+        return frozenset()  # mostly: no digest need be made
+    return frozenset(name for name, _ in known.intersection(digests))
 
 
 def without_refused(decision: Decision, link: Link, context: Context) -> Decision:
@@ -64,7 +66,7 @@ def without_refused(decision: Decision, link: Link, context: Context) -> Decisio
         The decision; in its place a plan that only parks where the write was refused just now, or that does nothing
         where the record was parked for the write before and nobody insists.
     """
-    if isinstance(decision, Wait):
+    if isinstance(decision, Wait) or not (context.refused or RECORD in link.parked):
         return decision
     digests = set(map(_whole_digest, decision.writes))
     fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]

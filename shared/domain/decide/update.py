@@ -142,7 +142,7 @@ def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
 
 def _known(link: Link, merged: Merged, context: Context) -> frozenset[str]:
     """The fields whose writes were refused before, and are still parked for just that value."""
-    digests = [(one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one))]
+    digests = ((one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one)))
     return known_refusals(link, context, digests)
 
 

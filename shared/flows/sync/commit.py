@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
@@ -24,12 +25,12 @@ class Answer:
     intent: Intent
     result: Record | Failed
 
-    @property
+    @cached_property
     def record(self) -> Record | None:
         """The row or record as stored, also where all but one refused field was; None if nothing was confirmed."""
         return self.result.row if isinstance(self.result, Failed) else self.result
 
-    @property
+    @cached_property
     def error(self) -> SyncError | None:
         """The failure; None if the write was confirmed."""
         return self.result.error if isinstance(self.result, Failed) else None

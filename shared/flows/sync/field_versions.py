@@ -118,7 +118,9 @@ class _Registers:
 
     def remember(self, link: Link) -> Link:
         """The link with the registers' contents."""
-        said = {name: value for name, value in self._said.items() if self._lives(value.version)}
+        said = {
+            name: value for name, value in self._said.items() if self._deleted is None or self._lives(value.version)
+        }
         key = said.get(self._entity.key.name)
         # A link that only its key identifies keeps that key.
         known = link.key if link.by_key or key is None or key.value is None else key.value
