@@ -4,10 +4,18 @@ The same values give the same hash in every process and version; different value
 chance in 2^64. The business key is among the values, under its field's name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from hashlib import blake2b
+from typing import Final
 
 from shared.domain.model import Value
+
+# Between two values, and in place of None; both are written otherwise where a value holds them, as is what says so.
+_BETWEEN: Final = "\x1f"
+_NONE: Final = "\x1e"
+_ESCAPED: Final = {"\x1d": "\x1d0", _NONE: "\x1d1", _BETWEEN: "\x1d2"}
+_ESCAPES: Final = str.maketrans(_ESCAPED)
 
 
 def row_hash(values: Mapping[str, Value], rules: Mapping[str, str]) -> str:
@@ -22,24 +30,38 @@ def row_hash(values: Mapping[str, Value], rules: Mapping[str, str]) -> str:
 
     Example: `row_hash({"nombre": "Pump", "valor_libros": None}, {"nombre": "5f0e1c", "valor_libros": "a41d07"})`.
     """
-    texts = [parts(named(name, rules[name]), (values[name],))[0] for name in sorted(values)]
-    return hashed(texts) if texts else ""
+    names = sorted(values)
+    if not names:
+        return ""
+    return row_hashes([(name, rules[name]) for name in names], [(values[name],) for name in names])[0]
 
 
-def named(name: str, rule: str) -> str:
-    """A field's name as it is hashed, such as `6:nombre 5f0e1c`."""
-    return f"{len(name)}:{name} {rule}"
+def row_hashes(fields: Sequence[tuple[str, str]], columns: Iterable[Sequence[Value]]) -> list[str]:
+    """Hash some records that have the same fields.
 
+    Args:
+        fields: Each field's name and its rule's fingerprint, in the order of the names.
+        columns: For each of the fields, the records' normal forms.
 
-def parts(name: str, values: Iterable[Value]) -> list[str]:
-    """Some records' values of one field as they are hashed; `name` is the field's, in the form of `named`.
+    Returns:
+        For each record what `row_hash` makes of it.
 
-    Example: `parts("6:nombre 5f0e1c", ["Pump", None])` gives `["6:nombre 5f0e1c4=Pump", "6:nombre 5f0e1c-"]`.
+    Example: `row_hashes([("nombre", "5f0e1c"), ("valor_libros", "a41d07")], [["Pump", "Fan"], [None, "12.5"]])`.
     """
-    # A length before each text: no two different records give the same bytes. None is unlike every text.
-    return [f"{name}-" if value is None else f"{name}{len(value)}={value}" for value in values]
+    # The fields' names are hashed once, and tell the hashes of all records apart ("personalization" in RFC 7693).
+    names = _bytes(_BETWEEN.join(text for field in fields for text in _texts(field)))
+    hasher = partial(blake2b, digest_size=8, person=blake2b(names, digest_size=16).digest())
+    rows = zip(*map(_texts, columns), strict=True)
+    return [hasher(_bytes(text)).hexdigest() for text in map(_BETWEEN.join, rows)]
 
 
-def hashed(texts: Iterable[str]) -> str:
-    """Hash one record: a part of each field, in the order of the fields' names."""
-    return blake2b("".join(texts).encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+def _texts(values: Sequence[Value]) -> list[str]:
+    """One text for each value, such that no two different records give the same texts with `_BETWEEN` between them."""
+    said = "".join(filter(None, values))
+    if any(mark in said for mark in _ESCAPED):
+        values = [value if value is None else value.translate(_ESCAPES) for value in values]
+    return [_NONE if value is None else value for value in values]
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

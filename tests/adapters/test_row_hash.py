@@ -123,6 +123,7 @@ USUAL = {
 @example(rows=[USUAL, {**USUAL, "valor_libros": "12.5.0"}, {**USUAL, "valor_libros": "1\n2"}])
 @example(rows=[{**USUAL, "valor_libros": 0}, {**USUAL, "valor_libros": True}, {**USUAL, "valor_libros": {}}])
 @example(rows=[USUAL, {**USUAL, "nombre": "half \ud800 a pair"}])
+@example(rows=[{**USUAL, "nombre": None}, {**USUAL, "nombre": "\x1e"}, {**USUAL, "nombre": "a\x1fb"}])
 def test_what_is_unusual_in_a_page_changes_no_other_hash(rows: list[dict[str, Any]]) -> None:
     hasher = RowHasher(ASSET)
     columns = {name: rule.column for name, rule in ASSET.rules.items()}
@@ -149,7 +150,9 @@ def test_a_page_whose_records_use_an_alias_is_hashed_by_it() -> None:
 def test_neither_names_nor_values_that_run_into_each_other_give_one_hash() -> None:
     alike: list[dict[str, Value]] = [
         {}, {"a": None}, {"a": "b"}, {"ab": ""}, {"a": "1=b"}, {"a": "b", "c": None}, {"a": None, "c": "b"},
-        {"a": "", "b": "x"}, {"a": "1:b1=x"}, {"a": "-"},
+        {"a": "", "b": "x"}, {"a": "1:b1=x"}, {"a": "-"}, {"a": "\x1e"}, {"a": "\x1d1"}, {"a": "\x1d"},
+        {"a": "\x1d\x1d1"},
+        {"a": "\x1f", "b": ""}, {"a": "", "b": "\x1f"}, {"a": "\x1f\x1e", "b": None}, {"a": None, "b": "\x1f\x1e"},
     ]  # fmt: skip
     assert len({row_hash(values, dict.fromkeys(values, "")) for values in alike}) == len(alike)
     assert row_hash({"b": "1", "a": "2"}, NONE) == row_hash({"a": "2", "b": "1"}, NONE)
