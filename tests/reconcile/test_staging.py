@@ -129,6 +129,17 @@ def test_keys_that_the_cmms_has_more_than_once_are_counted() -> None:
         assert staging.doubled() == {"twice": 2, "K-7": 2}
 
 
+def test_rows_that_come_along_by_chance_are_no_candidates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shared.flows.reconcile.staging._ROOM", 1)
+    with Staging() as staging:
+        agree(staging, 1000)
+        staging.add_ledger([link("a", "h", "g")])
+        staging.add_cmms([*records(("a", "x"), ("new", "h"))])
+        staging.add_dynamics([*rows(("a", "g"))])
+        assert candidates(staging) == ["cmms c-a", "cmms c-new"]
+        assert staging.doubled() == {}
+
+
 def test_a_full_disk_is_an_outage_that_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("shared.flows.scratch.CACHE_KIB", 16)
 

@@ -100,10 +100,8 @@ class SqliteLedger:
     async def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
         """Every link's identities and row hashes, page by page, the oldest first."""
         async for rows in self._pages(entity, "cmms_id, row_id, key, hash_cmms, hash_dynamics, deleted"):
-            yield [
-                LinkHash(cmms_id, row_id, key, cmms, dynamics, deleted=bool(deleted))
-                for cmms_id, row_id, key, cmms, dynamics, deleted, _ in rows
-            ]
+            *columns, deleted, _ = zip(*rows, strict=True)
+            yield list(map(LinkHash, *columns, map(bool, deleted)))
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """The texts that there are."""
