@@ -10,10 +10,11 @@ from urllib.parse import quote
 
 import httpx
 
-from shared.adapters.cmms.service import AlreadyApplied, CmmsService, json_of, numbers
+from shared.adapters.cmms.service import AlreadyApplied, CmmsService, json_of
 from shared.adapters.cmms.wire import all_of, each, readable, results_of, text_of
 from shared.adapters.http.gate import Gate
 from shared.adapters.http.retry import on_its_way, patiently
+from shared.adapters.pages import Parse, reader
 from shared.adapters.row_hasher import RowHasher
 from shared.domain import jsontext
 from shared.domain.link import Intent
@@ -122,7 +123,8 @@ class CmmsGateway:
 
     async def _lists(self, entity: EntityMapping, params: Mapping[str, str]) -> AsyncIterator[list[Any]]:
         """A list's pages, each next one asked for before this one is worked on."""
-        following: asyncio.Future[dict[str, Any]] | None = asyncio.ensure_future(self._list(entity, params))
+        parse = reader("resultados", ("id", "clave", "borrado"), "siguiente", campos=entity.names)
+        following: asyncio.Future[dict[str, Any]] | None = asyncio.ensure_future(self._list(entity, params, parse))
         try:
             while following is not None:
                 answer = await following
@@ -131,18 +133,18 @@ class CmmsGateway:
                     raise Unavailable(f"The CMMS's list of {entity.cmms} has an unknown form: check CMMS_BASE_URL.")
                 following = None
                 if cursor:
-                    following = asyncio.ensure_future(self._list(entity, {**params, "cursor": cursor}))
+                    following = asyncio.ensure_future(self._list(entity, {**params, "cursor": cursor}, parse))
                     await on_its_way()
                 yield results
         finally:
             if following is not None:
                 following.cancel()
 
-    async def _list(self, entity: EntityMapping, params: Mapping[str, str]) -> dict[str, Any]:
+    async def _list(self, entity: EntityMapping, params: Mapping[str, str], parse: Parse) -> dict[str, Any]:
         query = {"limite": str(LONGEST_PAGE), **params}
 
         async def ask() -> dict[str, Any]:
-            return await self._read("GET", f"{entity.cmms}/", params=query, parse=numbers)
+            return await self._read("GET", f"{entity.cmms}/", params=query, parse=parse)
 
         return await patiently(ask)
 
@@ -176,7 +178,7 @@ class CmmsGateway:
         *,
         params: Mapping[str, str] | None = None,
         body: str | None = None,
-        parse: Callable[[bytes], Any] = jsontext.parse,
+        parse: Parse = jsontext.parse,
     ) -> dict[str, Any]:
         """Send a request that reads. What is refused has no record to blame: it is a fault of the set-up."""
         try:

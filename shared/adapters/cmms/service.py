@@ -5,7 +5,6 @@ from http import HTTPStatus
 from typing import Any, override
 
 import httpx
-import orjson
 
 from shared.adapters.http.client import HttpService, passing, retry_after
 from shared.domain import jsontext
@@ -59,14 +58,6 @@ class CmmsService(HttpService):
                     code=code,
                 )
         return RejectedByTarget(f"The CMMS refused {where}{detail}.", field=field, status=status, code=code)
-
-
-def numbers(text: bytes) -> Any:
-    """A list's JSON. A number with a point becomes a float, which no field takes for exact: it is looked at closely."""
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        return jsontext.parse(text)
 
 
 def json_of(response: httpx.Response, parse: Callable[[bytes], Any] = jsontext.parse) -> dict[str, Any]:

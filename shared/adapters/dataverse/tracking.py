@@ -6,7 +6,8 @@ those that were deleted. Filters and orders are refused, and a link may expire.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import httpx
@@ -15,7 +16,8 @@ from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.lookups import Lookups
 from shared.adapters.dataverse.wire import with_codes
 from shared.adapters.http.retry import on_its_way, patiently
-from shared.adapters.row_hasher import Number, RowHasher
+from shared.adapters.pages import Parse, reader
+from shared.adapters.row_hasher import RowHasher
 from shared.domain import jsontext
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
@@ -30,24 +32,26 @@ TRACKING_OFF: Final = "0x80072491"
 async def hashes(client: DataverseClient, entity: EntityMapping, lookups: Lookups) -> AsyncIterator[DynamicsHashes]:
     """Every row as a hash, and at the end the delta link, or None where the table's changes are not tracked."""
     params = {"$select": ",".join(entity.mapped_columns)}
+    parse = reader("value", entity.mapped_columns, "@odata.nextLink", "@odata.deltaLink")
+    reading = _Reading(client, entity, _TRACKED, parse)
     try:
-        first = await _page(client, entity, entity.set, params, _TRACKED)
-        headers = _TRACKED
+        first = await reading.page(entity.set, params)
     except DeltaRefused as error:
         if error.code != TRACKING_OFF:
             raise
-        headers = _UNTRACKED
-        first = await _page(client, entity, entity.set, params | {"$orderby": entity.id}, headers)
+        reading = _Reading(client, entity, _UNTRACKED, parse)
+        first = await reading.page(entity.set, params | {"$orderby": entity.id})
     hasher = RowHasher(entity)
+    name, key_name = entity.id, entity.key.column
     off = entity.inactive.state if entity.inactive is not None else None
-    async for answer in _ahead(client, entity, first, headers):
+    async for answer in reading.ahead(first):
         try:
             rows = answer["value"]
             if entity.lookups:
                 codes = await lookups.codes(entity, rows)
                 rows = [with_codes(entity, row, codes) for row in rows]
-            ids = [row[entity.id].lower() for row in rows]
-            keys = [key if type(key := row.get(entity.key.column)) is str else "" for row in rows]
+            ids = [row[name].lower() for row in rows]
+            keys = [key if type(key := row.get(key_name)) is str else "" for row in rows]
             inactive = [off is not None and row.get("statecode") == off for row in rows]
             page = list(zip(ids, keys, hasher.dynamics(rows), inactive, strict=True))
         except (KeyError, TypeError, AttributeError) as error:
@@ -61,8 +65,8 @@ async def changes(client: DataverseClient, entity: EntityMapping, link: str) -> 
     Raises:
         DeltaRefused: The link expired, or Dataverse does not know it: everything has to be read again.
     """
-    first = await _page(client, entity, link, None, _TRACKED)
-    async for answer in _ahead(client, entity, first, _TRACKED):
+    reading = _Reading(client, entity, _TRACKED, jsontext.parse)
+    async for answer in reading.ahead(await reading.page(link)):
         changed: dict[str, str] = {}
         deleted: list[str] = []
         try:
@@ -77,48 +81,56 @@ async def changes(client: DataverseClient, entity: EntityMapping, link: str) -> 
         yield DynamicsChanges(changed, deleted, answer.get("@odata.deltaLink"))
 
 
-async def _ahead(
-    client: DataverseClient, entity: EntityMapping, answer: dict[str, Any], headers: dict[str, str]
-) -> AsyncIterator[dict[str, Any]]:
-    """The pages, each next one asked for before this one is worked on, so that both sides of the wire are busy."""
-    while True:
-        link = answer.get("@odata.nextLink")
-        following = None
-        if link:
-            following = asyncio.ensure_future(_page(client, entity, link, None, headers))
-            await on_its_way()
+@dataclass(frozen=True)
+class _Reading:
+    """How an entity's pages are asked for and read."""
+
+    client: DataverseClient
+    entity: EntityMapping
+    headers: Mapping[str, str]
+    parse: Parse
+
+    async def ahead(self, answer: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """The pages, each next one asked for before this one is worked on, so that both sides of the wire are busy."""
+        while True:
+            link = answer.get("@odata.nextLink")
+            following = None
+            if link:
+                following = asyncio.ensure_future(self.page(link))
+                await on_its_way()
+            try:
+                yield answer
+                if following is None:
+                    return
+                answer = await following
+            finally:
+                if following is not None and not following.done():
+                    following.cancel()
+
+    async def page(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """One page.
+
+        Raises:
+            DeltaRefused: Dataverse does not give it.
+            TransientError: It could not be read.
+        """
+
+        async def ask() -> httpx.Response:
+            return await self.client.send("GET", path, params=params, headers=self.headers, seconds=120)
+
         try:
-            yield answer
-            if following is None:
-                return
-            answer = await following
-        finally:
-            if following is not None and not following.done():
-                following.cancel()
+            response = await patiently(ask)
+        except (PermanentError, Conflict, NotReady) as error:
+            raise DeltaRefused(
+                error.message, status=error.status, code=error.code, request_id=error.request_id
+            ) from error
+        answer = self._json(response.content)
+        if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
+            raise Unavailable(f"Dynamics' list of {self.entity.set} has no value: a proxy may stand between.")
+        return answer
 
-
-async def _page(
-    client: DataverseClient,
-    entity: EntityMapping,
-    path: str,
-    params: dict[str, str] | None,
-    headers: dict[str, str],
-) -> dict[str, Any]:
-    async def ask() -> httpx.Response:
-        return await client.send("GET", path, params=params, headers=headers, seconds=120)
-
-    try:
-        response = await patiently(ask)
-    except (PermanentError, Conflict, NotReady) as error:
-        raise DeltaRefused(error.message, status=error.status, code=error.code, request_id=error.request_id) from error
-    answer = _json(response.content)
-    if not isinstance(answer, dict) or not isinstance(answer.get("value"), list):
-        raise Unavailable(f"Dynamics' list of {entity.set} has no value: a proxy may stand between.")
-    return answer
-
-
-def _json(content: bytes) -> Any:
-    try:
-        return jsontext.parse(content, Number)
-    except jsontext.JsonError:
-        return None
+    def _json(self, content: bytes) -> Any:
+        try:
+            return self.parse(content)
+        except jsontext.JsonError:
+            return None
