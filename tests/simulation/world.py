@@ -240,7 +240,9 @@ class World:
         self.history.all_anew |= side == "ledger"
         if side != "ledger":
             self.history.counting.add(across(side))
-            self.observer.may_be_made_again(self.conditions.vanished["dynamics"])
+            # A row that a person deleted after the restore is told from none that it took away: the preview names both.
+            deleted = self.observer.removed.keys() if side == "dynamics" else set()
+            self.observer.may_be_made_again(self.conditions.vanished["dynamics"] | deleted)
         alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
         with suppress(SyncError, asyncio.CancelledError):
             await alive[0].restored(side, at) if alive else None
