@@ -51,6 +51,11 @@ class Base(_Frozen):
         return cls(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule)
 
     @property
+    def is_agreed(self) -> bool:
+        """Whether both sides held these values, and neither only stands for what is still to be agreed."""
+        return {NOT_YET, TAKEN_OVER}.isdisjoint({self.cmms, self.dynamics})
+
+    @property
     def why_replaced(self) -> "Why | None":
         """Why the unchanged value of a side counts as a loser when the other side's replaces it; mostly it does not."""
         if self.cmms == TAKEN_OVER:

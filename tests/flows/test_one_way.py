@@ -53,6 +53,17 @@ async def test_what_a_row_held_of_a_deleted_record_gives_way_to_what_is_said_lat
     }
 
 
+async def test_what_nobody_has_said_yet_of_a_row_that_was_taken_over_is_not_the_cmmss_side(one_way: World) -> None:
+    start = one_way.clock.now() - timedelta(days=5)
+    await one_way.said(start, nombre="Bomba", valor_adquisicion="1")
+    await one_way.said(start + timedelta(days=1), kind="deleted")
+    await one_way.said(start + timedelta(days=2), cmms_id="2", nombre="Otra")
+    one_way.dynamics.put("A", valor_adquisicion="7")
+    await one_way.said(start + timedelta(days=3), cmms_id="2", nombre="Tercera")
+    assert one_way.row().values["valor_adquisicion"] == "7"
+    assert {(one.field, one.lost) for one in (await one_way.link("2")).conflicts} == {("nombre", "Bomba")}
+
+
 async def test_a_deletion_that_overtakes_the_create_leaves_nothing(one_way: World) -> None:
     start = one_way.clock.now() - timedelta(days=5)
     await one_way.said(start + timedelta(days=2), kind="deleted")

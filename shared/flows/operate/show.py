@@ -137,7 +137,8 @@ def _field(entity: EntityMapping, rule: FieldMapping, snapshot: Snapshot, decisi
     problem = next((block.error.message for block in blocks if block.field == name), "")
     state: State = "blocked" if problem else _planned(name, decision) or _at_rest(rule, snapshot, held_cmms, held_row)
     base = snapshot.link.bases.get(name)
-    return FieldStory(name, rule.column, rule_of(rule), held_cmms, held_row, base, state, problem)
+    agreed = base if base is not None and base.is_agreed else None
+    return FieldStory(name, rule.column, rule_of(rule), held_cmms, held_row, agreed, state, problem)
 
 
 def _held(record: Record, key: str, name: str) -> Value:

@@ -61,7 +61,7 @@ def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})
     identity = link.cmms_id or ""
     if not link.said and link.deleted is not None:
         return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted.version, deleted=True)
-    values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items()}
+    values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items() if base.is_agreed}
     values |= {name: said.value for name, said in link.said.items()}
     return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
 
