@@ -320,6 +320,9 @@ class World:
             if untraced and known:
                 self.history.adopt("dynamics", entity, row, asyncio.get_running_loop().time())
         self.observer.dynamics_changed(change)
+        if change.after is None and "dynamics" in self.conditions.said:
+            # An operator's word that is not carried out yet has the row made again, as the deletion had been before it.
+            self.observer.may_be_made_again({(entity, row)})
         for _ in range(2 if self.rng.random() < self.weather.webhook_twice else 1):
             task = asyncio.get_running_loop().create_task(self._webhook(change))
             self._webhooks.add(task)

@@ -30,17 +30,26 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     if not candidates:
         return create_in_dynamics(snapshot, context)
     candidate = [*exact, *candidates][0]
-    row, holder = candidate.row, candidate.holder
-    if not exact or (holder is not None and not candidate.is_abandoned):
-        return key_conflict(snapshot, candidate, context)
-    if candidate.is_abandoned and _was_made_late(snapshot, context):
+    if exact and candidate.holder is None:
+        return _free(snapshot, candidate.row, context)
+    if exact and candidate.holder is not None and candidate.is_abandoned:
+        return _abandoned(snapshot, candidate.row, candidate.holder, context)
+    return key_conflict(snapshot, candidate, context)
+
+
+def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Snapshot:
+    """Link a row that no link has."""
+    # A take-over that broke off after the row had been let go: announced by this record, or by one that has left the
+    # key since. We make no row inactive but a deleted record's.
+    let_go = row.by_us and is_inactive(context.entity, row)
+    return _linked(snapshot, row, taken_over=let_go or snapshot.link.takes_over == row.id)
+
+
+def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Snapshot | Decision:
+    """Take the row of a deleted record over, once the record's own link has announced it."""
+    if _was_made_late(snapshot, context):
         return held(snapshot, _made_late(snapshot))
     announced = snapshot.link.takes_over == row.id
-    if holder is None:
-        # A take-over that broke off after the row had been let go: announced by this record, or by one that has left
-        # the key since. We make no row inactive but a deleted record's.
-        let_go = row.by_us and is_inactive(context.entity, row)
-        return _linked(snapshot, row, taken_over=announced or let_go)
     take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
     return being_written(holder.link, context) or take_over
 
