@@ -12,7 +12,6 @@ import httpx
 
 from local.emulators.dataverse import Dataverse, SystemUser, create_app
 from local.emulators.dataverse.changes import Change
-from local.emulators.dataverse.execution_context import render_context
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
@@ -21,8 +20,6 @@ from shared.domain.messages.events import DirtyData, Event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.errors import SyncError
 from shared.flows.ports.engine import Outgoing
-from shared.flows.reconcile.checkpoint import release_brake
-from shared.flows.reconcile.report import Kind, Report
 from tests.simulation import one_way
 from tests.simulation.backups import Backups
 from tests.simulation.checker import check, describe
@@ -43,16 +40,18 @@ from tests.simulation.relay import Relay
 from tests.simulation.rules import Rules
 from tests.simulation.stale import Past
 from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
+from tests.simulation.timer import Timer
 from tests.simulation.trace import Trace
 from tests.simulation.upheavals import KINDS, OF_ONE_WAY, Upheavals, drawn
 from tests.simulation.watched_ledger import WatchedLedger
 from tests.simulation.weather import Weather, draw_weather
+from tests.simulation.webhooks import Webhooks
 from tests.simulation.wire import Outage, Server, Wire
 from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 LONGEST_RUN = 60 * 3600.0
-MOST_SWEEPS = 4
+MOST_TRIES = 4
 CHECKPOINT = "reconcile/checkpoint"
 
 
@@ -131,14 +130,10 @@ class World:
         self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, self.rules, announced=one_way)
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
-        self._webhooks: set[asyncio.Task[None]] = set()
+        self._webhooks = Webhooks(self.dataverse, self.workers, self.weather, self.rng, self.trace)
+        self._timer = Timer(self.workers, self.ledger, self.history, self.trace, rest=self._rest)
         self._operator = Operator(self.queues, self.rng, self.trace)
-        self._lost: set[tuple[str, str, str]] = set()
-        """("dynamics", entity, id) of rows of which a webhook was lost."""
-        self._reported: set[tuple[str, str, str]] = set()
-        self._repairable: set[tuple[str, str, str]] = set()
         self.links: list[str] = []
-        self._released = False
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
         self.conditions = Conditions(stale=self.weather.stale > 0)
@@ -166,26 +161,26 @@ class World:
         relay = asyncio.create_task(Relay(self.cmms, self.queues, self.weather, self.rng).work())
         if self.rng.random() < 0.5 and not self.one_way:
             await asyncio.sleep(1.0)
-            await self._sweep()  # from here on the timer's next pass needs only to look at what changed
+            await self._timer.sweep()  # from here on the timer's next pass needs only to look at what changed
         operator = asyncio.create_task(self._operator.work())
         upheavals = asyncio.create_task(self._upheavals.work())
         await self.people.work(self.rng.randint(6, 26))
         await upheavals
         await asyncio.sleep(self.rng.choice((0.0, 60.0, 900.0)))
         if self.rng.random() < 0.3 and not self.one_way:
-            await self._sweep()
+            await self._timer.sweep()
         operator.cancel()
         await asyncio.gather(operator, return_exceptions=True)
         self.weather.calm()
         self.queues.calm()
         await self._rest()
         await self._settle_once_more()
-        untold = self.people.untold | self._lost
+        untold = self.people.untold | self._webhooks.lost
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
-            found = await self._sweep_until_quiet(None) or await self._missed_by_incremental_passes()
+            found = await self._timer.sweep_until_quiet(None) or await self._missed_by_incremental_passes()
         if not found and not self.one_way:
-            found = await self._sweep_until_quiet("full")
+            found = await self._timer.sweep_until_quiet("full")
         if not found:
             found = [*await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
         for task in (relay, *self._supervisors):
@@ -228,7 +223,7 @@ class World:
     async def _settle_once_more(self) -> None:
         """End what an operator began: a command may have been interrupted, or found records that were being written."""
         for side in self.conditions.said:
-            for _ in range(MOST_SWEEPS):
+            for _ in range(MOST_TRIES):
                 if await self._settle(side):
                     break
                 await asyncio.sleep(60.0)  # until a worker has been started anew
@@ -301,7 +296,7 @@ class World:
     def _lagged(self, entity: str, row: str) -> None:
         """An old row was read: nothing tells that what a webhook announced is missing there."""
         self.trace("weather", f"dynamics shows an old state of {entity} {row[:8]}")
-        self._lost.add(("dynamics", entity, row))
+        self._webhooks.lost.add(("dynamics", entity, row))
 
     def _adopted(self, step: Step) -> None:
         """Nothing tells an edited record that went back before from an edit of all its fields."""
@@ -323,10 +318,7 @@ class World:
         if change.after is None and "dynamics" in self.conditions.said:
             # An operator's word that is not carried out yet has the row made again, as the deletion had been before it.
             self.observer.may_be_made_again({(entity, row)})
-        for _ in range(2 if self.rng.random() < self.weather.webhook_twice else 1):
-            task = asyncio.get_running_loop().create_task(self._webhook(change))
-            self._webhooks.add(task)
-            task.add_done_callback(self._webhooks.discard)
+        self._webhooks.post(change)
 
     def _proves_a_restore(self, entity: str, change: Change, seen: Seen) -> bool:
         """Whether the ledger knows a higher version of the time before a change of a row that it knew before."""
@@ -334,88 +326,22 @@ class World:
         known = seen.row_version is not None and not mark.is_above(seen.row_version, seen.row_modified)
         return known and mark.is_above(change.version, world_time().replace(microsecond=0))
 
-    async def _webhook(self, change: Change) -> None:
-        """Post the change to a worker; Dataverse tries once more after 503, and never again."""
-        body, _ = render_context(self.dataverse.organization, self.dataverse.tables[change.table].table, change)
-        entity = next(name for name, table in TABLES.items() if table == change.table)
-        await asyncio.sleep(self.rng.uniform(0.05, 4.0))
-        if self.rng.random() >= self.weather.webhook_lost:
-            for _ in range(2):
-                if await self._posted(body):
-                    return
-                await asyncio.sleep(self.rng.uniform(1.0, 5.0))
-        self.trace("weather", f"the webhook of {entity} {change.message.value} {str(change.row_id)[:8]} is lost")
-        self._lost.add(("dynamics", entity, str(change.row_id)))
-
-    async def _posted(self, body: bytes) -> bool:
-        alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
-        if not alive:
-            return False
-        worker = self.rng.choice(alive)
-        try:
-            await worker.receive(body)
-        except SyncError:
-            return False
-        except asyncio.CancelledError:
-            if worker.process.dead.is_set():
-                return False
-            raise
-        return True
-
     async def _rest(self) -> None:
         """Wait until nothing is under way."""
         loop = asyncio.get_running_loop()
         away = max((end for outage in self.outages.values() for _, end in outage.spans), default=0.0)
         await asyncio.sleep(max(0.0, away - loop.time()))
-        while self._webhooks or self.stragglers or self.queues.busy or not all(m.sent for m in self.cmms.outbox):
+        while self._webhooks.busy or self.stragglers or self.queues.busy or not all(m.sent for m in self.cmms.outbox):
             if loop.time() > LONGEST_RUN:
                 raise TimeoutError(f"{self.queues.busy} messages are still under way after {LONGEST_RUN / 3600:.0f} h")
             await asyncio.sleep(20.0)
 
-    async def _sweep(self, kind: Kind | None = None) -> int:
-        """Reconcile; answers how much was found that a repair may mend."""
-        worker = next((worker for worker in self.workers if not worker.process.dead.is_set()), None)
-        if worker is not None:
-            with suppress(SyncError, asyncio.CancelledError):
-                report = await worker.reconcile(kind)
-                for one in report.findings:
-                    if one.identity is not None:
-                        side = "cmms" if one.identity.kind == "cmms" else "dynamics"
-                        seen = self._repairable if one.kind.repairable else self._reported
-                        seen.add((side, one.entity, one.identity.value))
-                totals = ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items())
-                self.trace("reconcile", f"{report.kind}: {totals}")
-                await self._braked(report)
-                return report.repairs + report.pending
-        return 1
-
-    async def _braked(self, report: Report) -> None:
-        """Judge the brake, and release it as an operator does who finds that the drift is meant."""
-        most = max(50, len(self.ledger.all_links()) / 10)
-        if report.repairs > most and not self._released:
-            self.history.violations.append(f"{report.repairs} repairs went through the brake")
-        if report.brake is not None:
-            if report.repairs:
-                self.history.violations.append(f"{report.repairs} repairs were sent while the brake held")
-            await release_brake(self.ledger, by="operator")
-            self._released = True
-            self.trace("operator", f"releases the brake, which holds {report.brake.held} repairs")
-
-    async def _sweep_until_quiet(self, kind: Kind | None) -> list[str]:
-        """Reconcile until nothing is left to repair."""
-        for _ in range(MOST_SWEEPS):
-            await asyncio.sleep(300.0)
-            if not await self._sweep(kind):
-                return []
-            await self._rest()
-        return [f"reconciliation still finds something to repair after {MOST_SWEEPS} runs"]
-
     async def _missed_by_incremental_passes(self) -> list[str]:
         """What a full pass finds to repair now, but for what nothing tells of: silent imports, rows nobody knew."""
-        missed = await self._judge(self.people.untold | self._reported)
-        self._repairable.clear()
-        await self._sweep("full")
-        left = sorted(self._repairable - self.people.untold)
+        missed = await self._judge(self.people.untold | self._timer.reported)
+        self._timer.repairable.clear()
+        await self._timer.sweep("full")
+        left = sorted(self._timer.repairable - self.people.untold)
         await self._rest()
         return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(one) for one in left))]
 
