@@ -116,7 +116,7 @@ def _print(session: Session, story: Story) -> None:
     out.print(f"[bold]{escape(plain(f'{story.entity} {story.key}'))}[/]", soft_wrap=True)
     _sides(session, story)
     rows = []
-    for one in () if is_unknown(story) else story.fields:
+    for one in () if story.is_unknown else story.fields:
         base = "-" if one.base is None else f"{_value(one.base.cmms)} / {_value(one.base.dynamics)}"
         state = Text(one.state, style=_STYLES[one.state])
         rows.append((one.name, _value(one.cmms), _value(one.dynamics), base, one.rule, state))
@@ -128,37 +128,11 @@ def _print(session: Session, story: Story) -> None:
         out.print(f"[red]{escape(plain(problem))}[/]", soft_wrap=True)
     for due in story.due:
         out.print(f"[yellow]A sync would act: {escape(plain(due))}.[/]", soft_wrap=True)
-    if text := held_apart(story):
+    if text := story.held_apart:
         out.print(f"[red]{escape(plain(text))}[/]", soft_wrap=True)
     _past(session, story)
     if story.agrees:
         out.print("[green]Both sides agree, and nothing is parked.[/]")
-
-
-def is_unknown(story: Story) -> bool:
-    """Whether neither side has the record, and the ledger knows nothing of it."""
-    return not (story.known or story.cmms or story.row)
-
-
-def held_apart(story: Story) -> str:
-    """Why a sync would leave fields as they are although the sides differ; empty where there are none."""
-    names = [one.name for one in story.fields if one.state == "differ"]
-    if not names:
-        return ""
-    fields = ", ".join(names)
-    if story.parked and (story.row is None or story.cmms is None):
-        lacking = "Dynamics has no row of it" if story.row is None else "the CMMS has no record of it"
-        return f"Nothing will be synchronized of {fields}: {lacking}, and what would create it is parked."
-    return (
-        f"Nothing will be synchronized of {fields}, though the sides differ: one side does not say the field, or what"
-        " it says is parked already. 'check' tells of fields that the CMMS does not know."
-    )
-
-
-def settled(story: Story) -> bool:
-    """Whether something is parked although both sides agree: a person may discard it."""
-    fine = all(one.state in {"agree", "kept"} for one in story.fields)
-    return bool(story.parked) and not story.problems and fine
 
 
 def lost_values(story: Story) -> list[tuple[str, str]]:
@@ -182,7 +156,7 @@ def _past(session: Session, story: Story) -> None:
     for message in story.parked:
         text = f"{message.sequence}  {message.reason}: {message.text}"
         out.print(f"  [red]{escape(plain(text))}[/]", soft_wrap=True)
-    if settled(story):
+    if story.is_settled:
         numbers = " ".join(str(message.sequence) for message in story.parked)
         text = f"Both sides agree by now, so what is parked is settled: parked discard {numbers} --because settled"
         out.print(f"[green]{text}[/]", soft_wrap=True)

@@ -17,7 +17,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from ops.commands.parked import pretty
-from ops.commands.show import held_apart, is_unknown, settled
 from ops.commands.status import last_run
 from ops.console import chart
 from ops.console.choice import PAGE, Choice
@@ -85,8 +84,6 @@ class Console:
             "restamp": restamp,
             "age": age,
             "plural": plural,
-            "held_apart": held_apart,
-            "is_unknown": is_unknown,
             "faults_known": FAULTS,
         }
 
@@ -160,7 +157,7 @@ class Console:
             advice=advice().get(message.reason),
             story=story,
             problem=problem,
-            settled=story is not None and settled(story),
+            settled=story is not None and story.is_settled,
             hopeless=not _is_event(message.body),
             refused=next((why for _, why in self._desk.rehearse([message]).refused), ""),
         )
@@ -172,7 +169,7 @@ class Console:
             return self._page(request, "record.html", story=None, problem="", entity=entity, key=key, moments=[])
         _, processed, _ = await self._watch.now()
         story, problem = await self._story(entity, key)
-        if story is not None and is_unknown(story) and not story.parked:
+        if story is not None and story.is_unknown and not story.parked:
             story, problem = None, f"Nothing is known of {entity} {key}. Is the key spelt right?"
         moments = timeline(story, processed or ()) if story is not None else []
         return self._page(request, "record.html", story=story, problem=problem, entity=entity, key=key, moments=moments)

@@ -64,6 +64,32 @@ class Story:
         return done and all(one.state in {"agree", "kept"} for one in self.fields)
 
     @property
+    def is_unknown(self) -> bool:
+        """Whether neither side has the record, and the ledger knows nothing of it."""
+        return not (self.known or self.cmms or self.row)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether something is parked although both sides agree: a person may discard it."""
+        fine = all(one.state in {"agree", "kept"} for one in self.fields)
+        return bool(self.parked) and not self.problems and fine
+
+    @property
+    def held_apart(self) -> str:
+        """Why a sync would leave fields as they are although the sides differ; empty where there are none."""
+        names = [one.name for one in self.fields if one.state == "differ"]
+        if not names:
+            return ""
+        fields = ", ".join(names)
+        if self.parked and (self.row is None or self.cmms is None):
+            lacking = "Dynamics has no row of it" if self.row is None else "the CMMS has no record of it"
+            return f"Nothing will be synchronized of {fields}: {lacking}, and what would create it is parked."
+        return (
+            f"Nothing will be synchronized of {fields}, though the sides differ: one side does not say the field, or"
+            " what it says is parked already. 'check' tells of fields that the CMMS does not know."
+        )
+
+    @property
     def conflicts(self) -> tuple[ConflictRecord, ...]:
         """Values that did not survive, the newest first."""
         return tuple(sorted(self.link.conflicts, key=lambda one: one.at, reverse=True))
