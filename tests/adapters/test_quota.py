@@ -207,15 +207,19 @@ def test_answers_that_overtake_each_other_do_not_shorten_the_window() -> None:
     assert quota.seconds.left(7.0) <= 15.0
 
 
-def test_what_seemed_to_be_known_of_the_window_is_forgotten_after_a_refusal() -> None:
+def test_after_a_refusal_what_is_given_back_teaches_nothing_of_the_window() -> None:
     clock = FixedClock()
     quota = Quota(clock)
     for at, left in ((0.0, "20.00"), (1.0, "1.00"), (3.0, "15.00")):  # another program's seconds were given back
         clock.time = at
         quota.heard({SECONDS: left}, 0.0)
-    assert quota.seconds.window_known
+    known = [quota.seconds.window_known]
     quota.refused()
-    assert not quota.seconds.window_known
+    known.append(quota.seconds.window_known)
+    for clock.time, left in ((4.0, "2.00"), (9.0, "17.00")):
+        quota.heard({SECONDS: left}, 0.0)
+        known.append(quota.seconds.window_known)
+    assert known == [True, False, False, False]
 
 
 class FixedClock(LoopClock):

@@ -47,6 +47,7 @@ class Budget:
         self.window_known = False
         self._exact = exact
         self._window = WINDOW
+        self._learns = True
         self._spent: deque[tuple[float, float]] = deque()
         self._told = self._told_at = self._told_until = 0.0
 
@@ -63,7 +64,11 @@ class Budget:
             if at < self._told_until and left >= self.left(at):
                 return
             # Without the window's end, as much can be left as was told last, less what we have surely spent since.
-            if at >= self._told_until and left > self._told - self._surely(at, self._told_until) + _ROUNDING:
+            if (
+                self._learns
+                and at >= self._told_until
+                and left > self._told - self._surely(at, self._told_until) + _ROUNDING
+            ):
                 self._gave_back(left, at)
         self.total = max(self.total or 0.0, left + self._surely(at))
         self._told, self._told_at, self._told_until = left, at, until
@@ -77,8 +82,8 @@ class Budget:
                 return
 
     def refused(self) -> None:
-        """A request was refused in spite of all care: what seemed to be known of the window counts no more."""
-        self._window, self.window_known = WINDOW, False
+        """A request was refused in spite of all care: others spend as well, and what is given back may be theirs."""
+        self._window, self.window_known, self._learns = WINDOW, False, False
 
     def left(self, now: float) -> float:
         """What is left now, as far as we know."""
