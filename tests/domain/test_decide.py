@@ -64,6 +64,12 @@ DECISION = [
     ("a row without a record, not to be created", snap(ROW_BORN, None, THEIRS), context(NOT_IN_CMMS), "nothing"),
     ("an inactive row without a record", snap(ROW_BORN, None, replace(THEIRS, state=1)), context(), "nothing"),
     ("a row without a record, one-way", snap(ROW_BORN, None, THEIRS), context(one_way=True), "nothing"),
+    (
+        "a row that shows a write of ours, edited by a person since",
+        snap(ROW_BORN, None, replace(ROW, by_us=False)),
+        context(attempts=PATIENCE),
+        "park *: row_replaced",
+    ),
     ("a row that a write of ours made, at first", snap(ROW_BORN, None, ROW), context(), "wait: not_yet_visible"),
     (
         "a row that a write of ours made, for long",

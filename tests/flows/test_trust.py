@@ -354,6 +354,20 @@ async def test_a_column_that_was_never_read_is_not_written_over(world: World) ->
     assert (world.dynamics.rows[row.id].values["numero_de_serie"], world.parked) == ("entered by hand", [])
 
 
+async def test_a_column_that_shows_nothing_of_a_write_is_asked_about_before_the_next_one(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
+    world.cmms.put("A", numero_de_serie="S")
+    await world.dirty()
+    await world.settle()
+    world.dynamics.put("A", numero_de_serie="entered by hand")
+    world.cmms.put("A", numero_de_serie="T")
+    await world.dirty()
+    await world.settle()
+    assert (world.row().values["numero_de_serie"], world.parked) == ("entered by hand", ["no_effect/numero_de_serie"])
+
+
 async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:
     await agreed(world)
     world.dynamics.becomes["valor_libros"] = "10.1"

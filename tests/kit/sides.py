@@ -23,8 +23,9 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null, and a `refused` one is left out of updates. `opens` lets a write of the state open a
-    closed row. `keeps_state` takes writes of the state without effect.
+    `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh.
+    A `refused` field is left out of updates. `opens` lets a write of the state open a closed row. `keeps_state` takes
+    writes of the state without effect.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -37,6 +38,7 @@ class Dynamics:
         self.opens = False
         self.keeps_state = False
         self.secured: set[str] = set()
+        self.unheard: set[str] = set()
         self.refused = ""
         self.becomes: dict[str, Value] = {}
 
@@ -81,7 +83,8 @@ class Dynamics:
 
     async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
         self._calls.append("dynamics security")
-        return frozenset(entity.fields[name].column for name in self.secured)
+        self.unheard = set() if fresh else self.unheard
+        return frozenset(entity.fields[name].column for name in self.secured - self.unheard)
 
     def share(self, records: int) -> int:
         return max(records, 1)
@@ -124,7 +127,7 @@ class Dynamics:
         operations = (write.id,) if entity.stamp and write.stamped else row.operations
         stored = replace(row, operations=operations, state=state, is_open=opened)
         self.rows[row.id] = stored
-        return stored
+        return self._shown(stored)
 
 
 class Cmms:

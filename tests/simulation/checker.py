@@ -133,7 +133,7 @@ def _stands_in_the_way(evidence: Evidence, entity: str, key: str) -> bool:
     found = evidence.cmms.find(entity, key)
     link = evidence.link(entity, record=str(found[0])) if found is not None else None
     parked = link.parked if link is not None else {}
-    return "*" in parked or (KEYS[entity] in parked and parked[KEYS[entity]].reason == "key_not_usable")
+    return not parked.keys().isdisjoint({"*", KEYS[entity]})
 
 
 def describe(link: Link) -> dict[str, Any]:

@@ -174,17 +174,20 @@ def _lacks_a_record(snapshot: Snapshot, context: Context) -> bool:
 
 
 def _was_made_late(snapshot: Snapshot, context: Context) -> bool:
-    """Whether a create of ours arrived after its record had met another row: nobody's row, and never a new record."""
-    row, unknown = snapshot.row, snapshot.link.cmms_id is None
-    return _lacks_a_record(snapshot, context) and unknown and row.by_us and bool(row.operations)
+    """Whether a row that shows a write of ours has no record that anybody knows: it was a record's, and is no new one.
+
+    A create of ours arrived after its record had met another row; or a restored ledger forgot the row's record.
+    """
+    unknown = snapshot.link.cmms_id is None
+    return _lacks_a_record(snapshot, context) and unknown and bool(snapshot.row.operations)
 
 
 def _made_late(snapshot: Snapshot) -> Blocked:
     row = snapshot.row
     error = RowReplaced(
-        f"The row {row.id} with the key {row.key} was made by a write of ours whose record the ledger does not know: it"
-        " probably arrived late. Delete the row in Dynamics, or have a record made of it in the CMMS with an operator's"
-        " resync --recreate."
+        f"The row {row.id} with the key {row.key} shows a write of ours, and the ledger does not know its record: the"
+        " write arrived late, or the ledger was restored. Delete the row in Dynamics, give it its record's key, or have"
+        " a record made of it in the CMMS with an operator's resync --recreate."
     )
     return held_back("dynamics", (error.reason, row.operations), error)
 

@@ -10,7 +10,7 @@ from shared.domain.decide.in_doubt import resolve_in_doubt
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import LedgerUnreadable, MappingError
+from shared.errors import LedgerUnreadable, MappingError, NoEffect
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
 from shared.flows.sync.high_water import HighWaterMarks
@@ -206,9 +206,11 @@ def _may_hide(look: _Look, reads: Reads) -> bool:
 
 
 def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
-    """Whether a row shows nothing where it held a value when both sides last agreed."""
+    """Whether a row shows nothing where it held a value when both sides last agreed, or took one without effect."""
     gone = {name for name, value in row.values.items() if value is None}
-    return any(link.bases[name].dynamics is not None for name in gone & link.bases.keys())
+    held = {name for name, base in link.bases.items() if base.dynamics is not None}
+    idle = {name for name, park in link.parked.items() if park.reason == NoEffect.reason}
+    return not gone.isdisjoint(held | idle)
 
 
 def _waiting(record: CmmsRecord, candidates: Sequence[Candidate]) -> tuple[Stored, DynamicsRecord] | None:
