@@ -89,6 +89,12 @@ FIRST_CONTACT = [
         "update Dynamics: nombre=Pump state 0, record taken_over",
     ),
     (
+        "the same, where an operator chose Dynamics' values",
+        snap(NEW, RECORD, None, Candidate(replace(INACTIVE, values={"nombre": "Old"}))),
+        context(prefer="dynamics"),
+        "update the CMMS: nombre=Old, record first_contact",
+    ),
+    (
         "a row that a person deactivated",
         snap(NEW, RECORD, None, Candidate(replace(INACTIVE, by_us=False, values={"nombre": "Old"}))),
         context(),

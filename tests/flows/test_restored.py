@@ -136,6 +136,19 @@ async def test_a_record_that_was_made_since_the_backup_is_made_again_under_a_new
     assert world.cmms.records[made].values["numero_de_serie"] == "S"
 
 
+async def test_a_lost_record_is_made_again_of_a_row_that_we_wrote(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    backup = Backup(world)
+    world.cmms.put("A", nombre="Pump")
+    await world.dirty()
+    backup.of_the_cmms()
+    world.cmms.put("Z", "9", nombre="Other")  # so that the next id is another one
+    taken = await restored(world, "cmms", backup.at)
+    link = await world.link(world.row().id, "row")
+    assert (len(taken.lost), link.restored, world.parked) == (1, None, [])
+    assert world.cmms.records[link.cmms_id or ""].values["nombre"] == "Pump"
+
+
 async def test_a_lost_record_whose_id_went_to_another_one_is_for_a_person(world: World) -> None:
     backup = Backup(world)
     row = world.dynamics.put("A", nombre="Pump")

@@ -40,8 +40,8 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
 def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Snapshot:
     """Link a row that no link has."""
     # A take-over that broke off after the row had been let go: announced by this record, or by one that has left the
-    # key since. We make no row inactive but a deleted record's.
-    let_go = row.by_us and is_inactive(context.entity, row)
+    # key since. We make no row inactive but a deleted record's; where an operator chose a side, the row's state counts.
+    let_go = row.by_us and is_inactive(context.entity, row) and context.prefer is None
     return _linked(snapshot, row, taken_over=let_go or snapshot.link.takes_over == row.id)
 
 

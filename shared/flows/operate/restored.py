@@ -184,6 +184,11 @@ class Restore:
             if lost:
                 await self._router.resync(taken.entity.name, lost, reason=why, source=source, prefer=prefer)
             await self._mark(taken, some, side)
+            # A row that shows a write of ours is nobody's, until an operator says that a record is to be made of it.
+            if lost:
+                await self._router.resync(
+                    taken.entity.name, lost, reason=why, source=source, operation="recreate", prefer=prefer
+                )
             rest = {name: some[name] for name in some.keys() - lost.keys()}
             if rest:
                 await self._router.resync(taken.entity.name, rest, reason=why, source=source, prefer=prefer)
