@@ -210,11 +210,11 @@ class Observer:
             self._product_wrote(cell, value, now, born=change.before is None)
 
     def _counted(self, cell: Cell, before: Held, value: Held) -> None:
-        """Count what one batch empties and fills."""
+        """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's."""
         field = (BATCH.get(), cell.entity, cell.side, cell.field)
-        if value is not None and before is None:
+        if value is not None:
             self.filled.add(field)
-        elif value is None and before is not None:
+        elif before is not None:
             self.emptied[field].add(cell.record)
 
     def masses(self, many: int) -> Iterator[str]:
