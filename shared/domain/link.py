@@ -53,7 +53,7 @@ class Base(_Frozen):
     @property
     def is_agreed(self) -> bool:
         """Whether both sides held these values, and neither only stands for what is still to be agreed."""
-        return {NOT_YET, TAKEN_OVER}.isdisjoint({self.cmms, self.dynamics})
+        return {NOT_YET, TAKEN_OVER, OLDER}.isdisjoint({self.cmms, self.dynamics})
 
     @property
     def why_replaced(self) -> "Why | None":
@@ -67,6 +67,11 @@ NOT_YET: Final = "\0"
 """The base of the side that counts after a restore, in a field that could not be written yet.
 
 No normal form of any type equals this text, so that side's value stays a change; the restored side's value is no edit.
+"""
+OLDER: Final = "\0older"
+"""The base of a create's source, in a field of which the new row or record holds what an earlier try of it wrote.
+
+No normal form of any type equals this text: whatever the source says of the field by now counts as a change.
 """
 TAKEN_OVER: Final = "\0taken over"
 """The CMMS's base of a field of a row that was another record's until now.
@@ -107,10 +112,12 @@ class Intent(Write):
     """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
 
     `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
+    `repeated` tells of a create that was in doubt before, and whose first try may have said something else.
     """
 
     id: str
     expires_at: datetime
+    repeated: bool = False
     rules: dict[str, str] = Field(default_factory=dict)
 
 

@@ -177,6 +177,28 @@ async def test_a_side_that_is_away_leaves_the_write_in_doubt(world: World) -> No
     assert (world.row().values["nombre"], (await world.link()).intents) == ("Nueva", ())
 
 
+@pytest.mark.parametrize("serial", [None, "T"])
+@pytest.mark.parametrize("repeat", ["never arrives", "late"])
+async def test_what_changed_between_a_create_and_its_repeat_arrives_whichever_lands(
+    make_world: MakeWorld, serial: str | None, repeat: Fault
+) -> None:
+    world = make_world(mapping=mapping(stamp=True))
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    world.dynamics.faults.next = ["late", repeat, "never arrives", "never arrives"]
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie=serial)
+    await world.dirty()
+    world.dynamics.faults.next = []
+    world.dynamics.faults.land()
+    await world.settle()
+    link = await world.link()
+    assert (world.row().values["numero_de_serie"], world.cmms.records["1"].values["numero_de_serie"]) == (
+        serial,
+        serial,
+    )
+    assert (link.intents, link.conflicts, world.parked) == ((), (), [])
+
+
 async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind(make_world: MakeWorld) -> None:
     world = make_world(mapping=mapping(stamp=True))
     world.cmms.put("A", nombre="Bomba")

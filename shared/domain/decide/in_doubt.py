@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from shared.domain.link import Base, ConflictRecord, Intent, Link
+from shared.domain.link import OLDER, Base, ConflictRecord, Intent, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
@@ -130,6 +130,11 @@ def as_taken(written: Values, held: Values) -> Values:
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, shown: Value) -> Base:
-    """The base of one field after a write: what the source held, and what the written side holds (`shown`)."""
-    held: dict[Side, Value] = {intent.side: shown, other(intent.side): intent.sources[name]}
+    """The base of one field after a write: what the source held, and what the written side holds (`shown`).
+
+    A repeated create may have come second: what its first try wrote is not what the source says now.
+    """
+    written = intent.values.get(name)
+    of_first_try = intent.repeated and shown != written and not rounds_to(written, shown)
+    held: dict[Side, Value] = {intent.side: shown, other(intent.side): OLDER if of_first_try else intent.sources[name]}
     return Base.of(held, entity.fingerprints[name])

@@ -96,7 +96,9 @@ class Step:
             key_taken=bool(self.errors(KeyTaken)),
             lost=next(iter([*outages, *races]), None),
         )
-        if outages or races or refused or self.plan.unfinished:
+        # A create in doubt may have landed by its first try, of which another look tells.
+        repeated = any(intent.repeated for intent in self.intents)
+        if outages or races or refused or repeated or self.plan.unfinished:
             return Round(open=(again,))
         return Round(again.ends(self._end(again, now)))
 
@@ -128,7 +130,9 @@ def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UU
     """A create in doubt is repeated under its own name: whichever of the two comes second changes nothing."""
     doubtful = [one for one in link.intents if (one.side, one.etag, write.etag) == (write.side, None, None)]
     if doubtful:
-        return doubtful[0].model_copy(update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at})
+        return doubtful[0].model_copy(
+            update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at, "repeated": True}
+        )
     operation = str(ids())
     target = write.target or (str(ids()) if write.side == "dynamics" else None)
     return Intent(**{**dict(write), "target": target}, id=operation, expires_at=expires_at)
