@@ -208,9 +208,8 @@ def _may_hide(look: _Look, reads: Reads) -> bool:
 def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
     """Whether a row shows nothing where it held a value when both sides last agreed, or took one without effect."""
     gone = {name for name, value in row.values.items() if value is None}
-    held = {name for name, base in link.bases.items() if base.dynamics is not None}
-    idle = {name for name, park in link.parked.items() if park.reason == NoEffect.reason}
-    return not gone.isdisjoint(held | idle)
+    held = any(link.bases[name].dynamics is not None for name in gone & link.bases.keys())
+    return held or any(link.parked[name].reason == NoEffect.reason for name in gone & link.parked.keys())
 
 
 def _waiting(record: CmmsRecord, candidates: Sequence[Candidate]) -> tuple[Stored, DynamicsRecord] | None:
