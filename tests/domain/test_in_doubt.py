@@ -78,6 +78,18 @@ def test_an_edit_after_a_write_that_landed_stays_an_edit() -> None:
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
+def test_an_old_value_that_may_be_an_edit_since_is_written_again_on_record() -> None:
+    resolved = resolve_in_doubt(ASSET, link(intent()), NO_RECORD, row("old", "op"), NOW)
+    (record,) = resolved.conflicts
+    assert (resolved.intents, resolved.bases) == ((), link().bases)
+    assert (record.winner, record.won, record.lost, record.why) == ("cmms", "new", "old", "late_write")
+
+
+def test_a_column_that_cannot_be_read_is_no_old_value() -> None:
+    hidden = replace(row("old", "op"), values={})
+    assert resolve_in_doubt(ASSET, link(intent()), NO_RECORD, hidden, NOW).conflicts == ()
+
+
 def test_bases_stay_where_a_write_did_not_land() -> None:
     resolved = resolve_in_doubt(ASSET, link(intent()), NO_RECORD, row("edited", "another"), NOW)
     assert (resolved.intents, resolved.bases) == ((), link().bases)

@@ -58,7 +58,7 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
         shown = sides[intent.side]
         match verdict(intent, shown, now):
             case "landed":
-                link = _landed(entity, link, intent, shown)
+                link = _landed(entity, link, intent, shown, now)
             case "unclear":
                 link = _by_values(entity, link, intent, shown, now)
             case "not_landed":
@@ -71,15 +71,24 @@ def may_still_land(link: Link, now: datetime) -> timedelta | None:
     return max((intent.expires_at + LATEST - now for intent in link.intents), default=None)
 
 
-def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record) -> Link:
+def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
     """Both bases follow the write. Where somebody may have edited since, what was intended counts as written."""
     last = shown.by_us and shown.last_operation == intent.id
     held = shown.content(entity.key.name)
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
     # A field without effect is written once more: then the answer tells that it has none.
-    idle = {name for name in intent.sources if is_idle(intent, name, content.get(name))}
+    idle = {name for name in intent.sources if name in held and is_idle(intent, name, held[name])}
     bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources.keys() - idle}
-    return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
+    # Where somebody may have edited since, the old value may be that edit as well: it is put on record.
+    conflicts = [] if last else [_written_again(intent, name, held[name], now) for name in sorted(idle)]
+    seen = link.seen.after(shown)
+    update = {"bases": link.bases | bases, "seen": seen, "conflicts": (*link.conflicts, *conflicts)}
+    return link.without(intent).model_copy(update=update)
+
+
+def _written_again(intent: Intent, name: str, held: Value, now: datetime) -> ConflictRecord:
+    source = other(intent.side)
+    return ConflictRecord(field=name, winner=source, won=intent.sources[name], lost=held, why="late_write", at=now)
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
