@@ -11,7 +11,7 @@ SyncError
 │   │   └── LookupNotFound    no row, or no single one, has the code that a field refers to
 │   ├── RejectedByTarget      a side refused a value or a row for good
 │   ├── NoEffect              a side confirmed a write and still holds what it held before
-│   ├── MassClear             one field would be emptied in many records at once, and filled in none
+│   ├── MassClear             one field would be emptied in many records at once, and filled in few
 │   ├── CurrencyChanged       a row has another currency than when both sides last agreed on its figures
 │   ├── KeyNotUsable          a business key is empty, too long, doubled or bound to another record
 │   ├── RecordClosed          the Dynamics row's state refuses edits
@@ -148,7 +148,7 @@ class NoEffect(PermanentError):
 
 
 class MassClear(PermanentError):
-    """One field would be emptied in many records at once, and filled in none: a person says whether that is meant."""
+    """One field would be emptied in many records at once, and filled in few: a person says whether that is meant."""
 
     reason = "mass_clear"
 

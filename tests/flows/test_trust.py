@@ -10,7 +10,7 @@ from shared.domain.messages.events import Event, parse_event
 from shared.domain.model import BadValue
 from shared.domain.schema.mapping import Mapping
 from shared.errors import MappingError, Unavailable
-from shared.flows.sync.mass_clear import MANY
+from shared.flows.sync.mass_clear import MANY, PER_FILL
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
 from tests.kit.faults import Fault
@@ -272,10 +272,22 @@ async def test_a_column_that_can_be_read_again_ends_a_mass_of_clears(world: Worl
     assert [(await world.link(str(number))).parked for number in range(MANY)] == [{}] * MANY
 
 
-async def test_clears_beside_an_edit_of_the_same_field_are_people_s_work(world: World) -> None:
-    await many(world, MANY + 1)
-    world.dynamics.put("K0", numero_de_serie="edited")
-    assert (await world.sync.handle("asset", every(MANY + 1))).applied == MANY + 1
+@pytest.mark.parametrize(
+    ("edits", "held"),
+    [
+        pytest.param(MANY // PER_FILL, 0, id="an edit for each ten clears: people's work"),
+        pytest.param(MANY // PER_FILL - 1, MANY, id="fewer edits: held"),
+    ],
+)
+async def test_clears_are_people_s_work_beside_enough_edits_of_the_same_field(
+    world: World, edits: int, held: int
+) -> None:
+    await many(world, MANY + edits)
+    for number in range(edits):
+        world.dynamics.put(f"K{number}", numero_de_serie="edited")
+    await world.sync.handle("asset", every(MANY + edits))
+    await world.settle()
+    assert world.parked == ["mass_clear/numero_de_serie"] * held
 
 
 async def test_a_few_clears_are_people_s_work(world: World) -> None:

@@ -1,4 +1,4 @@
-"""One field that is emptied in many records and filled in none is no people's work: such writes are held."""
+"""One field that is emptied in many records and filled in few is no people's work: such writes are held."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,6 +17,8 @@ from shared.flows.sync.work import Work
 MANY: Final = 20
 """Records, of one batch or of several within `WINDOW`."""
 WINDOW: Final = timedelta(minutes=1)
+PER_FILL: Final = 10
+"""Clears for each record of the same batch in which the field is filled: more of them are no people's work."""
 
 type Field = tuple[str, Side, str]
 """An entity, the side that is written, and a field."""
@@ -37,7 +39,7 @@ class MassClears:
             never held.
         """
         emptied = Counter(field for _, _, plan in planned for field, _ in _clears(entity, plan))
-        filled = {field for _, _, plan in planned for field in _fills(entity, plan)}
+        filled = Counter(field for _, _, plan in planned for field in _fills(entity, plan))
         self._remember(emptied, filled, now)
         masses = {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
         found: dict[int, list[Blocked]] = {}
@@ -53,11 +55,11 @@ class MassClears:
                 found[place] = blocks
         return found
 
-    def _remember(self, emptied: Counter[Field], filled: set[Field], now: datetime) -> None:
+    def _remember(self, emptied: Counter[Field], filled: Counter[Field], now: datetime) -> None:
         for field in emptied.keys() | self._emptied.keys():
             recent = [at for at in self._emptied.pop(field, ()) if now - at <= WINDOW]
             recent += [now] * emptied[field]
-            if recent and field not in filled:
+            if len(recent) > PER_FILL * filled[field]:
                 self._emptied[field] = recent
 
 
@@ -65,7 +67,7 @@ def _error(field: Field, count: int) -> MassClear:
     _, side, name = field
     where = {"dynamics": "in Dynamics", "cmms": "in the CMMS"}[side]
     return MassClear(
-        f"{name} would be emptied {where} in {count} records within a minute, and filled in none: a column may have"
+        f"{name} would be emptied {where} in {count} records within a minute, and filled in few: a column may have"
         " become unreadable, an import or the mapping may be wrong. Look at the field on both sides. If it is meant to"
         " be empty, replay this message; else mend the cause, and the value that is then read counts.",
         field=name,
