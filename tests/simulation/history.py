@@ -30,7 +30,7 @@ class History:
         """`only_told`: nothing but messages tells of the CMMS."""
         self.rules = rules
         self._on_record = on_record
-        self._only_told = only_told
+        self.only_told = only_told
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
         self.partners: dict[tuple[Side, str, str], list[str]] = defaultdict(list)
@@ -167,7 +167,7 @@ class History:
 
     def left_out(self, cell: Cell, value: Held, at: float) -> None:
         """Note a value that a row was made with because nobody gave another one."""
-        if cell.field == "fecha_creacion" and not self._only_told:
+        if cell.field == "fecha_creacion" and not self.only_told:
             # The CMMS's orders always have one, and no later write could mend it.
             self.violations.append(f"{at:.3f}: {cell}: the row was made without the CMMS's value")
         origins = self._origins(cell, value)
@@ -200,7 +200,7 @@ class History:
                 cell, replaced, origin
             )
             empty = empty or (replaced.value is None and self.meets_anew(cell))
-            untold = self._only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
+            untold = self.only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
             if not (descended or cell.by_policy or dead or empty or untold):
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
@@ -211,7 +211,7 @@ class History:
         replaced = cell.edit
         # A ledger that forgot a half-made row takes the state in which the row was born for somebody's.
         born = any(one.by_policy for one in self._across(cell)) and (cell.entity, cell.record) in self.forgotten
-        alone = cell.side == "dynamics" and (self._only_told or cell.field in ONE_WAY or self._made_anew(cell))
+        alone = cell.side == "dynamics" and (self.only_told or cell.field in ONE_WAY or self._made_anew(cell))
         if value is not None and not born:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
         elif replaced is None or self._is_buried(replaced):

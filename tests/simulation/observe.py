@@ -14,6 +14,7 @@ from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.edits import Cell, Held
 from tests.simulation.history import History
 from tests.simulation.tables import (
+    ACTIVE,
     CELLS,
     DEAD_STATE,
     DECIMALS,
@@ -25,7 +26,6 @@ from tests.simulation.tables import (
 )
 from tests.simulation.trace import Trace
 
-ACTIVE = "1"
 SENT: ContextVar[float] = ContextVar("SENT", default=inf)
 """When the request that is being carried out was sent: what was deleted only later, it cannot have known."""
 

@@ -10,7 +10,7 @@ from tests.simulation.edits import Edit, Name, Owed, Side
 from tests.simulation.evidence import Evidence
 from tests.simulation.history import History
 from tests.simulation.rules import Rules
-from tests.simulation.tables import DYNAMICS_WINS, KEYS, ONE_WAY
+from tests.simulation.tables import ACTIVE, CHOICES, DYNAMICS_WINS, KEYS, ONE_WAY
 
 UNFORESEEN: Final = frozenset({"late_write", "taken_over", "key_released", "restored"})
 """Kinds of what no policy decides: a write of unknown outcome, a row or a key that changed hands, an operator's word.
@@ -108,7 +108,16 @@ def _is_conflict(history: History, entity: str, kin: Collection[Name], one: Conf
     taken_over = sum(side == "cmms" for side, _ in kin) > 1
     if ("cmms", None) in sides and taken_over:
         return True  # nobody gave the new record's nothing, and it is news all the same
-    return any(a is not b and a not in b.ancestors() and b not in a.ancestors() for a in won for b in lost)
+    return any(a is not b and not _knew(history, a, b) and not _knew(history, b, a) for a in won for b in lost)
+
+
+def _knew(history: History, edit: Edit, replaced: Edit) -> bool:
+    """Whether an edit was made on top of another one.
+
+    Where messages alone tell of the CMMS, a row is born in its first state whether or not one has said the state yet.
+    """
+    born = history.only_told and edit.cell.field in CHOICES and edit.over == ACTIVE and edit.previous is replaced
+    return replaced in edit.ancestors() and not born
 
 
 def _giving(

@@ -34,6 +34,8 @@ CELLS: Final = {entity: (KEYS[entity], *names) for entity, names in FIELDS.items
 """All that people can edit: the business key is a field as others are."""
 ALL_COLUMNS: Final = COLUMNS | {KEYS[entity]: column for entity, column in KEY_COLUMNS.items()}
 
+ACTIVE: Final = "1"
+"""The status in which orders are born."""
 INACTIVE: Final = "4"
 """The status that orders of deleted records get."""
 DEAD_STATE: Final = {"asset": 1, "order": 2}
