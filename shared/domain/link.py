@@ -39,11 +39,14 @@ class Base(_Frozen):
     """What each side held of one field when both last agreed. A side has changed only against its own base.
 
     `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
+    `unclear` tells of a side that held its old value after a write whose answer was lost, and after another edit there:
+    the write had no effect, or a person put the old value back.
     """
 
     cmms: Value
     dynamics: Value
     rule: str = ""
+    unclear: bool = False
 
     @classmethod
     def of(cls, held: Mapping[Side, Value], rule: str) -> Self:

@@ -13,7 +13,7 @@ from shared.domain.blocked import Blocked, digest
 from shared.domain.link import Base, ConflictRecord, Why
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other
 from shared.domain.schema.fields import FieldMapping
-from shared.errors import PermanentError, RecordClosed
+from shared.errors import NoEffect, PermanentError, RecordClosed
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,11 @@ class Verdict:
     """The outcome of one field's merge.
 
     `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
-    whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses.
+    whose value goes to the other; `kept` leaves both as they are; so does `unclear`, until a person decides. `why` is
+    set where a value loses.
     """
 
-    outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept"]
+    outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept", "unclear"]
     why: Why | None = None
 
 
@@ -60,7 +61,7 @@ def judge(
     if dynamics != base.dynamics:
         changed.append("dynamics")
     if not changed:
-        return Verdict("unchanged")
+        return Verdict("unclear" if base.unclear else "unchanged")
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
     if restored and prefer is not None:
@@ -184,6 +185,8 @@ class _Merger:
                 keeper: Side = "dynamics" if cmms is None else "cmms"
                 # Without a base, so that the kept value is recorded as the loser once the other side speaks.
                 self._lose(rule, keeper, held, verdict.why)
+            case "unclear":
+                self.blocked.append(_unclear(rule, held))
             case winner:
                 self._carry(rule, winner, held, verdict.why)
 
@@ -222,3 +225,16 @@ class _Merger:
             self.conflicts.append(
                 ConflictRecord(field=rule.name, winner=winner, won=won, lost=lost, why=why, at=self._now)
             )
+
+
+def _unclear(rule: FieldMapping, held: Mapping[Side, Value]) -> Blocked:
+    side = rule.source or rule.on_conflict
+    counts = {"dynamics": "Dynamics", "cmms": "the CMMS"}[side]
+    error = NoEffect(
+        f"{rule.name}: the answer to a write was lost, the written side still holds the value of before it, and"
+        " somebody has edited the same row or record since. Either the write had no effect, or that person put the old"
+        " value back. Give the field its value on either side; or replay this message: a value then replaces none, and"
+        f" of two values that of {counts} counts, with the other one on record.",
+        field=rule.name,
+    )
+    return Blocked(rule.name, side, digest((held["cmms"], held["dynamics"])), error)

@@ -78,16 +78,28 @@ def test_an_edit_after_a_write_that_landed_stays_an_edit() -> None:
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
-def test_an_old_value_that_may_be_an_edit_since_is_written_again_on_record() -> None:
-    resolved = resolve_in_doubt(ASSET, link(intent()), NO_RECORD, row("old", "op"), NOW)
-    (record,) = resolved.conflicts
-    assert (resolved.intents, resolved.bases) == ((), link().bases)
-    assert (record.winner, record.won, record.lost, record.why) == ("cmms", "new", "old", "late_write")
+def said(value: Value) -> CmmsRecord:
+    return CmmsRecord("A", "1", {"nombre": value}, id="1")
 
 
-def test_a_column_that_cannot_be_read_is_no_old_value() -> None:
-    hidden = replace(row("old", "op"), values={})
-    assert resolve_in_doubt(ASSET, link(intent()), NO_RECORD, hidden, NOW).conflicts == ()
+def test_an_old_value_that_may_be_an_edit_since_is_unclear() -> None:
+    resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), row("old", "op"), NOW)
+    assert (resolved.intents, resolved.bases["nombre"]) == (
+        (),
+        Base(cmms="new", dynamics="old", rule=NAME, unclear=True),
+    )
+
+
+@pytest.mark.parametrize(
+    ("cmms", "shown"),
+    [
+        pytest.param("newer", row("old", "op"), id="the source says something new: both have changed"),
+        pytest.param("new", replace(row("old", "op"), values={}), id="a column that cannot be read"),
+    ],
+)
+def test_the_write_counts_as_landed_where_no_old_value_stands_against_it(cmms: Value, shown: DynamicsRecord) -> None:
+    resolved = resolve_in_doubt(ASSET, link(intent()), said(cmms), shown, NOW)
+    assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
 def test_bases_stay_where_a_write_did_not_land() -> None:

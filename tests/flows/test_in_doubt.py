@@ -3,6 +3,7 @@
 import pytest
 
 from shared.domain.decide.in_doubt import LATEST
+from shared.domain.messages.events import parse_event
 from shared.domain.schema.mapping import Mapping
 from shared.errors import RejectedByTarget, Unavailable
 from tests.fakes import document_mapping
@@ -138,6 +139,57 @@ async def test_a_write_without_answer_and_without_effect_is_parked_naming_the_fi
     await world.settle()
     assert (world.parked, world.row().values["nombre"]) == (["no_effect/numero_de_serie"], "Nueva")
     assert world.cmms.records["1"].values["numero_de_serie"] == "T"
+
+
+async def doubtful(make_world: MakeWorld) -> World:
+    """A world where a write took no effect, or was undone at once, and somebody has edited the row since."""
+    world = make_world(mapping=mapping(stamp=True))
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie="T")
+    world.dynamics.faults.next = ["answer lost"]
+    world.dynamics.faults.meanwhile = lambda: world.dynamics.put("A", nombre="Editada", numero_de_serie="S")
+    await world.dirty()
+    await world.settle()
+    return world
+
+
+def serials(world: World) -> tuple[str | None, str | None]:
+    return world.cmms.records["1"].values["numero_de_serie"], world.row().values["numero_de_serie"]
+
+
+async def test_an_old_value_that_may_be_a_person_s_since_a_lost_answer_waits_for_a_person(
+    make_world: MakeWorld,
+) -> None:
+    world = await doubtful(make_world)
+    await world.dirty()
+    await world.settle()
+    assert (serials(world), world.parked) == (("T", "S"), ["no_effect/numero_de_serie"])
+    assert world.cmms.records["1"].values["nombre"] == "Editada"
+
+
+@pytest.mark.parametrize(
+    ("edited", "held"),
+    [
+        pytest.param({"numero_de_serie": "U"}, ("U", "U"), id="a new value in the CMMS is written"),
+        pytest.param({}, ("T", "T"), id="a replay writes the value again"),
+    ],
+)
+async def test_a_value_that_waits_since_a_lost_answer_goes_on(
+    make_world: MakeWorld, edited: dict[str, str], held: tuple[str, str]
+) -> None:
+    world = await doubtful(make_world)
+    world.cmms.put("A", **edited)
+    await (world.dirty() if edited else replayed(world))
+    await world.settle()
+    assert (serials(world), (await world.link()).parked) == (held, {})
+
+
+async def replayed(world: World) -> None:
+    """Send what is parked once more, as an operator does."""
+    for message in world.bus.queues.pop("parked"):
+        event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
+        await world.sync.handle("asset", [event.to_json().encode()])
 
 
 async def test_an_edit_that_came_before_the_write_refuses_it_for_good(make_world: MakeWorld) -> None:

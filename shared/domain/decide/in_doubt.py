@@ -52,13 +52,13 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
     Returns:
         The link, without the settled intents: its bases follow each write that landed.
     """
-    sides: Mapping[str, Record] = {"cmms": cmms, "dynamics": row}
+    sides: Mapping[Side, Record] = {"cmms": cmms, "dynamics": row}
     for announced in link.intents:
         link, intent = _under_present_rules(entity, link, announced)
         shown = sides[intent.side]
         match verdict(intent, shown, now):
             case "landed":
-                link = _landed(entity, link, intent, shown, now)
+                link = _landed(entity, link, intent, shown, sides[other(intent.side)])
             case "unclear":
                 link = _by_values(entity, link, intent, shown, now)
             case "not_landed":
@@ -71,24 +71,24 @@ def may_still_land(link: Link, now: datetime) -> timedelta | None:
     return max((intent.expires_at + LATEST - now for intent in link.intents), default=None)
 
 
-def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
-    """Both bases follow the write. Where somebody may have edited since, what was intended counts as written."""
+def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:
+    """Both bases follow the write. Where somebody may have edited since, what was intended counts as written.
+
+    A field that the write left as it was keeps its base: it is written once more, and then the answer tells that it has
+    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now.
+    """
     last = shown.by_us and shown.last_operation == intent.id
-    held = shown.content(entity.key.name)
+    held, said = shown.content(entity.key.name), source.content(entity.key.name)
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
-    # A field without effect is written once more: then the answer tells that it has none.
-    idle = {name for name in intent.sources if name in held and is_idle(intent, name, held[name])}
-    bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources.keys() - idle}
-    # Where somebody may have edited since, the old value may be that edit as well: it is put on record.
-    conflicts = [] if last else [_written_again(intent, name, held[name], now) for name in sorted(idle)]
-    seen = link.seen.after(shown)
-    update = {"bases": link.bases | bases, "seen": seen, "conflicts": (*link.conflicts, *conflicts)}
-    return link.without(intent).model_copy(update=update)
-
-
-def _written_again(intent: Intent, name: str, held: Value, now: datetime) -> ConflictRecord:
-    source = other(intent.side)
-    return ConflictRecord(field=name, winner=source, won=intent.sources[name], lost=held, why="late_write", at=now)
+    idle = {name for name in intent.sources.keys() & held.keys() if is_idle(intent, name, held[name])}
+    bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources}
+    for name in idle:
+        if last:
+            del bases[name]
+        elif said.get(name) == intent.sources[name]:
+            both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
+            bases[name] = Base.of(both, entity.fingerprints[name]).model_copy(update={"unclear": True})
+    return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:

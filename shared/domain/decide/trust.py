@@ -40,13 +40,15 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     """The bases that count.
 
     Returns:
-        Those that were taken under the present rule of their field; none from a ledger that is older than the sides.
+        Those that were taken under the present rule of their field, but for unclear ones where a person insists; none
+        from a ledger that is older than the sides.
     """
     told = snapshot.link.restored
     if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
         return {}
-    rules = context.entity.fingerprints
-    return {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
+    rules, insist = context.entity.fingerprints, context.insist
+    bases = snapshot.link.bases.items()
+    return {name: base for name, base in bases if base.rule == rules.get(name) and not (insist and base.unclear)}
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:
