@@ -7,9 +7,9 @@ from shared.domain.blocked import Blocked, held_back, held_by_key
 from shared.domain.decide.create import create_in_dynamics
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
-from shared.domain.decide.plan import Decision, Plan, being_written, held
+from shared.domain.decide.plan import Decision, Plan, being_written, fresh, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
-from shared.domain.link import Stored
+from shared.domain.link import ConflictRecord, Stored
 from shared.domain.model import DynamicsRecord
 from shared.errors import KeyNotUsable, RowReplaced
 
@@ -41,8 +41,23 @@ def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Snapshot
     """Link a row that no link has."""
     # A take-over that broke off after the row had been let go: announced by this record, or by one that has left the
     # key since. We make no row inactive but a deleted record's; where an operator chose a side, the row's state counts.
+    announced = snapshot.link.takes_over == row.id
     let_go = row.by_us and is_inactive(context.entity, row) and context.prefer is None
-    return _linked(snapshot, row, taken_over=let_go or snapshot.link.takes_over == row.id)
+    linked = _linked(snapshot, row, taken_over=let_go or announced)
+    if announced or not let_go:
+        return linked
+    # A ledger that was restored may have forgotten the row's record, whose state this then is.
+    states = fresh(linked.link, _states_on_record(snapshot, row, context))
+    return replace(linked, link=linked.link.model_copy(update={"conflicts": (*linked.link.conflicts, *states)}))
+
+
+def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> list[ConflictRecord]:
+    said, held = snapshot.cmms.values, row.values
+    return [
+        ConflictRecord(field=name, winner="cmms", won=said[name], lost=held[name], why="taken_over", at=context.now)
+        for name, rule in context.entity.state_fields.items()
+        if name in said.keys() & held.keys() and not rule.agree(said[name], held[name])
+    ]
 
 
 def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Snapshot | Decision:
