@@ -12,7 +12,7 @@ from typing import Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version, other
 from shared.domain.row_hash import row_hash
 from shared.errors import LedgerUnreadable
 
@@ -39,14 +39,14 @@ class Base(_Frozen):
     """What each side held of one field when both last agreed. A side has changed only against its own base.
 
     `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
-    `unclear` tells of a side that held its old value after a write whose answer was lost, and after another edit there:
+    `unclear` names a side that held its old value after a write whose answer was lost, and after another edit there:
     the write had no effect, or a person put the old value back.
     """
 
     cmms: Value
     dynamics: Value
     rule: str = ""
-    unclear: bool = False
+    unclear: Side | None = None
 
     @classmethod
     def of(cls, held: Mapping[Side, Value], rule: str) -> Self:
@@ -59,10 +59,17 @@ class Base(_Frozen):
         return {NOT_YET, TAKEN_OVER, OLDER}.isdisjoint({self.cmms, self.dynamics})
 
     @property
+    def as_news(self) -> "Base":
+        """The base under which the source of an unclear write has changed; else the base itself."""
+        return self if self.unclear is None else self.model_copy(update={other(self.unclear): OLDER})
+
+    @property
     def why_replaced(self) -> "Why | None":
         """Why the unchanged value of a side counts as a loser when the other side's replaces it; mostly it does not."""
         if self.cmms == TAKEN_OVER:
             return "taken_over"
+        if self.unclear is not None:
+            return "late_write"
         return "restored" if NOT_YET in {self.cmms, self.dynamics} else None
 
 
@@ -72,7 +79,7 @@ NOT_YET: Final = "\0"
 No normal form of any type equals this text, so that side's value stays a change; the restored side's value is no edit.
 """
 OLDER: Final = "\0older"
-"""The base of a create's source, in a field of which the new row or record holds what an earlier try of it wrote.
+"""The base of a write's source, in a field of which the written side holds something else, or did not surely take it.
 
 No normal form of any type equals this text: whatever the source says of the field by now counts as a change.
 """

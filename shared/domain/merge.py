@@ -21,11 +21,10 @@ class Verdict:
     """The outcome of one field's merge.
 
     `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
-    whose value goes to the other; `kept` leaves both as they are; so does `unclear`, until a person decides. `why` is
-    set where a value loses.
+    whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses.
     """
 
-    outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept", "unclear"]
+    outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept"]
     why: Why | None = None
 
 
@@ -61,7 +60,7 @@ def judge(
     if dynamics != base.dynamics:
         changed.append("dynamics")
     if not changed:
-        return Verdict("unclear" if base.unclear else "unchanged")
+        return Verdict("unchanged")
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
     if restored and prefer is not None:
@@ -178,15 +177,14 @@ class _Merger:
         verdict = self._judged(rule, cmms, dynamics, base)
         match verdict.outcome:
             case "unchanged":
-                return
+                if base is not None and base.unclear is not None:
+                    self.blocked.append(_unclear(rule.name, base.unclear, held))
             case "agreed":
                 self._agree(rule, held)
             case "kept":
                 keeper: Side = "dynamics" if cmms is None else "cmms"
                 # Without a base, so that the kept value is recorded as the loser once the other side speaks.
                 self._lose(rule, keeper, held, verdict.why)
-            case "unclear":
-                self.blocked.append(_unclear(rule, held))
             case winner:
                 self._carry(rule, winner, held, verdict.why)
 
@@ -227,14 +225,13 @@ class _Merger:
             )
 
 
-def _unclear(rule: FieldMapping, held: Mapping[Side, Value]) -> Blocked:
-    side = rule.source or rule.on_conflict
-    counts = {"dynamics": "Dynamics", "cmms": "the CMMS"}[side]
+def _unclear(name: str, written: Side, held: Mapping[Side, Value]) -> Blocked:
+    names = {"dynamics": "Dynamics", "cmms": "the CMMS"}
     error = NoEffect(
-        f"{rule.name}: the answer to a write was lost, the written side still holds the value of before it, and"
-        " somebody has edited the same row or record since. Either the write had no effect, or that person put the old"
-        " value back. Give the field its value on either side; or replay this message: a value then replaces none, and"
-        f" of two values that of {counts} counts, with the other one on record.",
-        field=rule.name,
+        f"{name}: the answer to a write was lost, {names[written]} still holds the value of before it, and somebody"
+        " has edited the same row or record since. Either the write had no effect, or that person put the old value"
+        " back. Give the field its value on either side; or replay this message to have the value of"
+        f" {names[other(written)]} written again, with the other one on record.",
+        field=name,
     )
-    return Blocked(rule.name, side, digest((held["cmms"], held["dynamics"])), error)
+    return Blocked(name, other(written), digest((held["cmms"], held["dynamics"])), error)

@@ -19,7 +19,7 @@ ASSET = document_mapping().entities["asset"]
 
 AGREED = Base(cmms="a", dynamics="a")
 ROUNDED = Base(cmms="a", dynamics="A")
-UNCLEAR = Base(cmms="b", dynamics="a", unclear=True)
+UNCLEAR = Base(cmms="b", dynamics="a", unclear="dynamics")
 OF_ANOTHER = Base(cmms=TAKEN_OVER, dynamics="a")
 
 TABLE = [
@@ -35,9 +35,11 @@ TABLE = [
     ("first contact, one-way to the CMMS, the source is empty", TO_CMMS, None, "a", None, "kept", "first_contact"),
     ("nobody changed", BOTH, AGREED, "a", "a", "unchanged", None),
     ("nobody changed, the bases differ by rounding", BOTH, ROUNDED, "a", "A", "unchanged", None),
-    ("nobody changed what is unclear", BOTH, UNCLEAR, "b", "a", "unclear", None),
+    ("nobody changed what is unclear", BOTH, UNCLEAR, "b", "a", "unchanged", None),
     ("what was unclear is the same by now", BOTH, UNCLEAR, "b", "b", "agreed", None),
-    ("the CMMS changed what was unclear", BOTH, UNCLEAR, "c", "a", "cmms", None),
+    ("the CMMS changed what was unclear", BOTH, UNCLEAR, "c", "a", "cmms", "late_write"),
+    ("Dynamics changed what was unclear", BOTH, UNCLEAR, "b", "c", "dynamics", "late_write"),
+    ("a person insists on what is unclear", BOTH, UNCLEAR.as_news, "b", "a", "cmms", "late_write"),
     ("the CMMS changed", BOTH, AGREED, "b", "a", "cmms", None),
     ("the CMMS cleared", BOTH, AGREED, None, "a", "cmms", None),
     ("Dynamics changed", BOTH, AGREED, "a", "b", "dynamics", None),

@@ -38,6 +38,8 @@ class Cell:
     """One field of one record. `edit` is where its present value comes from; None for one never given. `given`
     is what the integration gave it last.
 
+    `before` is what it held before that.
+
     `by_policy` marks a value that the integration sets by itself: a row's first state, or that of a deleted record.
     """
 
@@ -50,6 +52,9 @@ class Cell:
     held: list[Edit] = dataclasses.field(default_factory=list)
     by_policy: bool = False
     given: Held = None
+    before: Held = None
+    put_back: bool = False
+    """Whether a person ever gave again what the integration had replaced last."""
 
     def hold(self, value: Held, edit: Edit | None) -> None:
         """Take a value, wherever it comes from."""

@@ -91,6 +91,7 @@ class History:
         """Note a person's edit."""
         self._edits += 1
         edit = Edit(self._edits, at, cell, value, cell.edit, cell.value)
+        cell.put_back |= value == cell.before and value != cell.given
         cell.hold(value, edit)
 
     def bury(self, cell: Cell) -> None:
@@ -178,7 +179,7 @@ class History:
         """Judge and note a value that the integration wrote, or that its `policy` set where nobody gave it."""
         if value == cell.value:
             return
-        before, cell.given = cell.given, value
+        before, cell.given, cell.before = cell.given, value, cell.value
         origins = self._origins(cell, value)
         if value is None and cell.side == "dynamics" and self._made_anew(cell):
             # Nobody gave the new record's nothing: that the record before it was emptied once tells nothing of it.
@@ -275,7 +276,8 @@ class History:
         edited_there = replaced.cell.side == "dynamics"
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
-        told = across(cell.side) in self.counting
+        # What a person put back after a lost answer, an operator's replay writes over, on record.
+        told = across(cell.side) in self.counting or cell.put_back
         if all(edit in replaced.ancestors() for edit in origins) and not (told or self.meets_anew(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 

@@ -73,7 +73,7 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
             # A message that failed often for other reasons has no patience left for a list read that lags.
             return conditions.stale or resumed or any((entity, name) in sets[side] for side, name in kin)
         case "no_effect":
-            return _shows_nothing(evidence, parked.get("field"))
+            return _shows_nothing(evidence, entity, str(parked.get("field")), kin)
         case "rejected_by_target" if parked.get("field") in conditions.secured:
             return True
         case "gone_from_dynamics" | "row_replaced":
@@ -115,8 +115,10 @@ def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
     return any(link is None or link.row_id != row for link in links)
 
 
-def _shows_nothing(evidence: Evidence, name: object) -> bool:
-    """Whether a side ever went on showing a field as it was after a write of it."""
+def _shows_nothing(evidence: Evidence, entity: str, name: str, kin: Collection[Name]) -> bool:
+    """Whether a side ever went on showing a field as it was after a write of it, or showed that again."""
+    if any(evidence.history.cell(side, entity, one, name).put_back for side, one in kin):
+        return True
     return name in evidence.conditions.secured or any(field == name for _, field in evidence.conditions.idle)
 
 
@@ -216,6 +218,8 @@ def held_back(evidence: Evidence, entity: str, name: str, link: Link, cmms: str 
         yield f"{entity} {link.key} {name}: held back as {reason}, but nothing was parked"
     if name == KEYS[entity] and reason == "key_not_usable":
         return  # judged with the whole record
+    if reason == "no_effect" and _shows_nothing(evidence, entity, name, kin):
+        return
     if not _rightly(evidence, entity, name, reason, cmms, row):
         yield f"{entity} {link.key} {name}: held back as {reason} without cause"
 
@@ -223,8 +227,6 @@ def held_back(evidence: Evidence, entity: str, name: str, link: Link, cmms: str 
 def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str | None, row: Row) -> bool:
     if reason == "mass_clear":
         return evidence.conditions.mass
-    if reason == "no_effect":
-        return _shows_nothing(evidence, name)
     if reason == "rejected_by_target" and name in evidence.conditions.secured:
         return True
     if reason == "mapping_error":

@@ -87,7 +87,7 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
             del bases[name]
         elif said.get(name) == intent.sources[name]:
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
-            bases[name] = Base.of(both, entity.fingerprints[name]).model_copy(update={"unclear": True})
+            bases[name] = Base.of(both, entity.fingerprints[name]).model_copy(update={"unclear": intent.side})
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
 

@@ -40,15 +40,15 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     """The bases that count.
 
     Returns:
-        Those that were taken under the present rule of their field, but for unclear ones where a person insists; none
-        from a ledger that is older than the sides.
+        Those that were taken under the present rule of their field; none from a ledger that is older than the sides.
+        Where a person insists, what an unclear write was to carry counts as a change once more.
     """
     told = snapshot.link.restored
     if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
         return {}
-    rules, insist = context.entity.fingerprints, context.insist
-    bases = snapshot.link.bases.items()
-    return {name: base for name, base in bases if base.rule == rules.get(name) and not (insist and base.unclear)}
+    rules = context.entity.fingerprints
+    bases = {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
+    return {name: base.as_news for name, base in bases.items()} if context.insist else bases
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:
