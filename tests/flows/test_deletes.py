@@ -230,3 +230,18 @@ async def test_the_row_of_a_deleted_record_gets_the_state_that_the_living_one_sa
     held, link = world.row("R"), await world.link(cmms_id, entity="order")
     assert (held.id, held.state, held.values["estado"]) == (row.id, state, status)
     assert (link.row_id, link.deleted_at, world.parked) == (row.id, None, [])
+
+
+async def test_the_state_of_a_row_that_a_restored_ledger_forgot_stays_on_record(world: World) -> None:
+    world.dynamics.opens = True
+    row = world.dynamics.put("R", justificacion="urgent", estado="4")
+    world.dynamics.change(row, state=2, is_open=False, by_us=True)
+    world.cmms.put("R", **ORDER)
+    for _ in range(2):
+        await world.dirty(entity="order")
+        await world.settle("order")
+    link = await world.link(entity="order")
+    assert (world.row("R").state, world.row("R").values["estado"]) == (0, "2")
+    assert [(one.won, one.lost, one.why) for one in link.conflicts if one.field == "estado"] == [
+        ("PENDIENTE", "4", "taken_over")
+    ]
