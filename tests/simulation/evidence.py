@@ -73,4 +73,5 @@ class Evidence:
 
     def is_unheard(self, name: str) -> bool:
         """Whether nothing is to be carried of a field now: it is not mapped, or our user may not read its column."""
-        return name in self.history.rules.unmapped or name in self.conditions.unreadable
+        rules = self.history.rules
+        return name in rules.unmapped or rules.columns[name] in self.conditions.unreadable

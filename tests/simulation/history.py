@@ -44,6 +44,7 @@ class History:
         self._edits = 0
         self._anew: set[tuple[str, str]] = set()
         self._renewed: set[tuple[str, str]] = set()
+        self._unread: set[tuple[str, str, str]] = set()
         self._shelf: dict[tuple[str, str, str], tuple[Held, Edit | None]] = {}
         self.lost: dict[Cell, Edit | None] = {}
         """The edits that a backup took back, by cell, as long as nobody went on from there."""
@@ -113,6 +114,10 @@ class History:
         """Note that a field has other rules: what was agreed by the earlier ones counts no more."""
         self._anew.add((entity, field))
 
+    def meet_in(self, entity: str, field: str, rows: Iterable[str]) -> None:
+        """Note that nobody could read the field of these rows since they were made: nothing was agreed of it."""
+        self._unread |= {(entity, field, row) for row in rows}
+
     def meet_again(self, entity: str, names: Iterable[str]) -> None:
         """Note that records or rows, or what is known of them, went back: what was agreed later counts no more."""
         self._renewed |= {(entity, name) for name in names}
@@ -124,6 +129,7 @@ class History:
             self.all_anew
             or (cell.entity, cell.field) in self._anew
             or any((cell.entity, name) in self._renewed for _, name in kin)
+            or any((cell.entity, cell.field, name) in self._unread for _, name in kin)
         )
 
     def adopt(self, side: Side, entity: str, record: str, at: float) -> None:

@@ -15,7 +15,7 @@ from tests.simulation.observe import normal
 from tests.simulation.people import People
 from tests.simulation.process import world_time
 from tests.simulation.rules import FIRST, SECOND, Rules
-from tests.simulation.tables import ALL_COLUMNS, FIELDS, ONE_WAY, TABLES
+from tests.simulation.tables import ALL_COLUMNS, FIELDS, KEY_COLUMNS, ONE_WAY, TABLES
 from tests.simulation.trace import Trace
 
 KINDS = ("mapping", "secured", "idle", "dynamics restored", "cmms restored", "ledger restored", "mass", "brake")
@@ -124,6 +124,8 @@ class Upheavals:
         self._history.shelve(self._rules.columns)
         self._rules.columns |= columns
         for name, column in columns.items():
+            if column in self._conditions.closed:
+                self._conditions.secured.add(name)
             rows = {str(row.id): normal(name, row.values[column]) for row in self._dataverse.tables[TABLES["asset"]]}
             self._history.meet_anew("asset", name)
             self._history.unshelve("asset", name, column, rows, asyncio.get_running_loop().time())
@@ -168,14 +170,18 @@ class Upheavals:
         ours = self._rng.choice((frozenset(), everything - {"read"}))
         column.permissions = {"person-1": everything, _APP: ours}
         self._conditions.secured.add(name)
-        self._conditions.unreadable.add(name)
+        self._conditions.closed.add(column.name)
+        self._conditions.unreadable.add(column.name)
+        known = {str(row.id) for row in self._dataverse.tables[TABLES[entity]]}
         self._trace("upheaval", f"{column.name} is secured, and we may {', '.join(sorted(ours)) or 'do nothing'}")
         if self._rng.random() < 0.7 and not self._conditions.stale:
             await self._later(20.0, 400.0)
             # A look that is under way then may take a null that it read before for one that it may read.
             self._restart("before a secured column is opened")
             column.permissions = None
-            self._conditions.unreadable.discard(name)
+            self._conditions.unreadable.discard(column.name)
+            rows = {str(row.id) for row in self._dataverse.tables[TABLES[entity]]}
+            self._history.meet_in(entity, name, rows - known)
             # What was edited meanwhile tells nobody that it can be read now.
             self._people.untold |= {("dynamics", entity, str(row.id)) for row in self._dataverse.tables[TABLES[entity]]}
             self._trace("upheaval", f"{column.name} is open again")
@@ -226,10 +232,18 @@ class Upheavals:
         self._rules.restored = True
         changed = self._backups.restore_cmms(backup)
         self._untold("cmms", changed)
+        for entity, record in changed:
+            # A row that waited for a key which is free by now.
+            self._untold("dynamics", self._rows_of(entity, self._history.keys["cmms", entity, record]), back=False)
         self._trace(
             "upheaval", f"the CMMS is restored from a backup, with {len(changed)} records otherwise than before"
         )
         await self._say("cmms", at)
+
+    def _rows_of(self, entity: str, keys: set[str]) -> set[tuple[str, str]]:
+        """The rows with one of these keys."""
+        rows = self._dataverse.tables[TABLES[entity]]
+        return {(entity, str(row.id)) for row in rows if row.values[KEY_COLUMNS[entity]] in keys}
 
     async def _ledger_restored(self) -> None:
         await self._later(5.0, 200.0)
