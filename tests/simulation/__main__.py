@@ -5,7 +5,7 @@ import sys
 import time
 
 from tests.simulation.many import play_many
-from tests.simulation.upheavals import KINDS
+from tests.simulation.upheavals import CURRENCIES, KINDS
 from tests.simulation.world import play
 
 
@@ -22,7 +22,9 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--digest", action="store_true", help="with --seed: print only the hash of the trace")
     parser.add_argument("--one-way", action="store_true", help="without the CMMS's API: its messages say everything")
-    parser.add_argument("--play", action="append", choices=KINDS, help="play this upheaval instead of the drawn ones")
+    parser.add_argument(
+        "--play", action="append", choices=(*KINDS, CURRENCIES), help="play this upheaval instead of the drawn ones"
+    )
     given = parser.parse_args()
     if given.seed is not None:
         result = play(given.seed, one_way=given.one_way, upheavals=given.play)

@@ -10,7 +10,7 @@ from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.parking import held_back, messages, whole_records
 from tests.simulation.records import losers, records
-from tests.simulation.tables import CELLS, DEAD_STATE, FIELDS, KEYS, ONE_WAY
+from tests.simulation.tables import CELLS, CURRENCY, DEAD_STATE, FIELDS, KEYS, ONE_WAY
 
 MANY = 20
 """Records of one batch in which one field may not be emptied without anybody's looking."""
@@ -61,8 +61,14 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                     continue
                 if base is None or (base.cmms, base.dynamics) != held:
                     yield f"{entity} #{pk} {name}: the sides agree on {held}, and the ledger remembers {base}"
-                if name in link.parked:
+                if name in link.parked and not _is_held_by_its_currency(link, name, row):
                     yield f"{entity} #{pk} {name}: the sides agree, and it still counts as parked"
+
+
+def _is_held_by_its_currency(link: Link, name: str, row: Row) -> bool:
+    """Whether a figure waits for a person to say which currency is meant, whatever both sides hold."""
+    other = str(row.values.get(CURRENCY)) != link.seen.currency
+    return link.parked[name].reason == "currency_changed" and other
 
 
 def _held(evidence: Evidence, name: str, record: Fields, row: Row) -> tuple[str | None, str | None]:

@@ -105,6 +105,12 @@ def _any_operation(entity: EntityMapping, taken: Snapshot) -> Snapshot:
     return replace(taken, link=taken.link.model_copy(update={"seen": taken.link.seen.model_copy(update=update)}))
 
 
+def _any_currency(entity: EntityMapping, taken: Snapshot) -> Snapshot:
+    """Figures were always agreed in the currency that the row has now."""
+    seen = taken.link.seen.model_copy(update={"currency": taken.row.currency})
+    return replace(taken, link=taken.link.model_copy(update={"seen": seen}))
+
+
 def _trusting(trust: Trusting) -> Callable[[], Parts]:
     class Mutant(Sync):
         def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
@@ -152,6 +158,7 @@ CONDITION_MUTATIONS: Final[dict[str, tuple[Callable[[], Parts], tuple[str, ...]]
     "a restored Dynamics is an edit": (_trusting(_any_age), ("dynamics restored",)),
     "a restored CMMS is an edit": (_trusting(_any_age), ("cmms restored",)),
     "a restored ledger is believed": (_trusting(_any_operation), ("ledger restored",)),
+    "a figure travels in any currency": (_trusting(_any_currency), ("currency",)),
     "a mass of clears is written": (lambda: Parts(sync=_Unbraked), ("mass",)),
     "the brake never holds": (_ledger(Released), ("brake",)),
 }

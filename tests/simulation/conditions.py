@@ -17,10 +17,10 @@ class Conditions:
     what a restored backup took back, by side, and `vanished` of what it took away. Of the `untraced` ones it took back
     no write of ours, so that an edit since is all that there is to see. `resumed` are the rows that a person edited
     after a restore of Dynamics, with a version below `highest`, the highest one of before it: that tells of the
-    restore. `forgotten` are CMMS records whose link a restored ledger does not have. `mass`
-    tells whether one field was ever emptied in very many records at once, `stale` whether list reads ever lagged.
-    `orderless` tells whether orders were ever left out of the mapping. `said` is what an operator said to have been
-    restored, and to the state of when.
+    restore. `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the rows that a person
+    ever gave another currency. `mass` tells whether one field was ever emptied in very many records at once, `stale`
+    whether list reads ever lagged. `orderless` tells whether orders were ever left out of the mapping. `said` is what
+    an operator said to have been restored, and to the state of when.
     """
 
     secured: set[str] = field(default_factory=set)
@@ -37,4 +37,5 @@ class Conditions:
     forgotten: set[tuple[str, str]] = field(default_factory=set)
     played: list[str] = field(default_factory=list)
     orderless: bool = False
+    revalued: set[tuple[str, str]] = field(default_factory=set)
     said: dict[Restored, datetime] = field(default_factory=dict)

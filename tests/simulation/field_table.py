@@ -7,12 +7,13 @@ from pathlib import Path
 import shared
 from shared.domain.schema.mapping import Mapping, parse_mapping
 from tests.simulation.rules import FIRST, SECOND, Rules
-from tests.simulation.tables import ALL_COLUMNS, CORRECTED
+from tests.simulation.tables import ALL_COLUMNS, CORRECTED, CURRENCY
 
 SPARE = "msdyn_assettag"
 """A column that no field has in the customer's mapping."""
 
 
+_STAMP = 'stamp = "cmms_operation"\n'
 RETYPED = {"valor_libros": ("scale = 2", "scale = 3"), "fecha_adquisicion": ('type = "date"', 'type = "string"')}
 """Another scale and another type, by field, which change no value."""
 
@@ -44,6 +45,8 @@ def edited(rules: Rules) -> Mapping:
             text = text.replace(
                 f"{name} = {{ state = 0, status = {before} }}", f"{name} = {{ state = 0, status = {status} }}"
             )
+    if rules.currency:
+        text = text.replace(_STAMP, f'{_STAMP}currency = "{CURRENCY}"\n', 1)
     for name in rules.retyped:
         text = re.sub(rf"^({name} = .*){RETYPED[name][0]}", rf"\1{RETYPED[name][1]}", text, flags=re.MULTILINE)
     if not rules.orders:

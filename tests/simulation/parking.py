@@ -9,7 +9,7 @@ from tests.simulation.cmms_model import QUEUES, Fields
 from tests.simulation.edits import Name
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
-from tests.simulation.tables import KEY_COLUMNS, KEYS, refused_by_cmms
+from tests.simulation.tables import DECIMALS, KEY_COLUMNS, KEYS, refused_by_cmms
 
 LONGEST_NAME = 100
 ATTEMPTS = 12
@@ -21,7 +21,9 @@ REASONS = frozenset(
 `record_missing` is none of them: this CMMS shows a tombstone of everything that it deleted.
 """
 
-OF_UPHEAVALS = frozenset({"mass_clear", "went_back", "gone_from_cmms", "no_effect", "invalid_message"})
+OF_UPHEAVALS = frozenset(
+    {"mass_clear", "went_back", "gone_from_cmms", "no_effect", "invalid_message", "currency_changed"}
+)
 """The same, where something befell a side."""
 
 
@@ -72,8 +74,13 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
             resumed = reason == "went_back" and any((entity, name) in doubtful for _, name in kin)
             # A message that failed often for other reasons has no patience left for a list read that lags.
             return conditions.stale or resumed or any((entity, name) in sets[side] for side, name in kin)
-        case "no_effect":
-            return _shows_nothing(evidence, entity, str(parked.get("field")), kin)
+        case "currency_changed" | "no_effect":
+            revalued = any((entity, name) in conditions.revalued for _, name in kin)
+            return (
+                revalued
+                if reason == "currency_changed"
+                else _shows_nothing(evidence, entity, str(parked.get("field")), kin)
+            )
         case "rejected_by_target" if parked.get("field") in conditions.secured:
             return True
         case "gone_from_dynamics" | "row_replaced":
@@ -229,6 +236,8 @@ def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str 
         return evidence.conditions.mass
     if reason == "rejected_by_target" and name in evidence.conditions.secured:
         return True
+    if reason == "currency_changed":
+        return name in DECIMALS and (entity, str(row.id)) in evidence.conditions.revalued
     if reason == "mapping_error":
         return name == "nombre" and cmms is not None and len(cmms) > LONGEST_NAME
     if reason == "rejected_by_target":

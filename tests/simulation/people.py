@@ -98,6 +98,10 @@ class People:
         rows = self._dataverse.tables[TABLES["asset"]]
         self._dataverse.update(rows, row.id, {column: value}, self._caller())
 
+    def change(self, entity: str, row: str, columns: dict[str, Any]) -> None:
+        """Edit a row, whatever its key; a closed one refuses."""
+        self._dynamics(entity, row, lambda rows: self._dataverse.update(rows, UUID(row), columns, self._caller()))
+
     def load(self, count: int, *, silent: bool) -> list[str]:
         """Make so many assets in the CMMS, all fields filled in; `silent` without a message. Their keys."""
         keys = []

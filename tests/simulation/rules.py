@@ -47,6 +47,8 @@ class Rules:
         self.unmapped: set[str] = set()
         self.retyped: set[str] = set()
         """Fields of another type or scale than the customer's table gives them, which takes the same values."""
+        self.currency = False
+        """Whether the mapping names the currency of assets as well, as it does that of orders."""
         self.orders = True
         """Whether orders are in the mapping."""
         self.restored = False

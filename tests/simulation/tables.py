@@ -22,6 +22,7 @@ COLUMNS: Final = {
     "estado": "statuscode",
     "fecha_creacion": "createdon",
 }
+CURRENCY: Final = "transactioncurrencyid"
 DECIMALS: Final = frozenset({"valor_adquisicion", "valor_libros", "total"})
 CHOICES: Final = frozenset({"estado"})
 ONE_WAY: Final = frozenset({"justificacion", "total", "fecha_creacion", *KEYS.values()})

@@ -32,6 +32,7 @@ KNOWN: dict[str, list[int]] = {
     "a restored Dynamics is an edit": [5],
     "a restored CMMS is an edit": [28],
     "a restored ledger is believed": [5],
+    "a figure travels in any currency": [3],
     "a mass of clears is written": [4],
     "the brake never holds": [0],
 }

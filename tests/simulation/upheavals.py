@@ -10,6 +10,7 @@ from local.emulators.dataverse.plugins import Behaviour, PlugIn
 from shared.domain.link import Restored
 from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
+from tests.simulation.currencies import Currencies
 from tests.simulation.field_table import RETYPED, SPARE
 from tests.simulation.observe import normal
 from tests.simulation.people import People
@@ -19,6 +20,8 @@ from tests.simulation.tables import ALL_COLUMNS, FIELDS, KEY_COLUMNS, ONE_WAY, T
 from tests.simulation.trace import Trace
 
 KINDS = ("mapping", "secured", "idle", "dynamics restored", "cmms restored", "ledger restored", "mass", "brake")
+CURRENCIES = "currency"
+"""Played beside the others, so that a seed without it is the same run as before there was any."""
 OF_ONE_WAY = ("mapping", "secured", "idle", "dynamics restored", "ledger restored", "mass")
 """Without its API a CMMS that was restored cannot be told from one that was edited."""
 _APP = "app-1"
@@ -45,6 +48,7 @@ class Upheavals:
         *,
         restart: Callable[[str], None],
         settle: Callable[[Restored], Awaitable[bool]],
+        currencies: Currencies,
         one_way: bool,
         rounding: bool,
     ) -> None:
@@ -59,6 +63,7 @@ class Upheavals:
         self._trace = trace
         self._restart = restart
         self._settle = settle
+        self._currencies = currencies
         self._one_way = one_way
         self._rounding = rounding
 
@@ -73,6 +78,7 @@ class Upheavals:
             "ledger restored": self._ledger_restored,
             "mass": self._mass,
             "brake": self._brake,
+            CURRENCIES: self._currencies.work,
         }
         await asyncio.gather(*(plays[kind]() for kind in self._conditions.played))
 
@@ -251,6 +257,7 @@ class Upheavals:
         await self._later(20.0, 300.0)
         self._restart("for the restore of the ledger")
         changed = self._backups.restore_ledger(backup)
+        self._currencies.forget()
         for side, entity, name in changed:
             self._untold(side, {(entity, name)})
         self._trace(

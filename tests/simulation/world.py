@@ -1,7 +1,7 @@
 """One run: both sides, bus, ledger, workers that die and come back, people, weather; then rest and judgement."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -24,8 +24,9 @@ from tests.simulation import one_way
 from tests.simulation.backups import Backups
 from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
-from tests.simulation.cmms_model import CmmsModel, Step
+from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
+from tests.simulation.currencies import Currencies
 from tests.simulation.edits import Cell, across
 from tests.simulation.evidence import Evidence
 from tests.simulation.field_table import edited
@@ -42,7 +43,7 @@ from tests.simulation.stale import Past
 from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
 from tests.simulation.timer import Timer
 from tests.simulation.trace import Trace
-from tests.simulation.upheavals import KINDS, OF_ONE_WAY, Upheavals, drawn
+from tests.simulation.upheavals import CURRENCIES, KINDS, OF_ONE_WAY, Upheavals, drawn
 from tests.simulation.watched_ledger import WatchedLedger
 from tests.simulation.weather import Weather, draw_weather
 from tests.simulation.webhooks import Webhooks
@@ -132,13 +133,21 @@ class World:
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks = Webhooks(self.dataverse, self.workers, self.weather, self.rng, self.trace)
         self._timer = Timer(self.workers, self.ledger, self.history, self.trace, rest=self._rest)
-        self._operator = Operator(self.queues, self.rng, self.trace)
+        self._operator = Operator(self.queues, self.rng, self.trace, self._replayed)
         self.links: list[str] = []
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
         self.conditions = Conditions(stale=self.weather.stale > 0)
         kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS)
+        values = Random(f"{seed} currencies")  # noqa: S311  # as above
+        kinds += [CURRENCIES] if values.random() < 0.1 else []
         self.conditions.played = kinds if upheavals is None else list(upheavals)
+        self._currencies = Currencies(
+            self.dataverse, self.ledger, self.people, self.history, self.conditions, self.rules, values, self.trace
+        )
+        if CURRENCIES in self.conditions.played:
+            self._currencies.install()
+            self.cmms.watchers.append(self._currencies.record_changed)
         self._upheavals = Upheavals(
             Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions),
             self._cmms_api,
@@ -148,6 +157,7 @@ class World:
             self.trace,
             restart=self._restart,
             settle=self._settle,
+            currencies=self._currencies,
             one_way=one_way,
             rounding=rounding,
         )
@@ -298,6 +308,11 @@ class World:
         self.trace("weather", f"dynamics shows an old state of {entity} {row[:8]}")
         self._webhooks.lost.add(("dynamics", entity, row))
 
+    def _replayed(self, parked: Mapping[str, object]) -> None:
+        if parked.get("reason") == "currency_changed":
+            entity = next(name for name, queue in QUEUES.items() if queue == parked.get("source_queue"))
+            self._currencies.accepted(entity, str(parked.get("key")))
+
     def _adopted(self, step: Step) -> None:
         """Nothing tells an edited record that went back before from an edit of all its fields."""
         if not step.by_integration and (step.entity, str(step.pk)) in self.conditions.untraced["cmms"]:
@@ -315,6 +330,8 @@ class World:
             if untraced and known:
                 self.history.adopt("dynamics", entity, row, asyncio.get_running_loop().time())
         self.observer.dynamics_changed(change)
+        if CURRENCIES in self.conditions.played:
+            self._currencies.row_changed(change, by_integration=change.caller.user.name != "Person")
         if change.after is None and "dynamics" in self.conditions.said:
             # An operator's word that is not carried out yet has the row made again, as the deletion had been before it.
             self.observer.may_be_made_again({(entity, row)})

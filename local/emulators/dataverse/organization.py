@@ -92,6 +92,8 @@ class Dataverse:
         self.faults = Faults()
         self.plug_ins: list[PlugIn] = []
         self.stale_reads: StaleReads | None = None
+        self.defaults: dict[str, Value] = {}
+        """By column, what a new row gets where nobody gives a value, such as the user's currency."""
         self._referred: set[UUID] = set()
 
     @property
@@ -163,7 +165,8 @@ class Dataverse:
         if rows.get(new_id) is not None:
             raise Refusal.DUPLICATE(table=table.name)
         now = self.clock().replace(microsecond=0)
-        values: dict[str, Value] = dict.fromkeys(table.columns) | given
+        defaults = {name: value for name, value in self.defaults.items() if name in table.columns}
+        values: dict[str, Value] = dict.fromkeys(table.columns) | defaults | given
         values |= {
             table.primary_id: new_id,
             "createdon": given.get("overriddencreatedon") or now,

@@ -1,8 +1,11 @@
 """Lookups: bound to rows that exist, cleared, read by their value name, and described by the definitions."""
 
+from uuid import UUID
+
 import httpx
 import pytest
 
+from local.emulators.dataverse import Dataverse
 from local.emulators.dataverse.tests.asking import ASSETS, ORDERS, asset, body_of, code_of, created, order
 
 NOBODY = "11111111-2222-4333-8444-555555555555"
@@ -11,6 +14,11 @@ PARENT = "msdyn_parentasset_msdyn_customerasset@odata.bind"
 
 async def account(client: httpx.AsyncClient, number: str = "ACC-1") -> str:
     return str((await created(client, "accounts", {"name": "Contoso", "accountnumber": number}))["accountid"])
+
+
+async def currency(client: httpx.AsyncClient, code: str) -> str:
+    values = {"currencyname": code, "isocurrencycode": code}
+    return str((await created(client, "transactioncurrencies", values))["transactioncurrencyid"])
 
 
 async def test_a_lookup_refers_to_a_row_that_exists(client: httpx.AsyncClient) -> None:
@@ -24,6 +32,20 @@ async def test_a_lookup_refers_to_a_row_that_exists(client: httpx.AsyncClient) -
     other = await client.patch(address, json={"msdyn_account@odata.bind": f"/contacts({owner})"})
     assert code_of(other) == (400, "0x80048d19")
     assert (await client.get(address)).json()["_msdyn_account_value"] == owner
+
+
+async def test_a_new_row_gets_a_default_where_nobody_gives_a_value(
+    dataverse: Dataverse, client: httpx.AsyncClient
+) -> None:
+    euros, dollars = [await currency(client, code) for code in ("EUR", "USD")]
+    dataverse.defaults["transactioncurrencyid"] = UUID(euros)
+    row = await order(client)
+    given = await order(
+        client, name="REQ-2", **{"transactioncurrencyid@odata.bind": f"/transactioncurrencies({dollars})"}
+    )
+    assert row["_transactioncurrencyid_value"] == euros
+    assert given["_transactioncurrencyid_value"] == dollars
+    assert (await asset(client)).get("_transactioncurrencyid_value") is None
 
 
 async def test_a_lookup_is_cleared_by_binding_it_to_null(client: httpx.AsyncClient) -> None:
