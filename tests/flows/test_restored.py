@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from shared.domain.link import Identity, Restored
+from shared.domain.messages.queues import PARKED
 from shared.errors import RejectedByTarget, SyncError, Unavailable
 from shared.flows.operate.restored import Restore, Taken
 from tests.flows.conftest import MakeWorld
@@ -112,6 +113,19 @@ async def test_a_key_of_the_restored_cmms_goes_to_dynamics_with_the_lost_one_on_
     assert ("codigo_interno", "B") in {(one.field, one.lost) for one in (await world.link()).conflicts}
 
 
+async def test_what_was_parked_before_a_record_was_renamed_is_sent_again_with_it(world: World) -> None:
+    backup = await agreed(world)
+    world.dynamics.put("A", nombre="Nueva")
+    await world.webhook(world.row())
+    backup.of_dynamics()
+    await world.webhook(world.row())
+    await world.settle()
+    world.cmms.put("B")
+    parked = {message.properties["key"] for message in world.bus.queues[PARKED.name]}
+    assert (world.parked, parked) == (["went_back"], {"A"})
+    assert (await look(world, "dynamics", backup.at)).keys == {"A", "B"}
+
+
 async def test_a_row_that_was_made_since_the_backup_is_made_again_under_its_id(world: World) -> None:
     backup = Backup(world)
     world.cmms.put("A", nombre="Bomba")
@@ -156,7 +170,7 @@ async def test_a_lost_record_whose_id_went_to_another_one_is_for_a_person(world:
     backup.of_the_cmms()
     world.cmms.put("N", (await world.link(row.id, "row")).cmms_id or "", nombre="Another")
     taken = await restored(world, "cmms", backup.at)
-    assert (taken.for_people, taken.keys, world.row("A").values["nombre"]) == (["N"], frozenset(), "Pump")
+    assert (taken.for_people, taken.keys, world.row("A").values["nombre"]) == (["N"], set(), "Pump")
 
 
 async def test_a_record_that_somebody_typed_in_again_gets_its_row_and_the_row_counts(world: World) -> None:

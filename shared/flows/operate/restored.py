@@ -41,10 +41,11 @@ _TRIES: Final = 5
 class Taken:
     """What a restore took back of one entity.
 
-    `records` are to be settled, by identity, with their keys. `lost` are rows whose records the CMMS no longer has:
-    each lets go of its old record, and is met as a new row. `intact` are those of the records of which the backup lacks
-    nothing: their rows were only edited since the restore. `busy` records are being written right now. `effects` tell
-    what becomes of which fields, and what needs a person.
+    `records` are to be settled, by identity, with their keys; `keys` are all that these records and those of `lost`
+    have on a side or in the ledger, by which their parked messages are found. `lost` are rows whose records the CMMS no
+    longer has: each lets go of its old record, and is met as a new row. `intact` are those of the records of which the
+    backup lacks nothing: their rows were only edited since the restore. `busy` records are being written right now.
+    `effects` tell what becomes of which fields, and what needs a person.
     """
 
     entity: EntityMapping
@@ -55,11 +56,7 @@ class Taken:
     busy: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
     effects: dict[tuple[str, str], Effect] = field(default_factory=dict)
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The keys of all records that are settled."""
-        return frozenset((*self.records.values(), *self.lost.values()))
+    keys: set[str] = field(default_factory=set)
 
     def tell(self, name: str, what: str, key: str, cmms: str | None, dynamics: str | None) -> None:
         """Count one field of one record."""
@@ -137,10 +134,12 @@ class Restore:
             return
         if side == "cmms" and row.exists and not cmms.exists and link.cmms_id is not None and link.deleted_at is None:
             taken.lost[Identity("row", row.id)] = key
+            taken.keys |= _keys(snapshot)
             taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
             return
         if side == "dynamics" and _is_intact(snapshot, since):
             taken.records[identity] = key
+            taken.keys |= _keys(snapshot)
             taken.intact.add(identity)
             taken.tell(RECORD, "edited since the restore alone: synchronized as usual", key, None, row.key)
             return
@@ -156,6 +155,7 @@ class Restore:
             return
         else:
             taken.records[identity] = key
+            taken.keys |= _keys(snapshot)
         for one in differences(taken.entity, plan, told):
             taken.tell(one.field, one.plan, key, one.cmms, one.dynamics)
 
@@ -223,6 +223,11 @@ def _identity(snapshot: Snapshot) -> Identity:
     if snapshot.stored.etag is None and snapshot.cmms.exists:
         return Identity("cmms", snapshot.cmms.id)
     return named[0]
+
+
+def _keys(snapshot: Snapshot) -> set[str]:
+    """Every key under which the record's messages may be parked: it may have been renamed since."""
+    return {snapshot.stored.link.key, snapshot.cmms.key, snapshot.row.key} - {""}
 
 
 def _may_be_affected(link: Link, since: datetime) -> bool:
