@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, models
+from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
@@ -121,15 +121,17 @@ class RecordView(DemoView):
 
     def patch(self, request: HttpRequest, clave: str) -> HttpResponse:
         """Change some values; a new key is a rename."""
-        instance = self._one(clave)
         values = self.read(request)
-        for attribute, value in values.items():
-            setattr(instance, attribute, value)
-        instance.full_clean()
-        if _silently(request):
-            self.rows().filter(pk=instance.pk).update(**values)
-        else:
-            instance.save()
+        # What the integration writes between the read and the save would be overwritten by what was read.
+        with transaction.atomic():
+            instance = self._one(clave, self.rows().select_for_update())
+            for attribute, value in values.items():
+                setattr(instance, attribute, value)
+            instance.full_clean()
+            if _silently(request):
+                self.rows().filter(pk=instance.pk).update(**values)
+            else:
+                instance.save()
         return JsonResponse(_shown(self.rows().get(pk=instance.pk)))
 
     def delete(self, request: HttpRequest, clave: str) -> HttpResponse:
@@ -142,10 +144,10 @@ class RecordView(DemoView):
             instance.delete()
         return HttpResponse(status=204)
 
-    def _one(self, key: str) -> models.Model:
+    def _one(self, key: str, rows: models.QuerySet[Any] | None = None) -> models.Model:
         found: models.Model | None = None
         if usable_text(key):
-            found = self.rows().filter(**{self.entity.key_attribute: key}).first()
+            found = (self.rows() if rows is None else rows).filter(**{self.entity.key_attribute: key}).first()
         if found is None:
             raise not_found(f"No record has the key {key!r}.")
         return found

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
+import pytest
 from django.db import connection, transaction
+from django.test import Client
 from integracion.helpers import address_of, make_asset
 
 from demo.inventario.models import Activo
@@ -46,6 +49,26 @@ def test_of_patches_under_one_etag_one_wins(others: Others) -> None:
         etag = client().get(address)["ETag"]
         answers = others(*(lambda n=n, r=round_, e=etag: patch(address, f"{r}-{n}", e) for n in range(6)))
         assert sorted(status for status, _ in answers) == [200] + [412] * 5
+
+
+def test_a_person_of_the_demo_overwrites_nothing_that_was_written_since_the_read(
+    others: Others, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_asset("1")
+    read, clean = Gate(), Activo.full_clean
+
+    def slowly(self: Activo, *arguments: Any, **named: Any) -> None:
+        read.open()
+        time.sleep(0.5)  # in which the integration's write arrives
+        clean(self, *arguments, **named)
+
+    monkeypatch.setattr(Activo, "full_clean", slowly)
+    person = others.begin(lambda: Client().patch("/demo/activos/1/", {"serie": "S"}, content_type="application/json"))
+    read.wait()
+    assert patch(address_of("1"), "written")[0] == 200
+    assert person.result(60).status_code == 200
+    stored = Activo.objects.get()
+    assert (stored.nombre, stored.serie) == ("written", "S")
 
 
 def test_a_record_that_somebody_holds_is_503_in_time_and_holds_no_worker(
