@@ -75,6 +75,7 @@ class Stack(Run):
         self._processes: dict[str, Process] = {}
         self._ends: defaultdict[str, list[float]] = defaultdict(list)
         self._stopping = threading.Event()
+        self._turn = threading.RLock()
         self._watcher = threading.Thread(target=self._watch, daemon=True, name="watcher")
 
     def __enter__(self) -> Self:
@@ -118,6 +119,27 @@ class Stack(Run):
             for process in wave:
                 process.stop()
         self._processes.clear()
+
+    def halt(self, *names: str) -> None:
+        """Stop parts, which stay down until `resume`; all that the functions were handed is done first."""
+        with self._turn:
+            halted = [self._processes.pop(name) for name in names]
+            for process in halted:
+                process.request_stop()
+            for process in halted:
+                process.stop()
+
+    def resume(self, *names: str) -> None:
+        """Start parts that were halted, and wait until they are up.
+
+        Raises:
+            StackError: One of them does not come up; shows the end of its log.
+        """
+        with self._turn:
+            for name in names:
+                self._start(self._parts[name])
+                if self._parts[name].ready:
+                    self._processes[name].wait_ready(START_SECONDS)
 
     def _first_parts(self) -> list[Part]:
         """Everything but the relay, in the order of starting."""
@@ -207,9 +229,10 @@ class Stack(Run):
 
     def _watch(self) -> None:
         while not self._stopping.wait(_LOOK_SECONDS) and self.failure is None:
-            ended = [process for process in self._processes.values() if not process.running]
-            for process in ended:
-                self._start_again(process)
+            with self._turn:
+                ended = [process for process in self._processes.values() if not process.running]
+                for process in ended:
+                    self._start_again(process)
 
     def _start_again(self, ended: Process) -> None:
         now = time.monotonic()

@@ -1,12 +1,13 @@
 """The demo's scenes on one running stack, in their order: each is a check of the whole job."""
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from local.playing import Player
 from local.ports import Ports
-from local.scenes import SCENES, Scene
+from local.scenes import SCENES, Scene, assets
 from local.stack import Stack
 
 
@@ -20,6 +21,16 @@ def player() -> Iterator[Player]:
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.title)
 def test_the_whole_job_holds_scene_by_scene(player: Player, scene: Scene) -> None:
     assert scene.play(player)
+
+
+def test_a_halted_part_stays_down_until_it_is_resumed(player: Player) -> None:
+    player.stack.halt("relay")
+    player.cmms_create("activos", {"codigo_interno": "HALTED", "nombre": "Torno"})
+    time.sleep(1.5)  # longer than it takes to start a part again that ended by itself
+    assert player.stack.restarts == []
+    assert "HALTED" not in assets(player)
+    player.stack.resume("relay")
+    player.until("the relay has sent what waited", lambda: "HALTED" in assets(player))
 
 
 def test_no_secret_reached_a_log(player: Player) -> None:
