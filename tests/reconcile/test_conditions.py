@@ -61,7 +61,7 @@ async def link(world: World, key: str) -> Link:
     return found.link
 
 
-async def said(world: World, side: Restored, at: datetime) -> frozenset[str]:
+async def said(world: World, side: Restored, at: datetime) -> set[str]:
     """What `ops restored` does, and then the engine: the keys of what was settled."""
     restore = Restore(
         ledger=world.ledger, dynamics=world.dynamics, cmms=world.gateway, router=world.router, clock=world.clock
