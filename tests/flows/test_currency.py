@@ -4,7 +4,7 @@ import pytest
 
 from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import PARKED
-from tests.flows.test_restored import Backup, restored
+from tests.flows.restoring import Backup, restored
 from tests.kit.world import World
 
 FIGURES = {"valor_adquisicion", "valor_libros"}

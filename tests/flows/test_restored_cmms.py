@@ -1,0 +1,130 @@
+"""`ops restored --side cmms`: Dynamics' values count, and no value is lost unrecorded."""
+
+import pytest
+
+from shared.domain.link import Identity
+from shared.errors import SyncError, Unavailable
+from tests.flows.conftest import MakeWorld
+from tests.flows.restoring import ORDER, Backup, agreed, look, restore_of, restored
+from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.world import World
+
+
+async def test_after_the_cmms_was_restored_dynamics_counts_whatever_the_direction(world: World) -> None:
+    world.cmms.put("R", **ORDER)
+    await world.dirty(entity="order")
+    backup = Backup(world)
+    world.cmms.put("R", justificacion="less urgent", total="11")
+    await world.dirty(entity="order")
+    backup.of_the_cmms()
+    await restored(world, "cmms", backup.at, "order")
+    record = world.cmms.records["1"].values
+    assert (record["justificacion"], record["total"]) == ("less urgent", "11")
+    link = await world.link(entity="order")
+    assert {(one.field, one.lost) for one in link.conflicts} == {("justificacion", "urgent"), ("total", "10")}
+    assert (link.restored, world.parked) == (None, [])
+
+
+async def test_a_key_of_the_restored_cmms_goes_to_dynamics_with_the_lost_one_on_record(world: World) -> None:
+    backup = await agreed(world)
+    world.cmms.put("B", nombre="Nueva")
+    await world.dirty()
+    backup.of_the_cmms()
+    await restored(world, "cmms", backup.at)
+    assert (world.row("A").values["nombre"], world.cmms.records["1"].values["nombre"]) == ("Nueva", "Nueva")
+    assert ("codigo_interno", "B") in {(one.field, one.lost) for one in (await world.link()).conflicts}
+
+
+async def test_a_record_that_was_made_since_the_backup_is_made_again_under_a_new_id(world: World) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump", numero_de_serie="S")
+    await world.webhook(row, "create")
+    lost = (await world.link(row.id, "row")).cmms_id
+    backup.of_the_cmms()
+    world.cmms.put("Z", "9", nombre="Other")  # so that the next id is another one
+    taken = await restored(world, "cmms", backup.at)
+    made = (await world.link(row.id, "row")).cmms_id or ""
+    assert (taken.lost, made != lost) == ({Identity("row", row.id): "A"}, True)
+    assert world.cmms.records[made].values["numero_de_serie"] == "S"
+
+
+async def test_a_lost_record_is_made_again_of_a_row_that_we_wrote(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    backup = Backup(world)
+    world.cmms.put("A", nombre="Pump")
+    await world.dirty()
+    backup.of_the_cmms()
+    world.cmms.put("Z", "9", nombre="Other")  # so that the next id is another one
+    taken = await restored(world, "cmms", backup.at)
+    link = await world.link(world.row().id, "row")
+    assert (len(taken.lost), link.restored, world.parked) == (1, None, [])
+    assert world.cmms.records[link.cmms_id or ""].values["nombre"] == "Pump"
+
+
+async def test_a_lost_record_whose_id_went_to_another_one_is_for_a_person(world: World) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    await world.webhook(row, "create")
+    backup.of_the_cmms()
+    world.cmms.put("N", (await world.link(row.id, "row")).cmms_id or "", nombre="Another")
+    taken = await restored(world, "cmms", backup.at)
+    assert (taken.for_people, taken.keys, world.row("A").values["nombre"]) == (["N"], set(), "Pump")
+
+
+async def test_a_record_that_somebody_typed_in_again_gets_its_row_and_the_row_counts(world: World) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    await world.webhook(row, "create")
+    backup.of_the_cmms()
+    world.cmms.put("A", "77", nombre="Typed")
+    await world.dirty("77")
+    await restored(world, "cmms", backup.at)
+    link = await world.link("77")
+    assert (link.row_id, world.cmms.records["77"].values["nombre"]) == (row.id, "Pump")
+    assert [(one.lost, one.why) for one in link.conflicts] == [("Typed", "first_contact")]
+
+
+async def test_a_deletion_that_a_restore_took_back_is_for_a_person_and_revives_no_row(world: World) -> None:
+    backup = await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    backup.of_the_cmms()
+    await world.dirty()
+    await world.settle()
+    assert (world.row().state, world.parked) == (1, ["went_back"])
+    taken = await restored(world, "cmms", backup.at)
+    assert (taken.for_people, taken.records, world.row().state) == (["A"], {}, 1)
+
+
+@pytest.mark.parametrize("fails", ["bus", "ledger"])
+async def test_a_run_that_broke_off_leaves_no_row_of_a_lost_record_behind(world: World, fails: str) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    await world.webhook(row, "create")
+    lost = (await world.link(row.id, "row")).cmms_id
+    backup.of_the_cmms()
+    world.cmms.put("Z", "9", nombre="Other")  # so that the next id is another one
+    taken, write = await look(world, "cmms", backup.at), world.ledger.write
+
+    async def fail(*_: object) -> None:
+        raise Unavailable("The ledger gave no answer.")
+
+    world.bus.failure = Unavailable("The bus gave no answer.") if fails == "bus" else None
+    world.ledger.write = fail if fails == "ledger" else write  # type: ignore[method-assign]
+    with pytest.raises(SyncError):
+        await restore_of(world).settle(taken, "cmms", rate=1e6)
+    world.bus.failure, world.ledger.write = None, write  # type: ignore[method-assign]
+    await restored(world, "cmms", backup.at)
+    made = (await world.link(row.id, "row")).cmms_id
+    assert (made not in {None, lost}, world.parked) == (True, [])
+
+
+async def test_a_row_whose_record_was_not_made_yet_is_not_let_go(world: World) -> None:
+    backup = Backup(world)
+    row = world.dynamics.put("A", nombre="Pump")
+    world.cmms.faults.next = ["never arrives"] * 2
+    await world.webhook(row, "create")
+    backup.of_the_cmms()
+    taken = await restored(world, "cmms", backup.at)
+    link = await world.link(row.id, "row")
+    assert (taken.lost, world.cmms.records[link.cmms_id or ""].values["nombre"]) == ({}, "Pump")

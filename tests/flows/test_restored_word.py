@@ -1,0 +1,105 @@
+"""An operator's word that a side was restored: how it is stored, and what it outlives."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from shared.domain.link import Restored
+from shared.errors import RejectedByTarget
+from tests.flows.conftest import MakeWorld
+from tests.flows.restoring import Backup, agreed, look, restore_of, restored, values
+from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.faults import Fault
+from tests.kit.world import World
+
+
+@pytest.mark.parametrize("side", ["dynamics", "cmms"])
+async def test_an_edit_beside_an_unusable_value_of_the_counting_side_is_on_record_once_it_is_replaced(
+    world: World, side: Restored
+) -> None:
+    row = world.dynamics.put("A", nombre="Bomba", valor_libros="10")
+    await world.webhook(row, "create")
+    backup = Backup(world)
+    world.cmms.put("A", valor_libros="11")
+    await world.dirty()
+    world.dynamics.put("A", valor_libros="12")
+    await world.webhook(row)
+    (backup.of_dynamics if side == "dynamics" else backup.of_the_cmms)()
+    sides = (world.dynamics, world.cmms) if side == "dynamics" else (world.cmms, world.dynamics)
+    sides[0].put("A", nombre="Editada")
+    sides[1].put("A", nombre="x" * 101)
+    await restored(world, side, backup.at)
+    sides[1].put("A", nombre="Nueva")
+    await world.dirty()
+    assert values(world) == {"nombre": ("Nueva", "Nueva"), "valor_libros": ("12", "12")}
+    assert ("nombre", "Editada", "restored") in {
+        (one.field, one.lost, one.why) for one in (await world.link()).conflicts
+    }
+
+
+@pytest.mark.parametrize("fault", ["answer lost", "never arrives", RejectedByTarget("not now", field="nombre")])
+async def test_a_word_on_a_restored_side_outlives_a_write_that_fails(world: World, fault: Fault) -> None:
+    backup = await agreed(world)
+    world.dynamics.put("A", nombre="Nueva")
+    await world.webhook(world.row())
+    backup.of_dynamics()
+    world.dynamics.faults.next = [fault]
+    await restored(world, "dynamics", backup.at)
+    await world.dirty()
+    await world.settle()
+    assert world.cmms.records["1"].values["nombre"] == "Nueva"
+    assert world.row().values["nombre"] == ("Bomba" if isinstance(fault, Exception) else "Nueva")
+
+
+async def test_the_word_counts_for_whichever_message_comes_first_and_once(world: World) -> None:
+    backup = await agreed(world)
+    world.dynamics.put("A", nombre="Nueva")
+    await world.webhook(world.row())
+    backup.of_dynamics()
+    taken = await look(world, "dynamics", backup.at)
+    await restore_of(world).settle(taken, "dynamics", rate=1e6)
+    await world.webhook(world.row())
+    assert values(world)["nombre"] == ("Nueva", "Nueva")
+    world.dynamics.put("A", nombre="Edited later")
+    await world.webhook(world.row())
+    await world.settle()
+    assert values(world)["nombre"] == ("Edited later", "Edited later")
+
+
+async def test_records_are_settled_at_most_at_the_rate(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    backup = Backup(world)
+    for number in range(4):
+        world.cmms.put(f"K{number}", str(number), nombre="Bomba")
+        await world.dirty(str(number))
+    backup.of_dynamics()
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        world.clock.advance(timedelta(seconds=seconds))
+
+    monkeypatch.setattr(world.clock, "sleep", sleep)
+    taken = await look(world, "dynamics", backup.at)
+    await restore_of(world).settle(taken, "dynamics", rate=2)
+    assert waits == [0.0, 1.0]
+
+
+async def test_a_link_that_changes_meanwhile_is_marked_as_it_is_then(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    backup = await agreed(world)
+    world.dynamics.put("A", nombre="Nueva")
+    await world.webhook(world.row())
+    backup.of_dynamics()
+    taken = await look(world, "dynamics", backup.at)
+    once = [True]
+    write = world.ledger.write
+
+    async def raced(entity: str, links: Any) -> Any:
+        if once and once.pop():
+            return [None for _ in links]
+        return await write(entity, links)  # type: ignore[no-untyped-call]
+
+    world.ledger.write = raced  # type: ignore[method-assign]
+    await restore_of(world).settle(taken, "dynamics", rate=1e6)
+    assert (await world.link()).restored == "dynamics"

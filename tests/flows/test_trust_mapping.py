@@ -1,0 +1,94 @@
+"""Rule 7, the mapping: a base counts only under the rule of its field by which it was taken."""
+
+import pytest
+
+from shared.domain.messages.events import parse_event
+from tests.flows.conditions import agreed, remapped, restarted, unanswered, without
+from tests.flows.conftest import MakeWorld
+from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.world import World
+
+
+async def test_a_field_under_another_column_meets_for_the_first_time(make_world: MakeWorld, world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, "numero_de_serie": None})
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_other"))
+    again.cmms.put("A", nombre="Nueva")
+    await again.dirty()
+    assert again.cmms.records["1"].values["numero_de_serie"] == again.row().values["numero_de_serie"] == "S"
+
+
+async def test_values_of_two_swapped_columns_are_conflicts_on_record(make_world: MakeWorld, world: World) -> None:
+    await agreed(world)
+    row = world.row()
+    world.dynamics.change(row, values={**row.values, "numero_de_serie": "Bomba", "nombre": "S"})
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_name", nombre="msdyn_serialid"))
+    await again.dirty()
+    record = again.cmms.records["1"].values
+    assert (record["nombre"], record["numero_de_serie"]) == ("Bomba", "S")
+    assert {one.field: one.lost for one in (await again.link()).conflicts} == {
+        "nombre": "S",
+        "numero_de_serie": "Bomba",
+    }
+
+
+@pytest.mark.parametrize("late", [pytest.param(False, id="answer lost"), pytest.param(True, id="late")])
+@pytest.mark.parametrize("edited", [pytest.param(False, id="unedited"), pytest.param(True, id="edited since")])
+@pytest.mark.parametrize("creates", [pytest.param(False, id="update"), pytest.param(True, id="create")])
+async def test_a_write_in_doubt_under_an_earlier_mapping_erases_nothing(
+    make_world: MakeWorld, *, late: bool, edited: bool, creates: bool
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    if not creates:
+        await agreed(world)
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="nueva")
+    await unanswered(world, "late" if late else "answer lost")
+    world.dynamics.faults.land()
+    # The other column holds nothing yet.
+    row = world.dynamics.change(world.row(), values={**world.row().values, "numero_de_serie": None})
+    if edited:
+        world.dynamics.put("A", nombre="Editada")
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_other"))
+    await again.webhook(row)
+    await again.settle()
+    values = again.cmms.records["1"].values
+    assert (values["numero_de_serie"], again.row().values["numero_de_serie"]) == ("nueva", "nueva")
+    assert (await again.link()).conflicts == ()
+
+
+async def test_a_write_in_doubt_of_a_field_that_is_no_longer_mapped_is_settled(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    await agreed(world)
+    world.cmms.put("A", numero_de_serie="nueva")
+    await unanswered(world, "answer lost")
+    again = restarted(make_world, world, without("numero_de_serie"))
+    await again.dirty()
+    await again.settle()
+    link = await again.link()
+    assert (link.intents, "numero_de_serie" in link.bases, again.parked) == ((), False, [])
+
+
+async def test_a_message_of_an_entity_that_is_not_mapped_is_parked_with_its_key(
+    make_world: MakeWorld, world: World
+) -> None:
+    found = world.mapping
+    only_orders = found.model_copy(update={"entities": {"order": found.entities["order"]}})
+    await agreed(world)
+    bare = restarted(make_world, world, only_orders)
+    await bare.said(bare.clock.now(), nombre="Nueva")
+    (message,) = bare.bus.queues["parked"]
+    event = parse_event(message.body)
+    assert (message.properties["key"], message.properties["correlation_id"], bare.parked) == (
+        "A",
+        event.id,
+        ["invalid_message"],
+    )
+
+
+async def test_a_message_that_cannot_be_read_is_parked_whatever_is_mapped(make_world: MakeWorld, world: World) -> None:
+    found = world.mapping
+    only_orders = found.model_copy(update={"entities": {"order": found.entities["order"]}})
+    bare = restarted(make_world, world, only_orders)
+    await bare.sync.handle("asset", [b"\xff"])
+    assert [message.body for message in bare.bus.queues["parked"]] == [b"\xff"]

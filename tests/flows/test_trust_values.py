@@ -1,0 +1,74 @@
+"""Rule 7, values: what cannot be read is not said, and what a side makes of a write is no edit."""
+
+from dataclasses import replace
+
+from shared.domain.model import BadValue
+from shared.errors import MappingError
+from tests.flows.conditions import agreed
+from tests.kit.world import World
+
+
+async def test_a_column_that_our_user_may_not_read_is_not_said_and_erases_nothing(world: World) -> None:
+    await agreed(world)
+    world.dynamics.secured = {"numero_de_serie"}
+    world.dynamics.put("A", nombre="Editada")
+    await world.webhook(world.row())
+    values = world.cmms.records["1"].values
+    assert (values["numero_de_serie"], values["nombre"], world.parked) == ("S", "Editada", [])
+
+
+async def test_a_column_that_can_be_read_and_was_emptied_is_an_edit(world: World) -> None:
+    await agreed(world)
+    world.dynamics.put("A", numero_de_serie=None)
+    await world.webhook(world.row())
+    assert world.cmms.records["1"].values["numero_de_serie"] is None
+
+
+async def test_a_column_that_was_never_read_is_not_written_over(world: World) -> None:
+    world.dynamics.secured = {"numero_de_serie"}
+    world.cmms.put("A", nombre="Bomba")
+    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="entered by hand")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie="S")
+    await world.dirty()
+    await world.settle()
+    assert (world.dynamics.rows[row.id].values["numero_de_serie"], world.parked) == ("entered by hand", [])
+
+
+async def test_a_column_that_shows_nothing_of_a_write_is_asked_about_before_the_next_one(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
+    world.cmms.put("A", numero_de_serie="S")
+    await world.dirty()
+    await world.settle()
+    world.dynamics.put("A", numero_de_serie="entered by hand")
+    world.cmms.put("A", numero_de_serie="T")
+    await world.dirty()
+    await world.settle()
+    assert (world.row().values["numero_de_serie"], world.parked) == ("entered by hand", ["no_effect/numero_de_serie"])
+
+
+async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:
+    await agreed(world)
+    world.dynamics.becomes["valor_libros"] = "10.1"
+    world.dynamics.refused = "numero_de_serie"
+    world.cmms.put("A", valor_libros="10.11", numero_de_serie="T")
+    await world.dirty()
+    await world.settle()
+    assert (world.cmms.records["1"].values["valor_libros"], world.parked) == (
+        "10.11",
+        ["rejected_by_target/numero_de_serie"],
+    )
+    assert (await world.link()).conflicts == ()
+
+
+async def test_a_field_whose_value_no_side_has_in_a_usable_form_is_parked_once(world: World) -> None:
+    await agreed(world)
+    bad = {"valor_libros": BadValue(MappingError("valor_libros: 10.5 is no whole number."), "digest")}
+    others = {"nombre": "Bomba", "numero_de_serie": "S"}
+    world.dynamics.change(world.row(), values=others, errors=bad)
+    world.cmms.records["1"] = replace(world.cmms.records["1"], values=others, errors=bad)
+    for _ in range(3):
+        await world.dirty()
+    assert world.parked == ["mapping_error"]
