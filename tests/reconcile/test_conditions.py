@@ -265,6 +265,17 @@ async def test_a_restored_ledger_without_evidence_is_settled_by_the_operator_s_w
     assert classes(await settled(known, "full")) == {}
 
 
+@pytest.mark.parametrize("side", ["dynamics", "ledger"])
+async def test_a_value_that_one_side_alone_keeps_is_not_settled_again(known: World, side: Restored) -> None:
+    redeployed(known, numero_de_serie={"direction": "to_dynamics"})
+    at = known.clock.now()
+    known.create("A-100", msdyn_serialid="Kept")
+    known.cmms.put("A-100", nombre="Bomba")
+    await settled(known, "full")
+    assert [(one.won, one.lost) for one in (await link(known, "A-100")).conflicts] == [("Kept", None)]
+    assert "A-100" not in await said(known, side, at)
+
+
 async def test_both_sides_restored_to_one_moment_are_settled_by_a_word_on_the_ledger(known: World) -> None:
     rows, records, at = known.dataverse.snapshot(), copy.deepcopy(known.cmms.records), known.clock.now()
     known.edit("A-001", msdyn_name="Of today")

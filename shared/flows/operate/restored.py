@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Plan, Snapshot, decide
+from shared.domain.decide.plan import fresh
 from shared.domain.decide.situation import WAITING
 from shared.domain.decide.trust import gone_back, was_edited_after_a_restore
 from shared.domain.link import Identity, Link, Restored, Stored
@@ -151,7 +152,13 @@ class Restore:
             return
         if any(block.field == RECORD for block in plan.blocked):
             taken.for_people.append(key)
-        elif not (plan.writes or plan.merged.conflicts or link.restored or side in {*gone_back(snapshot), "ledger"}):
+        elif not (
+            plan.writes
+            or fresh(link, plan.merged.conflicts)
+            or link.restored
+            or side in gone_back(snapshot)
+            or (side == "ledger" and not (expected and dict(plan.merged.bases) == link.bases))
+        ):
             return
         else:
             taken.records[identity] = key
