@@ -7,11 +7,27 @@ import pytest
 from shared.domain.decide import Candidate, Context, Snapshot, decide, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Stored
-from tests.domain.decisions import DELETED, INACTIVE, KNOWN, NEW, NOW, RECORD, ROW, TOMBSTONE, context, snap, told
+from tests.domain.decisions import (
+    DELETED,
+    EARLIER,
+    INACTIVE,
+    KNOWN,
+    LIVE,
+    NEW,
+    NOW,
+    RECORD,
+    ROW,
+    TOMBSTONE,
+    context,
+    snap,
+    told,
+)
 
 FREE = Candidate(ROW)
 LIVING = Candidate(ROW, Stored(link=KNOWN.model_copy(update={"cmms_id": "2"})), replace(RECORD, id="2"))
 RENAMED = replace(LIVING, record=replace(RECORD, id="2", key="B"))
+OVER = LIVE.model_copy(update={"expires_at": EARLIER})
+IN_DOUBT = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "intents": (OVER,)}))
 RESTORED = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "restored": "dynamics"}))
 GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
 TAKING = NEW.model_copy(update={"takes_over": "r"})
@@ -146,6 +162,18 @@ KEY_CONFLICT = [
     (
         "the holder's row went back, after two attempts",
         snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, version=4))),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "the holder's row shows an older write of ours, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, operations=("d0",)))),
+        context(key_taken=True, attempts=2),
+        "wait: conflict",
+    ),
+    (
+        "a write to the holder's row is in doubt, after two attempts",
+        snap(OF_OWN, RECORD, OWN, replace(RENAMED, holder=IN_DOUBT)),
         context(key_taken=True, attempts=2),
         "wait: conflict",
     ),

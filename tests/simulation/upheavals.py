@@ -228,7 +228,19 @@ class Upheavals:
         changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
-        await self._say("dynamics", at)
+        await asyncio.gather(self._say("dynamics", at), self._count_up())
+
+    async def _count_up(self) -> None:
+        """In half of the runs, edit until row versions are as high as before the restore, then what went back."""
+        if self._rng.random() < 0.5:
+            return
+        await self._later(200.0, 500.0)
+        rows = [str(row.id) for row in self._dataverse.tables[TABLES["asset"]]]
+        while rows and self._dataverse.snapshot().version <= self._conditions.highest:
+            self._people.change("asset", self._rng.choice(rows), {SPARE: self._people.value("nombre")})
+        for entity, row in sorted(self._conditions.rewound["dynamics"]):
+            if entity == "asset" and row in rows:
+                self._people.change(entity, row, {self._rules.columns["nombre"]: self._people.value("nombre")})
 
     async def _cmms_restored(self) -> None:
         await self._later(5.0, 200.0)

@@ -5,7 +5,7 @@ from typing import Final
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
-from shared.domain.decide.trust import doubt
+from shared.domain.decide.trust import doubt, ledger_is_behind
 from shared.domain.link import ConflictRecord, Stored, Write
 from shared.errors import Conflict, KeyNotUsable
 
@@ -53,7 +53,8 @@ def _is_doubtful(candidate: Candidate, holder: Stored, context: Context) -> bool
     pair = Snapshot(holder, holder.link, candidate.record, candidate.row)
     # What was said and ordered is of the record that needs the key; the patience is with its message, too.
     asked = Context(context.entity, context.now, one_way=context.one_way, attempts=PATIENCE)
-    return holder.link.restored is not None or doubt(pair, asked) is not None
+    unsettled = bool(holder.link.intents) or holder.link.restored is not None
+    return unsettled or ledger_is_behind(pair) or doubt(pair, asked) is not None
 
 
 def _release(candidate: Candidate, holder: Stored, key: str, context: Context) -> Plan:
