@@ -222,25 +222,39 @@ class Upheavals:
         await self._later(5.0, 200.0)
         backup, at = self._backups.of_dynamics(), world_time()
         await self._later(20.0, 300.0)
+        counts_up = self._rng.random() < 0.5
+        if counts_up:
+            self._raise_versions(self._dataverse.snapshot().version + 5, self._rows())
+            await self._later(60.0, 150.0)
         self._restart("for the restore of Dynamics")
         self._rules.restored = True
         self._conditions.highest = self._dataverse.snapshot().version
         changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
-        await asyncio.gather(self._say("dynamics", at), self._count_up())
+        await asyncio.gather(self._say("dynamics", at), *([self._count_up()] if counts_up else []))
 
     async def _count_up(self) -> None:
-        """In half of the runs, edit until row versions are as high as before the restore, then what went back."""
-        if self._rng.random() < 0.5:
-            return
+        """Edit until row versions are as high as before the restore, or as a link saw its row, then what went back.
+
+        The version of such a row alone tells nothing any more.
+        """
         await self._later(200.0, 500.0)
-        rows = [str(row.id) for row in self._dataverse.tables[TABLES["asset"]]]
-        while rows and self._dataverse.snapshot().version <= self._conditions.highest:
+        rewound = {row for entity, row in self._conditions.rewound["dynamics"] if entity == "asset"}
+        others = [row for row in self._rows() if row not in rewound]
+        for row in sorted(rewound.intersection(self._rows())):
+            link = self._backups.ledger.link_of_row("asset", row)
+            seen = link.seen.row_version if link is not None else None
+            self._raise_versions(self._rng.choice((seen or 0, self._conditions.highest)), others)
+            self._people.change("asset", row, {self._rules.columns["nombre"]: self._people.value("nombre")})
+
+    def _rows(self) -> list[str]:
+        return [str(row.id) for row in self._dataverse.tables[TABLES["asset"]]]
+
+    def _raise_versions(self, to: int, rows: list[str]) -> None:
+        """Have people edit a column that is no field's, in any of these rows, until the counter has come so far."""
+        while rows and self._dataverse.snapshot().version < to:
             self._people.change("asset", self._rng.choice(rows), {SPARE: self._people.value("nombre")})
-        for entity, row in sorted(self._conditions.rewound["dynamics"]):
-            if entity == "asset" and row in rows:
-                self._people.change(entity, row, {self._rules.columns["nombre"]: self._people.value("nombre")})
 
     async def _cmms_restored(self) -> None:
         await self._later(5.0, 200.0)
