@@ -127,6 +127,21 @@ async def test_a_new_record_takes_over_the_row_of_a_deleted_one(world: World) ->
     assert {one.why for one in link.conflicts} == {"taken_over"}
 
 
+async def test_what_cannot_be_read_of_a_row_that_is_taken_over_is_the_deleted_record_s(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S1")
+    await world.dirty()
+    world.cmms.delete()
+    await world.dirty()
+    world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
+    world.cmms.put("A", "2", nombre="Otra bomba", numero_de_serie=None)
+    await world.dirty("2")
+    world.dynamics.secured = set()
+    await world.dirty("2")
+    link = await world.link("2")
+    assert (world.cmms.records["2"].values["numero_de_serie"], world.row().values["numero_de_serie"]) == (None, None)
+    assert [(one.why, one.lost) for one in link.conflicts if one.field == "numero_de_serie"] == [("both_changed", "S1")]
+
+
 async def test_a_take_over_that_breaks_off_is_finished_whoever_edits_the_row_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

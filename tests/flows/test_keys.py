@@ -112,6 +112,19 @@ async def test_a_key_that_a_person_gave_another_row_is_parked_and_the_rest_arriv
     assert world.parked == ["key_not_usable/codigo_interno"]
 
 
+async def test_a_key_that_another_row_has_given_up_is_written_at_the_next_look(world: World) -> None:
+    await born(world, "A")
+    other = world.dynamics.put("B", nombre="a person's")
+    world.cmms.put("B", nombre="N9")
+    for _ in range(2):
+        await world.dirty()
+        await world.settle()
+    world.dynamics.change(other, key="C")
+    await world.dirty()
+    assert (names(world), (await world.link()).parked) == ({"B": "N9", "C": "a person's"}, {})
+    assert world.parked == ["key_not_usable/codigo_interno"]
+
+
 async def test_a_row_whose_key_differs_by_case_is_never_taken(world: World) -> None:
     world.dynamics.put("a", nombre="Other")
     world.cmms.put("A", nombre="Bomba")

@@ -16,7 +16,7 @@ from shared.domain.merge import FieldWrite, Merged, merge, of_others
 from shared.domain.model import Record, Side, other
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import DoesNotConverge, RecordClosed
+from shared.errors import DoesNotConverge, KeyNotUsable, RecordClosed
 
 
 def update(snapshot: Snapshot, context: Context) -> Plan:
@@ -38,7 +38,7 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         bases.pop(entity.key.name, None)
     merged = _merge(snapshot, context, bases, reborn=reborn)
     merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
-    known = _known(link, merged, context)
+    known = _known(snapshot, merged, context)
     merged = replace(merged, writes=of_others(known, merged.writes))
     state = _state(entity, merged, reborn=reborn)
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
@@ -108,9 +108,10 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 
     Such a base counts until its field is agreed: what the record says later, or cannot be written yet, is news as well.
     """
-    rules = context.entity.fingerprints
     held = snapshot.row.content(context.entity.key.name)
-    return {name: Base(cmms=TAKEN_OVER, dynamics=held[name], rule=rules[name]) for name in held}
+    # What cannot be read now is the other record's as well, once it can be.
+    rules = context.entity.fingerprints.items()
+    return {name: Base(cmms=TAKEN_OVER, dynamics=held.get(name, TAKEN_OVER), rule=rule) for name, rule in rules}
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
@@ -140,10 +141,13 @@ def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
             yield _endless(write)
 
 
-def _known(link: Link, merged: Merged, context: Context) -> frozenset[str]:
+def _known(snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[str]:
     """The fields whose writes were refused before, and are still parked for just that value."""
     digests = ((one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one)))
-    return known_refusals(link, context, digests)
+    known, key = known_refusals(snapshot.link, context, digests), context.entity.key.name
+    # No other row has the key any more: as long as it is parked, rows are looked for by it.
+    is_free = not snapshot.candidates and snapshot.link.park_of(key).reason == KeyNotUsable.reason
+    return known - {key} if is_free else known
 
 
 def _closed(merged: Merged) -> frozenset[str]:

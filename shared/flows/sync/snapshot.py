@@ -10,7 +10,7 @@ from shared.domain.decide.in_doubt import resolve_in_doubt
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import LedgerUnreadable, MappingError, NoEffect
+from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError, NoEffect
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
 from shared.flows.sync.high_water import HighWaterMarks
@@ -81,7 +81,8 @@ class _Look:
         record = self.record(reads)
         if isinstance(record, MappingError) or not record.living:
             return ""
-        return record.key if self.subject.key_taken or not reads.row(self.link).exists else ""
+        asked = self.subject.key_taken or self.link.park_of(reads.entity.key.name).reason == KeyNotUsable.reason
+        return record.key if asked or not reads.row(self.link).exists else ""
 
 
 class Snapshots:
@@ -154,7 +155,7 @@ class Snapshots:
     async def _hide(self, looks: Sequence[_Look], reads: Reads) -> None:
         """Take out what our user is not allowed to read: a secured column reads as null, and that is not an edit."""
         # A value that was there and is not any more is worth a question of its own; else what was heard will do.
-        lost = any(_lost_a_value(look.link, reads.row(look.link)) for look in looks)
+        lost = any(_lost_a_value(look.link, reads.row(look.link)) or _takes_over(look, reads) for look in looks)
         if not lost and not any(_may_hide(look, reads) for look in looks):
             return
         unreadable = await self._dynamics.unreadable(reads.entity, fresh=lost)
@@ -203,6 +204,13 @@ def _may_hide(look: _Look, reads: Reads) -> bool:
     said = record.values if isinstance(record, CmmsRecord) else {}
     rows = [reads.row(look.link), *reads.rows_by_key.get(look.key(reads), ())]
     return any(said.get(name) is not None and value is None for row in rows for name, value in row.values.items())
+
+
+def _takes_over(look: _Look, reads: Reads) -> bool:
+    """Whether a deleted record's row has the record's key: all that it holds is the deleted one's."""
+    rows = reads.rows_by_key.get(look.key(reads), ())
+    holders = [reads.holder(Identity("row", row.id)) for row in rows if row.id != look.link.row_id]
+    return any(holder is not None and holder.link.deleted_at is not None for holder in holders)
 
 
 def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
