@@ -5,7 +5,7 @@ chance in 2^64. The business key is among the values, under its field's name.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Final
 
@@ -33,7 +33,8 @@ def row_hash(values: Mapping[str, Value], rules: Mapping[str, str]) -> str:
     names = sorted(values)
     if not names:
         return ""
-    return row_hashes([(name, rules[name]) for name in names], [(values[name],) for name in names])[0]
+    hasher = _hasher(tuple((name, rules[name]) for name in names))
+    return hasher(_together(_texts([values[name] for name in names]))).hexdigest()
 
 
 def row_hashes(fields: Sequence[tuple[str, str]], columns: Iterable[Sequence[Value]]) -> list[str]:
@@ -48,11 +49,17 @@ def row_hashes(fields: Sequence[tuple[str, str]], columns: Iterable[Sequence[Val
 
     Example: `row_hashes([("nombre", "5f0e1c"), ("valor_libros", "a41d07")], [["Pump", "Fan"], [None, "12.5"]])`.
     """
-    # The fields' names are hashed once, and tell the hashes of all records apart ("personalization" in RFC 7693).
-    names = _bytes(_BETWEEN.join(text for field in fields for text in _texts(field)))
-    hasher = partial(blake2b, digest_size=8, person=blake2b(names, digest_size=16).digest())
+    hasher = _hasher(tuple(fields))
     rows = zip(*map(_texts, columns), strict=True)
-    return [hasher(_bytes(text)).hexdigest() for text in map(_BETWEEN.join, rows)]
+    return [hasher(_together(texts)).hexdigest() for texts in rows]
+
+
+@lru_cache
+def _hasher(fields: tuple[tuple[str, str], ...]) -> partial[blake2b]:
+    """The hash of records that have these fields: all records of an entity mostly have the same."""
+    # The fields' names tell the hashes of all records apart ("personalization" in RFC 7693).
+    names = blake2b(_together(text for field in fields for text in _texts(field)), digest_size=16)
+    return partial(blake2b, digest_size=8, person=names.digest())
 
 
 def _texts(values: Sequence[Value]) -> list[str]:
@@ -63,5 +70,5 @@ def _texts(values: Sequence[Value]) -> list[str]:
     return [_NONE if value is None else value for value in values]
 
 
-def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _together(texts: Iterable[str]) -> bytes:
+    return _BETWEEN.join(texts).encode("utf-8", "surrogatepass")
