@@ -132,14 +132,16 @@ def merge(
     bases: Mapping[str, Base],
     now: datetime,
     *,
+    key: str,
     prefer: Side | None = None,
     prefer_fields: Mapping[str, Side] | None = None,
     restored: bool = False,
 ) -> Merged:
     """Merge a record and its row, field by field, in the order of the rules.
 
-    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `prefer` and
-    `restored` are those of `judge`; `prefer_fields` names by field what counts before `prefer`.
+    A field that one side does not say, or whose value is unreadable, is neither a change nor an agreement. `key` names
+    the business key's field. `prefer` and `restored` are those of `judge`; `prefer_fields` names by field what counts
+    before `prefer`.
     """
     chosen = prefer_fields or {}
 
@@ -147,11 +149,12 @@ def merge(
         return judge(rule, cmms, dynamics, base, chosen.get(rule.name, prefer), restored=restored)
 
     merger = _Merger(row.is_open, now, judged)
+    said, held = cmms.content(key), row.content(key)
     for rule in rules:
         name = rule.name
         merger.unreadable(name, ("cmms", cmms), ("dynamics", row))
-        if name in cmms.values and name in row.values:
-            merger.field(rule, cmms.values[name], row.values[name], bases.get(name))
+        if name in said and name in held:
+            merger.field(rule, said[name], held[name], bases.get(name))
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
 
 

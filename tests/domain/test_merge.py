@@ -129,12 +129,12 @@ def row(*, is_open: bool = True, **values: Value) -> DynamicsRecord:
 
 
 def test_a_field_that_one_side_does_not_say_is_neither_a_change_nor_an_agreement() -> None:
-    merged = merge(ASSET.fields.values(), record(nombre="a"), row(valor_libros="1"), {}, NOW)
+    merged = merge(ASSET.fields.values(), record(nombre="a"), row(valor_libros="1"), {}, NOW, key=ASSET.key.name)
     assert (merged.bases, merged.writes, merged.conflicts, merged.blocked) == ({}, (), (), ())
 
 
 def test_the_loser_of_a_conflict_is_on_record() -> None:
-    merged = merge(ASSET.fields.values(), record(nombre="a"), row(nombre="b"), {}, NOW)
+    merged = merge(ASSET.fields.values(), record(nombre="a"), row(nombre="b"), {}, NOW, key=ASSET.key.name)
     (conflict,) = merged.conflicts
     assert (conflict.field, conflict.winner, conflict.won, conflict.lost) == ("nombre", "cmms", "a", "b")
     (write,) = merged.writes
@@ -142,7 +142,9 @@ def test_the_loser_of_a_conflict_is_on_record() -> None:
 
 
 def test_a_closed_row_blocks_the_field_that_would_change() -> None:
-    merged = merge(ASSET.fields.values(), record(nombre="a"), row(is_open=False, nombre="b"), {}, NOW)
+    merged = merge(
+        ASSET.fields.values(), record(nombre="a"), row(is_open=False, nombre="b"), {}, NOW, key=ASSET.key.name
+    )
     assert [(block.field, block.error.reason) for block in merged.blocked] == [("nombre", "record_closed")]
     assert merged.writes == ()
 
@@ -156,6 +158,7 @@ def test_a_field_that_can_only_be_set_on_creation_keeps_the_row_s_value() -> Non
         DynamicsRecord("A", 'W/"1"', {name: "2026-01-01T00:00:00Z"}, id="r"),
         {},
         NOW,
+        key=order.key.name,
     )
     assert (merged.writes, [conflict.why for conflict in merged.conflicts]) == ((), ["create_only"])
     assert merged.bases[name] == Base(

@@ -79,20 +79,19 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
-    entity = context.entity
-    key = entity.key.name
-    record, held = replace(snapshot.cmms, values=snapshot.cmms.content(key)), dict(snapshot.row.content(key))
+    entity, row = context.entity, snapshot.row
     if reborn:
         # The state was set by us when the record was deleted: nobody has said it, and nothing was agreed.
-        held |= dict.fromkeys(entity.state_fields.keys() & held.keys())
+        unsaid = dict.fromkeys(entity.state_fields.keys() & row.values.keys())
+        row = replace(row, values={**row.values, **unsaid})
         bases = {name: bases[name] for name in bases.keys() - entity.state_fields.keys()}
-    row = replace(snapshot.row, values=held)
     merged = merge(
         entity.rules.values(),
-        record,
+        snapshot.cmms,
         row,
         bases,
         context.now,
+        key=entity.key.name,
         prefer=snapshot.link.counting or context.prefer,
         prefer_fields=context.prefer_fields,
         restored=snapshot.link.counting is not None,
