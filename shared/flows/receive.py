@@ -53,7 +53,7 @@ class Receiver:
         with telemetry.publishing(queue, traceparent) as cause:
             event = self._event(found, cause)
             await self._bus.send(queue, [Outgoing(event.to_json(), message_id=event.id, subject=event.subject)])
-        log.info("Accepted a webhook: %s of %s as %s", found.data.reason, found.entity.name, event.id)
+        log.debug("Accepted a webhook: %s of %s as %s", found.data.reason, found.entity.name, event.id)
         return event.id
 
     async def _same_organization(self, said: UUID | None) -> None:

@@ -77,6 +77,9 @@ def host(
             "ServiceBusConnection": broker.connection_string,
             "SYNC_LEDGER": f"sqlite:///{folder}/ledger.sqlite3",
             "RECONCILE_SCHEDULE": "0 0 0 1 1 *",
+            # The log tells all that it can, so that the test of what it must not hold looks at everything.
+            "PYTHON_ENABLE_DEBUG_LOGGING": "1",
+            "AzureFunctionsJobHost__logging__logLevel__default": "Debug",
         }
         with running(ROOT, folder, settings, ["--grace", "1"]) as started:
             yield started

@@ -62,6 +62,16 @@ async def test_the_message_names_the_record_and_carries_the_trace(wiring: FakeWi
     assert event.data["operation"] == "update"
 
 
+async def test_an_accepted_webhook_leaves_a_line_of_log_for_debugging_only(
+    wiring: FakeWiring, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "shared")
+    await call(captured("native_update"), keyed())
+    ours = [(record.levelno, record.getMessage()) for record in caplog.records if record.name.startswith("shared")]
+    name = only_message(wiring, "assets").message_id
+    assert ours == [(logging.DEBUG, f"Accepted a webhook: webhook Update of asset as {name}")]
+
+
 @pytest.mark.parametrize("trace", ["", "00-short", "\ud800", "x" * 5000])
 async def test_a_malformed_trace_is_dropped_not_passed_on(wiring: FakeWiring, trace: str) -> None:
     await call(captured("native_update"), {**keyed(), "traceparent": trace})
