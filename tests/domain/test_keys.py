@@ -116,6 +116,12 @@ FIRST_CONTACT = [
         context(),
         "update Dynamics: nombre=Pump, record first_contact",
     ),
+    (
+        "another row, of a record that was deleted, as the own one is gone",
+        snap(KNOWN.model_copy(update={"row_id": "old"}), LATE, None, GONE),
+        context(said_row_gone=True),
+        "nothing",
+    ),
     ("the row of a living record", snap(NEW, RECORD, None, LIVING), context(), "wait: conflict"),
     (
         "another row, as the record's own is gone",

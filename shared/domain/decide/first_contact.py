@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.domain.blocked import Blocked, held_back, held_by_key
+from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
@@ -11,7 +11,7 @@ from shared.domain.decide.plan import Decision, Plan, being_written, fresh, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
 from shared.domain.link import ConflictRecord, Stored
 from shared.domain.model import DynamicsRecord
-from shared.errors import KeyNotUsable, RowReplaced
+from shared.errors import KeyNotUsable
 
 
 def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
@@ -62,29 +62,9 @@ def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context)
 
 def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Snapshot | Decision:
     """Take the row of a deleted record over, once the record's own link has announced it."""
-    if _was_made_late(snapshot, context):
-        return held(snapshot, _made_late(snapshot))
     announced = snapshot.link.takes_over == row.id
     take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
     return being_written(holder.link, context) or take_over
-
-
-def _was_made_late(snapshot: Snapshot, context: Context) -> bool:
-    """Whether a create of ours made the record: for a row that had found another record before the create arrived."""
-    record = snapshot.cmms
-    # Its only change is a write of ours; of a record that a person made, and a restored ledger forgot, it is not.
-    made_by_us = record.by_us and len(record.operations or ()) == 1 and (record.revision or 1) == 1
-    return made_by_us and not context.recreate
-
-
-def _made_late(snapshot: Snapshot) -> Blocked:
-    record, operations = snapshot.cmms, snapshot.cmms.operations
-    error = RowReplaced(
-        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that probably arrived late:"
-        " a record that was deleted since has had its row. Delete the record in the CMMS; or, if it is meant, an"
-        " operator's resync with --recreate has it take over the row, differences are then on record."
-    )
-    return held_back("cmms", (error.reason, operations), error)
 
 
 def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -> Plan:

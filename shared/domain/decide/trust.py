@@ -194,6 +194,25 @@ def _made_late(snapshot: Snapshot) -> Blocked:
     return held_back("dynamics", (error.reason, row.operations), error)
 
 
+def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
+    """Whether a create of ours made the record: for a row that had found another record before the create arrived."""
+    record = snapshot.cmms
+    # Its only change is a write of ours; of a record that a person made, and a restored ledger forgot, it is not.
+    made_by_us = record.by_us and len(record.operations or ()) == 1 and (record.revision or 1) == 1
+    near = [one for one in snapshot.candidates if one.is_abandoned and one.row.key == record.key]
+    return made_by_us and snapshot.link.row_id is None and len(near) == 1
+
+
+def _record_made_late(snapshot: Snapshot) -> Blocked:
+    record, operations = snapshot.cmms, snapshot.cmms.operations
+    error = RowReplaced(
+        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that probably arrived late:"
+        " a record that was deleted since has had its row. Delete the record in the CMMS; or, if it is meant, an"
+        " operator's resync with --recreate has it take over the row, differences are then on record."
+    )
+    return held_back("cmms", (error.reason, operations), error)
+
+
 def _record_is_absent(snapshot: Snapshot, context: Context) -> bool:
     link = snapshot.link
     expected = link.cmms_id is not None and link.deleted_at is None
@@ -245,6 +264,7 @@ _CHECKS: Final = (
     _Check(_has_gone_back, _went_back, may_lag=True),
     _Check(_was_made_again, _made_again, may_lag=False),
     _Check(_was_made_late, _made_late, may_lag=True),
+    _Check(_record_was_made_late, _record_made_late, may_lag=False),
     _Check(_row_was_deleted, _row_gone, may_lag=False),
     _Check(_row_is_absent, _row_gone, may_lag=True),
     _Check(_record_is_absent, _record_missing, may_lag=True),
