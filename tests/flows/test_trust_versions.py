@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.decide.trust import OPERATIONS
+from shared.domain.decide.older import OPERATIONS
 from tests.flows.conditions import agreed, restarted
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped

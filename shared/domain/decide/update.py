@@ -6,10 +6,11 @@ from dataclasses import replace
 from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive
+from shared.domain.decide.older import gone_back
 from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.decide.trust import gone_back, trusted
+from shared.domain.decide.trust import trusted
 from shared.domain.link import NOT_YET, TAKEN_OVER, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others

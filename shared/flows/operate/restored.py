@@ -13,9 +13,9 @@ from uuid import uuid4
 
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Plan, Snapshot, decide
+from shared.domain.decide.older import gone_back, was_edited_after_a_restore
 from shared.domain.decide.plan import fresh
 from shared.domain.decide.situation import WAITING
-from shared.domain.decide.trust import gone_back, was_edited_after_a_restore
 from shared.domain.link import Identity, Link, Restored, Stored
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping

@@ -1,0 +1,86 @@
+"""Whether a side shows an older state than the link has seen: it went on from a backup."""
+
+from datetime import datetime
+from typing import Final
+
+from shared.domain.blocked import RECORD
+from shared.domain.decide.situation import Snapshot
+from shared.domain.model import Side
+from shared.errors import WentBack
+
+OPERATIONS: Final = 20
+"""How many of our last writes the CMMS shows of a record, by its contract."""
+
+
+def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
+    """The sides that show an older state than the link has seen, or did so when the record was parked for it."""
+    row_is_older = _row_is_older(snapshot) or was_edited_after_a_restore(snapshot)
+    older: dict[Side, bool] = {"dynamics": row_is_older, "cmms": _record_is_older(snapshot)}
+    found = tuple(side for side, is_older in older.items() if is_older)
+    parked = snapshot.link.park_of(RECORD)
+    if not found and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
+        # Edits since a restore make a side's state new again, and what the restore took back is in it still.
+        return (parked.side,)
+    return found
+
+
+def was_edited_after_a_restore(snapshot: Snapshot) -> bool:
+    """Whether the row goes on from a backup that may lack what the link saw: its number then tells nothing."""
+    row, seen, mark = snapshot.row, snapshot.link.seen, snapshot.high_water
+    # What was seen after the restore has lost nothing in it.
+    return (
+        seen.row_version is not None
+        and mark.is_above(row.version, row.modified)
+        and not mark.is_above(seen.row_version, seen.row_modified)
+    )
+
+
+def deletion_is_undone(snapshot: Snapshot) -> bool:
+    """Whether a deleted record lives again as it was before its deletion; a record made again has a newer version."""
+    cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
+    of_before = cmms.changed_at == deleted_at or is_before(cmms.changed_at, deleted_at)
+    return cmms.living and deleted_at is not None and of_before
+
+
+def is_before[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
+    """Whether a number or instant is before the one that was seen; False where either is unknown."""
+    return shown is not None and seen is not None and shown < seen
+
+
+def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:
+    """Whether the change with the number that was seen is another one by now: the side went on from a backup."""
+    return count is not None and count == seen and None not in {at, seen_at} and at != seen_at
+
+
+def _row_is_older(snapshot: Snapshot) -> bool:
+    row, seen = snapshot.row, snapshot.link.seen
+    recounted = _recounted(row.version, row.modified, seen.row_version, seen.row_modified)
+    return recounted or is_before(row.version, seen.row_version)
+
+
+def _record_is_older(snapshot: Snapshot) -> bool:
+    record, seen = snapshot.cmms, snapshot.link.seen
+    if not record.living or is_before(record.changed_at, seen.cmms_version):
+        # What is absent or deleted is no older state.
+        return record.living
+    if snapshot.link.deleted_at is not None:
+        # What the CMMS counts and keeps of a record may have gone with it.
+        return deletion_is_undone(snapshot)
+    recounted = _recounted(record.revision, record.changed_at, seen.cmms_revision, seen.cmms_version)
+    return recounted or is_before(record.revision, seen.cmms_revision) or _lost_a_write(snapshot)
+
+
+def _is_newer(snapshot: Snapshot, side: Side) -> bool:
+    """Whether a living side shows another state than the one that was seen."""
+    row, record, link = snapshot.row, snapshot.cmms, snapshot.link
+    if side == "dynamics":
+        return row.exists and row.version != link.seen.row_version
+    # A record that was deleted, and is changed where it lives again, is meant to live.
+    return record.living and link.deleted_at is None and record.changed_at != link.seen.cmms_version
+
+
+def _lost_a_write(snapshot: Snapshot) -> bool:
+    """Whether the CMMS no longer shows a write of ours: an edit since a restore makes the version new again."""
+    taken, last = snapshot.cmms.operations, snapshot.link.seen.operation
+    # The CMMS shows its last 20: where it shows as many newer ones, the write may only have left the list.
+    return taken is not None and last not in {None, *taken} and len(taken) < OPERATIONS
