@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: help demo up test test-postgresql test-mariadb cmms-matrix soak lint format bench figures figures-1m requirements template scan clean
+.PHONY: help demo up test test-postgresql test-mariadb cmms-matrix soak attack lint format bench figures figures-1m requirements template scan clean
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -52,6 +52,9 @@ cmms-matrix: $(READY) ## Run the CMMS app's tests on Django 4.2, 5.2, 6.0 and 6.
 
 soak: $(READY) ## Play SEEDS=20000 simulated histories of faults; a failing seed is printed
 	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),20000)
+
+attack: $(READY) ## Restore backups and edit the mapping on the running stack, in the middle of a load; ONLY=cmms plays one
+	@$(BIN)/python -m tests.attack $(ONLY) --seed $(or $(SEED),1)
 
 lint: $(READY) ## Check style and types only
 	@$(BIN)/ruff format --check .
