@@ -94,12 +94,12 @@ class Process:
         if self._child.stdin is not None and not self._child.stdin.closed:
             self._child.stdin.close()
 
-    def stop(self) -> None:
-        """Wait for the child's end; insist where it takes too long."""
+    def stop(self, patience: float = STOP_SECONDS) -> None:
+        """Wait for the child's end; insist where it takes longer than `patience` seconds."""
         self.request_stop()
         for insist in (self._child.terminate, self._child.kill):
             try:
-                self._child.wait(STOP_SECONDS)
+                self._child.wait(patience)
                 break
             except subprocess.TimeoutExpired:
                 insist()

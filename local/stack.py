@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import IO, Final, Self
 
 from local.ports import Ports
-from local.processes import Part, Process, StackError
+from local.processes import STOP_SECONDS, Part, Process, StackError
 from local.run import ROOT, OwnCmms, Run, write_private
 
 START_SECONDS: Final = 180.0
@@ -42,6 +42,7 @@ class Stack(Run):
         settings: dict[str, str] | None = None,
         keep: bool = False,
         own_cmms: OwnCmms | None = None,
+        grace_seconds: float = 5,
     ) -> None:
         """Decide everything, and start nothing yet.
 
@@ -56,6 +57,7 @@ class Stack(Run):
             settings: Added to the functions' environment.
             keep: Go on with the state of the last kept run, and keep it.
             own_cmms: A CMMS that somebody else runs, in place of the demo's.
+            grace_seconds: How long functions may go on with what they were handed when their host is to stop.
         """
         super().__init__(
             ports,
@@ -71,6 +73,7 @@ class Stack(Run):
         self._say = say
         self._console = console
         self._columns = columns
+        self._grace = grace_seconds
         self._parts: dict[str, Part] = {}
         self._processes: dict[str, Process] = {}
         self._ends: defaultdict[str, list[float]] = defaultdict(list)
@@ -121,13 +124,13 @@ class Stack(Run):
         self._processes.clear()
 
     def halt(self, *names: str) -> None:
-        """Stop parts, which stay down until `resume`; all that the functions were handed is done first."""
+        """Stop parts, which stay down until `resume`."""
         with self._turn:
             halted = [self._processes.pop(name) for name in names]
             for process in halted:
                 process.request_stop()
             for process in halted:
-                process.stop()
+                process.stop(STOP_SECONDS + self._grace)
 
     def resume(self, *names: str) -> None:
         """Start parts that were halted, and wait until they are up.
@@ -179,7 +182,10 @@ class Stack(Run):
         return [
             Part(
                 name,
-                ("local.emulators.functions_host", "--app", str(ROOT), "--port", str(port), *options),
+                (
+                    *("local.emulators.functions_host", "--app", str(ROOT), "--port", str(port)),
+                    *("--grace", str(self._grace), *options),
+                ),
                 environment,
                 ready=r"^ready\b",
                 echo=self._echo,

@@ -26,6 +26,8 @@ _PATIENCE: Final = 600
 _LONGEST_LOOK: Final = 240
 """Seconds: longer than a record that a restore took back is looked at before it is parked."""
 _QUIET: Final = 3
+_GRACE: Final = 60
+"""Seconds. What a worker that was killed held comes back after five minutes, which is the simulation's to play."""
 
 
 @dataclass
@@ -53,7 +55,9 @@ class Attack:
         mapping.write_text(DOCUMENT_MAPPING.read_text(encoding="utf-8"), encoding="utf-8")
         self._mapping = mapping
         settings = {"SYNC_MAPPING": str(mapping), "RECONCILE_FULL_EVERY": "0"}
-        self.stack = self._exits.enter_context(Stack(Ports.free(), settle_seconds=0, say=self.say, settings=settings))
+        self.stack = self._exits.enter_context(
+            Stack(Ports.free(), settle_seconds=0, say=self.say, settings=settings, grace_seconds=_GRACE)
+        )
         self.systems = Systems(self.stack, self.journal)
         self.audit = Audit(self.systems)
         self.backups = Backups(self.systems, self.audit)

@@ -30,7 +30,7 @@ def test_a_halted_part_stays_down_until_it_is_resumed(player: Player) -> None:
     assert player.stack.restarts == []
     assert "HALTED" not in assets(player)
     player.stack.resume("relay")
-    player.until("the relay has sent what waited", lambda: "HALTED" in assets(player))
+    player.until("the relay has sent what waited", lambda: "HALTED" in assets(player), seconds=60)
 
 
 def test_no_secret_reached_a_log(player: Player) -> None:
