@@ -26,9 +26,18 @@ class Identity(NamedTuple):
     value: str
 
 
-def _identities(*names: tuple[IdentityKind, str | None]) -> tuple[Identity, ...]:
-    """The identities that are known, among these kinds and values."""
-    return tuple(Identity(kind, value) for kind, value in names if value is not None)
+def known_identities(
+    cmms_id: str | None = None, row_id: str | None = None, key: str | None = None
+) -> tuple[Identity, ...]:
+    """The identities of a link of which these are known; the first is the one under which the link is stored.
+
+    Args:
+        cmms_id: The CMMS's id of the record.
+        row_id: The row's GUID.
+        key: The business key, where it identifies the link.
+    """
+    names: tuple[tuple[IdentityKind, str | None], ...] = (("cmms", cmms_id), ("key", key), ("row", row_id))
+    return tuple([Identity(kind, value) for kind, value in names if value is not None])
 
 
 class _Frozen(BaseModel):
@@ -265,8 +274,7 @@ class Link(_Frozen):
     @property
     def identities(self) -> tuple[Identity, ...]:
         """Every name by which the ledger finds the link; the first is the one under which it is stored."""
-        key = self.key if self.by_key else None
-        return _identities(("cmms", self.cmms_id), ("key", key), ("row", self.row_id))
+        return known_identities(self.cmms_id, self.row_id, self.key if self.by_key else None)
 
     @property
     def hashes(self) -> Mapping[Side, str]:
@@ -343,7 +351,7 @@ class LinkHash(NamedTuple):
     @property
     def identities(self) -> tuple[Identity, ...]:
         """The names by which the ledger finds the link, in the order of `Link.identities`."""
-        return _identities(("cmms", self.cmms_id), ("row", self.row_id)) or (Identity("key", self.key),)
+        return known_identities(self.cmms_id, self.row_id) or (Identity("key", self.key),)
 
 
 def readable(found: Stored | LedgerUnreadable) -> Stored:

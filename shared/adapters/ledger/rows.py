@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 from pydantic import TypeAdapter
 
 from shared.adapters.ledger.refusals import too_large, unreadable
-from shared.domain.link import ConflictRecord, Identity, Link, LinkHash, Stored
+from shared.domain.link import ConflictRecord, Identity, Link, LinkHash, Stored, known_identities
 from shared.errors import LedgerUnreadable
 
 type Row = dict[str, Any]
@@ -188,10 +188,8 @@ def unpack(
 def _identities(row: Mapping[str, Any]) -> Sequence[Identity]:
     """The identities that a link's row names beside its body."""
     text = {name: str(row[name]) for name in ("cmms_id", "row_id", "key") if name in row}
-    named = Link(
-        cmms_id=text.get("cmms_id"), row_id=text.get("row_id"), key=text.get("key", ""), by_key="by_key" in row
-    )
-    return named.identities
+    key = text.get("key", "") if "by_key" in row else None
+    return known_identities(text.get("cmms_id"), text.get("row_id"), key)
 
 
 def _full_blocks(conflicts: tuple[ConflictRecord, ...]) -> Iterator[tuple[ConflictRecord, ...]]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from shared.adapters.ledger.refusals import require_identities, unreadable
-from shared.domain.link import Identity, IdentityKind, Link, LinkHash, Stored
+from shared.domain.link import Identity, IdentityKind, Link, LinkHash, Stored, known_identities
 from shared.errors import ConfigurationError, LedgerUnreadable, LinkTooLarge, Unavailable
 
 PAGE: Final = 1000
@@ -181,7 +181,7 @@ def _link(
     entity: str, cmms_id: str | None, key_id: str | None, row_id: str | None, body: str
 ) -> Link | LedgerUnreadable:
     """A link from its body, if that names the identities of the other columns."""
-    named = Link(cmms_id=cmms_id, row_id=row_id, key=key_id or "", by_key=key_id is not None).identities
+    named = known_identities(cmms_id, row_id, key_id)
     try:
         link = Link.model_validate_json(body)
     except ValidationError as error:

@@ -17,7 +17,6 @@ from shared.domain.words import plural
 from shared.errors import (
     Conflict,
     InvalidMessage,
-    LedgerUnreadable,
     PermanentError,
     RoutingFailed,
     Throttled,
@@ -174,7 +173,7 @@ class Sync:
 
     async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Memory]) -> Round:
         now, memory = self._clock.now(), next(fresh, {})
-        subjects = [replace(work.subject, stored=_remembered(work.subject, memory)) for work in works]
+        subjects = [_remembered(work.subject, memory) for work in works]
         outcomes: Outcomes = {}
         if self._cmms is None:
             subjects, outcomes = await self._heard(entity, works, subjects, now)
@@ -245,11 +244,11 @@ class Sync:
         return (ended | rest.ends(Again(decision.error)), None) if isinstance(decision, Wait) else (ended, decision)
 
 
-def _remembered(subject: Subject, memory: Memory) -> Stored | LedgerUnreadable | None:
-    """What the ledger was just read for; None where it has to be read."""
+def _remembered(subject: Subject, memory: Memory) -> Subject:
+    """The subject with what the ledger was just read for; the same where it has to be read."""
     known = [memory[name] for name in subject.names if name in memory]
     held = [one for one in known if not isinstance(one, Stored) or one.etag is not None]
-    return next(iter([*held, *known]), None)
+    return replace(subject, stored=next(iter([*held, *known]), None))
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:

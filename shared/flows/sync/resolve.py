@@ -77,7 +77,8 @@ def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
 
 def _memory(works: Sequence[Work], asked: Collection[Identity], reads: Reads) -> Memory:
     """What the ledger holds of the records. Its word that it holds nothing is as good: it guards the first write."""
-    fresh = {work.identity: Stored(link=work.subject.new_link) for work in works if work.identity in asked}
+    unknown = [work for work in works if work.identity in asked and work.identity not in reads.links]
+    fresh = {work.identity: Stored(link=work.subject.new_link) for work in unknown}
     stored = [one for one in reads.links.values() if isinstance(one, Stored)]
     return {**fresh, **reads.links, **{name: one for one in stored for name in one.link.identities}}
 
