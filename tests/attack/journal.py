@@ -70,7 +70,15 @@ class Journal:
         for record, said in self.said.items():
             seen = {one.over for one in said if one.side != side}
             elsewhere = {*kept.get(record, ()), *seen} - {None}
-            left = [one for one in said if one.side != side or one.at < since or one.carried(elsewhere)]
+            left: list[Said] = []
+            while more := [
+                one
+                for one in said
+                if one not in left and (one.side != side or one.at < since or one.carried(elsewhere))
+            ]:
+                # What a value was given over was known to whoever gave it, as that one's own was.
+                left += more
+                elsewhere |= {one.over for one in more} - {None}
             gone += len(said) - len(left)
             self.said[record] = left
         return gone

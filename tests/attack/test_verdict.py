@@ -120,11 +120,14 @@ def test_what_went_with_a_restore_is_no_longer_asked_for() -> None:
         ("dynamics", "carried over", "before", 3.0),
         ("dynamics", "never seen", "carried over", 4.0),
         ("cmms", "the CMMS's", "before", 5.0),
+        ("dynamics", "passed on", "the CMMS's", 6.0),
+        ("dynamics", "passed on, too", "passed on", 7.0),
+        ("cmms", "given over both", "passed on, too", 8.0),
     ]
     for side, value, over, at in told:
         journal.note(Said(side, "A", "nombre" if side == "cmms" else "msdyn_name", value, over, at))
     assert journal.forget("dynamics", 2.0, {"A": {"carried over"}}) == 1
-    assert [one.value for one in journal.last_words("A")] == ["carried over", "the CMMS's"]
+    assert [one.value for one in journal.last_words("A")] == ["carried over", "given over both"]
 
 
 def test_a_renamed_record_is_the_same_record() -> None:
