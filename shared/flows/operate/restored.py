@@ -27,7 +27,8 @@ from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.sweep import Sweep
 from shared.flows.routing.route import Router
 from shared.flows.sync.field_versions import remembered
-from shared.flows.sync.snapshot import Snapshots, Subject
+from shared.flows.sync.snapshot import Snapshots
+from shared.flows.sync.subject import Subject
 
 REASONS: Final = frozenset(error.reason for error in (WentBack, RecordGone, RecordMissing, RowReplaced))
 """Why messages of records that a restore took back were parked: once a record is settled they may be replayed."""

@@ -16,7 +16,8 @@ from shared.flows.operate.records import named_by_key
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.drift import rule_of, whole
 from shared.flows.sync.field_versions import remembered
-from shared.flows.sync.snapshot import Snapshots, Subject
+from shared.flows.sync.snapshot import Snapshots
+from shared.flows.sync.subject import Subject
 
 type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "kept", "unknown"]
 """`kept`: the CMMS deleted the record, and its row keeps the value."""

@@ -10,7 +10,8 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.drift import Drift, assess
-from shared.flows.sync.snapshot import Snapshots, Subject
+from shared.flows.sync.snapshot import Snapshots
+from shared.flows.sync.subject import Subject
 
 
 @dataclass

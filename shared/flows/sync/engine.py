@@ -34,8 +34,9 @@ from shared.flows.sync.lag import behind
 from shared.flows.sync.mass_clear import MassClears, Planned
 from shared.flows.sync.metrics import observed
 from shared.flows.sync.resolve import Memory, resolve
-from shared.flows.sync.snapshot import Snapshots, Subject, Unusable
+from shared.flows.sync.snapshot import Snapshots, Unusable
 from shared.flows.sync.step import Round
+from shared.flows.sync.subject import Subject
 from shared.flows.sync.work import Work
 
 log = logging.getLogger(__name__)

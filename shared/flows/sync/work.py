@@ -11,7 +11,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
 from shared.flows.routing.outcomes import Outcome, WrittenFields
 from shared.flows.sync.deliveries import Delivery, Outcomes
-from shared.flows.sync.snapshot import Subject
+from shared.flows.sync.subject import Subject
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from shared.flows.operate.first_sync.load import Progress, load
 from shared.flows.operate.first_sync.plan import EntityPlan
 from shared.flows.operate.first_sync.staging import Staging
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
-from shared.flows.sync.snapshot import Snapshots, Subject
+from shared.flows.sync.snapshot import Snapshots
+from shared.flows.sync.subject import Subject
 
 CHUNK: Final = 500
 _BREATH: Final = 2000

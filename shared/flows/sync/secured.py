@@ -1,0 +1,55 @@
+"""Secured columns: one that our user may not read shows null in every row, and that is nobody's edit."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from shared.domain.link import Identity, Link
+from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.errors import NoEffect
+from shared.flows.ports.engine import Dynamics
+from shared.flows.sync.reads import Reads
+from shared.flows.sync.subject import Look
+
+
+async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
+    """Take out of what was read what our user is not allowed to read.
+
+    Raises:
+        TransientError: Dynamics could not be asked which columns these are.
+    """
+    # A value that was there and is not any more is worth a question of its own; else what was heard will do.
+    lost = any(_lost_a_value(look.link, reads.row(look.link)) or _takes_over(look, reads) for look in looks)
+    if not lost and not any(_may_hide(look, reads) for look in looks):
+        return
+    unreadable = await dynamics.unreadable(reads.entity, fresh=lost)
+    hidden = {name for name, rule in reads.entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
+    if not hidden:
+        return
+    reads.rows = {name: _without(hidden, row) for name, row in reads.rows.items()}
+    reads.rows_by_key = {key: [_without(hidden, row) for row in found] for key, found in reads.rows_by_key.items()}
+
+
+def _without(hidden: Collection[str], row: DynamicsRecord) -> DynamicsRecord:
+    return replace(row, values={name: value for name, value in row.values.items() if name not in hidden})
+
+
+def _may_hide(look: Look, reads: Reads) -> bool:
+    """Whether a row shows nothing where the CMMS holds a value, which would be written over what cannot be read."""
+    record = look.record(reads)
+    said = record.values if isinstance(record, CmmsRecord) else {}
+    rows = [reads.row(look.link), *reads.rows_by_key.get(look.key(reads), ())]
+    return any(said.get(name) is not None and value is None for row in rows for name, value in row.values.items())
+
+
+def _takes_over(look: Look, reads: Reads) -> bool:
+    """Whether a deleted record's row has the record's key: all that it holds is the deleted one's."""
+    rows = reads.rows_by_key.get(look.key(reads), ())
+    holders = [reads.holder(Identity("row", row.id)) for row in rows if row.id != look.link.row_id]
+    return any(holder is not None and holder.link.deleted_at is not None for holder in holders)
+
+
+def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
+    """Whether a row shows nothing where it held a value when both sides last agreed, or took one without effect."""
+    gone = {name for name, value in row.values.items() if value is None}
+    held = any(link.bases[name].dynamics is not None for name in gone & link.bases.keys())
+    return held or any(link.parked[name].reason == NoEffect.reason for name in gone & link.parked.keys())
