@@ -11,7 +11,7 @@ from tests.simulation.cmms_model import CmmsModel, Message, Table
 from tests.simulation.conditions import Conditions
 from tests.simulation.edits import Cell, Edit, Held, Side
 from tests.simulation.history import History
-from tests.simulation.observe import Observer
+from tests.simulation.observe import Observer, normal
 from tests.simulation.tables import TABLES
 from tests.simulation.watched_ledger import WatchedLedger
 
@@ -22,9 +22,10 @@ type Cells = dict[Cell, tuple[Held, Edit | None, bool, Held]]
 
 @dataclass(frozen=True)
 class DynamicsBackup:
-    """Dynamics as it was, with the cells of its rows."""
+    """Dynamics as it was, with the cells of its rows, and the columns that the fields had then."""
 
     rows: Snapshot
+    columns: dict[str, str]
     known: set[tuple[str, str]]
     cells: Cells
 
@@ -53,7 +54,9 @@ class Backups:
 
     def of_dynamics(self) -> DynamicsBackup:
         """Back up Dynamics."""
-        return DynamicsBackup(self.dataverse.snapshot(), set(self.history.rows), self._cells("dynamics"))
+        return DynamicsBackup(
+            self.dataverse.snapshot(), dict(self.history.rules.columns), set(self.history.rows), self._cells("dynamics")
+        )
 
     def restore_dynamics(self, backup: DynamicsBackup, now: float) -> set[tuple[str, str]]:
         """Put the rows back: no edit of anybody's. Versions repeat, and nothing is announced.
@@ -70,6 +73,7 @@ class Backups:
             if len(stamps) == 1:
                 self.conditions.untraced["dynamics"].add((entity, name))
         self._put_back("dynamics", backup.cells)
+        self._follow_columns(backup, now)
         self.history.rows = set(backup.known)
         self.conditions.rewound["dynamics"] |= changed & after.keys()
         self.conditions.vanished["dynamics"] |= before.keys() - after.keys()
@@ -145,6 +149,23 @@ class Backups:
     def _cells(self, side: Side) -> Cells:
         cells = self.history.cells.values()
         return {one: (one.value, one.edit, one.by_policy, one.given) for one in cells if one.side == side}
+
+    def _follow_columns(self, backup: DynamicsBackup, now: float) -> None:
+        """Let each field that has another column since the backup hold what that column held then."""
+        present = self.history.rules.columns
+        fields = {column: field for field, column in backup.columns.items()}
+        rows = {(entity, str(row.id)): row for entity, row in self._rows()}
+        for cell in [one for one in self.history.cells.values() if (one.entity, one.record) in rows]:
+            column = present[cell.field]
+            if cell.side == "cmms" or backup.columns[cell.field] == column:
+                continue
+            former = self.history.cell("dynamics", cell.entity, cell.record, fields.get(column, ""))
+            value, edit, by_policy, given = backup.cells.get(former, (None, None, False, None))
+            cell.hold(value, edit)
+            cell.by_policy, cell.given = by_policy, given
+            held = normal(cell.field, rows[cell.entity, cell.record].values[column])
+            if held != value:
+                self.history.edited(cell, held, now)  # people entered it before the column was a field's
 
     def _put_back(self, side: Side, saved: Cells) -> None:
         for cell in self.history.cells.values():
