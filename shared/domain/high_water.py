@@ -19,7 +19,7 @@ _MOST: Final = 48
 
 
 class Mark(NamedTuple):
-    """The highest row version that was seen in a table, and an instant, in UTC, shortly before it was first seen."""
+    """The highest row version that was seen in a table, and an instant, in UTC, shortly after it was first seen."""
 
     version: int
     at: datetime

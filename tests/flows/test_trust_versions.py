@@ -2,6 +2,7 @@
 
 import sqlite3
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -161,3 +162,19 @@ async def test_a_row_that_went_back_gives_no_key_up_and_reverts_nothing(world: W
     await world.dirty()
     await world.settle()
     assert world.parked == ["key_not_usable/codigo_interno", "went_back"]
+
+
+async def test_what_a_stalled_host_reads_proves_no_restore(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("B", "2", nombre="Otra")
+    await world.dirty("2")
+    world.later(minutes=10)
+    world.dynamics.put("A", nombre="Editada")  # its version is below that of the next edit, which is read first
+    world.dynamics.put("B", nombre="Después")
+    world.dynamics.stalls = timedelta(minutes=6)
+    world.later(minutes=-6)
+    await world.dirty("2")
+    world.dynamics.stalls = timedelta(0)
+    await world.dirty()
+    await world.settle()
+    assert (world.cmms.records["1"].values["nombre"], world.parked) == ("Editada", [])

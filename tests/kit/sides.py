@@ -25,11 +25,12 @@ class Dynamics:
 
     `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh.
     A `refused` field is left out of updates. `opens` lets a write of the state open a closed row. `keeps_state` takes
-    writes of the state without effect.
+    writes of the state without effect. The host `stalls` for so long before it reads rows by id.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
         self._clock = clock
+        self.stalls = timedelta(0)
         self._calls = calls
         self.rows: dict[str, DynamicsRecord] = {}
         self.faults = Faults()
@@ -75,6 +76,7 @@ class Dynamics:
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, DynamicsRecord]:
         self._calls.append("dynamics by id")
+        self._clock.advance(self.stalls)
         rows = self.faults.read(self.rows)
         return {row_id: self._shown(rows[row_id]) for row_id in ids if row_id in rows}
 

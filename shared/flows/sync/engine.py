@@ -181,7 +181,8 @@ class Sync:
         planned: list[Planned] = []
         snapshots = await self._snapshots.take(entity, subjects, now)
         versions = (taken.row.version for taken in snapshots if isinstance(taken, Snapshot))
-        await self._snapshots.high_water.note(entity.name, versions, now)
+        # After the read: a host that stalled before it must not date what it read to before the stall.
+        await self._snapshots.high_water.note(entity.name, versions, self._clock.now())
         for work, taken in zip(works, snapshots, strict=True):
             left = work.without(outcomes)
             if left is None:

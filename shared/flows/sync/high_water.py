@@ -45,7 +45,7 @@ class HighWaterMarks:
         await self._state.put_state({_word(entity): now.isoformat()})
 
     async def note(self, entity: str, versions: Iterable[int | None], now: datetime) -> None:
-        """Note the versions of rows that were read after `now` (UTC).
+        """Note the versions of rows that were read before `now` (UTC).
 
         Raises:
             TransientError: The ledger could not be read or written.
