@@ -216,8 +216,10 @@ class History:
     def _without_origin(self, cell: Cell, value: Held, at: float) -> None:
         """Judge a value that nobody gave on the other side."""
         replaced = cell.edit
-        # A ledger that forgot a half-made row takes the state in which the row was born for somebody's.
-        born = any(one.by_policy for one in self._across(cell)) and (cell.entity, cell.record) in self.forgotten
+        # A ledger that forgot a half-made row takes the state in which the row was born for somebody's; and where an
+        # operator said that Dynamics counts, so does that state.
+        settled = (cell.entity, cell.record) in self.forgotten or "dynamics" in self.counting
+        born = any(one.by_policy for one in self._across(cell)) and settled
         alone = cell.side == "dynamics" and (self.only_told or cell.field in ONE_WAY or self._made_anew(cell))
         if value is not None and not born:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
@@ -247,12 +249,16 @@ class History:
         return replaced.value == before or (replaced.value is None and emptied)
 
     def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
-        """Whether both sides had agreed on nothing, and the value is of a row that somebody made since.
+        """Whether the value is of a row that never held what was emptied: somebody made it for one that is gone.
 
         Then the CMMS's nothing is no edit against the new row: a value beats it.
         """
-        rows = [one for one in self._across(cell) if replaced in one.held]
-        return cell.side == "cmms" and replaced.value is None and bool(rows) and origin.cell not in rows
+        return (
+            cell.side == "cmms"
+            and replaced.value is None
+            and origin.cell.side == "dynamics"
+            and {replaced, *replaced.ancestors()}.isdisjoint(origin.cell.held)
+        )
 
     def _emptied_before_they_met(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether this nothing, and what was before it, was never agreed: on first contact a value beats nothing.
