@@ -159,8 +159,9 @@ class Backups:
             column = present[cell.field]
             if cell.side == "cmms" or backup.columns[cell.field] == column:
                 continue
-            former = self.history.cell("dynamics", cell.entity, cell.record, fields.get(column, ""))
-            value, edit, by_policy, given = backup.cells.get(former, (None, None, False, None))
+            former = self.history.cells.get(("dynamics", cell.entity, cell.record, fields.get(column, "")), cell)
+            known = backup.cells.get(former) if column in fields else None
+            value, edit, by_policy, given = known or (None, None, False, None)
             cell.hold(value, edit)
             cell.by_policy, cell.given = by_policy, given
             held = normal(cell.field, rows[cell.entity, cell.record].values[column])
