@@ -132,6 +132,8 @@ class Upheavals:
         for name, column in columns.items():
             if column in self._conditions.closed:
                 self._conditions.secured.add(name)
+            if column in self._conditions.idle_columns:
+                self._conditions.idle.add(("dynamics", name))
             rows = {str(row.id): normal(name, row.values[column]) for row in self._dataverse.tables[TABLES["asset"]]}
             self._history.meet_anew("asset", name)
             self._history.unshelve("asset", name, column, rows, asyncio.get_running_loop().time())
@@ -203,6 +205,7 @@ class Upheavals:
             )
             self._dataverse.plug_ins.append(rule)
             self._conditions.idle.add(("dynamics", name))
+            self._conditions.idle_columns.add(str(rule.column))
             self._trace("upheaval", f"dynamics takes writes of {rule.column} without effect")
             if self._rng.random() < 0.5:
                 await self._later(20.0, 300.0)
