@@ -2,8 +2,6 @@
 
 import pytest
 
-from shared.domain.messages.events import parse_event
-from shared.domain.messages.queues import PARKED
 from tests.flows.restoring import Backup, restored
 from tests.kit.world import World
 
@@ -21,12 +19,6 @@ async def in_euros(world: World, **values: str) -> None:
     world.dynamics.put("A", **values)
     world.dynamics.change(world.row(), currency="euros")
     await world.webhook(world.row())
-
-
-async def replayed(world: World) -> None:
-    for message in world.bus.queues.pop(PARKED.name):
-        event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
-        await world.sync.handle("asset", [event.to_json().encode()])
 
 
 def figures(world: World) -> list[tuple[str | None, ...]]:
@@ -55,7 +47,7 @@ async def test_the_cmms_s_figure_does_not_travel_into_another_currency_either(wo
 async def test_a_replay_takes_the_new_currency_for_agreed(world: World) -> None:
     await agreed(world)
     await in_euros(world, valor_libros="45")
-    await replayed(world)
+    await world.replay()
     assert figures(world) == [("100", "45"), ("100", "45")]
     world.dynamics.put("A", valor_libros="44")
     await world.webhook(world.row())
@@ -89,7 +81,7 @@ async def test_a_word_on_a_restored_side_accepts_no_other_currency(world: World)
     world.dynamics.change(world.row(), currency="euros")
     await restored(world, "cmms", backup.at)
     assert (figures(world)[0], set(world.parked)) == (("100", "50"), {f"currency_changed/{name}" for name in FIGURES})
-    await replayed(world)
+    await world.replay()
     assert figures(world) == [("100", "45"), ("100", "45")]
     assert [(one.lost, one.why) for one in (await world.link()).conflicts] == [("50", "restored")]
 
@@ -101,6 +93,6 @@ async def test_a_replay_of_something_else_accepts_no_other_currency(world: World
     world.cmms.put("A", nombre="Nueva")
     world.dynamics.put("A", valor_libros="45")
     world.dynamics.change(world.row(), currency="euros")
-    await replayed(world)
+    await world.replay()
     assert (figures(world)[0], world.row().values["nombre"]) == (("100", "50"), "Nueva")
     assert set(world.parked) == {f"currency_changed/{name}" for name in FIGURES}

@@ -3,7 +3,6 @@
 import pytest
 
 from shared.domain.decide.in_doubt import LATEST
-from shared.domain.messages.events import parse_event
 from shared.domain.schema.mapping import Mapping
 from shared.errors import RejectedByTarget, Unavailable
 from tests.fakes import document_mapping
@@ -180,16 +179,9 @@ async def test_a_value_that_waits_since_a_lost_answer_goes_on(
 ) -> None:
     world = await doubtful(make_world)
     world.cmms.put("A", **edited)
-    await (world.dirty() if edited else replayed(world))
+    await (world.dirty() if edited else world.replay())
     await world.settle()
     assert (serials(world), (await world.link()).parked) == (held, {})
-
-
-async def replayed(world: World) -> None:
-    """Send what is parked once more, as an operator does."""
-    for message in world.bus.queues.pop("parked"):
-        event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
-        await world.sync.handle("asset", [event.to_json().encode()])
 
 
 async def test_an_edit_that_came_before_the_write_refuses_it_for_good(make_world: MakeWorld) -> None:

@@ -84,6 +84,12 @@ class World:
         event = Event(id=str(uuid4()), source="/test", type=f"{prefix}.{entity}.{kind}", data=data)
         return await self.sync.handle(entity, [event.to_json().encode()])
 
+    async def replay(self) -> None:
+        """Send the assets' parked messages once more, as an operator does."""
+        for message in self.bus.queues.pop(PARKED.name):
+            event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
+            await self.sync.handle("asset", [event.to_json().encode()])
+
     async def settle(self, entity: str = "asset", *, rounds: int = 60) -> list[Summary]:
         """Deliver what was sent again to the entity's queue, each message when it is due, until nothing is left."""
         done: list[Summary] = []
