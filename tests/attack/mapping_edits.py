@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from shared.settings import DOCUMENT_MAPPING
-from tests.attack.places import EDITED, SPARE
-from tests.simulation.tables import COLUMNS
+from tests.attack.places import EDITED
+from tests.simulation.tables import COLUMNS, SPARE
 
 _STATE: Final = "SOLICITUD_INFORMACION = {{ state = 0, status = {} }}"
 _CORRECTED: Final = (_STATE.format(2), _STATE.format(690970000))

@@ -10,10 +10,10 @@ import httpx
 from local.playing import UNANNOUNCED, Patient
 from local.stack import Stack
 from tests.attack.journal import Held, Journal, Said, Side
-from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, SPARE, Entity, unique, written
+from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, Entity, unique, written
 from tests.attack.systems import now
 from tests.simulation.observe import normal
-from tests.simulation.tables import COLUMNS, ONE_WAY
+from tests.simulation.tables import COLUMNS, ONE_WAY, SPARE
 
 COLUMN_OF_STATE: Final = COLUMNS["estado"]
 _HOT: Final = 25

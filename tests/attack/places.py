@@ -5,13 +5,11 @@ from datetime import date, timedelta
 from itertools import count
 from typing import Final
 
-from tests.simulation.tables import COLLECTIONS, COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, KEYS
+from tests.simulation.tables import COLLECTIONS, COLUMNS, DECIMALS, FIELDS, KEY_COLUMNS, KEYS, SPARE
 
 SETS: Final = {"asset": "msdyn_customerassets", "order": "salesorders"}
 IDS: Final = {"asset": "msdyn_customerassetid", "order": "salesorderid"}
 MODELS: Final = {"asset": "inventario_activo", "order": "inventario_requisicion"}
-SPARE: Final = "msdyn_assettag"
-"""A column of assets that no field has in the customer's mapping."""
 MODEL_COLUMNS: Final = {"numero_de_serie": "serie", "valor_adquisicion": "costo", "fecha_adquisicion": "fecha_compra"}
 """The columns of the CMMS's tables that are not called as the field."""
 EDITED: Final = {entity: tuple(name for name in FIELDS[entity] if name != "fecha_creacion") for entity in FIELDS}

@@ -14,10 +14,10 @@ from azure.servicebus import ServiceBusClient
 
 from local.stack import Stack
 from tests.attack.journal import Held, Journal
-from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, MODELS, SPARE
+from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, MODELS
 from tests.attack.verdict import EVERYTHING, Remembered, Shown, closed
 from tests.simulation.observe import normal
-from tests.simulation.tables import COLUMNS
+from tests.simulation.tables import COLUMNS, SPARE
 
 _PAGE: Final = 200
 

@@ -9,10 +9,6 @@ from shared.domain.schema.mapping import Mapping, parse_mapping
 from tests.simulation.rules import FIRST, SECOND, Rules
 from tests.simulation.tables import ALL_COLUMNS, CORRECTED, CURRENCY
 
-SPARE = "msdyn_assettag"
-"""A column that no field has in the customer's mapping."""
-
-
 _STAMP = 'stamp = "cmms_operation"\n'
 RETYPED = {"valor_libros": ("scale = 2", "scale = 3"), "fecha_adquisicion": ('type = "date"', 'type = "string"')}
 """Another scale and another type, by field, which change no value."""

@@ -7,6 +7,8 @@ FIELDS: Final = {
     "asset": ("nombre", "numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adquisicion"),
     "order": ("justificacion", "total", "estado", "fecha_creacion"),
 }
+SPARE: Final = "msdyn_assettag"
+"""A column of assets that no field has in the customer's mapping."""
 KEYS: Final = {"asset": "codigo_interno", "order": "numero_requisicion"}
 KEY_COLUMNS: Final = {"asset": "msdyn_assetnumber", "order": "name"}
 TABLES: Final = {"asset": "msdyn_customerasset", "order": "salesorder"}

@@ -11,12 +11,12 @@ from shared.domain.link import Restored
 from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.currencies import Currencies
-from tests.simulation.field_table import RETYPED, SPARE
+from tests.simulation.field_table import RETYPED
 from tests.simulation.observe import normal
 from tests.simulation.people import People
 from tests.simulation.process import world_time
 from tests.simulation.rules import FIRST, SECOND, Rules
-from tests.simulation.tables import ALL_COLUMNS, FIELDS, KEY_COLUMNS, ONE_WAY, TABLES
+from tests.simulation.tables import ALL_COLUMNS, FIELDS, KEY_COLUMNS, ONE_WAY, SPARE, TABLES
 from tests.simulation.trace import Trace
 
 KINDS = ("mapping", "secured", "idle", "dynamics restored", "cmms restored", "ledger restored", "mass", "brake")
@@ -180,7 +180,7 @@ class Upheavals:
         self._conditions.secured.add(name)
         self._conditions.closed.add(column.name)
         self._conditions.unreadable.add(column.name)
-        known = {str(row.id) for row in self._dataverse.tables[TABLES[entity]]}
+        known = set(self._rows(entity))
         self._trace("upheaval", f"{column.name} is secured, and we may {', '.join(sorted(ours)) or 'do nothing'}")
         if self._rng.random() < 0.7 and not self._conditions.stale:
             await self._later(20.0, 400.0)
@@ -188,10 +188,9 @@ class Upheavals:
             self._restart("before a secured column is opened")
             column.permissions = None
             self._conditions.unreadable.discard(column.name)
-            rows = {str(row.id) for row in self._dataverse.tables[TABLES[entity]]}
-            self._history.meet_in(entity, name, rows - known)
+            self._history.meet_in(entity, name, set(self._rows(entity)) - known)
             # What was edited meanwhile tells nobody that it can be read now.
-            self._people.untold |= {("dynamics", entity, str(row.id)) for row in self._dataverse.tables[TABLES[entity]]}
+            self._people.untold |= {("dynamics", entity, row) for row in self._rows(entity)}
             self._trace("upheaval", f"{column.name} is open again")
 
     async def _idle(self) -> None:
@@ -251,8 +250,8 @@ class Upheavals:
             self._raise_versions(self._rng.choice((seen or 0, self._conditions.highest)), others)
             self._people.change("asset", row, {self._rules.columns["nombre"]: self._people.value("nombre")})
 
-    def _rows(self) -> list[str]:
-        return [str(row.id) for row in self._dataverse.tables[TABLES["asset"]]]
+    def _rows(self, entity: str = "asset") -> list[str]:
+        return [str(row.id) for row in self._dataverse.tables[TABLES[entity]]]
 
     def _raise_versions(self, to: int, rows: list[str]) -> None:
         """Have people edit a column that is no field's, in any of these rows, until the counter has come so far."""
