@@ -112,7 +112,7 @@ class Backups:
         self.history.vanished |= vanished
         return changed
 
-    def restore_ledger(self, backup: bytes) -> set[tuple[Side, str, str]]:
+    def restore_ledger(self, backup: bytes, now: float) -> set[tuple[Side, str, str]]:
         """Put the links and checkpoints back.
 
         Returns:
@@ -128,6 +128,7 @@ class Backups:
             self.observer.created_for.pop(one, None)
         # Each loser was on record before it was replaced; these records went with the ledger.
         self.history.owed.clear()
+        self.history.ledger_restored = now
         return {
             (side, entity, name)
             for (entity, _), link in before.items()

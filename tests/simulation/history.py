@@ -16,6 +16,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 from tests.simulation.edits import Cell, Edit, Held, Name, Owed, Side, across
 from tests.simulation.rules import Rules
+from tests.simulation.sent import SENT
 from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, UNIQUE
 
 
@@ -52,6 +53,8 @@ class History:
         """(entity, record) of those whose link a restored ledger does not have."""
         self.vanished: set[tuple[str, str]] = set()
         """(entity, record) of those that a restored CMMS does not have: told of it, their rows are new ones."""
+        self.ledger_restored = 0.0
+        """When the ledger was restored last."""
         self.all_anew = False
         """Whether an operator said that the ledger was restored: then whatever changed since meets anew."""
         self.counting: set[Side] = set()
@@ -280,7 +283,9 @@ class History:
 
     def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float, origins: Iterable[Edit]) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
-        self.owed.append(Owed(replaced, cell, cell.value, by, tuple(origins)))
+        # A record that was made before the write was sent, and before the ledger was restored, went with the ledger.
+        if SENT.get() >= self.ledger_restored:
+            self.owed.append(Owed(replaced, cell, cell.value, by, tuple(origins)))
         if cell.value not in self._on_record(cell):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} was replaced by {by!r} before any record named it")
 

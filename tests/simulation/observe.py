@@ -3,16 +3,15 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextvars import ContextVar
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from math import inf
 from uuid import UUID
 
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.edits import Cell, Held
 from tests.simulation.history import History
+from tests.simulation.sent import BATCH, SENT
 from tests.simulation.tables import (
     ACTIVE,
     CELLS,
@@ -25,12 +24,6 @@ from tests.simulation.tables import (
     TABLES,
 )
 from tests.simulation.trace import Trace
-
-SENT: ContextVar[float] = ContextVar("SENT", default=inf)
-"""When the request that is being carried out was sent: what was deleted only later, it cannot have known."""
-
-BATCH: ContextVar[str] = ContextVar("BATCH", default="")
-"""The batch of messages of which a write is made."""
 
 
 def normal(name: str, raw: object) -> Held:
@@ -130,9 +123,10 @@ class Observer:
             self._history.partners["cmms", entity, pk].append(row)
             return
         settled = self._history.vanished if "dynamics" in self._history.counting else set()
-        for other in self._history.partners["dynamics", entity, row]:
+        # The row is what its last record was; one that is lost, an operator has made again.
+        for other in self._history.partners["dynamics", entity, row][-1:]:
             if (entity, other) in settled:
-                continue  # an operator has a lost record made again
+                continue
             self._history.violations.append(f"{now:.3f}: {entity} #{other} came back by itself as #{pk}")
         self._history.pair(entity, pk, row, now)
 
@@ -200,7 +194,8 @@ class Observer:
         cell = self._history.cell("dynamics", entity, str(change.row_id), name)
         value = normal(name, change.after.values[column]) if change.after else None
         before = normal(name, change.before.values[column]) if change.before else None
-        if not by_integration:
+        # What was sent before the field had this column was another field's: it stands there as if it had been entered.
+        if not by_integration or SENT.get() < self._history.rules.moved.get(name, 0.0):
             if value != before:
                 self._history.edited(cell, value, now)
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:

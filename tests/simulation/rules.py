@@ -44,6 +44,8 @@ class Rules:
 
     def __init__(self) -> None:
         self.columns = dict(ALL_COLUMNS)
+        self.moved: dict[str, float] = {}
+        """When a field got its column, for those that had another one before."""
         self.unmapped: set[str] = set()
         self.retyped: set[str] = set()
         """Fields of another type or scale than the customer's table gives them, which takes the same values."""

@@ -129,6 +129,7 @@ class Upheavals:
     def _recolumn(self, columns: dict[str, str]) -> None:
         self._history.shelve(self._rules.columns)
         self._rules.columns |= columns
+        self._rules.moved |= dict.fromkeys(columns, asyncio.get_running_loop().time())
         for name, column in columns.items():
             if column in self._conditions.closed:
                 self._conditions.secured.add(name)
@@ -284,7 +285,7 @@ class Upheavals:
         backup, at = self._backups.ledger.backup(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the ledger")
-        changed = self._backups.restore_ledger(backup)
+        changed = self._backups.restore_ledger(backup, asyncio.get_running_loop().time())
         self._currencies.forget()
         for side, entity, name in changed:
             self._untold(side, {(entity, name)})

@@ -17,6 +17,8 @@ class WatchedLedger(SqliteLedger):
     def __init__(self, paired: Pairing) -> None:
         super().__init__(":memory:")
         self._paired = paired
+        self.discarded: list[tuple[str, Link]] = []
+        """Every link that a restore took back, as it was before."""
         self._made_for: dict[tuple[str, str], str | None] = {}
 
     @override
@@ -38,6 +40,7 @@ class WatchedLedger(SqliteLedger):
 
     def restore(self, backup: bytes) -> None:
         """Put a backup back."""
+        self.discarded += self.all_links()
         self._db.deserialize(backup)
 
     def row_of(self, entity: str, operation: str) -> str | None:

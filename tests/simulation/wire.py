@@ -6,8 +6,8 @@ from random import Random
 
 import httpx
 
-from tests.simulation.observe import SENT
 from tests.simulation.process import Process
+from tests.simulation.sent import SENT
 from tests.simulation.trace import Trace
 from tests.simulation.weather import Weather
 

@@ -27,10 +27,10 @@ from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Kind, Report
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
-from tests.simulation.observe import BATCH
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
 from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
+from tests.simulation.sent import BATCH
 from tests.simulation.stale import Lagging, Past
 from tests.simulation.weather import Weather
 

@@ -39,6 +39,7 @@ from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
 from tests.simulation.relay import Relay
 from tests.simulation.rules import Rules
+from tests.simulation.sent import SENT
 from tests.simulation.stale import Past
 from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
 from tests.simulation.timer import Timer
@@ -299,7 +300,9 @@ class World:
     def _on_record(self, cell: Cell) -> set[str | None]:
         """The losers that the ledger names by now for a cell."""
         kin = self.history.kin(cell.entity, [(cell.side, cell.record)])
-        links = [link for entity, link in self.ledger.all_links() if entity == cell.entity]
+        # A write that was sent before the ledger was restored had its record there.
+        before = self.ledger.discarded if SENT.get() < self.history.ledger_restored else []
+        links = [link for entity, link in (*self.ledger.all_links(), *before) if entity == cell.entity]
         near = [link for link in links if {("cmms", link.cmms_id), ("dynamics", link.row_id)} & kin]
         return {one.lost for link in near for one in link.conflicts if one.field == cell.field}
 
