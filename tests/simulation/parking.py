@@ -86,7 +86,7 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
         case "gone_from_dynamics" | "row_replaced":
             ids = [name for side, name in kin if side == "dynamics"]
             late = any(_came_late(evidence, entity, row) for row in ids)
-            late = late or any(side == "cmms" and (entity, name) in evidence.observer.late for side, name in kin)
+            late = late or any(side == "cmms" and _has_no_known_row(evidence, entity, name) for side, name in kin)
             return (late and reason == "row_replaced") or any((entity, row) in evidence.observer.removed for row in ids)
         case "key_not_usable":
             alike = [
@@ -111,12 +111,19 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     return reason == "not_yet_visible" and parked.get("attempts") == ATTEMPTS
 
 
+def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
+    """Whether a record was made late, for a row that had another one, or its link went with a restored ledger."""
+    return (entity, record) in evidence.observer.late | evidence.conditions.forgotten
+
+
 def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
-    """Whether the integration made the row for a record that has another one, or none, or is forgotten by now."""
-    if any(
-        (entity, one) in evidence.conditions.forgotten for one in evidence.history.partners["dynamics", entity, row]
-    ):
-        return True  # a restored ledger does not know the record, which was renamed since and got a second row
+    """Whether the integration made the row for a record that has another one, or none, or is forgotten by now.
+
+    A restored ledger does not know the record; or a restored CMMS lost it, and an operator had its row let go.
+    """
+    forgotten = evidence.conditions.forgotten | evidence.conditions.vanished["cmms"]
+    if any((entity, one) in forgotten for one in evidence.history.partners["dynamics", entity, row]):
+        return True
     made_for = [record for (of, record), rows in evidence.observer.created_for.items() if of == entity and row in rows]
     links = [evidence.link(entity, record=record) for record in made_for]
     return any(link is None or link.row_id != row for link in links)
@@ -177,7 +184,7 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
             return record is not None and row is None and (entity, link.row_id) in evidence.observer.removed
         case "row_replaced":
             if row is None:
-                return (entity, link.cmms_id) in evidence.observer.late
+                return _has_no_known_row(evidence, entity, str(link.cmms_id))
             removed = (entity, link.row_id) in evidence.observer.removed
             return removed or _came_late(evidence, entity, str(row.id))
         case "key_not_usable":
