@@ -106,7 +106,9 @@ class Write(_Frozen):
     None means a create. `values` are in the target's normal form, the business key among them where it is written.
     `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
     A state that a row cannot be born in has a source of None, so that the next merge takes it for a change.
-    `stamped` False means that the row cannot show the write: Dynamics takes nothing but a state for a closed row.
+    `operation` is the operation id where the write's content decides it: a record has the id of the row that it is
+    made from, so that the CMMS refuses to make a second one of it. `stamped` False means that the row cannot show the
+    write: Dynamics takes nothing but a state for a closed row.
 
     Example: `Write(side="dynamics", target="6f…", etag='W/"12"', values={"nombre": "Pump"},
     sources={"nombre": "Pump"}, before={"nombre": "Pumpe"})`.
@@ -119,6 +121,7 @@ class Write(_Frozen):
     sources: dict[str, Value] = Field(default_factory=dict)
     before: dict[str, Value] = Field(default_factory=dict)
     state: tuple[int | None, int] | None = None
+    operation: str | None = None
     stamped: bool = True
 
     @property

@@ -117,6 +117,10 @@ class CmmsRecord(Record):
     def living(self) -> bool:
         return self.exists and not self.deleted
 
+    def was_made_from(self, row_id: str) -> bool:
+        """Whether a create of ours made the record for this row: it has the row's id for an operation."""
+        return row_id in (self.operations or ())
+
     @property
     def changed_at(self) -> datetime | None:
         """The instant of the record's version; None where the CMMS gives none."""

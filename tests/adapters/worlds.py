@@ -20,7 +20,7 @@ from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.link import Intent
-from shared.domain.model import DynamicsRecord, Values
+from shared.domain.model import DynamicsRecord, Record, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.flows.ports.engine import Failed
 from shared.settings import DOCUMENT_MAPPING
@@ -183,7 +183,7 @@ def creates(count: int, prefix: str = "A", **values: str | None) -> list[Dynamic
     return [create(f"{prefix}-{number:05}", **values) for number in range(count)]
 
 
-def update(row: DynamicsRecord, **values: str | None) -> DynamicsWrite:
+def update(row: Record, **values: str | None) -> DynamicsWrite:
     return DynamicsWrite(key=row.key, id=row.id, etag=row.etag, values=values)
 
 

@@ -17,6 +17,7 @@ NOT_IN_DYNAMICS = ASSET.model_copy(update={"create_in": frozenset({"cmms"})})
 NOT_IN_CMMS = ASSET.model_copy(update={"create_in": frozenset({"dynamics"})})
 
 RECORD = CmmsRecord("A", '"5"', {"nombre": "Pump"}, id="1", version=Version(NOW), operations=("c1",))
+PERSONS = replace(RECORD, operations=())
 TOMBSTONE = CmmsRecord("A", "", {}, id="1", version=Version(NOW), deleted=True)
 ROW = DynamicsRecord(
     "A", 'W/"5"', {"nombre": "Pump"}, id="r", state=0, version=5, operations=("d1",), created=EARLIER, by_us=True

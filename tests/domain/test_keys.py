@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from shared.domain.decide import Candidate, Context, Snapshot, decide, foresee
-from shared.domain.decide.situation import WAITING
+from shared.domain.decide.situation import PATIENCE, WAITING
 from shared.domain.link import Stored
 from tests.domain.decisions import (
     DELETED,
@@ -15,6 +15,7 @@ from tests.domain.decisions import (
     LIVE,
     NEW,
     NOW,
+    PERSONS,
     RECORD,
     ROW,
     TOMBSTONE,
@@ -31,11 +32,26 @@ IN_DOUBT = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "intents": (OVER
 RESTORED = Stored(link=KNOWN.model_copy(update={"cmms_id": "2", "restored": "dynamics"}))
 GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"})), replace(TOMBSTONE, id="2"))
 TAKING = NEW.model_copy(update={"takes_over": "r"})
-LATE = replace(RECORD, by_us=True)
+LATE = replace(RECORD, by_us=True, operations=("r",))
+RENAMED_ROW = Candidate(replace(ROW, key="B"))
 OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
-    ("no row has the key", snap(NEW, RECORD), context(), "create in Dynamics"),
+    ("no row has the key", snap(NEW, PERSONS), context(), "create in Dynamics"),
+    ("no row has the key, and the record shows a write of ours", snap(NEW, RECORD), context(), "wait: not_yet_visible"),
+    ("the same, still", snap(NEW, RECORD), context(attempts=PATIENCE), "park *: row_replaced"),
+    (
+        "the same, taken for new by an operator",
+        snap(NEW, RECORD),
+        context(attempts=PATIENCE, recreate=True),
+        "create in Dynamics",
+    ),
+    (
+        "the same, for a record that was deleted once, and gave its row up",
+        snap(NEW.model_copy(update={"deleted_at": EARLIER}), RECORD),
+        context(),
+        "create in Dynamics",
+    ),
     ("a row without a link, alike", snap(NEW, RECORD, None, FREE), context(), "nothing"),
     (
         "a row without a link, different",
@@ -49,7 +65,25 @@ FIRST_CONTACT = [
         context(),
         "park *: key_not_usable",
     ),
-    ("a row whose key differs by case", snap(NEW, RECORD, None, OTHER_CASE), context(), "park *: key_not_usable"),
+    ("a row whose key differs by case", snap(NEW, PERSONS, None, OTHER_CASE), context(), "park *: key_not_usable"),
+    (
+        "the row that the record was made from, without a link, under another key",
+        snap(NEW, LATE, None, RENAMED_ROW),
+        context(),
+        "update Dynamics: codigo_interno=A, record first_contact",
+    ),
+    (
+        "the same, beside a row with the key",
+        snap(NEW, LATE, None, Candidate(replace(ROW, id="r2")), RENAMED_ROW),
+        context(),
+        "update Dynamics: codigo_interno=A, record first_contact",
+    ),
+    (
+        "the row that the record was made from, which is another record's",
+        snap(NEW, LATE, None, LIVING),
+        context(),
+        "park *: row_replaced",
+    ),
     (
         "the row of a deleted record",
         snap(NEW, RECORD, None, GONE),
@@ -64,13 +98,13 @@ FIRST_CONTACT = [
     ),
     (
         "the same, edited by a person since",
-        snap(NEW, replace(LATE, by_us=False), None, GONE),
+        snap(NEW, replace(LATE, by_us=False, revision=2), None, GONE),
         context(),
-        "nothing",  # but the link announces it
+        "park *: row_replaced",
     ),
     (
         "the row of a deleted record, for a person's record that a restored ledger forgot",
-        snap(NEW, replace(LATE, revision=2), None, GONE),
+        snap(NEW, RECORD, None, GONE),
         context(),
         "nothing",  # but the link announces it
     ),
@@ -118,7 +152,7 @@ FIRST_CONTACT = [
     ),
     (
         "another row, of a record that was deleted, as the own one is gone",
-        snap(KNOWN.model_copy(update={"row_id": "old"}), LATE, None, GONE),
+        snap(KNOWN.model_copy(update={"row_id": "old"}), RECORD, None, GONE),
         context(said_row_gone=True),
         "nothing",
     ),

@@ -199,8 +199,9 @@ class Cmms:
         values = dict(write.values)
         key = values.pop(entity.key.name, None)
         if write.etag is None:
-            if write.id in self.created:
-                return self.records[self.created[write.id]]
+            made = self.records.get(self.created.get(write.id, ""))
+            if made is not None:
+                return made if write.repeated else Failed(Conflict("made before"), row=made)
             if any(record.key == key and not record.deleted for record in self.records.values()):
                 return Failed(Conflict("a record has the key"))
             record_id = str(len(self.records) + 1)

@@ -128,6 +128,10 @@ class World:
     def row(self, key: str = "A") -> DynamicsRecord:
         return next(row for row in self.dynamics.rows.values() if row.key == key)
 
+    def forget(self) -> None:
+        """Restore the ledger to what it was before it knew anything."""
+        self.ledger._db.execute("DELETE FROM link")
+
     def later(self, **by: float) -> None:
         """Let time pass."""
         self.clock.advance(timedelta(**by))

@@ -167,7 +167,9 @@ class CmmsGateway:
             )
             return all_of(entity, [json_of(response)])[0]
         except AlreadyApplied as error:
-            return all_of(entity, [error.record])[0]
+            record = all_of(entity, [error.record])[0]
+            # A repeat is confirmed by its first try; what a forgotten create made, the row meets for the first time.
+            return record if write.repeated else Failed(error, row=record)
         except SyncError as error:
             return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
 

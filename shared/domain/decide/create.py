@@ -74,7 +74,7 @@ def create_in_cmms(snapshot: Snapshot, context: Context) -> Plan:
     for rule in entity.fields.values():
         born.copy(rule)
     born.values[entity.key.name] = born.sources[entity.key.name] = row.key
-    write = Write(side="cmms", target=None, etag=None, values=born.values, sources=born.sources)
+    write = Write(side="cmms", target=None, etag=None, values=born.values, sources=born.sources, operation=row.id)
     return Plan(
         snapshot.stored,
         link.model_copy(update={"row_id": row.id, "key": row.key, "seen": link.seen.after(row)}),

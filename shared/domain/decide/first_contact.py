@@ -24,7 +24,7 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     key, candidates = snapshot.cmms.key, snapshot.candidates
     if (error := context.entity.key_error(key)) is not None:
         return held(snapshot, held_by_key(error))
-    exact = [one for one in candidates if one.row.key == key]
+    exact = snapshot.exact
     if len(exact) > 1:
         return _several(snapshot, exact, context)
     if not candidates:

@@ -19,7 +19,7 @@ WAITING: Final = 10
 
 @dataclass(frozen=True)
 class Candidate:
-    """A row that Dynamics takes for the record's key, without being the record's row.
+    """A row that Dynamics takes for the record's key, or that the record was made from, and that no link says is its.
 
     `holder` is the link of that row, if it has one, and `record` what the CMMS shows of the holder.
     """
@@ -56,6 +56,12 @@ class Snapshot:
     high_water: HighWater = UNSEEN
     taken_over: bool = False
     let_go: Stored | None = None
+
+    @property
+    def exact(self) -> Sequence[Candidate]:
+        """The candidates that may be the record's row: the one that it was made from, else those with its very key."""
+        origin = [one for one in self.candidates if self.cmms.was_made_from(one.row.id)]
+        return origin or [one for one in self.candidates if one.row.key == self.cmms.key]
 
 
 @dataclass(frozen=True)

@@ -118,20 +118,35 @@ def _made_late(snapshot: Snapshot) -> Blocked:
 
 
 def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
-    """Whether a create of ours made the record: for a row that had found another record before the create arrived."""
-    record = snapshot.cmms
-    # Its only change is a write of ours; of a record that a person made, and a restored ledger forgot, it is not.
-    made_by_us = record.by_us and len(record.operations or ()) == 1 and (record.revision or 1) == 1
-    near = [one for one in snapshot.candidates if one.is_abandoned and one.row.key == record.key]
-    return made_by_us and snapshot.link.row_id is None and len(near) == 1
+    """Whether a create of ours made the record, for a row that had found another record before the create arrived."""
+    holders = [one.holder for one in snapshot.exact if snapshot.cmms.was_made_from(one.row.id)]
+    return snapshot.link.row_id is None and any(one is not None and one.link.cmms_id is not None for one in holders)
 
 
 def _record_made_late(snapshot: Snapshot) -> Blocked:
     record, operations = snapshot.cmms, snapshot.cmms.operations
     error = RowReplaced(
-        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that probably arrived late:"
-        " a record that was deleted since has had its row. Delete the record in the CMMS; or, if it is meant, an"
-        " operator's resync with --recreate has it take over the row, differences are then on record."
+        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that arrived late: its row"
+        f" {snapshot.exact[0].row.id} had found another record by then. Delete the record in the CMMS; or, if that"
+        " other record was deleted, an operator's resync with --recreate has this one take over the row, differences"
+        " are then on record."
+    )
+    return held_back("cmms", (error.reason, operations), error)
+
+
+def _row_is_forgotten(snapshot: Snapshot, _: Context) -> bool:
+    """Whether a record shows a write of ours that its link does not know, and no row is its: it had one."""
+    record, link = snapshot.cmms, snapshot.link
+    alone = record.living and link.row_id is None and link.deleted_at is None and not snapshot.exact
+    return alone and record.last_operation not in {None, link.seen.operation}
+
+
+def _row_forgotten(snapshot: Snapshot) -> Blocked:
+    record, operations = snapshot.cmms, snapshot.cmms.operations
+    error = RowReplaced(
+        f"The record {record.key} (id {record.id}) shows a write of ours, so it had a row, and the ledger does not know"
+        " which: the ledger was restored. Give its row this key in Dynamics, and replay; or, if it has none any more,"
+        " have one made with an operator's resync --recreate."
     )
     return held_back("cmms", (error.reason, operations), error)
 
@@ -188,6 +203,7 @@ _CHECKS: Final = (
     _Check(_was_made_again, _made_again, may_lag=False),
     _Check(_was_made_late, _made_late, may_lag=True),
     _Check(_record_was_made_late, _record_made_late, may_lag=False),
+    _Check(_row_is_forgotten, _row_forgotten, may_lag=True),
     _Check(_row_was_deleted, _row_gone, may_lag=False),
     _Check(_row_is_absent, _row_gone, may_lag=True),
     _Check(_record_is_absent, _record_missing, may_lag=True),

@@ -7,7 +7,7 @@ from typing import Protocol
 from uuid import UUID
 
 from shared.domain.link import Identity, Intent, Link, LinkHash, Stored
-from shared.domain.model import CmmsRecord, DynamicsRecord, Values
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, LinkTooLarge, MappingError, SyncError
 
@@ -31,12 +31,12 @@ class Failed:
 
     `row` is set where a refused row was written in parts to find the field at fault: the row as it is now, without
     the write's operation stamp. With `error.field`, what the row lacks is that field, and at most such others as are
-    refused as well.
+    refused as well. Or a record that a create of the same operation had made before, which nobody remembered.
     """
 
     error: SyncError
     unknown: bool = False
-    row: DynamicsRecord | None = None
+    row: Record | None = None
 
 
 @dataclass(frozen=True)

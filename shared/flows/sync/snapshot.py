@@ -77,13 +77,13 @@ class Snapshots:
         )
         await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
         await reads.ask_rows_by_key(look.key(reads) for look in looks)
+        await reads.ask_rows(name for look in looks for name in look.origins(reads))
         await self._holders(looks, reads)
         await hide(looks, reads, self._dynamics)
 
     async def _holders(self, looks: Sequence[Look], reads: Reads) -> None:
         """The links of rows and records that were met by key, and the records of such rows."""
-        near = [row for look in looks for row in reads.rows_by_key.get(look.key(reads), ())]
-        met = [Identity("row", row.id) for row in near]
+        met = [Identity("row", row.id) for look in looks for row in look.near(reads)]
         named = [one.id for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
         await reads.ask_links([*met, *(Identity("cmms", one) for one in named)])
         await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met) if holder is not None)
@@ -92,8 +92,7 @@ class Snapshots:
         record, row, link = look.record(reads), reads.row(look.link), look.link
         if isinstance(record, MappingError):
             return record
-        near = reads.rows_by_key.get(look.key(reads), ())
-        candidates = [self._candidate(other, reads) for other in near if other.id != link.row_id]
+        candidates = [self._candidate(other, reads) for other in look.near(reads)]
         waiting = _waiting(record, candidates) if look.stored.etag is None else None
         if waiting is not None:
             stored, row = waiting
@@ -118,6 +117,7 @@ class Snapshots:
 
 
 def _waiting(record: CmmsRecord, candidates: Sequence[Candidate]) -> tuple[Stored, DynamicsRecord] | None:
-    """The link and the row whose record is just being made: the record that has appeared under the row's key."""
-    own = [(one.holder, one.row) for one in candidates if one.holder is not None and one.row.key == record.key]
+    """The link and the row whose record is just being made: the record that has appeared under the row's key or id."""
+    near = [one for one in candidates if one.row.key == record.key or record.was_made_from(one.row.id)]
+    own = [(one.holder, one.row) for one in near if one.holder is not None]
     return own[0] if len(own) == 1 and own[0][0].link.cmms_id is None else None

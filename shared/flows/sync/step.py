@@ -133,6 +133,6 @@ def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UU
         return doubtful[0].model_copy(
             update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at, "repeated": True}
         )
-    operation = str(ids())
+    operation = write.operation or str(ids())
     target = write.target or (str(ids()) if write.side == "dynamics" else None)
     return Intent(**{**dict(write), "target": target}, id=operation, expires_at=expires_at)

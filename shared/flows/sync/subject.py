@@ -1,9 +1,10 @@
 """What to take a snapshot of, and what a look at it has read so far."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.domain.link import Identity, Link, Stored
-from shared.domain.model import NO_RECORD, CmmsRecord
+from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
 from shared.flows.sync.reads import Reads
 
@@ -71,3 +72,16 @@ class Look:
             return ""
         asked = self.subject.key_taken or self.link.park_of(reads.entity.key.name).reason == KeyNotUsable.reason
         return record.key if asked or not reads.row(self.link).exists else ""
+
+    def origins(self, reads: Reads) -> Sequence[str]:
+        """The ids of the rows that a record without one may have been made from: its operations."""
+        record = self.record(reads)
+        if isinstance(record, MappingError) or reads.row(self.link).exists:
+            return ()
+        return record.operations or ()
+
+    def near(self, reads: Reads) -> Sequence[DynamicsRecord]:
+        """The rows that may stand in the way of the record, or be the record's."""
+        origins = [reads.rows[name] for name in self.origins(reads) if name in reads.rows]
+        found = {row.id: row for row in (*origins, *reads.rows_by_key.get(self.key(reads), ()))}
+        return [row for row in found.values() if row.id != self.link.row_id]

@@ -1,0 +1,69 @@
+"""A ledger that forgot a pair: a record keeps the id of the row that it was made from, whatever its key is by now."""
+
+import pytest
+
+from tests.flows.conftest import MakeWorld
+from tests.kit.world import World
+
+
+async def forgotten(make_world: MakeWorld, **values: str) -> World:
+    """A record that was made from a row, and renamed since, and a ledger of before both."""
+    world = make_world()
+    row = world.dynamics.put("A", nombre="Bomba")
+    await world.webhook(row, "create")
+    await world.settle()
+    world.cmms.put("B", **values)
+    world.forget()
+    return world
+
+
+@pytest.mark.parametrize("first", ["row", "record"])
+async def test_a_forgotten_row_finds_the_record_that_was_made_from_it(make_world: MakeWorld, first: str) -> None:
+    world = await forgotten(make_world)
+    row = world.row()
+    for one in (first, {"row": "record", "record": "row"}[first]):
+        await (world.webhook(row) if one == "row" else world.dirty())
+        await world.settle()
+    assert (await world.link()).row_id == row.id
+    assert (len(world.cmms.records), len(world.dynamics.rows), world.parked) == (1, 1, [])
+    assert world.row("B").values["nombre"] == "Bomba"
+
+
+@pytest.mark.parametrize("first", ["row", "record"])
+async def test_what_differs_of_a_forgotten_pair_is_on_record(make_world: MakeWorld, first: str) -> None:
+    world = await forgotten(make_world, nombre="Motor")
+    row = world.row()
+    await (world.webhook(row) if first == "row" else world.dirty())
+    await world.settle()
+    found = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
+    assert found == {("nombre", "Bomba", "first_contact"), ("codigo_interno", "A", "first_contact")}
+    assert world.row("B").values["nombre"] == "Motor"
+
+
+async def test_a_row_whose_forgotten_record_was_deleted_becomes_no_record_again(make_world: MakeWorld) -> None:
+    world = await forgotten(make_world)
+    row = world.row()
+    world.cmms.delete()
+    await world.webhook(row)
+    await world.settle()
+    assert [record.deleted for record in world.cmms.records.values()] == [True]
+    assert (world.row().state, world.parked) == (1, [])
+
+
+async def test_a_record_whose_row_nothing_tells_is_parked_and_gets_no_second_row(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    world.dynamics.put("A", nombre="Motor")
+    await world.webhook(world.row())
+    await world.settle()
+    world.cmms.put("B")
+    world.forget()
+    await world.dirty()
+    await world.settle()
+    assert (len(world.dynamics.rows), world.parked) == (1, ["row_replaced"])
+    row = world.row()
+    world.dynamics.put("B", row_id=row.id)
+    await world.replay()
+    await world.settle()
+    assert (await world.link()).row_id == row.id
