@@ -96,3 +96,16 @@ async def test_a_replay_of_something_else_accepts_no_other_currency(world: World
     await world.replay()
     assert (figures(world)[0], world.row().values["nombre"]) == (("100", "50"), "Nueva")
     assert set(world.parked) == {f"currency_changed/{name}" for name in FIGURES}
+
+
+async def test_a_replay_of_something_else_accepts_no_other_currency_that_waits_already(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="x" * 101)
+    world.dynamics.put("A", valor_libros="45")
+    world.dynamics.change(world.row(), currency="euros")
+    await world.dirty()
+    world.cmms.put("A", nombre="Nueva")
+    await world.replay("mapping_error")
+    assert (figures(world)[0], world.row().values["nombre"]) == (("100", "50"), "Nueva")
+    await world.replay("currency_changed")
+    assert figures(world) == [("100", "45"), ("100", "45")]

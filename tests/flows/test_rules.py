@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from shared.domain.messages.events import Event, parse_event
+from shared.domain.messages.events import Event
 from shared.domain.messages.queues import PARKED
 from shared.errors import Conflict, LinkTooLarge, MappingError, RejectedByTarget
 from shared.flows.sync.execute import INTENT_LIFE
@@ -242,37 +242,44 @@ async def test_what_waits_for_a_row_to_open_is_parked_where_opening_it_is_refuse
     assert sorted(world.parked) == ["record_closed/justificacion", "rejected_by_target/estado"]
 
 
+REFUSALS = [
+    RejectedByTarget("out of range", field="valor_adquisicion"),
+    RejectedByTarget("no", field="numero_de_serie"),
+]
+REFUSED = ["numero_de_serie", "valor_adquisicion"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "sent"),
+    [
+        ("mapping_error", []),
+        ("rejected_by_target", ["numero_de_serie", "valor_adquisicion"]),
+    ],
+)
+async def test_a_replay_sends_again_what_was_parked_for_its_reason_and_nothing_else(
+    world: World, reason: str, sent: list[str]
+) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="N" * 150, valor_adquisicion="7.5", numero_de_serie="S")
+    world.dynamics.faults.next = [*REFUSALS]
+    await world.dirty()
+    first = sorted(world.parked)
+    await world.replay(reason)
+    assert first == ["mapping_error/nombre", *(f"rejected_by_target/{name}" for name in REFUSED)]
+    assert [name for name in REFUSED if world.row().values.get(name) is not None] == sent
+
+
 async def test_a_replayed_message_parks_what_still_blocks_it_once(world: World) -> None:
     await agreed(world)
     world.cmms.put("A", nombre="N" * 150, valor_adquisicion="7.5", numero_de_serie="S")
-    refusals = [
-        RejectedByTarget("out of range", field="valor_adquisicion"),
-        RejectedByTarget("no", field="numero_de_serie"),
-    ]
-    world.dynamics.faults.next = [*refusals]
-    await world.dirty()
-    (parked, *_) = world.bus.queues.pop(PARKED.name)
-    event = parse_event(parked.body if isinstance(parked.body, bytes) else parked.body.encode())
-    replayed = event.model_copy(update={"history": str(parked.properties["history"])})
-    world.dynamics.faults.next = [*refusals]
-    await world.sync.handle("asset", [replayed.to_json().encode()])
-    assert sorted(world.parked) == [
-        "mapping_error/nombre",
-        "rejected_by_target/numero_de_serie",
-        "rejected_by_target/valor_adquisicion",
-    ]
-
-
-async def test_a_replay_sends_again_what_was_refused_before(world: World) -> None:
-    await agreed(world)
-    world.cmms.put("A", valor_adquisicion="7.5")
-    world.dynamics.faults.next = [RejectedByTarget("the plug-in is broken", field="valor_adquisicion")]
-    await world.dirty()
-    (parked,) = world.bus.queues.pop(PARKED.name)
-    event = parse_event(parked.body if isinstance(parked.body, bytes) else parked.body.encode())
-    replayed = event.model_copy(update={"history": str(parked.properties["history"])})
-    await world.sync.handle("asset", [replayed.to_json().encode()])
-    assert (world.row().values["valor_adquisicion"], world.parked, (await world.link()).parked) == ("7.5", [], {})
+    for replay in (world.dirty, lambda: world.replay("rejected_by_target"), lambda: world.replay("mapping_error")):
+        world.dynamics.faults.next = [*REFUSALS]
+        await replay()
+        world.dynamics.faults.next = []
+        assert sorted(set(world.parked)) == [
+            "mapping_error/nombre",
+            *(f"rejected_by_target/{name}" for name in REFUSED),
+        ]
 
 
 async def test_one_batch_gives_each_message_its_own_outcome(world: World) -> None:

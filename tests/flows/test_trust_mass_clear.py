@@ -52,6 +52,17 @@ async def test_a_mass_of_clears_stays_held_one_by_one_until_a_person_replays_it(
     assert (await world.link("0")).parked == {}
 
 
+async def test_a_replay_of_something_else_lets_no_mass_of_clears_pass(world: World) -> None:
+    await many(world, MANY)
+    for number in range(MANY):
+        world.cmms.put(f"K{number}", str(number), nombre="x" * 101)
+    await world.sync.handle("asset", every(MANY))
+    await world.replay("mapping_error")
+    assert None not in serials(world)
+    await world.replay("mass_clear")
+    assert serials(world) == {None}
+
+
 async def test_a_column_that_can_be_read_again_ends_a_mass_of_clears(world: World) -> None:
     await many(world, MANY)
     await world.sync.handle("asset", every(MANY))

@@ -84,9 +84,12 @@ class World:
         event = Event(id=str(uuid4()), source="/test", type=f"{prefix}.{entity}.{kind}", data=data)
         return await self.sync.handle(entity, [event.to_json().encode()])
 
-    async def replay(self) -> None:
-        """Send the assets' parked messages once more, as an operator does."""
-        for message in self.bus.queues.pop(PARKED.name):
+    async def replay(self, reason: str | None = None) -> None:
+        """Send the assets' parked messages once more, as an operator does: all, or those of one reason."""
+        parked = self.bus.queues.pop(PARKED.name)
+        chosen = [message for message in parked if reason in {None, message.properties["reason"]}]
+        self.bus.queues[PARKED.name] = [message for message in parked if message not in chosen]
+        for message in chosen:
             event = parse_event(message.body).model_copy(update={"history": str(message.properties["history"])})
             await self.sync.handle("asset", [event.to_json().encode()])
 

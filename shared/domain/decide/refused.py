@@ -51,10 +51,11 @@ def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, st
         digests: Fields' names, each with the digest of the value that would be sent.
 
     Returns:
-        The names of the fields that are parked for such a value; none where a person insists.
+        The names of the fields that are parked for such a value, and for a reason on which no person insists.
     """
-    known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in LASTING}
-    if context.insist or not known:
+    lasting = LASTING - context.insists_on
+    known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in lasting}
+    if not known:
         return frozenset()  # mostly: no digest need be made
     return frozenset(name for name, _ in known.intersection(digests))
 
@@ -70,5 +71,6 @@ def without_refused(decision: Decision, link: Link, context: Context) -> Decisio
         return decision
     digests = set(map(_whole_digest, decision.writes))
     fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]
-    known = link.park_of(RECORD).digest in digests and not context.insist
+    parked = link.park_of(RECORD)
+    known = parked.digest in digests and parked.reason not in context.insists_on
     return Plan(decision.stored, link, blocked=tuple(fresh[:1])) if fresh or known else decision

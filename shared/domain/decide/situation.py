@@ -75,7 +75,8 @@ class Context:
         said_deleted: A message said that the CMMS deleted the record.
         said_row_gone: A message said that the row was deleted in Dynamics.
         recreate: An operator ordered that a row which is gone, or was replaced, is taken for new.
-        insist: A person replayed a message: what was refused before is sent again.
+        insists_on: The reasons for which messages were parked that a person replays: what was parked for these is sent
+            again, and nothing else.
         refused: What a side refused moments ago; left out and parked, as long as it would be sent again.
         attempts: How often the most tried message of the record failed before.
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.
@@ -89,7 +90,7 @@ class Context:
     said_deleted: bool = False
     said_row_gone: bool = False
     recreate: bool = False
-    insist: bool = False
+    insists_on: frozenset[str] = frozenset()
     refused: Sequence[Blocked] = ()
     attempts: int = 0
     key_taken: bool = False

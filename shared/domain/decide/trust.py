@@ -12,7 +12,7 @@ from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
 from shared.domain.link import Base
 from shared.domain.model import Side
-from shared.errors import NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
+from shared.errors import NoEffect, NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
 
 def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
@@ -38,14 +38,15 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 
     Returns:
         Those that were taken under the present rule of their field; none from a ledger that is older than the sides.
-        Where a person insists, what an unclear write was to carry counts as a change once more.
+        Where a person replays what had no effect, what an unclear write was to carry counts as a change once more.
     """
     told = snapshot.link.restored
     if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
         return {}
     rules = context.entity.fingerprints
     bases = {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
-    return {name: base.as_news for name, base in bases.items()} if context.insist else bases
+    again = NoEffect.reason in context.insists_on
+    return {name: base.as_news for name, base in bases.items()} if again else bases
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:

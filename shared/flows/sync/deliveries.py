@@ -13,6 +13,7 @@ from shared.domain.messages.events import (
     UpsertedData,
     parse_event,
 )
+from shared.domain.messages.history import read_history
 from shared.domain.model import Version
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, PermanentError
@@ -49,6 +50,12 @@ class Delivery:
     def is_replay(self) -> bool:
         """Whether an operator has just sent the message again from `parked`; its retries have attempts again."""
         return bool(self.event.history) and not self.event.attempt and not self.event.deferrals
+
+    @property
+    def insists_on(self) -> str | None:
+        """The reason for which the message was parked, where an operator has just sent it again: it is over."""
+        told = read_history(self.event.history)[-1:] if self.is_replay else ()
+        return next((str(one.get("reason")) for one in told), None)
 
     @property
     def identity(self) -> Identity | None:

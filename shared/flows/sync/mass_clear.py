@@ -35,8 +35,8 @@ class MassClears:
         """Find the writes that are part of a mass of clears.
 
         Returns:
-            By the plan's place, its fields that are parked instead. A person's replay, or word on a restored side, is
-            never held.
+            By the plan's place, its fields that are parked instead. What was parked for this and is replayed is never
+            held, nor what a word on a restored side empties.
         """
         emptied = Counter(field for _, _, plan in planned for field, _ in _clears(entity, plan))
         filled = Counter(field for _, _, plan in planned for field in _fills(entity, plan))
@@ -44,7 +44,7 @@ class MassClears:
         masses = {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
         found: dict[int, list[Blocked]] = {}
         for place, (work, snapshot, plan) in enumerate(planned):
-            if work.is_replay or snapshot.link.counting is not None:
+            if MassClear.reason in work.insists_on or snapshot.link.counting is not None:
                 continue
             blocks = [
                 refusal(entity, field[2], write, _error(field, masses[field]))

@@ -39,9 +39,9 @@ class Work:
         return self.key_hint or self.identity.value
 
     @property
-    def is_replay(self) -> bool:
-        """Whether a person has just sent one of the messages again from `parked`."""
-        return any(delivery.is_replay for delivery in self.deliveries)
+    def insists_on(self) -> frozenset[str]:
+        """The reasons for which messages were parked that a person has just sent again."""
+        return frozenset(one.insists_on for one in self.deliveries if one.insists_on is not None)
 
     @property
     def attempts(self) -> int:
@@ -75,7 +75,7 @@ class Work:
             said_deleted=any(isinstance(delivery.payload, DeletedData) for delivery in self.deliveries),
             said_row_gone="delete" in orders,
             recreate="recreate" in orders,
-            insist=self.is_replay,
+            insists_on=self.insists_on,
             refused=self.refused,
             attempts=self.attempts,
             key_taken=self.key_taken,
