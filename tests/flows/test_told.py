@@ -89,6 +89,16 @@ async def test_a_key_that_cannot_be_used_is_among_the_properties_of_its_parked_m
     assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
+@pytest.mark.parametrize("key", ["a", "A "])
+async def test_a_record_named_by_its_id_is_parked_under_its_key(world: World, key: str) -> None:
+    world.dynamics.put("A", nombre="Other")
+    world.cmms.put(key, nombre="Bomba")
+    event = {"specversion": "1.0", "id": "1", "source": "/t", "type": "sync.asset.dirty", "data": {"cmms_id": "1"}}
+    await world.sync.handle("asset", [json.dumps(event).encode()])
+    (parked,) = world.bus.queues[PARKED.name]
+    assert (parked.properties["reason"], parked.properties["key"]) == ("key_not_usable", key)
+
+
 async def test_a_parked_message_of_another_fault_names_the_key_that_it_says(world: World) -> None:
     body = {"specversion": "1.0", "id": "1", "source": "/t", "type": "energy.asset.upserted"}
     await world.sync.handle("asset", [json.dumps(body | {"data": {"key": "A", "sequence": -1}}).encode()])

@@ -67,9 +67,9 @@ def nothing(snapshot: Snapshot) -> Plan:
 
 
 def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
-    """A plan that only parks. A link without a key takes the row's, so that people can find the record."""
+    """A plan that only parks. A link without a key takes the record's or the row's, so that people can find it."""
     link = snapshot.link
-    named = link if link.key else link.model_copy(update={"key": snapshot.row.key})
+    named = link if link.key else link.model_copy(update={"key": snapshot.cmms.key or snapshot.row.key})
     return Plan(snapshot.stored, named, blocked=blocked)
 
 
