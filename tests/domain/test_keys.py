@@ -34,6 +34,7 @@ GONE = Candidate(INACTIVE, Stored(link=DELETED.model_copy(update={"cmms_id": "2"
 TAKING = NEW.model_copy(update={"takes_over": "r"})
 LATE = replace(RECORD, by_us=True, operations=("r",))
 RENAMED_ROW = Candidate(replace(ROW, key="B"))
+OWN_BY_NOW = Candidate(ROW, Stored(link=KNOWN), RECORD)
 OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
@@ -83,6 +84,18 @@ FIRST_CONTACT = [
         snap(NEW, LATE, None, LIVING),
         context(),
         "park *: row_replaced",
+    ),
+    (
+        "the row that the record was made from, and was linked with while it was looked at",
+        snap(NEW, LATE, None, OWN_BY_NOW),
+        context(),
+        "wait: conflict",
+    ),
+    (
+        "the same, renamed since",
+        snap(NEW, replace(LATE, key="B"), None, OWN_BY_NOW),
+        context(),
+        "wait: conflict",
     ),
     (
         "the row of a deleted record",

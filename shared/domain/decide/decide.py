@@ -26,8 +26,19 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
     """
     return (
         being_written(snapshot.link, context)
+        or _just_linked(snapshot)
         or doubt(snapshot, context)
         or without_refused(_decide(snapshot, context), snapshot.link, context)
+    )
+
+
+def _just_linked(snapshot: Snapshot) -> Wait | None:
+    """Wait where the record got its row after its link was looked for: its row's link is its own by now."""
+    links = [one.holder.link for one in snapshot.candidates if one.holder is not None]
+    own = [link.row_id for link in links if link.cmms_id is not None and link.cmms_id == snapshot.cmms.id]
+    lost = own and snapshot.stored.etag is None
+    return (
+        Wait(Conflict(f"The record {snapshot.cmms.key} got its row {own[0]} while it was looked at.")) if lost else None
     )
 
 
