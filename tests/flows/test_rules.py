@@ -7,7 +7,7 @@ import pytest
 
 from shared.domain.messages.events import Event
 from shared.domain.messages.queues import PARKED
-from shared.errors import Conflict, LinkTooLarge, MappingError, RejectedByTarget
+from shared.errors import Conflict, LinkTooLarge, MappingError, RejectedByTarget, Unavailable
 from shared.flows.sync.execute import INTENT_LIFE
 from tests.fakes import document_mapping
 from tests.kit.faults import Fault
@@ -280,6 +280,18 @@ async def test_a_replayed_message_parks_what_still_blocks_it_once(world: World) 
             "mapping_error/nombre",
             *(f"rejected_by_target/{name}" for name in REFUSED),
         ]
+
+
+@pytest.mark.parametrize(
+    ("down", "spared"), [("cmms", {"dynamics by id", "dynamics by key"}), ("dynamics", {"cmms by id", "cmms by key"})]
+)
+async def test_while_one_side_is_down_the_other_is_not_asked_in_vain(world: World, down: str, spared: set[str]) -> None:
+    await agreed(world)
+    (world.cmms if down == "cmms" else world.dynamics).faults.away = Unavailable("away")
+    world.calls.clear()
+    await world.dirty()
+    assert world.calls.count(f"{down} by id") > 1
+    assert spared.isdisjoint(world.calls)
 
 
 async def test_one_batch_gives_each_message_its_own_outcome(world: World) -> None:

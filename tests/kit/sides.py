@@ -43,6 +43,10 @@ class Dynamics:
         self.refused = ""
         self.becomes: dict[str, Value] = {}
 
+    @property
+    def is_down(self) -> bool:
+        return self.faults.away is not None
+
     def put(self, key: str, row_id: str | None = None, **values: Value) -> DynamicsRecord:
         """A person's edit: a new row, or other values of an old one."""
         old = next((row for row in self.rows.values() if row.id == row_id or (row_id is None and row.key == key)), None)
@@ -145,6 +149,10 @@ class Cmms:
         self.names_operations = True
         self.silent: set[str] = set()
         self.created: dict[str, str] = {}
+
+    @property
+    def is_down(self) -> bool:
+        return self.faults.away is not None
 
     def put(self, key: str, record_id: str = "1", **values: Value) -> CmmsRecord:
         """A person's edit: a new record, or other values or another key of an old one."""

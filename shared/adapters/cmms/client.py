@@ -58,6 +58,11 @@ class CmmsGateway:
         """The requests sent so far."""
         return self._service.requests
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the CMMS failed several times in a row, and has not answered since."""
+        return self._service.gate.is_down
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._service.aclose()

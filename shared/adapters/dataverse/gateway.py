@@ -55,6 +55,11 @@ class DataverseGateway:
         """The requests sent so far."""
         return self._client.requests
 
+    @property
+    def is_down(self) -> bool:
+        """Whether Dynamics failed several times in a row, and has not answered since."""
+        return self._client.gate.is_down
+
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()

@@ -52,6 +52,11 @@ class Gate:
         """Requests that may be under way at a time; after a break one, until it is answered."""
         return 1 if self._half_open else self._width
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the service failed several times in a row, and has not answered since."""
+        return self._half_open
+
     @asynccontextmanager
     async def enter(self) -> AsyncIterator[None]:
         """Wait for a place and hold it.

@@ -63,6 +63,10 @@ class Dynamics(Protocol):
     def requests(self) -> int:
         """The requests sent so far."""
 
+    @property
+    def is_down(self) -> bool:
+        """Whether the side failed several times in a row, and has not answered since."""
+
     async def by_key(self, entity: EntityMapping, keys: Collection[str]) -> Mapping[str, Sequence[DynamicsRecord]]:
         """Every row that Dynamics takes for one of these keys, by the key asked for.
 
@@ -134,6 +138,10 @@ class Cmms(Protocol):
     @property
     def requests(self) -> int:
         """The requests sent so far."""
+
+    @property
+    def is_down(self) -> bool:
+        """Whether the side failed several times in a row, and has not answered since."""
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, CmmsRecord | MappingError]:
         """The records and tombstones, by id: a list read, so that a missing id is known to be absent.

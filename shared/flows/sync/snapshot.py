@@ -70,11 +70,9 @@ class Snapshots:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.subject.key_hint for look in looks if look.link.row_id is None or look.subject.key_taken]
-        await asyncio.gather(
-            reads.ask_records(look.link.cmms_id for look in looks),
-            reads.ask_rows(look.link.row_id for look in looks),
-            reads.ask_rows_by_key(hints),
-        )
+        ids, rows = [look.link.cmms_id for look in looks], [look.link.row_id for look in looks]
+        await reads.ask_who_is_down(ids, rows)
+        await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))
         await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
         await reads.ask_rows_by_key(look.key(reads) for look in looks)
         await reads.ask_rows(name for look in looks for name in look.origins(reads))
