@@ -269,6 +269,20 @@ async def test_a_replay_sends_again_what_was_parked_for_its_reason_and_nothing_e
     assert [name for name in REFUSED if world.row().values.get(name) is not None] == sent
 
 
+async def test_a_refused_value_that_is_not_sent_again_puts_no_loser_on_record(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", numero_de_serie="S")
+    world.dynamics.put("A", numero_de_serie="T")
+    world.dynamics.faults.next = [RejectedByTarget("no", field="numero_de_serie")]
+    await world.dirty()
+    world.dynamics.put("A", numero_de_serie="U")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie="V")
+    await world.dirty()
+    assert [(one.lost, one.won) for one in (await world.link()).conflicts] == [("T", "S"), ("U", "V")]
+    assert world.row().values["numero_de_serie"] == "V"
+
+
 async def test_a_replayed_message_parks_what_still_blocks_it_once(world: World) -> None:
     await agreed(world)
     world.cmms.put("A", nombre="N" * 150, valor_adquisicion="7.5", numero_de_serie="S")

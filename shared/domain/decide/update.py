@@ -40,7 +40,8 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
     merged = _merge(snapshot, context, bases, reborn=reborn)
     merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
     known = _known(snapshot, merged, context)
-    merged = replace(merged, writes=of_others(known, merged.writes))
+    # What is not sent replaces nothing: its record was made before it was sent first.
+    merged = replace(merged, writes=of_others(known, merged.writes), conflicts=of_others(known, merged.conflicts))
     state = _state(entity, merged, reborn=reborn)
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
     merged = replace(merged, blocked=of_others(closed, merged.blocked))
