@@ -3,9 +3,10 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 type Side = Literal["cmms", "dynamics"]
+SIDES: Final[tuple[Side, ...]] = ("cmms", "dynamics")
 type Held = str | None
 type Name = tuple[Side, str]
 """A record on its side: the CMMS's primary key as text, or a row's id."""

@@ -1,30 +1,19 @@
 """What is parked must be parked for cause: a person who reads it finds in the stores what it says."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 
 from local.emulators.dataverse.rows import Row
 from shared.domain.link import Link
 from tests.simulation.cmms_model import QUEUES, Fields
-from tests.simulation.edits import Name
+from tests.simulation.edits import SIDES, Name, Side
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
 from tests.simulation.tables import DECIMALS, KEY_COLUMNS, KEYS, refused_by_cmms
 
 LONGEST_NAME = 100
 ATTEMPTS = 12
-REASONS = frozenset(
-    {"mapping_error", "record_closed", "gone_from_dynamics", "key_not_usable", "row_replaced", "not_yet_visible"}
-)
-"""What may stand on a parked message here; every other reason is a fault of the product.
-
-`record_missing` is none of them: this CMMS shows a tombstone of everything that it deleted.
-"""
-
-OF_UPHEAVALS = frozenset(
-    {"mass_clear", "went_back", "gone_from_cmms", "no_effect", "invalid_message", "currency_changed"}
-)
-"""The same, where something befell a side."""
 
 
 def messages(evidence: Evidence) -> Iterator[str]:
@@ -36,13 +25,7 @@ def messages(evidence: Evidence) -> Iterator[str]:
             yield f"{parked.get('key')}: parked without the message that a replay would send: {body[:200]!r}"
         elif not _had_cause(evidence, parked):
             yield f"{parked.get('key')}: a message was parked as {parked.get('reason')}, and nothing of it was ever so"
-        # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
-        refused = parked.get("reason") == "rejected_by_target" and parked.get("field") in {"nombre", "numero_de_serie"}
-        refused = refused or (
-            parked.get("reason") == "rejected_by_target" and parked.get("field") in evidence.conditions.secured
-        )
-        known = parked.get("reason") in REASONS | OF_UPHEAVALS or refused
-        if not known or not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
+        if not parked.get("message") or not (parked.get("key") or parked.get("correlation_id")):
             yield f"parked without a reason that a person can act on: {json.dumps(parked, default=str)[:400]}"
 
 
@@ -56,59 +39,114 @@ def _is_original(parked: Mapping[str, object], body: bytes) -> bool:
     return event.get("id") == parked.get("correlation_id") and any(data.get(n) for n in ("key", "record_id", "cmms_id"))
 
 
+@dataclass(frozen=True)
+class _Case:
+    """A parked message, with the records and rows that ever had its key, and all that these were ever linked with."""
+
+    evidence: Evidence
+    parked: Mapping[str, object]
+    entity: str
+    kin: set[Name]
+
+    @property
+    def key(self) -> str:
+        """The key under which it was parked."""
+        return str(self.parked.get("key"))
+
+    @property
+    def field(self) -> str | None:
+        """The field for which it was parked."""
+        field = self.parked.get("field")
+        return None if field is None else str(field)
+
+    def names(self, side: Side) -> list[str]:
+        """The ids of the records, or of the rows."""
+        return [name for of, name in self.kin if of == side]
+
+    def any_in(self, known: Collection[tuple[str, str]], *sides: Side) -> bool:
+        """Whether one of them, of one of these sides, is among what is known as (entity, id)."""
+        return any((self.entity, name) in known for side, name in self.kin if not sides or side in sides)
+
+
 def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
     """Whether what it says was so at any time of what had this key: since then people may have mended it."""
-    key, reason = str(parked.get("key")), parked.get("reason")
     entity = next(entity for entity, queue in QUEUES.items() if queue == parked.get("source_queue"))
-    history = evidence.history
-    kin = history.kin(
-        entity, [(side, name) for (side, of, name), had in history.keys.items() if of == entity and key in had]
+    history, key = evidence.history, str(parked.get("key"))
+    named = [(side, name) for (side, of, name), had in history.keys.items() if of == entity and key in had]
+    cause = _CAUSES.get(str(parked.get("reason")))
+    return cause is not None and cause(_Case(evidence, parked, entity, history.kin(entity, named)))
+
+
+def _went_back(case: _Case) -> bool:
+    conditions = case.evidence.conditions
+    # A message that failed often for other reasons has no patience left for a list read that lags.
+    lagged = conditions.stale or case.any_in(conditions.resumed | conditions.vanished["dynamics"])
+    return lagged or any(case.any_in(conditions.rewound[side], side) for side in SIDES)
+
+
+def _gone_from_cmms(case: _Case) -> bool:
+    conditions = case.evidence.conditions
+    return conditions.stale or any(case.any_in(conditions.vanished[side], side) for side in SIDES)
+
+
+def _gone_from_dynamics(case: _Case) -> bool:
+    return case.any_in(case.evidence.observer.removed, "dynamics")
+
+
+def _row_replaced(case: _Case) -> bool:
+    late = any(_came_late(case.evidence, case.entity, row) for row in case.names("dynamics"))
+    unknown = any(_has_no_known_row(case.evidence, case.entity, record) for record in case.names("cmms"))
+    return late or unknown or _gone_from_dynamics(case)
+
+
+def _key_not_usable(case: _Case) -> bool:
+    history, key = case.evidence.history, folded(case.key)
+    alike = [
+        (side, name) for (side, of, name), had in history.keys.items() if of == case.entity and key in map(folded, had)
+    ]
+    several = not set(alike) <= history.kin(case.entity, alike[:1])
+    rows = sum(side == "dynamics" for side, _ in alike)
+    return several or rows > 1 or _came_and_went(case.evidence, case.entity, case.kin)
+
+
+def _rejected(case: _Case) -> bool:
+    """A value that the CMMS does not take; a name that Dynamics does not; anything for a secured column."""
+    if case.field in case.evidence.conditions.secured:
+        return True
+    if case.field == "numero_de_serie":
+        given = case.evidence.history.held("dynamics", case.entity, "numero_de_serie", case.kin)
+        return any(refused_by_cmms(edit.value) for edit in given)
+    # A row cannot be made without its name: where the CMMS's is too long, Dynamics refuses the rest as well.
+    return case.field == "nombre" and _mapping_error(case)
+
+
+def _mapping_error(case: _Case) -> bool:
+    given = case.evidence.history.held("cmms", case.entity, "nombre", case.kin)
+    # Of a record whose later changes were told before its creation, nothing but these is known.
+    return case.evidence.cmms.partial or any(
+        edit.value is not None and len(edit.value) > LONGEST_NAME for edit in given
     )
-    conditions = evidence.conditions
-    match reason:
-        case "mass_clear" | "invalid_message":
-            return conditions.mass if reason == "mass_clear" else conditions.orderless and entity == "order"
-        case "went_back" | "gone_from_cmms":
-            sets = conditions.rewound if reason == "went_back" else conditions.vanished
-            doubtful = conditions.resumed | conditions.vanished["dynamics"]
-            resumed = reason == "went_back" and any((entity, name) in doubtful for _, name in kin)
-            # A message that failed often for other reasons has no patience left for a list read that lags.
-            return conditions.stale or resumed or any((entity, name) in sets[side] for side, name in kin)
-        case "currency_changed" | "no_effect":
-            revalued = any((entity, name) in conditions.revalued for _, name in kin)
-            return (
-                revalued
-                if reason == "currency_changed"
-                else _shows_nothing(evidence, entity, str(parked.get("field")), kin)
-            )
-        case "rejected_by_target" if parked.get("field") in conditions.secured:
-            return True
-        case "gone_from_dynamics" | "row_replaced":
-            ids = [name for side, name in kin if side == "dynamics"]
-            late = any(_came_late(evidence, entity, row) for row in ids)
-            late = late or any(side == "cmms" and _has_no_known_row(evidence, entity, name) for side, name in kin)
-            return (late and reason == "row_replaced") or any((entity, row) in evidence.observer.removed for row in ids)
-        case "key_not_usable":
-            alike = [
-                (side, name)
-                for (side, of, name), had in history.keys.items()
-                if of == entity and folded(key) in map(folded, had)
-            ]
-            several = not set(alike) <= history.kin(entity, alike[:1])
-            rows = sum(side == "dynamics" for side, _ in alike)
-            return several or rows > 1 or _came_and_went(evidence, entity, kin)
-        case "rejected_by_target" if parked.get("field") == "numero_de_serie":
-            given = history.held("dynamics", entity, "numero_de_serie", kin)
-            return any(refused_by_cmms(edit.value) for edit in given)
-        case "mapping_error" | "rejected_by_target":
-            given = history.held("cmms", entity, "nombre", kin)
-            # Of a record whose later changes were told before its creation, nothing but these is known.
-            return evidence.cmms.partial or any(
-                edit.value is not None and len(edit.value) > LONGEST_NAME for edit in given
-            )
-        case "record_closed":
-            return entity == "order" and parked.get("field") not in {None, "estado"}
-    return reason == "not_yet_visible" and parked.get("attempts") == ATTEMPTS
+
+
+_CAUSES: Mapping[str, Callable[[_Case], bool]] = {
+    "currency_changed": lambda case: case.any_in(case.evidence.conditions.revalued),
+    "gone_from_cmms": _gone_from_cmms,
+    "gone_from_dynamics": _gone_from_dynamics,
+    "invalid_message": lambda case: case.evidence.conditions.orderless and case.entity == "order",
+    "key_not_usable": _key_not_usable,
+    "mapping_error": _mapping_error,
+    "mass_clear": lambda case: case.evidence.conditions.mass,
+    "no_effect": lambda case: _shows_nothing(case.evidence, case.entity, str(case.field), case.kin),
+    "not_yet_visible": lambda case: case.parked.get("attempts") == ATTEMPTS,
+    "record_closed": lambda case: case.entity == "order" and case.field not in {None, "estado"},
+    "rejected_by_target": _rejected,
+    "row_replaced": _row_replaced,
+    "went_back": _went_back,
+}
+"""By reason, whether that was ever so. What is parked for another reason is a fault of the product.
+
+`record_missing` is none of them: this CMMS shows a tombstone of everything that it deleted.
+"""
 
 
 def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
