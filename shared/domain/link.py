@@ -14,7 +14,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version, other
 from shared.domain.row_hash import row_hash
-from shared.errors import LedgerUnreadable
 
 type IdentityKind = Literal["cmms", "row", "key"]
 
@@ -355,14 +354,3 @@ class LinkHash(NamedTuple):
     def identities(self) -> tuple[Identity, ...]:
         """The names by which the ledger finds the link, in the order of `Link.identities`."""
         return known_identities(self.cmms_id, self.row_id) or (Identity("key", self.key),)
-
-
-def readable(found: Stored | LedgerUnreadable) -> Stored:
-    """The link that a search found, for a caller that cannot go on without one.
-
-    Raises:
-        LedgerUnreadable: The ledger's row could not be read.
-    """
-    if isinstance(found, LedgerUnreadable):
-        raise found
-    return found

@@ -18,7 +18,6 @@ from shared.domain.link import (
     Seen,
     Stored,
     Written,
-    readable,
 )
 from shared.errors import LinkTooLarge
 from shared.flows.ports.engine import Ledger, State
@@ -84,7 +83,10 @@ async def stored_one(ledger: Ledger, stored: Stored) -> Stored:
 
 async def find(ledger: Ledger, *identities: Identity, entity: str = "asset") -> dict[Identity, Stored]:
     """The links that are found, all of which must be readable."""
-    return {identity: readable(one) for identity, one in (await ledger.find(entity, identities)).items()}
+    found = await ledger.find(entity, identities)
+    links = {identity: one for identity, one in found.items() if isinstance(one, Stored)}
+    assert links == found
+    return links
 
 
 async def keys(ledger: Ledger, *identities: Identity, entity: str = "asset") -> dict[Identity, str]:
