@@ -99,8 +99,6 @@ class Snapshots:
             return Snapshot(stored, link, record, row, high_water=reads.high_water)
         rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
         record = record if rival is None else NO_RECORD
-        if rival is not None and rival.link.row_id == link.row_id:
-            rival = None  # another worker has linked the two since the link was read: the first write loses its race
         link = resolve_in_doubt(entity, link, record, row, now)
         return Snapshot(look.stored, link, record, row, candidates, rival, high_water=reads.high_water)
 
