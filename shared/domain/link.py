@@ -195,22 +195,11 @@ class Written(_Frozen):
     at: datetime
 
 
-class Mark(_Frozen):
-    """One-way mode: a CMMS version, as messages give it."""
-
-    at: datetime
-    sequence: int = 0
-
-    @property
-    def version(self) -> Version:
-        """The mark as a version that can be compared."""
-        return Version(self.at, self.sequence)
-
-
-class FieldVersion(Mark):
+class FieldVersion(_Frozen):
     """One-way mode: the newest value that a message gave for a field, and that message's version."""
 
     value: Value
+    version: Version
 
 
 class Seen(_Frozen):
@@ -263,7 +252,7 @@ class Link(_Frozen):
     bases: dict[str, Base] = Field(default_factory=dict)
     seen: Seen = Seen()
     said: dict[str, FieldVersion] = Field(default_factory=dict)
-    deleted: Mark | None = None
+    deleted: Version | None = None
     deleted_at: datetime | None = None
     takes_over: str | None = None
     intents: tuple[Intent, ...] = ()

@@ -18,7 +18,7 @@ so that formatting is never drift, decimals never pass through float and dates n
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final, Literal, Self, override
+from typing import Final, Literal, NamedTuple, override
 
 from shared.errors import MappingError
 
@@ -27,18 +27,11 @@ type Values = Mapping[str, Value]
 type Side = Literal["cmms", "dynamics"]
 
 
-@dataclass(frozen=True)
-class Version:
+class Version(NamedTuple):
     """A CMMS record's version: the instant of its change, then the outbox's sequence."""
 
     at: datetime
     sequence: int = 0
-
-    def __lt__(self, other: Self) -> bool:
-        return (self.at, self.sequence) < (other.at, other.sequence)
-
-    def __le__(self, other: Self) -> bool:
-        return (self.at, self.sequence) <= (other.at, other.sequence)
 
 
 @dataclass(frozen=True)

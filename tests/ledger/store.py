@@ -13,12 +13,12 @@ from shared.domain.link import (
     Intent,
     Link,
     LinkHash,
-    Mark,
     ParkedField,
     Seen,
     Stored,
     Written,
 )
+from shared.domain.model import Version
 from shared.errors import LinkTooLarge
 from shared.flows.ports.engine import Ledger, State
 
@@ -126,8 +126,8 @@ def full_link() -> Link:
             "total": Base(cmms=None, dynamics="0.10"),
         },
         seen=Seen(row_version=12, stamp="op-1", row_made=NOW, cmms_version=NOW, operation="op-2"),
-        said={"total": FieldVersion(value="1.5", at=NOW, sequence=7)},
-        deleted=Mark(at=NOW, sequence=8),
+        said={"total": FieldVersion(value="1.5", version=Version(NOW, 7))},
+        deleted=Version(NOW, 8),
         deleted_at=NOW,
         takes_over="1d6c1d5b-0000-4000-8000-00000000000e",
         intents=(

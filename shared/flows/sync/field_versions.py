@@ -10,7 +10,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from shared.domain.blocked import digest
-from shared.domain.link import FieldVersion, Link, Mark
+from shared.domain.link import FieldVersion, Link
 from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.events import DeletedData, UpsertedData
 from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
@@ -60,7 +60,7 @@ def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})
     """
     identity = link.cmms_id or ""
     if not link.said and link.deleted is not None:
-        return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted.version, deleted=True)
+        return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted, deleted=True)
     values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items() if base.is_agreed}
     values |= {name: said.value for name, said in link.said.items()}
     return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
@@ -90,7 +90,7 @@ class _Registers:
             raise error
         if isinstance(delivery.payload, DeletedData):
             if self._lives(version):
-                self._deleted = Mark(at=version.at, sequence=version.sequence)
+                self._deleted = version
         elif isinstance(delivery.payload, UpsertedData) and self._lives(version):
             self._register(self._entity.key_rule, delivery.key, version)
             for name, raw in delivery.payload.fields.items():
@@ -109,18 +109,16 @@ class _Registers:
             if bad is None or bad[0] < version:
                 self._errors[rule.name] = (version, BadValue(error, digest(raw)))
             return
-        self._said[rule.name] = FieldVersion(value=value, at=version.at, sequence=version.sequence)
+        self._said[rule.name] = FieldVersion(value=value, version=version)
         if bad is not None and bad[0] < version:
             del self._errors[rule.name]
 
     def _lives(self, version: Version) -> bool:
-        return self._deleted is None or self._deleted.version < version
+        return self._deleted is None or self._deleted < version
 
     def remember(self, link: Link) -> Link:
         """The link with the registers' contents."""
-        said = {
-            name: value for name, value in self._said.items() if self._deleted is None or self._lives(value.version)
-        }
+        said = {name: value for name, value in self._said.items() if self._lives(value.version)}
         key = said.get(self._entity.key.name)
         # A link that only its key identifies keeps that key.
         known = link.key if link.by_key or key is None or key.value is None else key.value
