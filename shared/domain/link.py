@@ -43,59 +43,52 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+type Why = Literal[
+    "both_changed",
+    "first_contact",
+    "one_way",
+    "create_only",
+    "late_write",
+    "taken_over",
+    "key_released",
+    "restored",
+]
+"""Why a value lost: see `ConflictRecord`."""
+
+
 class Base(_Frozen):
     """What each side held of one field when both last agreed. A side has changed only against its own base.
 
     `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
     `unclear` names a side that held its old value after a write whose answer was lost, and after another edit there:
-    the write had no effect, or a person put the old value back.
+    the write had no effect, or a person put the old value back. `why` is on record where a side that alone has changed
+    against the base replaces the other one's value; mostly that value is nobody's loss.
     """
 
     cmms: Value
     dynamics: Value
     rule: str = ""
     unclear: Side | None = None
+    why: Why | None = None
 
     @classmethod
-    def of(cls, held: Mapping[Side, Value], rule: str) -> Self:
+    def of(cls, held: Mapping[Side, Value], rule: str, *, unclear: Side | None = None, why: Why | None = None) -> Self:
         """The base of a field of which the sides hold these values, under the rule with this fingerprint."""
-        return cls(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule)
+        return cls(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule, unclear=unclear, why=why)
 
     @property
     def is_agreed(self) -> bool:
         """Whether both sides held these values, and neither only stands for what is still to be agreed."""
-        return {NOT_YET, TAKEN_OVER, OLDER}.isdisjoint({self.cmms, self.dynamics})
+        return NEWS not in {self.cmms, self.dynamics}
 
     @property
     def as_news(self) -> "Base":
         """The base under which the source of an unclear write has changed; else the base itself."""
-        return self if self.unclear is None else self.model_copy(update={other(self.unclear): OLDER})
-
-    @property
-    def why_replaced(self) -> "Why | None":
-        """Why the unchanged value of a side counts as a loser when the other side's replaces it; mostly it does not."""
-        if self.cmms == TAKEN_OVER:
-            return "taken_over"
-        if self.unclear is not None:
-            return "late_write"
-        return "restored" if NOT_YET in {self.cmms, self.dynamics} else None
+        return self if self.unclear is None else self.model_copy(update={other(self.unclear): NEWS})
 
 
-NOT_YET: Final = "\0"
-"""The base of the side that counts after a restore, in a field that could not be written yet.
-
-No normal form of any type equals this text, so that side's value stays a change; the restored side's value is no edit.
-"""
-OLDER: Final = "\0older"
-"""The base of a write's source, in a field of which the written side holds something else, or did not surely take it.
-
-No normal form of any type equals this text: whatever the source says of the field by now counts as a change.
-"""
-TAKEN_OVER: Final = "\0taken over"
-"""The CMMS's base of a field of a row that was another record's until now.
-
-No normal form of any type equals this text: whatever the record says of the field counts as a change.
-"""
+NEWS: Final = "\0"
+"""The base of a side whose value counts as a change, whatever it is: no normal form of any type equals this text."""
 
 
 class Write(_Frozen):
@@ -141,17 +134,6 @@ class Intent(Write):
     repeated: bool = False
     rules: dict[str, str] = Field(default_factory=dict)
 
-
-type Why = Literal[
-    "both_changed",
-    "first_contact",
-    "one_way",
-    "create_only",
-    "late_write",
-    "taken_over",
-    "key_released",
-    "restored",
-]
 
 type Restored = Literal["cmms", "dynamics", "ledger"]
 """What was restored from a backup: either side, or the ledger's own memory."""

@@ -68,7 +68,7 @@ def judge(
     if len(changed) > 1:
         return Verdict(rule.source or rule.on_conflict, "both_changed")
     if rule.source in {None, changed[0]}:
-        return Verdict(changed[0], base.why_replaced)
+        return Verdict(changed[0], base.why)
     return Verdict(other(changed[0]), "one_way")
 
 

@@ -86,7 +86,7 @@ def test_an_old_value_that_may_be_an_edit_since_is_unclear() -> None:
     resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), row("old", "op"), NOW)
     assert (resolved.intents, resolved.bases["nombre"]) == (
         (),
-        Base(cmms="new", dynamics="old", rule=NAME, unclear="dynamics"),
+        Base(cmms="new", dynamics="old", rule=NAME, unclear="dynamics", why="late_write"),
     )
 
 

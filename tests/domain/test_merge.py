@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.link import TAKEN_OVER, Base
+from shared.domain.link import NEWS, Base
 from shared.domain.merge import Verdict, judge, merge
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
 from shared.domain.schema.fields import FieldMapping
@@ -19,8 +19,8 @@ ASSET = document_mapping().entities["asset"]
 
 AGREED = Base(cmms="a", dynamics="a")
 ROUNDED = Base(cmms="a", dynamics="A")
-UNCLEAR = Base(cmms="b", dynamics="a", unclear="dynamics")
-OF_ANOTHER = Base(cmms=TAKEN_OVER, dynamics="a")
+UNCLEAR = Base(cmms="b", dynamics="a", unclear="dynamics", why="late_write")
+OF_ANOTHER = Base(cmms=NEWS, dynamics="a", why="taken_over")
 
 TABLE = [
     # id, rule, base, CMMS, Dynamics, outcome, why

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from shared.domain.link import OLDER, Base, ConflictRecord, Intent, Link
+from shared.domain.link import NEWS, Base, ConflictRecord, Intent, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
@@ -87,7 +87,7 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
             del bases[name]
         elif said.get(name) == intent.sources[name]:
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
-            bases[name] = Base.of(both, entity.fingerprints[name]).model_copy(update={"unclear": intent.side})
+            bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why="late_write")
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
 
@@ -145,5 +145,5 @@ def base(entity: EntityMapping, intent: Intent, name: str, shown: Value) -> Base
     """
     written = intent.values.get(name)
     of_first_try = intent.repeated and shown != written and not rounds_to(written, shown)
-    held: dict[Side, Value] = {intent.side: shown, other(intent.side): OLDER if of_first_try else intent.sources[name]}
+    held: dict[Side, Value] = {intent.side: shown, other(intent.side): NEWS if of_first_try else intent.sources[name]}
     return Base.of(held, entity.fingerprints[name])

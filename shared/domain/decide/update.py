@@ -11,7 +11,7 @@ from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
-from shared.domain.link import NOT_YET, TAKEN_OVER, Base, Link, Write
+from shared.domain.link import NEWS, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
 from shared.domain.model import Record, Side, other
@@ -112,7 +112,7 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     held = snapshot.row.content(context.entity.key.name)
     # What cannot be read now is the other record's as well, once it can be.
     rules = context.entity.fingerprints.items()
-    return {name: Base(cmms=TAKEN_OVER, dynamics=held.get(name, TAKEN_OVER), rule=rule) for name, rule in rules}
+    return {name: Base(cmms=NEWS, dynamics=held.get(name, NEWS), rule=rule, why="taken_over") for name, rule in rules}
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
@@ -127,7 +127,8 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
     cmms, row, rules = snapshot.cmms.values, snapshot.row.values, context.entity.fingerprints
     names = (known | {block.field for block in merged.blocked}) & cmms.keys() & row.keys()
     return {
-        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: NOT_YET}, rules[name]) for name in names
+        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: NEWS}, rules[name], why="restored")
+        for name in names
     }
 
 
