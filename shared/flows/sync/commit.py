@@ -45,10 +45,6 @@ class Answer:
         written = self.intent.values.get(name)
         return self.record.held(entity.key.name, name, written) if self.record is not None else written
 
-    def differing(self, entity: EntityMapping) -> list[str]:
-        """The written fields of which the side holds something else."""
-        return [name for name, written in self.intent.values.items() if self.shown(entity, name) != written]
-
     def decided(self, entity: EntityMapping) -> set[str]:
         """The fields of which the answer tells that the write took them.
 
@@ -59,8 +55,8 @@ class Answer:
         return self.intent.sources.keys() - set(idle)
 
     def _refused_or_edited(self, entity: EntityMapping) -> list[str]:
-        values = self.intent.values
-        return [name for name in self.differing(entity) if not rounds_to(values[name], self.shown(entity, name))]
+        shown = [(name, written, self.shown(entity, name)) for name, written in self.intent.values.items()]
+        return [name for name, written, held in shown if held != written and not rounds_to(written, held)]
 
     def without_effect(self, entity: EntityMapping) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""

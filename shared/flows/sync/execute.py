@@ -153,16 +153,16 @@ class Executor:
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 6: the bases follow each confirmed write; what has no answer stays in doubt."""
         now = self._clock.now()
-        links = [(step, committed(entity, step.plan, step.link, step.answers, now)) for step in steps]
-        # What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
-        changed = [
-            (step, Stored(link=link, etag=step.stored.etag))
-            for step, link in links
-            if step.intents or step.plan.blocked or not link.same_as(step.plan.stored.link)
-        ]
+        changed: list[tuple[Step, Stored]] = []
+        kept: list[Step] = []
+        for step in steps:
+            link = committed(entity, step.plan, step.link, step.answers, now)
+            # What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
+            if step.intents or step.plan.blocked or not link.same_as(step.plan.stored.link):
+                changed.append((step, Stored(link=link, etag=step.stored.etag)))
+            else:
+                kept.append(step)
         stored, lost = await self._swap(entity, changed)
-        unchanged = {id(step) for step in steps} - {id(step) for step, _ in changed}
-        kept = [step for step in steps if id(step) in unchanged]
         return [*kept, *(replace(step, stored=link) for step, link in stored)], lost
 
     def _concluded(self, entity: EntityMapping, step: Step) -> Round:
