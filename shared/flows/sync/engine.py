@@ -49,13 +49,12 @@ _ROUND: Final = INTENT_LIFE + timedelta(seconds=20)
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a batch, in messages, and the field-level parks beside them."""
+    """What became of a batch, in messages."""
 
     applied: int
     already_true: int
     retried: int
     parked: int
-    fields_parked: int
 
 
 class Sync:
@@ -103,12 +102,11 @@ class Sync:
             already_true=sum(isinstance(outcome, Done) and not outcome.applied for outcome in outcomes.values()),
             retried=routed.retried,
             parked=routed.parked,
-            fields_parked=round_.parked,
         )
         log.info(
-            "%s: %s: %d applied, %d already true, %d to retry, %d parked, %s parked",
+            "%s: %s: %d applied, %d already true, %d to retry, %d parked",
             entity.name, plural(len(bodies), "message"), summary.applied, summary.already_true, summary.retried,
-            summary.parked, plural(summary.fields_parked, "field"),
+            summary.parked,
         )  # fmt: skip
         return summary
 
@@ -116,7 +114,7 @@ class Sync:
         error = InvalidMessage(f"The mapping holds no {entity_name}: add it (SYNC_MAPPING), and replay this message.")
         queue = OF_ENTITY[entity_name].name
         routed = await self._router.route(queue, [_unread(body, Park(error)) for body in bodies])
-        return Summary(0, 0, routed.retried, routed.parked, 0)
+        return Summary(0, 0, routed.retried, routed.parked)
 
     async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
         """Work on the batch; whatever fails as a whole is tried again, message by message."""

@@ -83,8 +83,7 @@ class Executor:
         # Park before the ledger remembers that it was parked: twice is a nuisance, never is a loss.
         told = [await self._park(entity, step) for step in [*quiet, *written]]
         stored, late = await self._commit(entity, told)
-        parked = sum(len(step.work.parked) for step in told) - sum(len(step.work.parked) for step in [*quiet, *written])
-        return Round.of([lost, late, Round(parked=parked), *(self._concluded(entity, step) for step in stored)])
+        return Round.of([lost, late, *(self._concluded(entity, step) for step in stored)])
 
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""

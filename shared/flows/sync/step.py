@@ -19,11 +19,10 @@ from shared.flows.sync.work import Work
 
 @dataclass(frozen=True)
 class Round:
-    """The end of a round: the messages that ended, the records that need another round, and how much was parked."""
+    """The end of a round: the messages that ended, and the records that need another round."""
 
     outcomes: Outcomes = field(default_factory=dict)
     open: tuple[Work, ...] = ()
-    parked: int = 0
 
     def __add__(self, other: "Round") -> "Round":
         return Round.of((self, other))
@@ -33,12 +32,10 @@ class Round:
         """All parts as one, each looked at once: a batch has hundreds."""
         outcomes: Outcomes = {}
         left: list[Work] = []
-        parked = 0
         for part in parts:
             outcomes |= part.outcomes
             left += part.open
-            parked += part.parked
-        return Round(outcomes, tuple(left), parked)
+        return Round(outcomes, tuple(left))
 
 
 @dataclass(frozen=True)
