@@ -15,7 +15,7 @@ so that formatting is never drift, decimals never pass through float and dates n
 | lookup   | the code by which the CMMS knows the other record: `ACC-7`, on both sides        |
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, override
@@ -149,3 +149,8 @@ _OPPOSITE: Final[Mapping[Side, Side]] = {"cmms": "dynamics", "dynamics": "cmms"}
 def other(side: Side) -> Side:
     """The opposite side."""
     return _OPPOSITE[side]
+
+
+def without[V](values: Mapping[str, V], names: Container[str]) -> dict[str, V]:
+    """What is there under all other names, in the same order."""
+    return {name: value for name, value in values.items() if name not in names}

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from shared.domain.link import NEWS, Base, ConflictRecord, Intent, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 
@@ -112,8 +112,7 @@ def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> t
     """Link and intent without the fields whose rules have changed since the write: the column may be another one."""
     present = entity.fingerprints
     gone = {name for name in intent.sources if present.get(name) != intent.rules.get(name, present.get(name, ""))}
-    bases = {name: link.bases[name] for name in link.bases.keys() - gone}
-    sources = {name: intent.sources[name] for name in intent.sources.keys() - gone}
+    bases, sources = without(link.bases, gone), without(intent.sources, gone)
     return link.model_copy(update={"bases": bases}), intent.model_copy(update={"sources": sources})
 
 

@@ -14,7 +14,7 @@ from shared.domain.decide.trust import trusted
 from shared.domain.link import NEWS, Base, Link, Write
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
-from shared.domain.model import Record, Side, other
+from shared.domain.model import Record, Side, other, without
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, KeyNotUsable, RecordClosed
@@ -86,7 +86,7 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         # The state was set by us when the record was deleted: nobody has said it, and nothing was agreed.
         unsaid = dict.fromkeys(entity.state_fields.keys() & row.values.keys())
         row = replace(row, values={**row.values, **unsaid})
-        bases = {name: bases[name] for name in bases.keys() - entity.state_fields.keys()}
+        bases = without(bases, entity.state_fields)
     merged = merge(
         entity.rules.values(),
         snapshot.cmms,

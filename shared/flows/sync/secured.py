@@ -1,10 +1,10 @@
 """Secured columns: one that our user may not read shows null in every row, and that is nobody's edit."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.domain.link import Identity, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord
+from shared.domain.model import CmmsRecord, DynamicsRecord, without
 from shared.errors import NoEffect
 from shared.flows.ports.engine import Dynamics
 from shared.flows.sync.reads import Reads
@@ -25,12 +25,12 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
     hidden = {name for name, rule in reads.entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
     if not hidden:
         return
-    reads.rows = {name: _without(hidden, row) for name, row in reads.rows.items()}
-    reads.rows_by_key = {key: [_without(hidden, row) for row in found] for key, found in reads.rows_by_key.items()}
 
+    def readable(row: DynamicsRecord) -> DynamicsRecord:
+        return replace(row, values=without(row.values, hidden))
 
-def _without(hidden: Collection[str], row: DynamicsRecord) -> DynamicsRecord:
-    return replace(row, values={name: value for name, value in row.values.items() if name not in hidden})
+    reads.rows = {name: readable(row) for name, row in reads.rows.items()}
+    reads.rows_by_key = {key: list(map(readable, found)) for key, found in reads.rows_by_key.items()}
 
 
 def _may_hide(look: Look, reads: Reads) -> bool:
