@@ -8,7 +8,7 @@ from dataclasses import replace
 from shared.domain.blocked import Blocked, held_by_key
 from shared.domain.decide.create import create_in_cmms
 from shared.domain.decide.delete import delete
-from shared.domain.decide.first_contact import meet
+from shared.domain.decide.first_contact import Met, meet
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held, nothing
 from shared.domain.decide.refused import value_digest, without_refused
@@ -60,7 +60,10 @@ def _decide(snapshot: Snapshot, context: Context) -> Decision:
     if snapshot.row.exists:
         return _key_taken(snapshot, context) if context.key_taken else update(snapshot, context)
     met = meet(snapshot, context)
-    return update(met, context) if isinstance(met, Snapshot) else met
+    if not isinstance(met, Met):
+        return met
+    plan = update(replace(snapshot, link=met.link, row=met.row), context, taken_over=met.taken_over)
+    return replace(plan, let_go=met.let_go)
 
 
 def _key_taken(snapshot: Snapshot, context: Context) -> Decision:

@@ -1,7 +1,7 @@
 """The only time that the business key matches anything: a record whose row is not known, or is gone."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
@@ -9,17 +9,30 @@ from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, fresh, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
-from shared.domain.link import ConflictRecord, Stored
+from shared.domain.link import ConflictRecord, Link, Stored
 from shared.domain.model import DynamicsRecord
 from shared.errors import KeyNotUsable
 
 
-def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
+@dataclass(frozen=True)
+class Met:
+    """The row of a record, and the record's link with that row.
+
+    `taken_over` tells that the row was a deleted record's until now; `let_go` is that record's link, without the row.
+    """
+
+    link: Link
+    row: DynamicsRecord
+    taken_over: bool = False
+    let_go: Stored | None = None
+
+
+def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
     """Find the row of a living record by its key.
 
     Returns:
-        The snapshot with the row, to be merged without bases; a plan that creates a row where Dynamics has none for the
-        key; a plan or a wait where the key is another row's.
+        The row, to be merged without bases; a plan that creates a row where Dynamics has none for the key; a plan or a
+        wait where the key is another row's.
     """
     key, candidates = snapshot.cmms.key, snapshot.candidates
     if (error := context.entity.key_error(key)) is not None:
@@ -37,18 +50,18 @@ def meet(snapshot: Snapshot, context: Context) -> Snapshot | Decision:
     return key_conflict(snapshot, candidate, context)
 
 
-def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Snapshot:
+def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Met:
     """Link a row that no link has."""
     # A take-over that broke off after the row had been let go: announced by this record, or by one that has left the
     # key since. We make no row inactive but a deleted record's; where an operator chose a side, the row's state counts.
     announced = snapshot.link.takes_over == row.id
     let_go = row.by_us and is_inactive(context.entity, row) and context.prefer is None
-    linked = _linked(snapshot, row, taken_over=let_go or announced)
+    met = _met(snapshot, row, taken_over=let_go or announced)
     if announced or not let_go:
-        return linked
+        return met
     # A ledger that was restored may have forgotten the row's record, whose state this then is.
-    states = fresh(linked.link, _states_on_record(snapshot, row, context))
-    return replace(linked, link=linked.link.model_copy(update={"conflicts": (*linked.link.conflicts, *states)}))
+    states = fresh(met.link, _states_on_record(snapshot, row, context))
+    return replace(met, link=met.link.model_copy(update={"conflicts": (*met.link.conflicts, *states)}))
 
 
 def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> list[ConflictRecord]:
@@ -60,7 +73,7 @@ def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context)
     ]
 
 
-def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Snapshot | Decision:
+def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Met | Decision:
     """Take the row of a deleted record over, once the record's own link has announced it."""
     announced = snapshot.link.takes_over == row.id
     take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
@@ -77,11 +90,11 @@ def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -
     return held(snapshot, held_by_key(error))
 
 
-def _linked(snapshot: Snapshot, row: DynamicsRecord, *, taken_over: bool) -> Snapshot:
+def _met(snapshot: Snapshot, row: DynamicsRecord, *, taken_over: bool) -> Met:
     """Both meet without bases: equal values agree, a value beats null, different values are conflicts."""
     takes_over = row.id if taken_over else None
     link = snapshot.link.model_copy(update={"row_id": row.id, "takes_over": takes_over, "bases": {}, "intents": ()})
-    return replace(snapshot, link=link, row=row, taken_over=taken_over)
+    return Met(link, row, taken_over)
 
 
 def _announced(snapshot: Snapshot, row: DynamicsRecord) -> Plan:
@@ -90,7 +103,7 @@ def _announced(snapshot: Snapshot, row: DynamicsRecord) -> Plan:
     return Plan(snapshot.stored, link, unfinished=True)
 
 
-def _take_over(snapshot: Snapshot, row: DynamicsRecord, holder: Stored) -> Snapshot:
+def _take_over(snapshot: Snapshot, row: DynamicsRecord, holder: Stored) -> Met:
     """The old link lets go of the row first, so that no two links have it."""
     let_go = holder.model_copy(update={"link": holder.link.without_row})
-    return replace(_linked(snapshot, row, taken_over=True), let_go=let_go)
+    return replace(_met(snapshot, row, taken_over=True), let_go=let_go)

@@ -44,7 +44,6 @@ class Snapshot:
     `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
     `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
     `high_water` is the table's, of before the rows were read.
-    `taken_over` tells that the row was a deleted record's until now; `let_go` is that record's link, without the row.
     """
 
     stored: Stored
@@ -54,8 +53,6 @@ class Snapshot:
     candidates: Sequence[Candidate] = ()
     rival: Stored | None = None
     high_water: HighWater = UNSEEN
-    taken_over: bool = False
-    let_go: Stored | None = None
 
     @property
     def exact(self) -> Sequence[Candidate]:

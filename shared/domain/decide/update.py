@@ -20,20 +20,20 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import DoesNotConverge, KeyNotUsable, RecordClosed
 
 
-def update(snapshot: Snapshot, context: Context) -> Plan:
+def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) -> Plan:
     """The writes that make both sides agree again.
 
     Args:
-        snapshot: Has a living record and its row. With `taken_over`, the row was another record's until now: every
-            value that is replaced is on record.
+        snapshot: Has a living record and its row.
         context: As for `decide`.
+        taken_over: The row was another record's until now: every value that is replaced is on record.
 
     Returns:
         A plan. A closed row that is opened takes its other changes in another round.
     """
     entity, link, cmms, row = context.entity, snapshot.link, snapshot.cmms, snapshot.row
     reborn = _is_reborn(snapshot, entity)
-    bases = _said_anew(snapshot, context) if snapshot.taken_over else trusted(snapshot, context)
+    bases = _said_anew(snapshot, context) if taken_over else trusted(snapshot, context)
     if link.counting is not None:
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
@@ -55,7 +55,6 @@ def update(snapshot: Snapshot, context: Context) -> Plan:
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
-        let_go=snapshot.let_go,
         unfinished=reborn or waits or bool(closed),
         decided=True,
         still_parked=known,
