@@ -26,9 +26,8 @@ from shared.flows.reconcile.drift import differences
 from shared.flows.reconcile.report import EntityReport
 from shared.flows.reconcile.sweep import Sweep
 from shared.flows.routing.route import Router
-from shared.flows.sync.field_versions import remembered
 from shared.flows.sync.snapshot import Snapshots
-from shared.flows.sync.subject import Subject
+from shared.flows.sync.work import Work
 
 REASONS: Final = frozenset(error.reason for error in (WentBack, RecordGone, RecordMissing, RowReplaced))
 """Why messages of records that a restore took back were parked: once a record is settled they may be replayed."""
@@ -89,39 +88,26 @@ class Restore:
         """
         taken = Taken(entity)
         since = at - OVERLAP
-        async for subjects in self._subjects(entity, side, since):
+        async for works in self._works(entity, side, since):
             now = self._clock.now()
-            for found in await self._snapshots.take(entity, subjects, now):
+            for found in await self._snapshots.take(entity, works, now):
                 if isinstance(found, Snapshot):
                     self._judge(taken, found, side, since)
-            taken.looked_at += len(subjects)
-            progress(len(subjects))
+            taken.looked_at += len(works)
+            progress(len(works))
         return taken
 
-    async def _subjects(
-        self, entity: EntityMapping, side: Restored, since: datetime
-    ) -> AsyncIterator[Sequence[Subject]]:
+    async def _works(self, entity: EntityMapping, side: Restored, since: datetime) -> AsyncIterator[Sequence[Work]]:
         """What may be affected: of a restored ledger whatever it does not expect, else what was agreed since then."""
         if side == "ledger" and self._cmms is not None:
             sweep = Sweep(self._ledger, self._dynamics, self._cmms, entity)
             async for identities in sweep.candidates(EntityReport(entity.name)):
-                yield [Subject(identity) for identity in identities]
+                yield [Work(identity) for identity in identities]
             return
         async for page in self._ledger.scan(entity.name):
             links = [link for link in page if isinstance(link, Link) and _may_be_affected(link, since)]
             for some in batched(links, _CHUNK, strict=False):
-                yield await self._told(entity, [Subject(link.identities[0]) for link in some])
-
-    async def _told(self, entity: EntityMapping, subjects: Sequence[Subject]) -> Sequence[Subject]:
-        """The subjects, in one-way mode with what the CMMS's messages said."""
-        if self._cmms is not None:
-            return subjects
-        links = zip(subjects, await self._snapshots.links(entity, subjects), strict=True)
-        return [
-            replace(subject, stored=stored, link=stored.link, record=remembered(stored.link))
-            for subject, stored in links
-            if isinstance(stored, Stored)
-        ]
+                yield [Work(link.identities[0]) for link in some]
 
     def _judge(self, taken: Taken, snapshot: Snapshot, side: Restored, since: datetime) -> None:
         link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row

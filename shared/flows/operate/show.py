@@ -6,7 +6,7 @@ from typing import Literal
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import PATIENCE
-from shared.domain.link import Base, ConflictRecord, Identity, Link
+from shared.domain.link import Base, ConflictRecord, Link
 from shared.domain.messages.queues import PARKED
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 from shared.domain.schema.fields import FieldMapping
@@ -15,9 +15,8 @@ from shared.flows.operate.parked import Queues, Waiting
 from shared.flows.operate.records import named_by_key
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.drift import rule_of, whole
-from shared.flows.sync.field_versions import remembered
 from shared.flows.sync.snapshot import Snapshots
-from shared.flows.sync.subject import Subject
+from shared.flows.sync.work import Work
 
 type State = Literal["agree", "to Dynamics", "to CMMS", "conflict", "blocked", "differ", "kept", "unknown"]
 """`kept`: the CMMS deleted the record, and its row keeps the value."""
@@ -114,7 +113,9 @@ async def tell(
         MappingError: The CMMS shows the record in no usable form.
     """
     identity = next(iter(await named_by_key(entity, [key], ledger, dynamics, cmms)))
-    snapshot = await _snapshot(entity, identity, Snapshots(ledger, dynamics, cmms), clock, one_way=cmms is None)
+    (snapshot,) = await Snapshots(ledger, dynamics, cmms).take(entity, [Work(identity)], clock.now())
+    if not isinstance(snapshot, Snapshot):
+        raise snapshot
     parked: list[Waiting] = []
     async for page in queues.peek(PARKED.name):
         parked.extend(message for message in page if message.entity == entity.name and message.key == key)
@@ -135,20 +136,6 @@ async def tell(
         in_flight=snapshot.link.live_intent(now) is not None,
         one_way=cmms is None,
     )
-
-
-async def _snapshot(
-    entity: EntityMapping, identity: Identity, snapshots: Snapshots, clock: Clock, *, one_way: bool
-) -> Snapshot:
-    subject = Subject(identity)
-    if one_way:
-        (stored,) = await snapshots.links(entity, [subject])
-        link = stored.link if not isinstance(stored, Exception) else Link()
-        subject = Subject(identity, stored=stored, link=link, record=remembered(link))
-    (taken,) = await snapshots.take(entity, [subject], clock.now())
-    if not isinstance(taken, Snapshot):
-        raise taken
-    return taken
 
 
 def _problems(decision: Decision) -> tuple[str, ...]:

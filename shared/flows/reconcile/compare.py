@@ -11,7 +11,7 @@ from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.reconcile.drift import Drift, assess
 from shared.flows.sync.snapshot import Snapshots
-from shared.flows.sync.subject import Subject
+from shared.flows.sync.work import Work
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Comparer:
         result = Comparison()
         wanted = list(dict.fromkeys(identities))
         now = self._clock.now()
-        taken = await self._snapshots.take(entity, [Subject(identity) for identity in wanted], now)
+        taken = await self._snapshots.take(entity, [Work(identity) for identity in wanted], now)
         for identity, found in zip(wanted, taken, strict=True):
             match found:
                 case LedgerUnreadable():

@@ -9,7 +9,6 @@ from typing import Final
 from uuid import UUID, uuid4
 
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
-from shared.domain.link import Stored
 from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.schema.mapping import EntityMapping, Mapping
@@ -29,14 +28,14 @@ from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.routing.route import FIRST_DELAY, Routed, Router
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
-from shared.flows.sync.field_versions import hear
+from shared.flows.sync.field_versions import unusable
 from shared.flows.sync.lag import behind
 from shared.flows.sync.mass_clear import MassClears, Planned
 from shared.flows.sync.metrics import observed
-from shared.flows.sync.resolve import Memory, resolve
+from shared.flows.sync.reads import Reads
+from shared.flows.sync.resolve import resolve
 from shared.flows.sync.snapshot import Snapshots, Unusable
 from shared.flows.sync.step import Round
-from shared.flows.sync.subject import Subject
 from shared.flows.sync.work import Work
 
 log = logging.getLogger(__name__)
@@ -136,11 +135,14 @@ class Sync:
     async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
         """Work on the records of the batch until every message has an end; yields what each round ended."""
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
-        resolved = await self._patiently(lambda: resolve(entity, deliveries, self._snapshots.reads(entity)), latest)
-        yield Round(resolved.outcomes)
-        works = tuple(resolved.works)
+        unheard = self._unheard(deliveries)
+        yield Round(unheard)
+        usable = [one for one in deliveries if one.place not in unheard]
+        resolved, reads = await self._patiently(partial(self._resolve, entity, usable), latest)
+        yield replace(resolved, open=())
+        works = resolved.open
         # What was read a moment ago serves the first try: no side was read yet, and its etags still guard it.
-        fresh = iter([resolved.memory])
+        fresh = iter([reads])
         for number in range(max(ROUNDS, len(entity.fields) + 1)):
             if not works or (number and self._clock.monotonic() > latest):
                 break
@@ -170,26 +172,31 @@ class Sync:
                 log.info("A batch waits for %.0f s: %s", wait, error.message)
                 await self._clock.sleep(wait)
 
-    async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Memory]) -> Round:
-        now, memory = self._clock.now(), next(fresh, {})
-        subjects = [_remembered(work.subject, memory) for work in works]
+    def _unheard(self, deliveries: Sequence[Delivery]) -> Outcomes:
+        """One-way mode: the ends of the messages that say nothing usable."""
+        if self._cmms is not None:
+            return {}
+        errors = {one.place: unusable(one, self._clock.now()) for one in deliveries}
+        return {place: Park(error) for place, error in errors.items() if error is not None}
+
+    async def _resolve(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> tuple[Round, Reads]:
+        reads = self._snapshots.reads(entity)
+        return await resolve(entity, deliveries, reads), reads
+
+    async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Reads]) -> Round:
+        now = self._clock.now()
         outcomes: Outcomes = {}
-        if self._cmms is None:
-            subjects, outcomes = await self._heard(entity, works, subjects, now)
         planned: list[Planned] = []
-        snapshots = await self._snapshots.take(entity, subjects, now)
+        snapshots = await self._snapshots.take(entity, works, now, next(fresh, None))
         versions = (taken.row.version for taken in snapshots if isinstance(taken, Snapshot))
         # After the read: a host that stalled before it must not date what it read to before the stall.
         await self._snapshots.high_water.note(entity.name, versions, self._clock.now())
         for work, taken in zip(works, snapshots, strict=True):
-            left = work.without(outcomes)
-            if left is None:
-                continue
-            ended, decision = self._consider(entity, left, taken, now)
+            ended, decision = self._consider(entity, work, taken, now)
             outcomes |= ended
-            open_work = left.without(ended)
-            if isinstance(decision, Plan) and isinstance(taken, Snapshot) and open_work is not None:
-                planned.append((open_work, taken, decision))
+            left = work.without(ended)
+            if isinstance(decision, Plan) and isinstance(taken, Snapshot) and left is not None:
+                planned.append((left, taken, decision))
         return Round(outcomes) + await self._executor.run(entity, self._without_masses(entity, planned, now))
 
     def _without_masses(
@@ -206,21 +213,6 @@ class Sync:
             again = decide(snapshot, held.context(entity, now, one_way=self._cmms is None)) if place in masses else plan
             free.append((held, again if isinstance(again, Plan) else plan))
         return free
-
-    async def _heard(
-        self, entity: EntityMapping, works: Sequence[Work], subjects: Sequence[Subject], now: datetime
-    ) -> tuple[list[Subject], Outcomes]:
-        """One-way mode: the subjects with what the messages said, and the messages that say nothing usable."""
-        heard: list[Subject] = []
-        outcomes: Outcomes = {}
-        for work, subject, stored in zip(works, subjects, await self._snapshots.links(entity, subjects), strict=True):
-            if isinstance(stored, Stored):
-                said = hear(entity, stored.link, work.deliveries, now)
-                outcomes |= said.outcomes
-                heard.append(replace(subject, stored=stored, link=said.link, record=said.record))
-            else:
-                heard.append(replace(subject, stored=stored))
-        return heard, outcomes
 
     def _consider(
         self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime
@@ -242,13 +234,6 @@ class Sync:
             log.exception("Deciding about %s %s failed in an unexpected way", entity.name, work.name)
             return work.ends(Again(Unexpected(f"{type(error).__name__} while deciding: see the log."))), None
         return (ended | rest.ends(Again(decision.error)), None) if isinstance(decision, Wait) else (ended, decision)
-
-
-def _remembered(subject: Subject, memory: Memory) -> Subject:
-    """The subject with what the ledger was just read for; the same where it has to be read."""
-    known = [memory[name] for name in subject.names if name in memory]
-    held = [one for one in known if not isinstance(one, Stored) or one.etag is not None]
-    return replace(subject, stored=next(iter([*held, *known]), None))
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:

@@ -5,7 +5,6 @@ that is newer. The business key is one of the fields.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 
@@ -17,39 +16,38 @@ from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, MappingError, PermanentError
-from shared.flows.routing.outcomes import Park
-from shared.flows.sync.deliveries import Delivery, Outcomes
+from shared.flows.sync.deliveries import Delivery
 
 
-@dataclass(frozen=True)
-class Heard:
-    """The link with what the messages said, the CMMS's side as it is then known, and the messages that are parked."""
+def unusable(delivery: Delivery, now: datetime) -> PermanentError | None:
+    """Why a message of the CMMS cannot count; None where it can.
 
-    link: Link
-    record: CmmsRecord
-    outcomes: Outcomes = field(default_factory=dict)
+    Without a version late and new cannot be told apart; a version that has not come yet would win against everything
+    until then.
+    """
+    if delivery.operation is not None:
+        return None
+    if delivery.version is None:
+        return InvalidMessage(
+            "The message says no version: send data.version (the change's instant) or the event's time."
+        )
+    return ahead_of_time(delivery.version, now)
 
 
-def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery], now: datetime) -> Heard:
+def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:
     """Add what the messages say to the link's memory.
 
-    A message without a version is parked, because without one late and new cannot be told apart; so is one whose
-    version has not come yet, because it would win against everything until then.
+    Returns:
+        The link, and the CMMS's side as it is then known.
     """
     registers = _Registers(entity, link)
-    outcomes: Outcomes = {}
     for delivery in deliveries:
-        if delivery.operation is not None:
-            continue
-        try:
-            registers.apply(delivery, now)
-        except PermanentError as error:
-            outcomes[delivery.place] = Park(error)
+        registers.apply(delivery)
     ids = [delivery.cmms_id for delivery in deliveries if delivery.cmms_id is not None]
     if link.cmms_id is None and ids:
         link = link.model_copy(update={"cmms_id": ids[0], "by_key": False})
     link = registers.remember(link)
-    return Heard(link, remembered(link, registers.living_errors()), outcomes)
+    return link, remembered(link, registers.living_errors())
 
 
 def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})) -> CmmsRecord:
@@ -75,23 +73,14 @@ class _Registers:
         self._deleted = link.deleted
         self._errors: dict[str, tuple[Version, BadValue]] = {}
 
-    def apply(self, delivery: Delivery, now: datetime) -> None:
-        """Take one message in.
-
-        Raises:
-            PermanentError: The message has no usable version.
-        """
+    def apply(self, delivery: Delivery) -> None:
+        """Take one message in; one that says nothing of the record changes nothing."""
         version = delivery.version
-        if version is None:
-            raise InvalidMessage(
-                "The message says no version: send data.version (the change's instant) or the event's time."
-            )
-        if (error := ahead_of_time(version, now)) is not None:
-            raise error
+        if version is None or not self._lives(version):
+            return
         if isinstance(delivery.payload, DeletedData):
-            if self._lives(version):
-                self._deleted = version
-        elif isinstance(delivery.payload, UpsertedData) and self._lives(version):
+            self._deleted = version
+        elif isinstance(delivery.payload, UpsertedData):
             self._register(self._entity.key_rule, delivery.key, version)
             for name, raw in delivery.payload.fields.items():
                 rule = self._entity.fields.get(self._entity.names.get(name, ""))

@@ -26,6 +26,7 @@ class Reads:
         self.rows: dict[str, DynamicsRecord] = {}
         self.rows_by_key: dict[str, Sequence[DynamicsRecord]] = {}
         self.links: dict[Identity, Stored | LedgerUnreadable] = {}
+        self._asked: set[Identity] = set()
 
     @property
     def one_way(self) -> bool:
@@ -58,8 +59,13 @@ class Reads:
         await _more(self.rows_by_key, keys, partial(self._dynamics.by_key, self.entity))
 
     async def ask_links(self, identities: Iterable[Identity]) -> None:
-        """Read links; one that the ledger does not hold stays absent."""
-        await _more(self.links, identities, partial(self._ledger.find, self.entity.name))
+        """Read links, each known by all its identities then; one that the ledger does not hold stays absent."""
+        missing = set(identities) - self._asked - self.links.keys()
+        if missing:
+            found = await self._ledger.find(self.entity.name, sorted(missing))
+            self._asked |= missing
+            stored = [one for one in found.values() if isinstance(one, Stored)]
+            self.links |= {**found, **{name: one for one in stored for name in one.link.identities}}
 
     def row(self, link: Link) -> DynamicsRecord:
         """The link's row."""
@@ -71,8 +77,8 @@ class Reads:
         return found if isinstance(found, Stored) else None
 
 
-async def _more[K: (str, Identity), V](
-    known: dict[K, V], wanted: Iterable[K | None], ask: Callable[[Collection[K]], Awaitable[Mapping[K, V]]]
+async def _more[V](
+    known: dict[str, V], wanted: Iterable[str | None], ask: Callable[[Collection[str]], Awaitable[Mapping[str, V]]]
 ) -> None:
     missing = {one for one in wanted if one} - known.keys()
     if missing:

@@ -1,39 +1,25 @@
 """Which record each message is about. A message that names nothing which exists is parked."""
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 
-from shared.domain.link import Identity, Stored
+from shared.domain.link import Identity
 from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import InvalidMessage, KeyNotUsable, LedgerUnreadable, MappingError, NotYetVisible
+from shared.errors import InvalidMessage, KeyNotUsable, MappingError, NotYetVisible
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
-from shared.flows.sync.deliveries import Delivery, Outcomes
+from shared.flows.sync.deliveries import Delivery
 from shared.flows.sync.reads import Reads
+from shared.flows.sync.step import Round
 from shared.flows.sync.work import Work
 
-type Memory = Mapping[Identity, Stored | LedgerUnreadable]
-"""What the ledger answered, by the identity asked for."""
 
-
-@dataclass(frozen=True)
-class Resolved:
-    """The messages by record, and the ends of those that name none.
-
-    `memory` is what the ledger holds of the records; one that it was asked for and does not hold has no etag.
-    """
-
-    works: Sequence[Work] = ()
-    outcomes: Outcomes = field(default_factory=dict)
-    memory: Memory = field(default_factory=dict)
-
-
-async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> Resolved:
+async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> Round:
     """Find the record of each message: by row id or CMMS id in the ledger, else by what both sides show.
 
     Returns:
-        One work for each record. A row that no link knows, and whose key a CMMS record has, is that record's work.
+        One open work for each record, and the ends of the messages that name none. A row that no link knows, and whose
+        key a CMMS record has, is that record's work. `reads` holds what the ledger was asked for.
 
     Raises:
         TransientError: A side or the ledger could not be read.
@@ -43,7 +29,7 @@ async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: 
     found = [(delivery, _identify(entity, delivery, reads)) for delivery in deliveries]
     works = _grouped([(one, identity) for one, identity in found if isinstance(identity, Identity)], reads)
     outcomes = {one.place: end for one, end in found if not isinstance(end, Identity)}
-    return Resolved(works, outcomes, _memory(works, asked, reads))
+    return Round(outcomes, works)
 
 
 async def _read(
@@ -60,27 +46,19 @@ async def _read(
     await reads.ask_links(Identity("row", row.id) for rows in reads.rows_by_key.values() for row in rows)
 
 
-def _grouped(found: Sequence[tuple[Delivery, Identity]], reads: Reads) -> Sequence[Work]:
+def _grouped(found: Sequence[tuple[Delivery, Identity]], reads: Reads) -> tuple[Work, ...]:
     """One work for each record, whichever of its identities its messages name."""
     grouped: dict[Identity, list[Delivery]] = {}
     for delivery, identity in found:
         holder = reads.holder(identity)
         first = identity if holder is None else holder.link.identities[0]
         grouped.setdefault(first, []).append(delivery)
-    return [_work(identity, deliveries) for identity, deliveries in grouped.items()]
+    return tuple(_work(identity, deliveries) for identity, deliveries in grouped.items())
 
 
 def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
     hint = next((one.key for one in reversed(deliveries) if one.key is not None), None)
     return Work(identity, tuple(deliveries), key_hint=hint)
-
-
-def _memory(works: Sequence[Work], asked: Collection[Identity], reads: Reads) -> Memory:
-    """What the ledger holds of the records. Its word that it holds nothing is as good: it guards the first write."""
-    unknown = [work for work in works if work.identity in asked and work.identity not in reads.links]
-    fresh = {work.identity: Stored(link=work.subject.new_link) for work in unknown}
-    stored = [one for one in reads.links.values() if isinstance(one, Stored)]
-    return {**fresh, **reads.links, **{name: one for one in stored for name in one.link.identities}}
 
 
 def _identities(deliveries: Sequence[Delivery], *, one_way: bool) -> Collection[Identity]:

@@ -7,8 +7,8 @@ from shared.domain.link import Identity, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, without
 from shared.errors import NoEffect
 from shared.flows.ports.engine import Dynamics
+from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
-from shared.flows.sync.subject import Look
 
 
 async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:

@@ -11,11 +11,12 @@ from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
-from shared.flows.sync.field_versions import remembered
+from shared.flows.sync.field_versions import hear, remembered
 from shared.flows.sync.high_water import HighWaterMarks
+from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.secured import hide
-from shared.flows.sync.subject import Look, Subject
+from shared.flows.sync.work import Work
 
 type Unusable = LedgerUnreadable | MappingError
 """Why there is no snapshot: the ledger's row or the CMMS's record has an unknown form."""
@@ -30,37 +31,39 @@ class Snapshots:
         self._cmms = cmms
         self.high_water = HighWaterMarks(ledger)
 
-    async def links(self, entity: EntityMapping, subjects: Sequence[Subject]) -> list[Stored | LedgerUnreadable]:
-        """The link of each subject, in order; a new one, without etag, where the ledger holds none."""
-        reads = self.reads(entity)
-        await reads.ask_links(name for subject in subjects if subject.stored is None for name in subject.names)
-
-        def link_of(subject: Subject) -> Stored | LedgerUnreadable:
-            known = [reads.links[name] for name in subject.names if name in reads.links]
-            return subject.stored or [*known, Stored(link=subject.new_link)][0]
-
-        return list(map(link_of, subjects))
-
     async def take(
-        self, entity: EntityMapping, subjects: Sequence[Subject], now: datetime
+        self, entity: EntityMapping, works: Sequence[Work], now: datetime, known: Reads | None = None
     ) -> list[Snapshot | Unusable]:
         """Read the ledger first, then both sides, in bulk; then resolve the writes in doubt.
 
+        Args:
+            entity: The records' mapping.
+            works: The records; in one-way mode, what their messages say counts.
+            now: In UTC.
+            known: Holds the links that were read a moment ago.
+
         Returns:
-            For each subject, in order, its snapshot or why there is none.
+            For each record, in order, its snapshot or why there is none.
 
         Raises:
             TransientError: A side or the ledger could not be read.
         """
-        links = await self.links(entity, subjects)
-        looks = [
-            Look(subject, stored, subject.link or stored.link) if isinstance(stored, Stored) else stored
-            for subject, stored in zip(subjects, links, strict=True)
-        ]
+        links = known or self.reads(entity)
+        await links.ask_links(name for work in works for name in work.names)
+        looks = [self._look(entity, work, links) for work in works]
+        # Whose a row is that is met by its key, is asked after the sides.
         reads = self.reads(entity)
         reads.high_water = await self.high_water.of(entity.name, now)
         await self._read(reads, [look for look in looks if isinstance(look, Look)])
         return [self._snapshot(entity, look, reads, now) if isinstance(look, Look) else look for look in looks]
+
+    def _look(self, entity: EntityMapping, work: Work, links: Reads) -> Look | LedgerUnreadable:
+        """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
+        stored = [*(links.links[name] for name in work.names if name in links.links), Stored(link=work.new_link)][0]
+        if isinstance(stored, LedgerUnreadable):
+            return stored
+        heard = hear(entity, stored.link, work.deliveries) if self._cmms is None else (stored.link, None)
+        return Look(work, stored, *heard)
 
     def reads(self, entity: EntityMapping) -> Reads:
         """What was read of an entity's records: nothing yet."""
@@ -69,7 +72,7 @@ class Snapshots:
     async def _read(self, reads: Reads, looks: Sequence[Look]) -> None:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
         # The hinted keys save a second question where nothing is known of a row yet.
-        hints = [look.subject.key_hint for look in looks if look.link.row_id is None or look.subject.key_taken]
+        hints = [look.work.key_hint for look in looks if look.link.row_id is None or look.work.key_taken]
         ids, rows = [look.link.cmms_id for look in looks], [look.link.row_id for look in looks]
         await reads.ask_who_is_down(ids, rows)
         await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))

@@ -5,18 +5,17 @@ from datetime import datetime
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
-from shared.domain.link import Identity
+from shared.domain.link import Identity, Link
 from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
 from shared.flows.routing.outcomes import Outcome, WrittenFields
 from shared.flows.sync.deliveries import Delivery, Outcomes
-from shared.flows.sync.subject import Subject
 
 
 @dataclass(frozen=True)
 class Work:
-    """The open messages of one record.
+    """A record to look at, with its open messages.
 
     `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for
     before the record is read. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
@@ -24,7 +23,7 @@ class Work:
     """
 
     identity: Identity
-    deliveries: tuple[Delivery, ...]
+    deliveries: tuple[Delivery, ...] = ()
     key_hint: str | None = None
     refused: tuple[Blocked, ...] = ()
     parked: frozenset[tuple[str, str]] = frozenset()
@@ -49,9 +48,22 @@ class Work:
         return max(delivery.event.attempt for delivery in self.deliveries)
 
     @property
-    def subject(self) -> Subject:
-        """What to take a snapshot of."""
-        return Subject(self.identity, self.key_hint, key_taken=self.key_taken)
+    def names(self) -> tuple[Identity, ...]:
+        """The identities to ask the ledger for: a link may still be known by its key alone."""
+        if self.identity.kind == "cmms" and self.key_hint is not None:
+            return (self.identity, Identity("key", self.key_hint))
+        return (self.identity,)
+
+    @property
+    def new_link(self) -> Link:
+        """The link of a record that the ledger does not know."""
+        match self.identity:
+            case ("cmms", value):
+                return Link(cmms_id=value, key=self.key_hint or "")
+            case ("row", value):
+                return Link(row_id=value)
+            case (_, value):
+                return Link(key=value, by_key=True)
 
     def ends(self, outcome: Outcome) -> Outcomes:
         """Give every message the same end."""

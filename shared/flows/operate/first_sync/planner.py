@@ -20,7 +20,7 @@ from shared.flows.operate.first_sync.plan import EntityPlan
 from shared.flows.operate.first_sync.staging import Staging
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.sync.snapshot import Snapshots
-from shared.flows.sync.subject import Subject
+from shared.flows.sync.work import Work
 
 CHUNK: Final = 500
 _BREATH: Final = 2000
@@ -103,7 +103,7 @@ class Planner:
         identities, seen = staging.closer(), set[str]()
         for start in range(0, len(identities), CHUNK):
             part = identities[start : start + CHUNK]
-            taken = await self._snapshots.take(entity, [Subject(identity) for identity in part], now)
+            taken = await self._snapshots.take(entity, [Work(identity) for identity in part], now)
             for identity, found in zip(part, taken, strict=True):
                 if not isinstance(found, Snapshot):
                     problem = Problem(RECORD, found.reason, found.message)
