@@ -272,6 +272,10 @@ def held_back(evidence: Evidence, entity: str, name: str, link: Link, cmms: str 
         return  # judged with the whole record
     if reason == "no_effect" and _shows_nothing(evidence, entity, name, kin):
         return
+    # A record's figures are of the currency that it agreed on, also once it has met another row.
+    revalued = any((entity, one) in evidence.conditions.revalued for _, one in kin)
+    if reason == "currency_changed" and name in DECIMALS and revalued:
+        return
     if not _rightly(evidence, entity, name, reason, cmms, row):
         yield f"{entity} {link.key} {name}: held back as {reason} without cause"
 
@@ -281,8 +285,6 @@ def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str 
         return evidence.conditions.mass
     if reason == "rejected_by_target" and name in evidence.conditions.secured:
         return True
-    if reason == "currency_changed":
-        return name in DECIMALS and (entity, str(row.id)) in evidence.conditions.revalued
     if reason == "mapping_error":
         return name == "nombre" and cmms is not None and len(cmms) > LONGEST_NAME
     if reason == "rejected_by_target":
