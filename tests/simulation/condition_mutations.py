@@ -5,8 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
-from shared.domain.decide import Snapshot
-from shared.domain.decide.plan import Plan
+from shared.domain.decide import Decision, Snapshot, Wait
 from shared.domain.high_water import UNSEEN
 from shared.domain.link import Intent, Write
 from shared.domain.model import Record
@@ -14,7 +13,6 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.reconcile import BrakeState
 from shared.flows.sync import Sync
-from shared.flows.sync.snapshot import Unusable
 from shared.flows.sync.work import Work
 from tests.simulation.worker import Parts
 
@@ -119,8 +117,8 @@ def _any_currency(entity: EntityMapping, taken: Snapshot) -> Snapshot:
 
 def _trusting(trust: Trusting) -> Callable[[], Parts]:
     class Mutant(Sync):
-        def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
-            return super()._consider(entity, work, trust(entity, taken) if isinstance(taken, Snapshot) else taken, now)
+        def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
+            return super()._decide(entity, work, trust(entity, snapshot), now)
 
     return lambda: Parts(sync=Mutant)
 
@@ -128,12 +126,12 @@ def _trusting(trust: Trusting) -> Callable[[], Parts]:
 class _Unbraked(Sync):
     """Empties whatever it is told to, in however many records."""
 
-    def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
-        ended, decision = super()._consider(entity, work, taken, now)
-        if isinstance(decision, Plan):
-            # What a write replaces is all by which a mass of clears is known.
-            decision = replace(decision, to_dynamics=_blind(decision.to_dynamics), to_cmms=_blind(decision.to_cmms))
-        return ended, decision
+    def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
+        decision = super()._decide(entity, work, snapshot, now)
+        if isinstance(decision, Wait):
+            return decision
+        # What a write replaces is all by which a mass of clears is known.
+        return replace(decision, to_dynamics=_blind(decision.to_dynamics), to_cmms=_blind(decision.to_cmms))
 
 
 def _blind(write: Write | None) -> Write | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-from shared.domain.decide import Plan, Snapshot
+from shared.domain.decide import Decision, Plan, Snapshot
 from shared.domain.link import Base, Identity, Intent, Link, Stored
 from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
@@ -17,7 +17,6 @@ from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.receive import Receiver
 from shared.flows.sync import Sync
 from shared.flows.sync.execute import Executor
-from shared.flows.sync.snapshot import Unusable
 from shared.flows.sync.step import Round, Step
 from shared.flows.sync.work import Work
 from tests.simulation.condition_mutations import CONDITION_MUTATIONS, Like, like
@@ -90,14 +89,14 @@ def _with_executor(kind: type[Executor]) -> Callable[[], Parts]:
 class MessageValues(Sync):
     """Takes the CMMS's values from its messages, as far as they have any."""
 
-    def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
+    def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
         said = [one.payload for one in work.deliveries if isinstance(one.payload, UpsertedData)]
-        cmms = taken.cmms if isinstance(taken, Snapshot) else None
-        if said and isinstance(taken, Snapshot) and cmms is not None and not cmms.deleted:
+        cmms = snapshot.cmms
+        if said and not cmms.deleted:
             fields = {name: raw for name, raw in said[-1].fields.items() if name in entity.fields}
             values = {name: entity.fields[name].from_cmms(raw) for name, raw in fields.items()}
-            taken = replace(taken, cmms=replace(cmms, values={**cmms.values, **values}))
-        return super()._consider(entity, work, taken, now)
+            snapshot = replace(snapshot, cmms=replace(cmms, values={**cmms.values, **values}))
+        return super()._decide(entity, work, snapshot, now)
 
 
 class OneBase(Like):

@@ -13,7 +13,6 @@ from shared.domain.link import ConflictRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import KeyNotUsable, PermanentError, RecordClosed, RecordMissing
 from shared.flows.sync import Sync
-from shared.flows.sync.snapshot import Unusable
 from shared.flows.sync.work import Work
 from tests.simulation.worker import Parts
 
@@ -100,14 +99,12 @@ def _taken_over_unrecorded(entity: EntityMapping, snapshot: Snapshot, plan: Plan
 
 def _deciding(mutation: Mutation) -> Callable[[], Parts]:
     class Mutant(Sync):
-        def _consider(self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime) -> Any:
+        def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
             def by(other: EntityMapping, snapshot: Snapshot) -> Decision:
                 return decide(snapshot, work.context(other, now, one_way=self._cmms is None))
 
-            ended, decision = super()._consider(entity, work, taken, now)
-            if isinstance(decision, Plan) and isinstance(taken, Snapshot):
-                decision = mutation(entity, taken, decision, by)
-            return ended, decision if isinstance(decision, Plan) else None
+            decision = super()._decide(entity, work, snapshot, now)
+            return mutation(entity, snapshot, decision, by) if isinstance(decision, Plan) else decision
 
     return lambda: Parts(sync=Mutant)
 

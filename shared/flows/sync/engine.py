@@ -34,7 +34,7 @@ from shared.flows.sync.mass_clear import MassClears, Planned
 from shared.flows.sync.metrics import observed
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.resolve import resolve
-from shared.flows.sync.snapshot import Snapshots, Unusable
+from shared.flows.sync.snapshot import Snapshots
 from shared.flows.sync.step import Round
 from shared.flows.sync.work import Work
 
@@ -192,11 +192,19 @@ class Sync:
         # After the read: a host that stalled before it must not date what it read to before the stall.
         await self._snapshots.high_water.note(entity.name, versions, self._clock.now())
         for work, taken in zip(works, snapshots, strict=True):
-            ended, decision = self._consider(entity, work, taken, now)
+            if not isinstance(taken, Snapshot):
+                outcomes |= work.ends(Park(taken))
+                continue
+            ended = behind(entity, work, taken, one_way=self._cmms is None)
             outcomes |= ended
             left = work.without(ended)
-            if isinstance(decision, Plan) and isinstance(taken, Snapshot) and left is not None:
+            if left is None:
+                continue
+            decision = self._decide(entity, left, taken, now)
+            if isinstance(decision, Plan):
                 planned.append((left, taken, decision))
+            else:
+                outcomes |= left.ends(Again(decision.error))
         return Round(outcomes) + await self._executor.run(entity, self._without_masses(entity, planned, now))
 
     def _without_masses(
@@ -214,26 +222,13 @@ class Sync:
             free.append((held, again if isinstance(again, Plan) else plan))
         return free
 
-    def _consider(
-        self, entity: EntityMapping, work: Work, taken: Snapshot | Unusable, now: datetime
-    ) -> tuple[Outcomes, Decision | None]:
-        """Decide about one record.
-
-        Returns:
-            The messages that end here, and the decision about the others.
-        """
-        if not isinstance(taken, Snapshot):
-            return work.ends(Park(taken)), None
-        ended = behind(entity, work, taken, one_way=self._cmms is None)
-        rest = work.without(ended)
-        if rest is None:
-            return ended, None
+    def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
+        """Decide about one record; a fault of ours counts as an attempt of this record alone."""
         try:
-            decision = decide(taken, rest.context(entity, now, one_way=self._cmms is None))
+            return decide(snapshot, work.context(entity, now, one_way=self._cmms is None))
         except Exception as error:
             log.exception("Deciding about %s %s failed in an unexpected way", entity.name, work.name)
-            return work.ends(Again(Unexpected(f"{type(error).__name__} while deciding: see the log."))), None
-        return (ended | rest.ends(Again(decision.error)), None) if isinstance(decision, Wait) else (ended, decision)
+            return Wait(Unexpected(f"{type(error).__name__} while deciding: see the log."))
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:
