@@ -8,7 +8,7 @@ from shared.domain.decide.plan import Plan, nothing
 from shared.domain.decide.refused import known_refusals, value_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.link import Seen, Write
-from shared.domain.model import Record, Side, Value, other
+from shared.domain.model import Record, Side, Value, other, without
 from shared.errors import PermanentError
 
 
@@ -114,12 +114,12 @@ def _newborn(side: Side, source: Record, snapshot: Snapshot, context: Context) -
     stopped = known | {block.field for block in blocked}
     values: dict[str, Value] = dict.fromkeys(entity.fields)
     sources: dict[str, Value] = {}
-    for name in [name for name in said if name not in stopped]:
+    for name, value in without(said, stopped).items():
         try:
             # Nothing is agreed as well as something is.
-            values[name] = None if said[name] is None else entity.fields[name].translate(said[name], other(side))
-            sources[name] = said[name]
+            values[name] = None if value is None else entity.fields[name].translate(value, other(side))
+            sources[name] = value
         except PermanentError as error:
-            blocked.append(Blocked(name, side, digest(said[name]), error))
+            blocked.append(Blocked(name, side, digest(value), error))
     values[entity.key.name] = sources[entity.key.name] = source.key
     return _Newborn(side, values, sources, blocked, known)
