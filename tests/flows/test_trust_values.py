@@ -5,6 +5,7 @@ from dataclasses import replace
 from shared.domain.model import BadValue
 from shared.errors import MappingError
 from tests.flows.conditions import agreed
+from tests.flows.conftest import MakeWorld
 from tests.kit.world import World
 
 
@@ -35,8 +36,22 @@ async def test_a_column_that_was_never_read_is_not_written_over(world: World) ->
     assert (world.dynamics.rows[row.id].values["numero_de_serie"], world.parked) == ("entered by hand", [])
 
 
+async def test_a_column_whose_value_was_never_agreed_is_not_written_over(make_world: MakeWorld) -> None:
+    world = make_world(one_way=True)
+    world.dynamics.put("A", nombre="Bomba", valor_libros="9")
+    await world.said(world.clock.now(), nombre="Bomba", valor_libros="4")
+    assert "valor_libros" not in (await world.link()).bases  # Dynamics wins, and the CMMS cannot be told
+    world.dynamics.secured = world.dynamics.unheard = {"valor_libros"}
+    world.later(minutes=1)
+    await world.said(world.clock.now(), nombre="Motor", valor_libros="5")
+    world.dynamics.secured = set()
+    assert (world.row().values["nombre"], world.row().values["valor_libros"]) == ("Motor", "9")
+
+
 async def test_a_column_that_shows_nothing_of_a_write_is_asked_about_before_the_next_one(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie=None)
     await world.dirty()
     world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
     world.cmms.put("A", numero_de_serie="S")

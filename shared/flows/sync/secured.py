@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from shared.domain.link import Identity, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, without
+from shared.domain.link import Identity
+from shared.domain.model import CmmsRecord, DynamicsRecord, Values, without
 from shared.errors import NoEffect
 from shared.flows.ports.engine import Dynamics
 from shared.flows.sync.look import Look
@@ -18,7 +18,7 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
         TransientError: Dynamics could not be asked which columns these are.
     """
     # A value that was there and is not any more is worth a question of its own; else what was heard will do.
-    lost = any(_lost_a_value(look.link, reads.row(look.link)) or _takes_over(look, reads) for look in looks)
+    lost = any(_lost_a_value(look, reads) or _takes_over(look, reads) for look in looks)
     if not lost and not any(_may_hide(look, reads) for look in looks):
         return
     unreadable = await dynamics.unreadable(reads.entity, fresh=lost)
@@ -35,8 +35,7 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
 
 def _may_hide(look: Look, reads: Reads) -> bool:
     """Whether a row shows nothing where the CMMS holds a value, which would be written over what cannot be read."""
-    record = look.record(reads)
-    said = record.values if isinstance(record, CmmsRecord) else {}
+    said = _said(look, reads)
     rows = [reads.row(look.link), *reads.rows_by_key.get(look.key(reads), ())]
     return any(said.get(name) is not None and value is None for row in rows for name, value in row.values.items())
 
@@ -48,8 +47,20 @@ def _takes_over(look: Look, reads: Reads) -> bool:
     return any(holder is not None and holder.link.deleted_at is not None for holder in holders)
 
 
-def _lost_a_value(link: Link, row: DynamicsRecord) -> bool:
-    """Whether a row shows nothing where it held a value when both sides last agreed, or took one without effect."""
-    gone = {name for name, value in row.values.items() if value is None}
-    held = any(link.bases[name].dynamics is not None for name in gone & link.bases.keys())
-    return held or any(link.parked[name].reason == NoEffect.reason for name in gone & link.parked.keys())
+def _lost_a_value(look: Look, reads: Reads) -> bool:
+    """Whether a row that was met shows nothing where it held a value, or took one without effect.
+
+    What was never agreed, and would be written, may have been there as well.
+    """
+    link, said = look.link, _said(look, reads)
+    gone = {name for name, value in reads.row(link).values.items() if value is None}
+    held = {name for name, base in link.bases.items() if base.dynamics is not None}
+    idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
+    unknown = {name for name in gone - link.bases.keys() if said.get(name) is not None} if link.bases else set()
+    return not gone.isdisjoint(held | idle | unknown)
+
+
+def _said(look: Look, reads: Reads) -> Values:
+    """What the CMMS shows of the record."""
+    record = look.record(reads)
+    return record.values if isinstance(record, CmmsRecord) else {}
