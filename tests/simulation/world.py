@@ -53,6 +53,7 @@ from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 LONGEST_RUN = 60 * 3600.0
+MOST_OF_A_DAY = 17.0
 MOST_TRIES = 4
 CHECKPOINT = "reconcile/checkpoint"
 
@@ -207,9 +208,14 @@ class World:
             if self.rng.random() < self.weather.outage:
                 start = self.rng.uniform(0, 300)
                 # An outage may last long; but below a day nothing may be given up.
-                length = self.rng.uniform(5, 600) if self.rng.random() < 0.9 else self.rng.uniform(1, 20) * 3600
+                length = self.rng.uniform(5, 600) if self.rng.random() < 0.9 else self._long(self.rng.uniform(1, 20))
                 outage.spans.append((start, start + length))
                 self.trace("weather", f"{side} is away from {start:.0f} s on")
+
+    @staticmethod
+    def _long(hours: float) -> float:
+        """The length of a long outage, in seconds: most are of an hour or two, as each look costs the player's time."""
+        return hours * 3600 if hours > MOST_OF_A_DAY else hours * 600
 
     def _supervise(self, number: int) -> None:
         async def keep() -> None:
