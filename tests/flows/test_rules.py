@@ -35,9 +35,10 @@ async def test_the_ledger_is_read_before_either_side_and_written_before_any_writ
     assert world.calls.index("ledger write") < world.calls.index("dynamics write")
 
 
-async def test_an_echo_costs_one_read_of_each_and_no_write(world: World) -> None:
+@pytest.mark.parametrize("named", [{}, {"key": "A"}], ids=["by its id", "with its key beside it"])
+async def test_an_echo_costs_one_read_of_each_and_no_write(world: World, named: dict[str, str]) -> None:
     await agreed(world)
-    await world.webhook(world.row())
+    await world.send("dirty", {"record_id": world.row().id, "operation": "update", **named})
     assert sorted(world.calls) == ["cmms by id", "dynamics by id", "ledger read"]
 
 

@@ -60,12 +60,16 @@ class Reads:
 
     async def ask_links(self, identities: Iterable[Identity]) -> None:
         """Read links, each known by all its identities then; one that the ledger does not hold stays absent."""
-        missing = set(identities) - self._asked - self.links.keys()
+        missing = {name for name in identities if not self.knows(name)}
         if missing:
             found = await self._ledger.find(self.entity.name, sorted(missing))
             self._asked |= missing
             stored = [one for one in found.values() if isinstance(one, Stored)]
             self.links |= {**found, **{name: one for one in stored for name in one.link.identities}}
+
+    def knows(self, identity: Identity) -> bool:
+        """Whether the ledger was asked for a link with this identity, or showed one when asked otherwise."""
+        return identity in self._asked or identity in self.links
 
     def row(self, link: Link) -> DynamicsRecord:
         """The link's row."""

@@ -49,7 +49,7 @@ class Snapshots:
             TransientError: A side or the ledger could not be read.
         """
         links = known or self.reads(entity)
-        await links.ask_links(name for work in works for name in work.names)
+        await links.ask_links(name for work in works if not links.knows(work.identity) for name in work.names)
         looks = [self._look(entity, work, links) for work in works]
         # Whose a row is that is met by its key, is asked after the sides.
         reads = self.reads(entity)
