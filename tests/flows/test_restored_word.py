@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from shared.domain.link import Restored
-from shared.errors import RejectedByTarget
+from shared.domain.link import Identity, Restored
+from shared.errors import RejectedByTarget, Unavailable
 from tests.flows.conftest import MakeWorld
 from tests.flows.restoring import Backup, agreed, look, restore_of, restored, values
 from tests.flows.test_in_doubt import mapping as stamped
@@ -103,3 +103,23 @@ async def test_a_link_that_changes_meanwhile_is_marked_as_it_is_then(make_world:
     world.ledger.write = raced  # type: ignore[method-assign]
     await restore_of(world).settle(taken, "dynamics", rate=1e6)
     assert (await world.link()).restored == "dynamics"
+
+
+async def test_a_word_on_a_restored_ledger_makes_nobody_s_value_of_the_state_that_a_row_is_born_with(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    world.cmms.put("O", estado="AUTORIZADO", justificacion="x")
+    world.dynamics.faults.next = ["answer lost"]
+    world.dynamics.faults.meanwhile = lambda: setattr(world.dynamics.faults, "away", Unavailable("away"))
+    await world.dirty(entity="order")
+    world.dynamics.faults.away = None
+    identity = Identity("cmms", "1")
+    stored = (await world.ledger.find("order", [identity]))[identity]  # type: ignore[no-untyped-call]
+    told = stored.model_copy(update={"link": stored.link.model_copy(update={"restored": "ledger"})})
+    await world.ledger.write("order", [told])  # type: ignore[no-untyped-call]
+    await world.dirty(entity="order")
+    await world.settle("order")
+    assert world.cmms.records["1"].values["estado"] == "AUTORIZADO"
+    assert world.row("O").state == 1
+    assert (await world.link(entity="order")).conflicts == ()

@@ -11,7 +11,7 @@ from shared.domain.decide.older import deletion_is_undone, gone_back, is_before
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
 from shared.domain.link import Base
-from shared.domain.model import Side
+from shared.domain.model import Record, Side
 from shared.errors import NoEffect, NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
 
@@ -41,12 +41,25 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
         Where a person replays what had no effect, what an unclear write was to carry counts as a change once more.
     """
     told = snapshot.link.restored
-    if context.recreate or told == "ledger" or (told is None and ledger_is_behind(snapshot)):
+    behind = ledger_is_behind(snapshot) if told is None else told == "ledger" and not _is_of_now(snapshot)
+    if context.recreate or behind:
         return {}
     rules = context.entity.fingerprints
     bases = {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
     again = NoEffect.reason in context.insists_on
     return {name: base.as_news for name, base in bases.items()} if again else bases
+
+
+def _is_of_now(snapshot: Snapshot) -> bool:
+    """Whether the ledger saw the very states that both sides show, or announced their last change: it lacks nothing."""
+    link = snapshot.stored.link
+    announced = {intent.id for intent in link.intents}
+
+    def is_known(shown: Record, version: object) -> bool:
+        ours = shown.by_us and shown.last_operation in announced
+        return shown.living and version is not None and (ours or link.seen.after(shown) == link.seen)
+
+    return is_known(snapshot.row, snapshot.row.version) and is_known(snapshot.cmms, snapshot.cmms.changed_at)
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:
