@@ -10,7 +10,7 @@ from ops.command import command
 from ops.commands.parked import document
 from ops.output import plain, stamp, table
 from ops.session import Entity, ExitCode, Session, UsageError
-from shared.domain.link import Base
+from shared.domain.base import Base
 from shared.domain.words import plural
 from shared.flows.operate.show import Story, tell
 

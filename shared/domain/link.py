@@ -8,12 +8,14 @@ identified by its key, until a message brings the record's id.
 from collections.abc import Mapping
 from datetime import datetime
 from operator import attrgetter
-from typing import Final, Literal, NamedTuple, Self
+from typing import Final, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version, other
+from shared.domain.base import Base, Why
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version
 from shared.domain.row_hash import row_hash
+from shared.domain.write import Intent
 
 type IdentityKind = Literal["cmms", "row", "key"]
 
@@ -41,98 +43,6 @@ def known_identities(
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-type Why = Literal[
-    "both_changed",
-    "first_contact",
-    "one_way",
-    "create_only",
-    "late_write",
-    "taken_over",
-    "key_released",
-    "restored",
-]
-"""Why a value lost: see `ConflictRecord`."""
-
-
-class Base(_Frozen):
-    """What each side held of one field when both last agreed. A side has changed only against its own base.
-
-    `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
-    `unclear` names a side that held its old value after a write whose answer was lost, and after another edit there:
-    the write had no effect, or a person put the old value back. `why` is on record where a side that alone has changed
-    against the base replaces the other one's value; mostly that value is nobody's loss.
-    """
-
-    cmms: Value
-    dynamics: Value
-    rule: str = ""
-    unclear: Side | None = None
-    why: Why | None = None
-
-    @classmethod
-    def of(cls, held: Mapping[Side, Value], rule: str, *, unclear: Side | None = None, why: Why | None = None) -> Self:
-        """The base of a field of which the sides hold these values, under the rule with this fingerprint."""
-        return cls(cmms=held["cmms"], dynamics=held["dynamics"], rule=rule, unclear=unclear, why=why)
-
-    @property
-    def is_agreed(self) -> bool:
-        """Whether both sides held these values, and neither only stands for what is still to be agreed."""
-        return NEWS not in {self.cmms, self.dynamics}
-
-    @property
-    def as_news(self) -> "Base":
-        """The base under which the source of an unclear write has changed; else the base itself."""
-        return self if self.unclear is None else self.model_copy(update={other(self.unclear): NEWS})
-
-
-NEWS: Final = "\0"
-"""The base of a side whose value counts as a change, whatever it is: no normal form of any type equals this text."""
-
-
-class Write(_Frozen):
-    """A write to one side, described once: from the decision through the intent to the adapter.
-
-    `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
-    None means a create. `values` are in the target's normal form, the business key among them where it is written.
-    `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
-    A state that a row cannot be born in has a source of None, so that the next merge takes it for a change.
-    `operation` is the operation id where the write's content decides it: a record has the id of the row that it is
-    made from, so that the CMMS refuses to make a second one of it. `stamped` False means that the row cannot show the
-    write: Dynamics takes nothing but a state for a closed row.
-
-    Example: `Write(side="dynamics", target="6f…", etag='W/"12"', values={"nombre": "Pump"},
-    sources={"nombre": "Pump"}, before={"nombre": "Pumpe"})`.
-    """
-
-    side: Side
-    target: str | None
-    etag: str | None
-    values: dict[str, Value] = Field(default_factory=dict)
-    sources: dict[str, Value] = Field(default_factory=dict)
-    before: dict[str, Value] = Field(default_factory=dict)
-    state: tuple[int | None, int] | None = None
-    operation: str | None = None
-    stamped: bool = True
-
-    @property
-    def creates(self) -> bool:
-        """Whether the write makes a new row or record."""
-        return self.etag is None
-
-
-class Intent(Write):
-    """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
-
-    `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
-    `repeated` tells of a create that was in doubt before, and whose first try may have said something else.
-    """
-
-    id: str
-    expires_at: datetime
-    repeated: bool = False
-    rules: dict[str, str] = Field(default_factory=dict)
 
 
 type Restored = Literal["cmms", "dynamics", "ledger"]

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from shared.domain.base import Base, Why
 from shared.domain.blocked import Blocked, digest
-from shared.domain.link import Base, ConflictRecord, Why
+from shared.domain.link import ConflictRecord
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other
 from shared.domain.schema.fields import FieldMapping
 from shared.errors import NoEffect, PermanentError, RecordClosed

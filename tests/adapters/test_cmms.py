@@ -17,8 +17,8 @@ from local.emulators.identity.tests.serving import serving
 from shared.adapters.clock import SystemClock
 from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.row_hasher import UNUSABLE
-from shared.domain.link import Intent
 from shared.domain.model import CmmsRecord
+from shared.domain.write import Intent
 from shared.errors import Conflict, MappingError, NotAuthorized, NotReady, RejectedByTarget, Unavailable
 from shared.flows.ports.engine import Failed
 from tests.adapters.virtual import LoopClock

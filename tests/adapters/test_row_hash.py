@@ -8,8 +8,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shared.adapters.row_hasher import UNUSABLE, Number, RowHasher
+from shared.domain.base import Base
 from shared.domain.jsontext import parse
-from shared.domain.link import Base, Link
+from shared.domain.link import Link
 from shared.domain.model import Value
 from shared.domain.row_hash import row_hash
 from shared.errors import MappingError

@@ -19,9 +19,9 @@ from local.emulators.identity import mint_token
 from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.writes import DynamicsWrite
-from shared.domain.link import Intent
 from shared.domain.model import DynamicsRecord, Record, Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.flows.ports.engine import Failed
 from shared.settings import DOCUMENT_MAPPING
 from shared.wiring import load_mapping

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from shared.domain.base import Base
 from shared.domain.decide import Candidate, Context, Decision, Snapshot, Wait
-from shared.domain.link import Base, Intent, Link, Seen, Stored, Write
+from shared.domain.link import Link, Seen, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Version
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent, Write
 from tests.fakes import document_mapping
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

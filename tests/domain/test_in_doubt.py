@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.domain.base import Base
 from shared.domain.decide.in_doubt import LATEST, may_still_land, resolve_in_doubt, verdict
-from shared.domain.link import Base, Intent, Link
+from shared.domain.link import Link
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Record, Side, Value
+from shared.domain.write import Intent
 from tests.fakes import document_mapping
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.domain.link import NEWS, Base
+from shared.domain.base import NEWS, Base
 from shared.domain.merge import Verdict, judge, merge
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Value
 from shared.domain.schema.fields import FieldMapping

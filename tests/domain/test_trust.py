@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from shared.domain.base import Base
 from shared.domain.decide import Context, Snapshot, decide
 from shared.domain.decide.situation import PATIENCE
 from shared.domain.high_water import SLACK, UNSEEN
-from shared.domain.link import Base, Link, ParkedField, Restored
+from shared.domain.link import Link, ParkedField, Restored
 from shared.domain.model import Side, Version
 from tests.domain.decisions import (
     DELETED,

@@ -7,9 +7,9 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
-from shared.domain.link import Intent
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value, Version
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import Conflict, KeyTaken, MappingError, RejectedByTarget, SyncError, Unavailable
 from shared.flows.ports.engine import Failed
 from tests.fakes import FakeClock

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from shared.domain.base import Base
 from shared.domain.link import (
-    Base,
     ConflictRecord,
     FieldVersion,
     Identity,
-    Intent,
     Link,
     LinkHash,
     ParkedField,
@@ -19,6 +18,7 @@ from shared.domain.link import (
     Written,
 )
 from shared.domain.model import Version
+from shared.domain.write import Intent
 from shared.errors import LinkTooLarge
 from shared.flows.ports.engine import Ledger, State
 

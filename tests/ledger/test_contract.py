@@ -8,7 +8,8 @@ from string import ascii_letters, digits
 
 import pytest
 
-from shared.domain.link import Base, Identity, Link, Stored
+from shared.domain.base import Base
+from shared.domain.link import Identity, Link, Stored
 from shared.errors import LedgerUnreadable
 from shared.flows.ports.engine import Ledger
 from tests.ledger.store import (

@@ -9,7 +9,8 @@ from typing import Any, override
 
 from ops.activity import Processed
 from ops.console.desk import Desk, Fault
-from shared.domain.link import Base, ConflictRecord, Link
+from shared.domain.base import Base
+from shared.domain.link import ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Version
 from shared.errors import Unavailable
 from shared.flows.operate.first_sync.memory import StoredPlan

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from shared.domain.decide import Decision, Snapshot, Wait
 from shared.domain.high_water import UNSEEN
-from shared.domain.link import Intent, Write
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent, Write
 from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.reconcile import BrakeState
 from shared.flows.sync import Sync

@@ -7,11 +7,13 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
+from shared.domain.base import Base
 from shared.domain.decide import Decision, Plan, Snapshot
-from shared.domain.link import Base, Identity, Intent, Link, Stored
+from shared.domain.link import Identity, Link, Stored
 from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import Unavailable
 from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.receive import Receiver

@@ -17,9 +17,9 @@ from shared.adapters.http.retry import on_its_way, patiently
 from shared.adapters.pages import Parse, reader
 from shared.adapters.row_hasher import RowHasher
 from shared.domain import jsontext
-from shared.domain.link import Intent
 from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import (
     Conflict,
     MappingError,

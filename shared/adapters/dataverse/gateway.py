@@ -20,9 +20,9 @@ from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
 from shared.adapters.dataverse.writes import DynamicsWrite, write_of
 from shared.adapters.http.retry import patiently
-from shared.domain.link import Intent
 from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import SyncError, Unavailable
 from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsHashes, Failed
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from shared.domain.link import Intent
 from shared.domain.model import Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.plan import Plan, nothing
 from shared.domain.decide.refused import known_refusals, value_digest
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.link import Seen, Write
+from shared.domain.link import Seen
 from shared.domain.model import Record, Side, Value, other, without
+from shared.domain.write import Write
 from shared.errors import PermanentError
 
 

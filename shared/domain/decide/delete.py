@@ -2,9 +2,9 @@
 
 from shared.domain.decide.plan import Plan
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.link import Write
 from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Write
 
 
 def delete(snapshot: Snapshot, context: Context) -> Plan:

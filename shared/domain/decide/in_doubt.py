@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from shared.domain.link import NEWS, Base, ConflictRecord, Intent, Link
+from shared.domain.base import NEWS, Base
+from shared.domain.link import ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
+from shared.domain.write import Intent
 
 LATEST: Final = timedelta(minutes=15)
 """How long after its intent's expiry a request may still be on its way. No service holds a request for longer."""

@@ -6,7 +6,8 @@ from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
 from shared.domain.decide.trust import doubt, ledger_is_behind
-from shared.domain.link import ConflictRecord, Stored, Write
+from shared.domain.link import ConflictRecord, Stored
+from shared.domain.write import Write
 from shared.errors import Conflict, KeyNotUsable
 
 RELEASE_AFTER: Final = 2

@@ -6,8 +6,9 @@ from functools import cached_property
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.link import ConflictRecord, Link, Stored, Write
+from shared.domain.link import ConflictRecord, Link, Stored
 from shared.domain.merge import Merged
+from shared.domain.write import Write
 from shared.errors import IntentHeld, TransientError
 
 

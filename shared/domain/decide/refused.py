@@ -6,10 +6,11 @@ from typing import Final
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide.plan import Decision, Plan, Wait
 from shared.domain.decide.situation import Context
-from shared.domain.link import Link, Write
+from shared.domain.link import Link
 from shared.domain.merge import FieldWrite
 from shared.domain.model import Value, other
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Write
 from shared.errors import DoesNotConverge, KeyNotUsable, MassClear, NoEffect, PermanentError, RejectedByTarget
 
 LASTING: Final = frozenset(

@@ -6,11 +6,11 @@ The table "Trust" stands in docs/architecture.md.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+from shared.domain.base import Base
 from shared.domain.blocked import Blocked, held_back
 from shared.domain.decide.older import deletion_is_undone, gone_back, is_before
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
-from shared.domain.link import Base
 from shared.domain.model import Record, Side
 from shared.errors import NoEffect, NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from shared.domain.base import NEWS, Base
 from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive
@@ -11,12 +12,13 @@ from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
-from shared.domain.link import NEWS, Base, Link, Write
+from shared.domain.link import Link
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
 from shared.domain.model import Record, Side, other, without
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Write
 from shared.errors import DoesNotConverge, KeyNotUsable, RecordClosed
 
 

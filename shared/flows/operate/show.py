@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.domain.base import Base
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Decision, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import PATIENCE
-from shared.domain.link import Base, ConflictRecord, Link
+from shared.domain.link import ConflictRecord, Link
 from shared.domain.messages.queues import PARKED
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value
 from shared.domain.schema.fields import FieldMapping

@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from shared.domain.link import Identity, Intent, Link, LinkHash, Stored
+from shared.domain.link import Identity, Link, LinkHash, Stored
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Values
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import LedgerUnreadable, LinkTooLarge, MappingError, SyncError
 
 

@@ -10,10 +10,10 @@ from shared.domain.blocked import RECORD, Blocked
 from shared.domain.decide import Context, Plan, Snapshot, Wait, foresee
 from shared.domain.decide.situation import WAITING
 from shared.domain.decide.trust import ledger_is_behind
-from shared.domain.link import Write
 from shared.domain.model import Record, Value
 from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Write
 from shared.errors import KeyNotUsable, NoEffect, RecordGone, RowReplaced, WentBack
 
 

@@ -9,11 +9,12 @@ from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import as_taken, base, is_idle
 from shared.domain.decide.refused import refusal, whole
-from shared.domain.link import Intent, Link, ParkedField
+from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
+from shared.domain.write import Intent
 from shared.errors import NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
 

@@ -11,9 +11,10 @@ from uuid import UUID
 
 from shared import telemetry
 from shared.domain.decide import Plan
-from shared.domain.link import Intent, Stored
+from shared.domain.link import Stored
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent
 from shared.errors import Conflict, LinkTooLarge, RoutingFailed
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Failed, Ledger
 from shared.flows.routing.outcomes import Park

@@ -8,9 +8,9 @@ from typing import Final
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan, Snapshot
 from shared.domain.decide.refused import refusal
-from shared.domain.link import Write
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Write
 from shared.errors import MassClear
 from shared.flows.sync.work import Work
 

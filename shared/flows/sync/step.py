@@ -8,8 +8,9 @@ from uuid import UUID
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import may_still_land
-from shared.domain.link import Intent, Link, Stored, Write
+from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent, Write
 from shared.errors import Conflict, IntentHeld, KeyTaken, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer

@@ -2,7 +2,8 @@
 
 import pytest
 
-from shared.domain.link import Base, Link, Stored
+from shared.domain.base import Base
+from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import Mapping
 from shared.flows.operate.check import Level
 from shared.flows.operate.check.tables import compare_table

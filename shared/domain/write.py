@@ -1,0 +1,53 @@
+"""A write to one side: from the decision, through its announcement, to the adapter."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.domain.model import Side, Value
+
+
+class Write(BaseModel):
+    """A write to one side, described once: from the decision through the intent to the adapter.
+
+    `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
+    None means a create. `values` are in the target's normal form, the business key among them where it is written.
+    `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
+    A state that a row cannot be born in has a source of None, so that the next merge takes it for a change.
+    `operation` is the operation id where the write's content decides it: a record has the id of the row that it is
+    made from, so that the CMMS refuses to make a second one of it. `stamped` False means that the row cannot show the
+    write: Dynamics takes nothing but a state for a closed row.
+
+    Example: `Write(side="dynamics", target="6f…", etag='W/"12"', values={"nombre": "Pump"},
+    sources={"nombre": "Pump"}, before={"nombre": "Pumpe"})`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    side: Side
+    target: str | None
+    etag: str | None
+    values: dict[str, Value] = Field(default_factory=dict)
+    sources: dict[str, Value] = Field(default_factory=dict)
+    before: dict[str, Value] = Field(default_factory=dict)
+    state: tuple[int | None, int] | None = None
+    operation: str | None = None
+    stamped: bool = True
+
+    @property
+    def creates(self) -> bool:
+        """Whether the write makes a new row or record."""
+        return self.etag is None
+
+
+class Intent(Write):
+    """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
+
+    `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
+    `repeated` tells of a create that was in doubt before, and whose first try may have said something else.
+    """
+
+    id: str
+    expires_at: datetime
+    repeated: bool = False
+    rules: dict[str, str] = Field(default_factory=dict)
