@@ -135,6 +135,7 @@ class Link(_Frozen):
     record that the link is about to have: it is stored before that record's link lets go of the row. In one-way mode
     `said` holds the newest value of each field, and `deleted` the version of the last deletion. `restored` is an
     operator's word that a side or the ledger was restored from a backup: the next decision about the record obeys.
+    `chosen` are the sides that an operator chose for fields of which nothing is agreed yet: a write may still fail.
     """
 
     cmms_id: str | None = None
@@ -153,6 +154,7 @@ class Link(_Frozen):
     written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
     last_sync: datetime | None = None
     restored: Restored | None = None
+    chosen: dict[str, Side] = Field(default_factory=dict)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -182,9 +184,8 @@ class Link(_Frozen):
     def without_row(self) -> "Link":
         """The link of a record that gives up its row, and forgets all that was remembered of both together."""
         kept = self.intents_of("cmms")
-        return self.model_copy(
-            update={"row_id": None, "bases": {}, "intents": kept, "seen": Seen(), "parked": {}, "restored": None}
-        )
+        nothing: dict[str, object] = {"bases": {}, "seen": Seen(), "parked": {}, "restored": None, "chosen": {}}
+        return self.model_copy(update={"row_id": None, "intents": kept, **nothing})
 
     def park_of(self, field: str) -> ParkedField:
         """The park of a field, or of the record (`blocked.RECORD`); `NOT_PARKED` where there is none."""

@@ -371,3 +371,19 @@ async def test_the_side_that_a_message_prefers_counts_at_first_contact(
     await world.send("dirty", {"cmms_id": "1", "prefer": prefer})
     assert (world.cmms.records["1"].values["nombre"], world.row().values["nombre"]) == (kept, kept)
     assert [(one.lost, one.why) for one in (await world.link()).conflicts] == [(lost, "first_contact")]
+
+
+async def test_a_choice_counts_until_its_field_is_agreed_whichever_message_ends_that(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    row = world.dynamics.put("A", nombre="Pump", numero_de_serie=None)
+    world.cmms.faults.next = [Unavailable("busy")]
+    await world.send("dirty", {"cmms_id": "1", "prefer_fields": {"nombre": "dynamics"}})
+    world.bus.queues.clear()  # its own message is tried again later than the row's webhook comes
+    await world.webhook(row)
+    await world.settle()
+    assert (world.cmms.records["1"].values["nombre"], world.row().values["nombre"]) == ("Pump", "Pump")
+    assert [(one.winner, one.lost) for one in (await world.link()).conflicts] == [("dynamics", "Bomba")]
+    world.cmms.put("A", nombre="Motor")
+    world.dynamics.put("A", row.id, nombre="Engine")
+    await world.dirty()
+    assert (world.row().values["nombre"], (await world.link()).chosen) == ("Motor", {})

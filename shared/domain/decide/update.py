@@ -96,13 +96,18 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         context.now,
         key=entity.key.name,
         prefer=snapshot.link.counting or context.prefer,
-        prefer_fields=context.prefer_fields,
+        prefer_fields=_chosen(snapshot.link, context),
         restored=snapshot.link.counting is not None,
     )
     if context.one_way:
         # Nothing can be written to the CMMS: what Dynamics says stays undecided, the bases unmoved.
         merged = replace(merged, writes=merged.to("dynamics"))
     return merged
+
+
+def _chosen(link: Link, context: Context) -> dict[str, Side]:
+    """An operator's choices for where both meet: a message that does not say them may be the one that ends it."""
+    return {**link.chosen, **context.prefer_fields}
 
 
 def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
@@ -219,5 +224,6 @@ def _remember(
             "deleted_at": link.deleted_at if reborn or in_doubt else None,
             "takes_over": link.takes_over if reborn or in_doubt else None,
             "restored": link.restored if waits else None,
+            "chosen": without(_chosen(link, context), bases),
         }
     )

@@ -11,7 +11,7 @@ from shared.domain.decide.in_doubt import as_taken, base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import rounds_to
 from shared.domain.write import Intent
@@ -104,7 +104,8 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
             link = _forgotten(link, plan, answer.intent)
         else:
             link = _confirmed(entity, link, answer, answer.record, now)
-    return link.model_copy(update={"parked": _parked(plan, link, answers), "last_sync": now})
+    chosen = without(link.chosen, link.bases)
+    return link.model_copy(update={"parked": _parked(plan, link, answers), "chosen": chosen, "last_sync": now})
 
 
 def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Blocked]:
