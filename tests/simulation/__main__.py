@@ -4,6 +4,7 @@ import argparse
 import sys
 import time
 
+from tests.simulation.first_sync import FIRST_SYNC
 from tests.simulation.many import play_many
 from tests.simulation.upheavals import CURRENCIES, KINDS
 from tests.simulation.world import play
@@ -23,7 +24,10 @@ def main() -> int:
     parser.add_argument("--digest", action="store_true", help="with --seed: print only the hash of the trace")
     parser.add_argument("--one-way", action="store_true", help="without the CMMS's API: its messages say everything")
     parser.add_argument(
-        "--play", action="append", choices=(*KINDS, CURRENCIES), help="play this upheaval instead of the drawn ones"
+        "--play",
+        action="append",
+        choices=(*KINDS, CURRENCIES, FIRST_SYNC),
+        help="play this upheaval instead of the drawn ones",
     )
     given = parser.parse_args()
     if given.seed is not None:

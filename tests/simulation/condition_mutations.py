@@ -14,6 +14,8 @@ from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.reconcile import BrakeState
 from shared.flows.sync import Sync
 from shared.flows.sync.work import Work
+from tests.simulation.choice_mutations import CHOICE_MUTATIONS
+from tests.simulation.first_sync import FIRST_SYNC
 from tests.simulation.worker import Parts
 
 BRAKE: Final = "reconcile/brake"
@@ -166,5 +168,6 @@ CONDITION_MUTATIONS: Final[dict[str, tuple[Callable[[], Parts], tuple[str, ...]]
     "a figure travels in any currency": (_trusting(_any_currency), ("currency",)),
     "a mass of clears is written": (lambda: Parts(sync=_Unbraked), ("mass",)),
     "the brake never holds": (_ledger(Released), ("brake",)),
+    **{name: (parts, (FIRST_SYNC,)) for name, parts in CHOICE_MUTATIONS.items()},
 }
 """By name, the engine and the upheavals in which a seed shows it."""

@@ -59,6 +59,8 @@ class History:
         """Whether an operator said that the ledger was restored: then whatever changed since meets anew."""
         self.counting: set[Side] = set()
         """The sides of which an operator said that they count, because the other one was restored from a backup."""
+        self.chosen: dict[tuple[str, str], set[Side]] = defaultdict(set)
+        """By entity and field, the sides that an operator chose for a first sync, for where both meet."""
 
     def pair(self, entity: str, record: str, row: str, at: float) -> None:
         """Note that the ledger links the two: neither may have another partner that is still there."""

@@ -114,6 +114,31 @@ class People:
                 self.untold.add(("cmms", "asset", str(pk)))
         return keys
 
+    def bring(
+        self, entity: str, key: str, record: Fields | None, row: dict[str, str] | None
+    ) -> tuple[str | None, str | None]:
+        """Have a record or a row, or both, of which nothing tells; all values in the CMMS's form.
+
+        Returns:
+            The record's id and the row's, None where there is none.
+        """
+        self._keys[entity] += [key] if key not in self._keys[entity] else []
+        for name, value in (*(record or {}).items(), *(row or {}).items()):
+            self._past[entity, key, name] += [value] if value is not None and name not in CHOICES else []
+        pk = None if record is None else self._cmms.create(entity, key, record, silent=True)
+        if row is not None:
+            self._make_row(entity, key, row)
+        made = self._row(entity, key) if row is not None else None
+        return None if pk is None else str(pk), None if made is None else str(made.id)
+
+    def _make_row(self, entity: str, key: str, values: dict[str, str]) -> None:
+        columns = self._columns(list(values), values.__getitem__)
+        self._dynamics(
+            entity,
+            key,
+            lambda rows: self._dataverse.create(rows, {KEY_COLUMNS[entity]: key, **columns}, self._caller()),
+        )
+
     def empty(self, entity: str, key: str, name: str, *, in_cmms: bool) -> None:
         """Empty a field on one side, where there is a record."""
         row = self._row(entity, key)
@@ -282,12 +307,7 @@ class People:
             return
         names = [name for name in FIELDS[entity] if name == "nombre" or self._rng.random() < 0.7]
         given = [name for name in names if name not in {"estado", "fecha_creacion"}]
-        columns = self._columns(given, lambda name: self._new(entity, key, name))
-        self._dynamics(
-            entity,
-            key,
-            lambda rows: self._dataverse.create(rows, {KEY_COLUMNS[entity]: key, **columns}, self._caller()),
-        )
+        self._make_row(entity, key, {name: self._new(entity, key, name) for name in given})
 
     def _dynamics_rekey(self, entity: str, key: str) -> None:
         row = self._row(entity, key)

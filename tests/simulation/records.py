@@ -34,13 +34,31 @@ def losers(evidence: Evidence) -> Iterator[str]:
         elif not any(_fits(evidence.history.rules, one, owed) for one in found):
             said = ", ".join(f"{one.why}: {one.winner} {one.won!r}" for one in found)
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, but its record says {said}"
-        elif not _rightly_lost(owed) and not any(_unforeseen(evidence.history, one) for one in found):
+        elif not _rightly_lost(owed) and not any(_unforeseen(evidence.history, cell.entity, kin, one) for one in found):
             yield f"{cell}: {owed.edit} was replaced by {owed.by!r}, although {cell.side} wins"
 
 
-def _unforeseen(history: History, one: ConflictRecord) -> bool:
-    """Whether no policy of the field decided; a row that an operator has met anew may win whatever the policy."""
-    return one.why in UNFORESEEN or (one.why == "first_contact" and one.winner in history.counting)
+def _unforeseen(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
+    """Whether no policy of the field decided, but an operator's word, or what no policy foresees."""
+    return one.why in UNFORESEEN or (one.why == "first_contact" and _was_ordered(history, entity, kin, one))
+
+
+def _was_ordered(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
+    """Whether an operator let this side win where both meet.
+
+    After a restore for all fields; for a first sync for single ones, of which nobody had agreed on anything before.
+    """
+    if one.winner in history.counting:
+        return True
+    if one.winner not in history.chosen[entity, one.field]:
+        return False
+    loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
+    won = _giving(history, one.winner, entity, kin, one.field, one.won)
+    lost = _giving(history, loser, entity, kin, one.field, one.lost)
+    cells = [history.cell(side, entity, name, one.field) for side, name in kin]
+    return any(map(history.meets_anew, cells)) or any(
+        {a, *a.ancestors()}.isdisjoint({b, *b.ancestors()}) for a in won for b in lost
+    )
 
 
 def _fits(rules: Rules, conflict: ConflictRecord, owed: Owed) -> bool:
@@ -82,7 +100,7 @@ def _rightly(history: History, entity: str, kin: Collection[Name], one: Conflict
         case "first_contact":
             # What the side that alone may say the field does not say is not replaced by nothing.
             kept = one.field in ONE_WAY and (one.winner, one.lost) == ("dynamics", None)
-            return kept or one.winner == winner(one.field) or one.winner in history.counting
+            return kept or one.winner == winner(one.field) or _was_ordered(history, entity, kin, one)
         case "one_way":
             people = (edit for edit in history.held("dynamics", entity, one.field, kin) if edit.value == one.lost)
             return one.field in ONE_WAY and one.winner == "cmms" and any(e.cell.side == "dynamics" for e in people)

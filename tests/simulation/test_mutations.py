@@ -36,6 +36,9 @@ KNOWN: dict[str, list[int]] = {
     "a figure travels in any currency": [3],
     "a mass of clears is written": [4],
     "the brake never holds": [0],
+    "a chosen side wins without a record": [0],
+    "a chosen side is not heard": [4],
+    "a chosen side wins over later edits": [4],
 }
 MOST = 200
 

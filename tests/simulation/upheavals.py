@@ -12,6 +12,7 @@ from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.currencies import Currencies
 from tests.simulation.field_table import RETYPED
+from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.observe import normal
 from tests.simulation.people import People
 from tests.simulation.process import world_time
@@ -49,6 +50,7 @@ class Upheavals:
         restart: Callable[[str], None],
         settle: Callable[[Restored], Awaitable[bool]],
         currencies: Currencies,
+        first_sync: FirstSync,
         one_way: bool,
         rounding: bool,
     ) -> None:
@@ -64,6 +66,7 @@ class Upheavals:
         self._restart = restart
         self._settle = settle
         self._currencies = currencies
+        self._first_sync = first_sync
         self._one_way = one_way
         self._rounding = rounding
 
@@ -79,6 +82,7 @@ class Upheavals:
             "mass": self._mass,
             "brake": self._brake,
             CURRENCIES: self._currencies.work,
+            FIRST_SYNC: self._first_sync.work,
         }
         await asyncio.gather(*(plays[kind]() for kind in self._conditions.played))
 

@@ -27,6 +27,8 @@ class Webhooks:
         self._trace = trace
         self._under_way: set[asyncio.Task[None]] = set()
         self.lost: set[tuple[str, str, str]] = set()
+        self.registered = True
+        """Whether Dynamics posts changes at all."""
 
     @property
     def busy(self) -> bool:
@@ -35,6 +37,8 @@ class Webhooks:
 
     def post(self, change: Change) -> None:
         """Tell of a change, in a while."""
+        if not self.registered:
+            return
         for _ in range(2 if self._rng.random() < self._weather.webhook_twice else 1):
             task = asyncio.get_running_loop().create_task(self._deliver(change))
             self._under_way.add(task)

@@ -1,7 +1,7 @@
 """One worker: the product's own parts, put together as in production, over the simulated machines."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -14,6 +14,7 @@ from local.emulators.servicebus.errors import LockLostError
 from local.emulators.servicebus.memory import Settlement
 from shared.adapters.cmms.client import CmmsGateway
 from shared.adapters.dataverse import DataverseGateway
+from shared.adapters.dataverse.admin.metadata import DataversePlatform
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.link import Restored
@@ -27,6 +28,7 @@ from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Kind, Report
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
+from tests.simulation.desk import Desk, SeenQueues
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
 from tests.simulation.reach import Reach, ReachedBus, ReachedLedger
@@ -110,6 +112,8 @@ class Worker:
         policy = Policy(timedelta(), full_every=NEVER)
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
+        seen = SeenQueues(queues, Reach("bus", process, weather, "bus_down", rng))
+        self._desk = Desk(mapping, state, *sides, DataversePlatform(client), router, seen, process)
 
         async def ours() -> UUID:
             return organization
@@ -140,6 +144,10 @@ class Worker:
         for entity in self._mapping.entities.values():
             taken = await self._restore.look(entity, side, at)
             await self._restore.settle(taken, side, rate=1e6)
+
+    async def operate[T](self, command: Callable[[Desk], Coroutine[Any, Any, T]]) -> T:
+        """Run an operator's command as a part of this process; raises what stops the command."""
+        return await self.process.run(command(self._desk))
 
     async def aclose(self) -> None:
         """Let the connections go."""

@@ -30,6 +30,7 @@ from tests.simulation.currencies import Currencies
 from tests.simulation.edits import Cell, across
 from tests.simulation.evidence import Evidence
 from tests.simulation.field_table import edited
+from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.history import History
 from tests.simulation.loop import run
 from tests.simulation.observe import Observer
@@ -107,7 +108,10 @@ class World:
         self.ledger = WatchedLedger(self._paired)
         users = SystemUser.of("Integration", "app-1"), SystemUser.of("Person", "person-1")
         ids = Random(self.rng.getrandbits(32))  # noqa: S311  # as above
-        rounding = self.rng.random() < 0.25
+        choices = Random(f"{seed} first sync")  # noqa: S311  # as above
+        first_sync = choices.random() < 0.06 and not one_way if upheavals is None else FIRST_SYNC in upheavals
+        # A first sync refuses to begin where Dynamics would round.
+        rounding = self.rng.random() < 0.25 and not first_sync
         self.dataverse = Dataverse(
             tables=_tables(rounding=rounding),
             users=users,
@@ -143,6 +147,7 @@ class World:
         kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS)
         values = Random(f"{seed} currencies")  # noqa: S311  # as above
         kinds += [CURRENCIES] if values.random() < 0.1 else []
+        kinds = [FIRST_SYNC] if first_sync else kinds
         self.conditions.played = kinds if upheavals is None else list(upheavals)
         self._currencies = Currencies(
             self.dataverse, self.ledger, self.people, self.history, self.conditions, self.rules, values, self.trace
@@ -150,6 +155,18 @@ class World:
         if CURRENCIES in self.conditions.played:
             self._currencies.install()
             self.cmms.watchers.append(self._currencies.record_changed)
+        self._first_sync = FirstSync(
+            self.people,
+            self._webhooks,
+            self.workers,
+            self.ledger,
+            self.history,
+            self.observer,
+            choices,
+            self.trace,
+            sweep=self._timer.sweep,
+            rest=self._rest,
+        )
         self._upheavals = Upheavals(
             Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions),
             self._cmms_api,
@@ -160,10 +177,13 @@ class World:
             restart=self._restart,
             settle=self._settle,
             currencies=self._currencies,
+            first_sync=self._first_sync,
             one_way=one_way,
             rounding=rounding,
         )
         self.pasts = Past(self.weather, self.rng, self._lagged), Past(self.weather, self.rng, lambda *_: None)
+        if first_sync:
+            self._first_sync.fill()
 
     async def live(self) -> list[str]:
         """Play everything and judge."""
@@ -171,7 +191,7 @@ class World:
         for number in range(self.rng.randint(1, 3)):
             self._supervise(number)
         relay = asyncio.create_task(Relay(self.cmms, self.queues, self.weather, self.rng).work())
-        if self.rng.random() < 0.5 and not self.one_way:
+        if self.rng.random() < 0.5 and not (self.one_way or FIRST_SYNC in self.conditions.played):
             await asyncio.sleep(1.0)
             await self._timer.sweep()  # from here on the timer's next pass needs only to look at what changed
         operator = asyncio.create_task(self._operator.work())
@@ -187,7 +207,7 @@ class World:
         self.queues.calm()
         await self._rest()
         await self._settle_once_more()
-        untold = self.people.untold | self._webhooks.lost
+        untold = self.people.untold | self._webhooks.lost | self._first_sync.untold
         found = [f"before the sweep: {one}" for one in await self._judge(untold)]
         if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
             found = await self._timer.sweep_until_quiet(None) or await self._missed_by_incremental_passes()
@@ -245,6 +265,8 @@ class World:
                     break
                 await asyncio.sleep(60.0)  # until a worker has been started anew
             await self._rest()
+        if FIRST_SYNC in self.conditions.played:
+            await self._first_sync.end()
 
     async def _settle(self, side: Restored) -> bool:
         """Run `ops restored` on one of the machines; gives whether it came to its end."""
@@ -364,10 +386,11 @@ class World:
 
     async def _missed_by_incremental_passes(self) -> list[str]:
         """What a full pass finds to repair now, but for what nothing tells of: silent imports, rows nobody knew."""
-        missed = await self._judge(self.people.untold | self._timer.reported)
+        untold = self.people.untold | self._first_sync.untold
+        missed = await self._judge(untold | self._timer.reported)
         self._timer.repairable.clear()
         await self._timer.sweep("full")
-        left = sorted(self._timer.repairable - self.people.untold)
+        left = sorted(self._timer.repairable - untold)
         await self._rest()
         return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(one) for one in left))]
 
