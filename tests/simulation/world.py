@@ -55,6 +55,7 @@ from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 LONGEST_RUN = 60 * 3600.0
 MOST_OF_A_DAY = 17.0
+SOON = 60.0
 MOST_TRIES = 4
 CHECKPOINT = "reconcile/checkpoint"
 
@@ -407,8 +408,9 @@ class World:
 
     async def _look_once_more(self) -> list[str]:
         """Look at everything: two-way, reconciliation must have left nothing to write; one-way, it does the same."""
-        # What a frozen worker read long ago it may yet park, before the ledger tells it that it is late.
-        thaws = max((worker.process.thaws_at for worker in self.workers), default=0.0)
+        # What a frozen worker read long ago it may yet park, soon after it thaws: only then the ledger tells it that it
+        # is late, and its message is another worker's by then.
+        thaws = max((worker.process.thaws_at for worker in self.workers), default=0.0) + SOON
         await asyncio.sleep(max(0.0, thaws - asyncio.get_running_loop().time()))
         await self._rest()
         for _ in range(2 if self.one_way else 1):
