@@ -96,9 +96,15 @@ class History:
     def edited(self, cell: Cell, value: Held, at: float) -> None:
         """Note a person's edit."""
         self._edits += 1
-        edit = Edit(self._edits, at, cell, value, cell.edit, cell.value)
+        edit = Edit(self._edits, at, cell, value, self._seen(cell), cell.value)
         cell.put_back |= value == cell.before and value != cell.given
         cell.hold(value, edit)
+
+    def _seen(self, cell: Cell) -> Edit | None:
+        """The edit that whoever looks at the cell sees: of a value that no edit gave it, one that says the same."""
+        across_now = [one.edit for one in self._across(cell) if one.edit is not None]
+        alike = [edit for edit in across_now if self.rules.gives(edit, across(cell.side), cell.field, cell.value)]
+        return alike[-1] if cell.by_policy and alike else cell.edit
 
     def bury(self, cell: Cell) -> None:
         """Note that a person deleted the record, and with it all that the cell ever held."""
