@@ -15,20 +15,15 @@ from local.emulators.dataverse.changes import Change
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
-from shared.domain.link import Link, Restored, Seen
-from shared.domain.messages.events import DirtyData, Event
-from shared.domain.messages.queues import OF_ENTITY
+from shared.domain.link import Restored, Seen
 from shared.errors import SyncError
-from shared.flows.ports.engine import Outgoing
-from tests.simulation import one_way
+from tests.simulation.at_rest import LastLook, Quiet
 from tests.simulation.backups import Backups
-from tests.simulation.checker import check, describe
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.currencies import Currencies
 from tests.simulation.edits import Cell, across
-from tests.simulation.evidence import Evidence
 from tests.simulation.field_table import edited
 from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.history import History
@@ -53,11 +48,8 @@ from tests.simulation.wire import Outage, Server, Wire
 from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
-LONGEST_RUN = 60 * 3600.0
 MOST_OF_A_DAY = 17.0
-SOON = 60.0
 MOST_TRIES = 4
-CHECKPOINT = "reconcile/checkpoint"
 
 
 def _tables(*, rounding: bool) -> list[Table]:
@@ -101,8 +93,7 @@ class World:
         self.one_way = one_way
         self.weather = weather or draw_weather(self.rng)
         self.parts = parts
-        loop = asyncio.get_running_loop()
-        self.trace = Trace(loop.time)
+        self.trace = Trace(asyncio.get_running_loop().time)
         self.outages = {"dynamics": Outage(), "cmms": Outage()}
         self.stragglers: set[asyncio.Task[None]] = set()
         self.queues = Queues(self.weather, self.rng.getrandbits(32))
@@ -139,9 +130,9 @@ class World:
         self.workers: list[Worker] = []
         self._supervisors: list[asyncio.Task[None]] = []
         self._webhooks = Webhooks(self.dataverse, self.workers, self.weather, self.rng, self.trace)
-        self._timer = Timer(self.workers, self.ledger, self.history, self.trace, rest=self._rest)
+        self._quiet = Quiet(self.outages, self._webhooks, self.stragglers, self.queues, self.cmms)
+        self._timer = Timer(self.workers, self.ledger, self.history, self.trace, rest=self._quiet)
         self._operator = Operator(self.queues, self.rng, self.trace, self._replayed)
-        self.links: list[str] = []
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
         self.conditions = Conditions(stale=self.weather.stale > 0)
@@ -166,7 +157,7 @@ class World:
             choices,
             self.trace,
             sweep=self._timer.sweep,
-            rest=self._rest,
+            rest=self._quiet,
         )
         self._upheavals = Upheavals(
             Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions),
@@ -181,6 +172,22 @@ class World:
             first_sync=self._first_sync,
             one_way=one_way,
             rounding=rounding,
+        )
+        self.last_look = LastLook(
+            self._quiet,
+            self._timer,
+            self._webhooks,
+            self.people,
+            self._first_sync,
+            self.queues,
+            self.cmms,
+            self.dataverse,
+            self.ledger,
+            self.history,
+            self.observer,
+            self.conditions,
+            self.workers,
+            one_way=self.one_way,
         )
         self.pasts = Past(self.weather, self.rng, self._lagged), Past(self.weather, self.rng, lambda *_: None)
         if first_sync:
@@ -206,16 +213,9 @@ class World:
         await asyncio.gather(operator, return_exceptions=True)
         self.weather.calm()
         self.queues.calm()
-        await self._rest()
+        await self._quiet()
         await self._settle_once_more()
-        untold = self.people.untold | self._webhooks.lost | self._first_sync.untold
-        found = [f"before the sweep: {one}" for one in await self._judge(untold)]
-        if not found and not self.one_way and await self.ledger.get_state([CHECKPOINT]):
-            found = await self._timer.sweep_until_quiet(None) or await self._missed_by_incremental_passes()
-        if not found and not self.one_way:
-            found = await self._timer.sweep_until_quiet("full")
-        if not found:
-            found = [*await self._look_once_more(), *await self._judge(set(), everything_seen=True)]
+        found = await self.last_look.verdict()
         for task in (relay, *self._supervisors):
             task.cancel()
         await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
@@ -265,7 +265,7 @@ class World:
                 if await self._settle(side):
                     break
                 await asyncio.sleep(60.0)  # until a worker has been started anew
-            await self._rest()
+            await self._quiet()
         if FIRST_SYNC in self.conditions.played:
             await self._first_sync.end()
 
@@ -375,85 +375,6 @@ class World:
         known = seen.row_version is not None and not mark.is_above(seen.row_version, seen.row_modified)
         return known and mark.is_above(change.version, world_time().replace(microsecond=0))
 
-    async def _rest(self) -> None:
-        """Wait until nothing is under way."""
-        loop = asyncio.get_running_loop()
-        away = max((end for outage in self.outages.values() for _, end in outage.spans), default=0.0)
-        await asyncio.sleep(max(0.0, away - loop.time()))
-        while self._webhooks.busy or self.stragglers or self.queues.busy or not all(m.sent for m in self.cmms.outbox):
-            if loop.time() > LONGEST_RUN:
-                raise TimeoutError(f"{self.queues.busy} messages are still under way after {LONGEST_RUN / 3600:.0f} h")
-            await asyncio.sleep(20.0)
-
-    async def _missed_by_incremental_passes(self) -> list[str]:
-        """What a full pass finds to repair now, but for what nothing tells of: silent imports, rows nobody knew."""
-        untold = self.people.untold | self._first_sync.untold
-        missed = await self._judge(untold | self._timer.reported)
-        self._timer.repairable.clear()
-        await self._timer.sweep("full")
-        left = sorted(self._timer.repairable - untold)
-        await self._rest()
-        return [f"after the incremental pass: {one}" for one in (*missed, *(" ".join(one) for one in left))]
-
-    async def _look_at_everything(self) -> None:
-        """Have every record looked at that either side knows."""
-        for entity, table in TABLES.items():
-            names = [{"cmms_id": str(pk)} for pk in self.cmms.tables[entity].memories]
-            names += [{"record_id": str(row.id)} for row in self.dataverse.tables[table]]
-            events = [
-                Event(source="/ops", type=f"sync.{entity}.dirty", data=DirtyData(**name).model_dump(mode="json"))
-                for name in names
-            ]
-            await self.queues.send(OF_ENTITY[entity].name, [Outgoing(event.to_json()) for event in events])
-
-    async def _look_once_more(self) -> list[str]:
-        """Look at everything: two-way, reconciliation must have left nothing to write; one-way, it does the same."""
-        # What a frozen worker read long ago it may yet park, soon after it thaws: only then the ledger tells it that it
-        # is late, and its message is another worker's by then.
-        thaws = max((worker.process.thaws_at for worker in self.workers), default=0.0) + SOON
-        await asyncio.sleep(max(0.0, thaws - asyncio.get_running_loop().time()))
-        await self._rest()
-        for _ in range(2 if self.one_way else 1):
-            before, held, parked = self.observer.writes, self._held(), len(await self.queues.parked())
-            await self._look_at_everything()
-            await self._rest()
-        # A row of a key by which nobody has looked yet may be parked now, once.
-        # Two workers that look at the same time may both park the message of it.
-        anew = {
-            tuple(delivery.message.application_properties.get(name) for name in ("key", "reason", "field"))
-            for delivery in (await self.queues.parked())[parked:]
-        }
-        if len(anew) > len(self._held() - held):
-            return ["looking at a record at rest parks what is parked already"]
-        return [] if self.observer.writes == before else ["looking at a record at rest finds something to write"]
-
-    def _held(self) -> set[tuple[str, str, str, str]]:
-        """What the ledger holds back: entity, record or row, field, and the digest of what was parked."""
-        return {
-            (entity, str(link.cmms_id or link.row_id), name, parked.digest)
-            for entity, link in self.ledger.all_links()
-            for name, parked in link.parked.items()
-        }
-
-    async def _judge(self, untold: set[tuple[str, str, str]], *, everything_seen: bool = False) -> list[str]:
-        links: list[tuple[str, Link]] = self.ledger.all_links()
-        self.links = [f"{entity} {describe(link)}" for entity, link in links]
-        judge = one_way.check if self.one_way else check
-        return judge(
-            Evidence(
-                history=self.history,
-                observer=self.observer,
-                cmms=self.cmms,
-                dataverse=self.dataverse,
-                links=links,
-                parked=await self.queues.parked(),
-                dead_letters=self.queues.dead,
-                untold=untold,
-                conditions=self.conditions,
-            ),
-            everything_seen=everything_seen,
-        )
-
 
 def play(
     seed: int,
@@ -474,6 +395,6 @@ def play(
             violations = await world.live()
         finally:
             world.ledger.close()
-        return Result(seed, violations, world.trace, world.queues.sent, world.links)
+        return Result(seed, violations, world.trace, world.queues.sent, world.last_look.links)
 
     return run(main())
