@@ -90,26 +90,24 @@ class Executor:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
         expires_at = self._clock.now() + INTENT_LIFE
         steps = [step.announcing(entity, expires_at, self._ids) for step in steps]
-        # A row changes hands in two steps: the link that had it lets go first, so that no two links have it.
-        alone = [step for step in steps if step.plan.let_go is None]
-        taking = [(step, step.plan.let_go) for step in steps if step.plan.let_go is not None]
-        let_go, failed = await self._swap(entity, taking)
-        ready, lost = await self._swap(
-            entity, [(step, step.announced) for step in [*alone, *(one for one, _ in let_go)]]
-        )
+        # A row changes hands in one call: the link that had it lets go first, so that no two links have it.
+        let_go = [step.plan.let_go for step in steps if step.plan.let_go is not None]
+        ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], let_go)
         conflicts = sum(len(step.plan.merged.conflicts) for step, _ in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
-        return [replace(step, stored=stored) for step, stored in ready], failed + lost
+        return [replace(step, stored=stored) for step, stored in ready], lost
 
     async def _swap(
-        self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]]
+        self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]], let_go: Sequence[Stored] = ()
     ) -> tuple[list[tuple[Step, Stored]], Round]:
-        """Store one link for each step.
+        """Store one link for each step, and before them the links that let go of what these take.
 
         Returns:
-            The steps with their links as stored, and the end of those that lost a race or are too large.
+            The steps with their links as stored, and the end of those that lost a race or are too large. A link cannot
+            take what another one did not let go.
         """
-        results = await self._ledger.write(entity.name, [stored for _, stored in wanted]) if wanted else ()
+        links = [*let_go, *(stored for _, stored in wanted)]
+        results = (await self._ledger.write(entity.name, links))[len(let_go) :] if links else ()
         kept: list[tuple[Step, Stored]] = []
         lost = Round()
         for (step, _), result in zip(wanted, results, strict=True):
