@@ -102,9 +102,17 @@ class History:
 
     def _seen(self, cell: Cell) -> Edit | None:
         """The edit that whoever looks at the cell sees: of a value that no edit gave it, one that says the same."""
+        return self._said_across(cell) if cell.by_policy else cell.edit
+
+    def confirmed(self, cell: Cell) -> None:
+        """Note that the integration wrote what the cell shows already: it stands for the newer value, rounded."""
+        cell.hold(cell.value, self._said_across(cell))
+
+    def _said_across(self, cell: Cell) -> Edit | None:
+        """The other side's present edit, where it gives what the cell shows; else the cell's own."""
         across_now = [one.edit for one in self._across(cell) if one.edit is not None]
         alike = [edit for edit in across_now if self.rules.gives(edit, across(cell.side), cell.field, cell.value)]
-        return alike[-1] if cell.by_policy and alike else cell.edit
+        return [cell.edit, *alike][-1]
 
     def bury(self, cell: Cell) -> None:
         """Note that a person deleted the record, and with it all that the cell ever held."""

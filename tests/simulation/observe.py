@@ -203,6 +203,8 @@ class Observer:
         elif value != before:
             self._counted(cell, before, value)
             self._product_wrote(cell, value, now, born=change.before is None)
+        elif column in change.columns:
+            self._history.confirmed(cell)
 
     def _counted(self, cell: Cell, before: Held, value: Held) -> None:
         """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's."""
