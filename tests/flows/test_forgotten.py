@@ -2,7 +2,10 @@
 
 import pytest
 
+from shared.domain.link import Stored
+from tests.flows.conditions import unanswered
 from tests.flows.conftest import MakeWorld
+from tests.flows.test_in_doubt import mapping
 from tests.kit.world import World
 
 
@@ -67,3 +70,25 @@ async def test_a_record_whose_row_nothing_tells_is_parked_and_gets_no_second_row
     await world.replay()
     await world.settle()
     assert (await world.link()).row_id == row.id
+
+
+async def test_a_create_that_a_forgotten_host_repeated_with_another_value_agrees_on_nothing(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(mapping=mapping(stamp=True))
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    await unanswered(world, "never arrives")
+    announced, before = await world.link(), dict(world.cmms.records)
+    world.cmms.put("A", nombre="Motor")
+    await world.dirty()
+    await world.settle()
+    assert world.row().values["nombre"] == "Motor"
+    world.forget()
+    await world.ledger.write("asset", [Stored(link=announced)])  # type: ignore[no-untyped-call]
+    world.cmms.records = before
+    await world.dirty()
+    await world.settle()
+    assert [(one.field, one.won, one.lost, one.why) for one in (await world.link()).conflicts] == [
+        ("nombre", "Bomba", "Motor", "first_contact")
+    ]
+    assert (world.row().values["nombre"], world.cmms.records["1"].values["nombre"]) == ("Bomba", "Bomba")

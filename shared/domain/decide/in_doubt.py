@@ -77,20 +77,30 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     """Both bases follow the write. Where somebody may have edited since, what was intended counts as written.
 
     A field that the write left as it was keeps its base: it is written once more, and then the answer tells that it has
-    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now.
+    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now. Where a
+    new row holds something else than its create said, another host may have repeated the create with what the source
+    said later, and a restored ledger not know of it: both meet there for the first time.
     """
     last = shown.by_us and shown.last_operation == intent.id
     held, said = shown.content(entity.key.name), source.content(entity.key.name)
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
     idle = {name for name in intent.sources.keys() & held.keys() if is_idle(intent, name, held[name])}
     bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources}
-    for name in idle:
-        if last:
-            del bases[name]
-        elif said.get(name) == intent.sources[name]:
+    if last:
+        bases = without(bases, idle | _of_another_try(intent, held))
+    for name in idle if not last else ():
+        if said.get(name) == intent.sources[name]:
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
             bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why="late_write")
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
+
+
+def _of_another_try(intent: Intent, held: Values) -> set[str]:
+    """The fields that a create wrote, and of which the new row or record holds something else than that, rounded."""
+    if not intent.creates or intent.repeated:
+        return set()
+    written = {name: intent.values[name] for name in intent.values.keys() & held.keys()}
+    return {name for name, value in written.items() if held[name] != value and not rounds_to(value, held[name])}
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
