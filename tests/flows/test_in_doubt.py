@@ -251,3 +251,20 @@ async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind(ma
     await world.settle()
     link = await world.link()
     assert (link.row_id, link.intents, world.parked) == (None, (), ["rejected_by_target"])
+
+
+async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothing_without_a_record(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(mapping=mapping(stamp=True))
+    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="S1")
+    world.cmms.faults.next = ["answer lost"]
+    world.cmms.faults.meanwhile = lambda: setattr(world.cmms.faults, "away", Unavailable("away"))
+    await world.webhook(row, "create")
+    world.cmms.faults.away = None
+    world.dynamics.put("A", numero_de_serie="S2")
+    world.cmms.put("B")
+    await world.settle()
+    lost = {(one.field, one.lost) for one in (await world.link()).conflicts}
+    assert {world.cmms.records["1"].values["numero_de_serie"], world.row("B").values["numero_de_serie"]} == {"S1"}
+    assert ("numero_de_serie", "S2") in lost

@@ -86,9 +86,9 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     content = {**intent.values, **held} if last else as_taken(intent.values, held)
     idle = {name for name in intent.sources.keys() & held.keys() if is_idle(intent, name, held[name])}
     bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources}
-    if last:
-        bases = without(bases, idle | _of_another_try(intent, held))
-    for name in idle if not last else ():
+    unknown = _of_another_try(intent, held) if intent.repeated != last else set()
+    bases = without(bases, unknown | idle if last else unknown)
+    for name in idle - unknown if not last else ():
         if said.get(name) == intent.sources[name]:
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
             bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why="late_write")
@@ -96,8 +96,11 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
 
 
 def _of_another_try(intent: Intent, held: Values) -> set[str]:
-    """The fields that a create wrote, and of which the new row or record holds something else than that, rounded."""
-    if not intent.creates or intent.repeated:
+    """The fields that a create wrote, and of which the new row or record holds something else than that, rounded.
+
+    Whether that is an earlier try's value or a person's edit since, nothing tells.
+    """
+    if not intent.creates:
         return set()
     written = {name: intent.values[name] for name in intent.values.keys() & held.keys()}
     return {name for name, value in written.items() if held[name] != value and not rounds_to(value, held[name])}

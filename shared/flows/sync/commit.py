@@ -49,10 +49,11 @@ class Answer:
     def decided(self, entity: EntityMapping) -> set[str]:
         """The fields of which the answer tells that the write took them.
 
-        Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
-        or that rounded to fewer decimals.
+        Of a row that was written in parts, to find the field at fault, and of a new one that was edited after one of
+        several tries, these are the fields that hold what was written, or that rounded to fewer decimals.
         """
-        idle = self.without_effect(entity) if self.error is None else self._refused_or_edited(entity)
+        unsure = self.error is not None or (self.intent.repeated and not self.is_untouched)
+        idle = self._refused_or_edited(entity) if unsure else self.without_effect(entity)
         return self.intent.sources.keys() - set(idle)
 
     def _refused_or_edited(self, entity: EntityMapping) -> list[str]:
