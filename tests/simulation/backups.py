@@ -121,7 +121,11 @@ class Backups:
         before = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
         self.ledger.restore(backup)
         after = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
-        lost = before.keys() - after.keys()
+        # Of those whose link is there without its row, the row is forgotten as well.
+        rowless = {
+            one for one, link in after.items() if link.row_id is None and before.get(one, link).row_id is not None
+        }
+        lost = (before.keys() - after.keys()) | rowless
         self.conditions.forgotten |= lost
         self.history.forgotten |= lost
         for one in lost:
