@@ -137,6 +137,9 @@ class Restore:
         if not isinstance(plan, Plan):
             taken.busy.append(key)
             return
+        # What the ledger remembers is what the sides show, under its own bases or once both have met again.
+        kept = plan.link.model_copy(update={"restored": link.restored}).same_as(link)
+        right = expected and (kept or dict(plan.merged.bases) == link.bases)
         if any(block.field == RECORD for block in plan.blocked):
             taken.for_people.append(key)
         elif not (
@@ -144,7 +147,7 @@ class Restore:
             or fresh(link, plan.merged.conflicts)
             or link.restored
             or side in gone_back(snapshot)
-            or (side == "ledger" and not (expected and dict(plan.merged.bases) == link.bases))
+            or (side == "ledger" and not right)
         ):
             return
         else:
