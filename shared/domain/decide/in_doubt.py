@@ -11,7 +11,7 @@ from shared.domain.base import NEWS, Base
 from shared.domain.link import ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.values import rounds_to
+from shared.domain.schema.values import is_other, rounds_to
 from shared.domain.write import Intent
 
 LATEST: Final = timedelta(minutes=15)
@@ -103,7 +103,7 @@ def _of_another_try(intent: Intent, held: Values) -> set[str]:
     if not intent.creates:
         return set()
     written = {name: intent.values[name] for name in intent.values.keys() & held.keys()}
-    return {name for name, value in written.items() if held[name] != value and not rounds_to(value, held[name])}
+    return {name for name, value in written.items() if is_other(value, held[name])}
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
@@ -140,7 +140,7 @@ def _not_landed(link: Link, intent: Intent) -> Link:
 def is_idle(intent: Intent, name: str, shown: Value) -> bool:
     """Whether a field that was written still holds what it held before; rounding is an effect."""
     written = intent.values.get(name)
-    return shown != written and shown == intent.before.get(name) and not rounds_to(written, shown)
+    return shown == intent.before.get(name) and is_other(written, shown)
 
 
 def as_taken(written: Values, held: Values) -> Values:
@@ -158,6 +158,6 @@ def base(entity: EntityMapping, intent: Intent, name: str, shown: Value) -> Base
     A repeated create may have come second: what its first try wrote is not what the source says now.
     """
     written = intent.values.get(name)
-    of_first_try = intent.repeated and shown != written and not rounds_to(written, shown)
+    of_first_try = intent.repeated and is_other(written, shown)
     held: dict[Side, Value] = {intent.side: shown, other(intent.side): NEWS if of_first_try else intent.sources[name]}
     return Base.of(held, entity.fingerprints[name])

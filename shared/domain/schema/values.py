@@ -200,3 +200,8 @@ def rounds_to(value: Value, shown: Value) -> bool:
     # Half a unit of the last decimal that can be seen; trailing zeros cannot, so that one more decimal is allowed for.
     places = max(len(shown.partition(".")[2]), 1)
     return abs(exact - rounded) <= Decimal(1).scaleb(-places) / 2 and len(value.partition(".")[2]) > places
+
+
+def is_other(written: Value, shown: Value) -> bool:
+    """Whether a side shows something else than what was written to it, or what that rounds to."""
+    return shown != written and not rounds_to(written, shown)

@@ -13,7 +13,7 @@ from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.values import rounds_to
+from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
 from shared.errors import NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
@@ -58,7 +58,7 @@ class Answer:
 
     def _refused_or_edited(self, entity: EntityMapping) -> list[str]:
         shown = [(name, written, self.shown(entity, name)) for name, written in self.intent.values.items()]
-        return [name for name, written, held in shown if held != written and not rounds_to(written, held)]
+        return [name for name, written, held in shown if is_other(written, held)]
 
     def without_effect(self, entity: EntityMapping) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""
