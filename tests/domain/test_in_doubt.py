@@ -125,6 +125,13 @@ def test_without_a_stamp_three_lines_decide_each_field(shown: Value, base: Base,
     assert (resolved.bases["nombre"], [one.why for one in resolved.conflicts]) == (base, conflicts)
 
 
+def test_what_a_late_write_would_have_carried_is_on_record_as_its_source_says_it() -> None:
+    closing = intent().model_copy(update={"values": {"nombre": "100001"}, "sources": {"nombre": "RECIBIDA"}})
+    resolved = resolve_in_doubt(ASSET, link(closing), NO_RECORD, replace(row("1"), operations=None), NOW)
+    (record,) = resolved.conflicts
+    assert (record.winner, record.won, record.lost) == ("dynamics", "1", "RECIBIDA")
+
+
 def test_a_row_whose_create_cannot_land_any_more_is_forgotten() -> None:
     resolved = resolve_in_doubt(ASSET, link(intent(etag=None, expires_at=OVER)), NO_RECORD, NO_ROW, NOW)
     assert (resolved.row_id, resolved.intents) == (None, ())

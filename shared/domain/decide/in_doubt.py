@@ -117,8 +117,9 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
             continue
         bases[name] = base(entity, intent, name, intended)
         if held != intended:
+            lost = intent.sources[name]
             conflicts.append(
-                ConflictRecord(field=name, winner=intent.side, won=held, lost=intended, why="late_write", at=now)
+                ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why="late_write", at=now)
             )
     return link.without(intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
 
