@@ -1,5 +1,7 @@
 """Rule 6: a write whose answer was lost is decided by what the side shows, and until then it is looked at again."""
 
+from datetime import timedelta
+
 import pytest
 
 from shared.domain.decide.in_doubt import LATEST
@@ -266,5 +268,22 @@ async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothin
     world.cmms.put("B")
     await world.settle()
     lost = {(one.field, one.lost) for one in (await world.link()).conflicts}
-    assert {world.cmms.records["1"].values["numero_de_serie"], world.row("B").values["numero_de_serie"]} == {"S1"}
-    assert ("numero_de_serie", "S2") in lost
+    assert {world.cmms.records["1"].values["numero_de_serie"], world.row("B").values["numero_de_serie"]} == {"S2"}
+    assert ("numero_de_serie", "S1") in lost
+
+
+@pytest.mark.parametrize(("serial", "held", "on_record"), [("S", "T", []), ("S2", "S2", ["T"])])
+async def test_an_edit_of_a_row_whose_create_was_repeated_goes_back_only_to_what_was_said_since(
+    make_world: MakeWorld, serial: str, held: str, on_record: list[str]
+) -> None:
+    world = make_world(mapping=mapping(stamp=True), one_way=True)
+    start = world.clock.now() - timedelta(days=1)
+    world.dynamics.faults.next = ["late", "never arrives", "never arrives", "never arrives"]
+    await world.said(start, nombre="Bomba", numero_de_serie="S")
+    await world.said(start + timedelta(hours=1), nombre="Nueva", numero_de_serie=serial)
+    world.dynamics.faults.next = []
+    world.dynamics.faults.land()
+    world.dynamics.put("A", numero_de_serie="T")
+    await world.settle()
+    lost = [one.lost for one in (await world.link()).conflicts if one.field == "numero_de_serie"]
+    assert (world.row().values["nombre"], world.row().values["numero_de_serie"], lost) == ("Nueva", held, on_record)

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from shared.domain.base import NEWS, Base
+from shared.domain.base import NEWS, Base, Why
 from shared.domain.link import ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other, without
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.schema.values import is_other, rounds_to
+from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
 
 LATEST: Final = timedelta(minutes=15)
 """How long after its intent's expiry a request may still be on its way. No service holds a request for longer."""
+
+LATE: Final[Why] = "late_write"
 
 type Verdict = Literal["landed", "not_landed", "open", "unclear"]
 
@@ -77,33 +79,32 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     """Both bases follow the write. Where somebody may have edited since, what was intended counts as written.
 
     A field that the write left as it was keeps its base: it is written once more, and then the answer tells that it has
-    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now. Where a
-    new row holds something else than its create said, another host may have repeated the create with what the source
-    said later, and a restored ledger not know of it: both meet there for the first time.
+    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now.
     """
     last = shown.by_us and shown.last_operation == intent.id
     held, said = shown.content(entity.key.name), source.content(entity.key.name)
-    content = {**intent.values, **held} if last else as_taken(intent.values, held)
+    content: Values = {**intent.values, **held}
     idle = {name for name in intent.sources.keys() & held.keys() if is_idle(intent, name, held[name])}
-    bases = {name: base(entity, intent, name, content.get(name)) for name in intent.sources}
-    unknown = _of_another_try(intent, held) if intent.repeated != last else set()
-    bases = without(bases, unknown | idle if last else unknown)
-    for name in idle - unknown if not last else ():
+    bases = {name: base(entity, intent, name, content.get(name), edited=not last) for name in intent.sources}
+    if last:
+        bases = without(bases, idle | _of_a_forgotten_try(intent, held))
+    for name in idle if not last else ():
         if said.get(name) == intent.sources[name]:
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
-            bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why="late_write")
+            bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
 
 
-def _of_another_try(intent: Intent, held: Values) -> set[str]:
-    """The fields that a create wrote, and of which the new row or record holds something else than that, rounded.
+def _of_a_forgotten_try(intent: Intent, held: Values) -> set[str]:
+    """The fields of which a new row or record, which nobody edited, holds what no known try of its create said.
 
-    Whether that is an earlier try's value or a person's edit since, nothing tells.
+    Another host may have repeated the create with what the source said later, and a restored ledger not know of it:
+    both sides meet there for the first time.
     """
     if not intent.creates:
         return set()
     written = {name: intent.values[name] for name in intent.values.keys() & held.keys()}
-    return {name for name, value in written.items() if is_other(value, held[name])}
+    return {name for name, value in written.items() if not intent.tries(name) and is_other(value, held[name])}
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
@@ -115,12 +116,10 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         intended, held = intent.values.get(name), content.get(name)
         if held == intent.before.get(name) != intended:
             continue
-        bases[name] = base(entity, intent, name, intended)
-        if held != intended:
+        bases[name] = base(entity, intent, name, held, edited=True)
+        if is_other(intended, held) and not intent.tries(name):
             lost = intent.sources[name]
-            conflicts.append(
-                ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why="late_write", at=now)
-            )
+            conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
     return link.without(intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
 
 
@@ -144,21 +143,28 @@ def is_idle(intent: Intent, name: str, shown: Value) -> bool:
     return shown == intent.before.get(name) and is_other(written, shown)
 
 
-def as_taken(written: Values, held: Values) -> Values:
-    """What a side made of written values, where somebody may have edited them since.
+def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edited: bool = False) -> Base:
+    """The base of one field after a write, by what the written side shows of it.
+
+    Args:
+        entity: The record's mapping.
+        intent: The write.
+        name: The field.
+        shown: What the written side holds.
+        edited: Somebody may have edited it since: then it is what was written, or the difference is an edit.
 
     Returns:
-        Each value as the side holds it if that is the written value rounded, else as it was written.
+        What the source held and what the written side made of it. Where an earlier try of a create landed, what the
+        source says now is a change, as is what none of the tries said.
     """
-    return {name: held[name] if rounds_to(value, held.get(name)) else value for name, value in written.items()}
-
-
-def base(entity: EntityMapping, intent: Intent, name: str, shown: Value) -> Base:
-    """The base of one field after a write: what the source held, and what the written side holds (`shown`).
-
-    A repeated create may have come second: what its first try wrote is not what the source says now.
-    """
-    written = intent.values.get(name)
-    of_first_try = intent.repeated and is_other(written, shown)
-    held: dict[Side, Value] = {intent.side: shown, other(intent.side): NEWS if of_first_try else intent.sources[name]}
-    return Base.of(held, entity.fingerprints[name])
+    written, source, why = intent.values.get(name), intent.sources[name], None
+    if is_other(written, shown):
+        tries = intent.tries(name)
+        source = NEWS if tries else source
+        if edited and shown in tries:
+            # The row may have been made with the present value, and a person have put the earlier one back.
+            why = LATE
+        elif edited:
+            shown = NEWS if tries else written
+    held: dict[Side, Value] = {intent.side: shown, other(intent.side): source}
+    return Base.of(held, entity.fingerprints[name], why=why)

@@ -7,11 +7,11 @@ from functools import cached_property
 
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
-from shared.domain.decide.in_doubt import as_taken, base, is_idle
+from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, Values, other, without
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
@@ -49,14 +49,13 @@ class Answer:
     def decided(self, entity: EntityMapping) -> set[str]:
         """The fields of which the answer tells that the write took them.
 
-        Of a row that was written in parts, to find the field at fault, and of a new one that was edited after one of
-        several tries, these are the fields that hold what was written, or that rounded to fewer decimals.
+        Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
+        or that rounded to fewer decimals.
         """
-        unsure = self.error is not None or (self.intent.repeated and not self.is_untouched)
-        idle = self._refused_or_edited(entity) if unsure else self.without_effect(entity)
+        idle = self._refused(entity) if self.error is not None else self.without_effect(entity)
         return self.intent.sources.keys() - set(idle)
 
-    def _refused_or_edited(self, entity: EntityMapping) -> list[str]:
+    def _refused(self, entity: EntityMapping) -> list[str]:
         shown = [(name, written, self.shown(entity, name)) for name, written in self.intent.values.items()]
         return [name for name, written, held in shown if is_other(written, held)]
 
@@ -163,12 +162,9 @@ def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
     intent, decided = answer.intent, answer.decided(entity)
-    shown: Values = {name: answer.shown(entity, name) for name in decided}
-    if intent.creates and not answer.is_untouched:
-        # What a new row holds instead may be a person's edit: then what was written counts as held, so that the
-        # difference is taken for a change.
-        shown = as_taken({name: intent.values.get(name) for name in decided}, shown)
-    bases = {name: base(entity, intent, name, shown[name]) for name in decided}
+    # What a new row holds instead of what was written may be a person's edit.
+    edited = intent.creates and not answer.is_untouched
+    bases = {name: base(entity, intent, name, answer.shown(entity, name), edited=edited) for name in decided}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
         for name in decided & intent.values.keys()

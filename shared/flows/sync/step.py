@@ -128,8 +128,9 @@ def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UU
     """A create in doubt is repeated under its own name: whichever of the two comes second changes nothing."""
     doubtful = [one for one in link.intents if (one.side, one.etag, write.etag) == (write.side, None, None)]
     if doubtful:
+        earlier = doubtful[0].before_repeating(write)
         return doubtful[0].model_copy(
-            update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at, "repeated": True}
+            update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at, "earlier": earlier}
         )
     operation = write.operation or str(ids())
     target = write.target or (str(ids()) if write.side == "dynamics" else None)
