@@ -21,16 +21,25 @@ from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, UNIQUE
 
 
 class History:
-    """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now.
+    """All cells. `keys` tells which business keys a record has had, `on_record` what conflict records name by now, and
+    `agreed` what the ledger says that a cell held when both sides last agreed.
 
     A record and a row belong together from when the ledger first links them: that is the only thing which is taken
     from the product, and `pair` judges whether it linked rightly.
     """
 
-    def __init__(self, on_record: Callable[[Cell], set[Held]], rules: Rules, *, only_told: bool = False) -> None:
+    def __init__(
+        self,
+        on_record: Callable[[Cell], set[Held]],
+        agreed: Callable[[Cell], set[Held]],
+        rules: Rules,
+        *,
+        only_told: bool = False,
+    ) -> None:
         """`only_told`: nothing but messages tells of the CMMS."""
         self.rules = rules
         self._on_record = on_record
+        self._agreed = agreed
         self.only_told = only_told
         self.cells: dict[tuple[Side, str, str, str], Cell] = {}
         self.keys: dict[tuple[Side, str, str], set[str]] = defaultdict(set)
@@ -227,7 +236,8 @@ class History:
             )
             empty = empty or (replaced.value is None and self.meets_anew(cell))
             untold = self.only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
-            if not (descended or cell.by_policy or dead or empty or untold):
+            unseen = self._is_back_at_the_base(cell, replaced, before)
+            if not (descended or cell.by_policy or dead or empty or untold or unseen):
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
@@ -266,6 +276,15 @@ class History:
         """
         emptied = any(one.value is None and one.cell.side == "cmms" for one in origin.ancestors())
         return replaced.value == before or (replaced.value is None and emptied)
+
+    def _is_back_at_the_base(self, cell: Cell, replaced: Edit, given: Held) -> bool:
+        """Whether people gave a cell another value and then again the one that both sides had agreed on.
+
+        Between two looks nothing tells such a cell from one that nobody edited, also where the other side was given the
+        value in between as well.
+        """
+        by_people = replaced.cell is cell and replaced.over != given
+        return by_people and replaced.value in self._agreed(cell)
 
     def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether the value is of a row that never held what was emptied: somebody made it for one that is gone.

@@ -120,7 +120,7 @@ class World:
         self.cmms.partial = one_way and self.rng.random() < 0.5
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN, strict=self.rng.random() < 0.25)
         self.rules = Rules()
-        self.history = History(self._on_record, self.rules, only_told=one_way)
+        self.history = History(self._on_record, self._agreed, self.rules, only_told=one_way)
         self.observer = Observer(
             self.history, self.cmms, users[0].id, self.trace, bound=self._bound, row_of=self.ledger.row_of
         )
@@ -334,6 +334,13 @@ class World:
         links = [link for entity, link in (*self.ledger.all_links(), *before) if entity == cell.entity]
         near = [link for link in links if {("cmms", link.cmms_id), ("dynamics", link.row_id)} & kin]
         return {one.lost for link in near for one in link.conflicts if one.field == cell.field}
+
+    def _agreed(self, cell: Cell) -> set[str | None]:
+        """What the ledger remembers of a cell of its own record or row."""
+        own = [link for entity, link in self.ledger.all_links() if entity == cell.entity]
+        own = [link for link in own if cell.record == {"cmms": link.cmms_id, "dynamics": link.row_id}[cell.side]]
+        bases = [link.bases[cell.field] for link in own if cell.field in link.bases]
+        return {{"cmms": base.cmms, "dynamics": base.dynamics}[cell.side] for base in bases}
 
     def _lagged(self, entity: str, row: str) -> None:
         """An old row was read: nothing tells that what a webhook announced is missing there."""
