@@ -9,7 +9,7 @@ from uuid import UUID
 
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
-from tests.simulation.edits import Cell, Held
+from tests.simulation.edits import Cell, Held, across
 from tests.simulation.history import History
 from tests.simulation.sent import BATCH, SENT
 from tests.simulation.tables import (
@@ -207,11 +207,15 @@ class Observer:
             self._history.confirmed(cell)
 
     def _counted(self, cell: Cell, before: Held, value: Held) -> None:
-        """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's."""
+        """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's.
+
+        What a restored side lacks, and an operator's word has written there again, is nobody's mass.
+        """
+        told = across(cell.side) in self._history.counting and self._history.meets_anew(cell)
         field = (BATCH.get(), cell.entity, cell.side, cell.field)
         if value is not None:
             self.filled.add(field)
-        elif before is not None:
+        elif before is not None and not told:
             self.emptied[field].add(cell.record)
 
     def masses(self, many: int) -> Iterator[str]:
