@@ -211,7 +211,7 @@ class Cmms:
             if made is not None:
                 return made if write.repeated else Failed(Conflict("made before"), row=made)
             if any(record.key == key and not record.deleted for record in self.records.values()):
-                return Failed(Conflict("a record has the key"))
+                return Failed(KeyTaken("a record has the key"))
             record_id = str(len(self.records) + 1)
             self.created[write.id] = record_id
             return self._store(record_id, key or "", values, write.id)

@@ -8,7 +8,16 @@ import httpx
 
 from shared.adapters.http.client import HttpService, passing, retry_after
 from shared.domain import jsontext
-from shared.errors import Conflict, NotAuthorized, NotReady, RejectedByTarget, SyncError, Throttled, Unavailable
+from shared.errors import (
+    Conflict,
+    KeyTaken,
+    NotAuthorized,
+    NotReady,
+    RejectedByTarget,
+    SyncError,
+    Throttled,
+    Unavailable,
+)
 
 
 class AlreadyApplied(Conflict):
@@ -39,6 +48,8 @@ class CmmsService(HttpService):
                 )
             case HTTPStatus.CONFLICT if code == "ya_aplicada":
                 return AlreadyApplied(_record_in(response))
+            case HTTPStatus.CONFLICT if code == "ya_existe":
+                return KeyTaken(f"{where}: another record has the key.", status=status, code=code)
             case HTTPStatus.CONFLICT | HTTPStatus.PRECONDITION_FAILED:
                 return Conflict(f"{where}: the record changed, or exists already.", status=status, code=code)
             case _ if passing(status):

@@ -138,9 +138,12 @@ def _not_landed(link: Link, intent: Intent) -> Link:
 
 
 def is_idle(intent: Intent, name: str, shown: Value) -> bool:
-    """Whether a field that was written still holds what it held before; rounding is an effect."""
+    """Whether a field that was written still holds what it held before; rounding is an effect.
+
+    A create's earlier try that said otherwise may have landed instead.
+    """
     written = intent.values.get(name)
-    return shown == intent.before.get(name) and is_other(written, shown)
+    return shown == intent.before.get(name) and is_other(written, shown) and not intent.tries(name)
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edited: bool = False) -> Base:

@@ -15,7 +15,7 @@ from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
-from shared.errors import NoEffect, PermanentError, SyncError
+from shared.errors import KeyTaken, NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
 
 
@@ -40,6 +40,11 @@ class Answer:
     def unknown(self) -> bool:
         """Whether the write has no answer, and may nevertheless have happened."""
         return isinstance(self.result, Failed) and self.result.unknown
+
+    @property
+    def key_taken(self) -> bool:
+        """Whether another row or record holds the key."""
+        return isinstance(self.error, KeyTaken)
 
     def shown(self, entity: EntityMapping, name: str) -> Value:
         """What the written side holds of a field; what was written, where the answer does not say."""
@@ -98,7 +103,7 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
         Both bases follow each confirmed write; a refused write is forgotten; a write without an answer stays in doubt.
     """
     for answer in answers:
-        if answer.unknown or (answer.record is None and _repeats(plan, answer.intent)):
+        if answer.unknown or (answer.record is None and _may_have_landed_before(plan, answer)):
             link = _in_doubt(link, answer.intent, now)
         elif answer.record is None:
             link = _forgotten(link, plan, answer.intent)
@@ -150,9 +155,14 @@ def _in_doubt(link: Link, intent: Intent, now: datetime) -> Link:
     return link.model_copy(update={"intents": intents})
 
 
-def _repeats(plan: Plan, intent: Intent) -> bool:
-    """Whether the write is a create that was in doubt before: a refusal of the repeat says nothing of the first."""
-    return any(one.id == intent.id for one in plan.link.intents)
+def _may_have_landed_before(plan: Plan, refused: Answer) -> bool:
+    """Whether the write is a create that was in doubt before: a refusal of the repeat says nothing of the first.
+
+    But the CMMS answers a create that it did with what it made, before it looks whose the key is.
+    """
+    intent = refused.intent
+    never = intent.side == "cmms" and refused.key_taken
+    return not never and any(one.id == intent.id for one in plan.link.intents)
 
 
 def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:

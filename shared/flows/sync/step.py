@@ -11,7 +11,7 @@ from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
-from shared.errors import Conflict, IntentHeld, KeyTaken, SyncError, TargetTransient
+from shared.errors import Conflict, IntentHeld, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
 from shared.flows.sync.deliveries import Outcomes
@@ -91,7 +91,7 @@ class Step:
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
             applied=self.work.applied or in_doubt or any(answer.record for answer in self.answers),
             written=self.work.written | self._written(refused),
-            key_taken=bool(self.errors(KeyTaken)),
+            key_taken=any(answer.key_taken for answer in self.answers if answer.intent.side == "dynamics"),
             lost=next(iter([*outages, *races]), None),
         )
         # A create in doubt may have landed by its first try, of which another look tells.
