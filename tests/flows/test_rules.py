@@ -129,6 +129,15 @@ async def test_while_one_side_is_down_the_other_is_not_asked_in_vain(world: Worl
     assert spared.isdisjoint(world.calls)
 
 
+async def test_while_the_cmms_is_down_a_new_row_is_not_read_in_vain(world: World) -> None:
+    row = world.dynamics.put("A", nombre="Bomba")
+    world.cmms.faults.away = Unavailable("away")
+    world.calls.clear()
+    await world.send("dirty", {"record_id": row.id, "key": "A", "operation": "create"})
+    assert world.calls.count("cmms by key") > 1
+    assert {"dynamics by id", "dynamics by key"}.isdisjoint(world.calls)
+
+
 async def test_one_batch_gives_each_message_its_own_outcome(world: World) -> None:
     await agreed(world)
     world.cmms.put("B", "2", nombre="Nueva")

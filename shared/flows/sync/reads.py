@@ -33,10 +33,13 @@ class Reads:
         """Whether the CMMS cannot be asked."""
         return self._cmms is None
 
-    async def ask_who_is_down(self, ids: Iterable[str | None], rows: Iterable[str | None]) -> None:
+    async def ask_who_is_down(
+        self, ids: Iterable[str | None], keys: Iterable[str | None], rows: Iterable[str | None]
+    ) -> None:
         """Ask a side that was down a moment ago for these, so that the other side is not asked in vain."""
         if self._cmms is not None and self._cmms.is_down:
             await self.ask_records(ids)
+            await self.ask_records_by_key(keys)
         if self._dynamics.is_down:
             await self.ask_rows(rows)
 

@@ -36,6 +36,9 @@ async def _read(
     entity: EntityMapping, deliveries: Sequence[Delivery], asked: Collection[Identity], reads: Reads
 ) -> None:
     """Read links first; then, for what the ledger does not know, rows by id, and both sides by key."""
+    await reads.ask_who_is_down(
+        [one.cmms_id for one in deliveries], [one.key for one in deliveries], [one.row_id for one in deliveries]
+    )
     await reads.ask_links(asked)
     unlinked = [one for one in deliveries if one.cmms_id is None and one.identity not in reads.links]
     await reads.ask_rows(one.row_id for one in unlinked)

@@ -74,7 +74,7 @@ class Snapshots:
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.work.key_hint for look in looks if look.link.row_id is None or look.work.key_taken]
         ids, rows = [look.link.cmms_id for look in looks], [look.link.row_id for look in looks]
-        await reads.ask_who_is_down(ids, rows)
+        await reads.ask_who_is_down(ids, (), rows)
         await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))
         await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
         await reads.ask_rows_by_key(look.key(reads) for look in looks)
