@@ -25,6 +25,9 @@ async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: 
         TransientError: A side or the ledger could not be read.
     """
     asked = _identities(deliveries, one_way=reads.one_way)
+    await reads.ask_who_is_down(
+        {one.cmms_id for one in deliveries}, {one.key for one in deliveries}, {one.row_id for one in deliveries}
+    )
     await _read(entity, deliveries, asked, reads)
     found = [(delivery, _identify(entity, delivery, reads)) for delivery in deliveries]
     works = _grouped([(one, identity) for one, identity in found if isinstance(identity, Identity)], reads)
@@ -36,9 +39,6 @@ async def _read(
     entity: EntityMapping, deliveries: Sequence[Delivery], asked: Collection[Identity], reads: Reads
 ) -> None:
     """Read links first; then, for what the ledger does not know, rows by id, and both sides by key."""
-    await reads.ask_who_is_down(
-        [one.cmms_id for one in deliveries], [one.key for one in deliveries], [one.row_id for one in deliveries]
-    )
     await reads.ask_links(asked)
     unlinked = [one for one in deliveries if one.cmms_id is None and one.identity not in reads.links]
     await reads.ask_rows(one.row_id for one in unlinked)

@@ -91,7 +91,7 @@ class Step:
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
             applied=self.work.applied or in_doubt or any(answer.record for answer in self.answers),
             written=self.work.written | self._written(refused),
-            key_taken=any(answer.key_taken for answer in self.answers if answer.intent.side == "dynamics"),
+            key_taken=self._row_lacks_its_key,
             lost=next(iter([*outages, *races]), None),
         )
         # A create in doubt may have landed by its first try, of which another look tells.
@@ -99,6 +99,11 @@ class Step:
         if outages or races or refused or repeated or self.plan.unfinished:
             return Round(open=(again,))
         return Round(again.ends(self._end(again, now)))
+
+    @property
+    def _row_lacks_its_key(self) -> bool:
+        """Whether Dynamics refused the key as another row's."""
+        return any(answer.key_taken and answer.intent.side == "dynamics" for answer in self.answers)
 
     def _written(self, refused: Sequence[Blocked]) -> WrittenFields:
         """What was written: of a write whose answer was lost all that was sent, of a refused one what got through."""
