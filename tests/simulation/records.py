@@ -132,9 +132,11 @@ def _is_conflict(history: History, entity: str, kin: Collection[Name], one: Conf
 def _knew(history: History, edit: Edit, replaced: Edit) -> bool:
     """Whether an edit was made on top of another one.
 
-    Where messages alone tell of the CMMS, a row is born in its first state whether or not one has said the state yet.
+    A row is born in its first state, whether or not the CMMS says that one, or is given it only later; where messages
+    alone tell of the CMMS, whether or not one has said it yet.
     """
-    born = history.only_told and edit.cell.field in CHOICES and edit.over == ACTIVE and edit.previous is replaced
+    untold = history.only_told or replaced not in edit.cell.held
+    born = untold and edit.cell.field in CHOICES and edit.over == ACTIVE and edit.previous is replaced
     return replaced in edit.ancestors() and not born
 
 
