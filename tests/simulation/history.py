@@ -249,6 +249,8 @@ class History:
         # operator said that Dynamics counts, so does that state.
         settled = (cell.entity, cell.record) in self.forgotten or "dynamics" in self.counting
         born = any(one.by_policy for one in self._across(cell)) and settled
+        # A row that a ledger forgot may be met by another record that has its key by now, and says what it shows.
+        born = born or (cell.side == "cmms" and self._is_said_by_a_forgotten_row(cell, value))
         alone = cell.side == "dynamics" and (self.only_told or cell.field in ONE_WAY or self._made_anew(cell))
         if value is not None and not born:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
@@ -260,6 +262,11 @@ class History:
         else:
             self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
         cell.hold(value, None)
+
+    def _is_said_by_a_forgotten_row(self, cell: Cell, value: Held) -> bool:
+        rows = [one for one in self._across(cell) if self.rules.same(cell.field, value, one.value)]
+        owners = {(cell.entity, name) for one in rows for name in self.partners["dynamics", one.entity, one.record]}
+        return bool(owners & self.forgotten)
 
     def _by_policy(self, cell: Cell, value: Held, at: float, origins: list[Edit]) -> None:
         """Note a value that nobody gave. A key that a person gave the row is lost as any other value."""
