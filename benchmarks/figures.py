@@ -28,6 +28,7 @@ OUTPUT: Final = ROOT / "build" / "figures.json"
 PAGE: Final = ROOT / "docs" / "performance.md"
 ASSETS: Final = 10_000
 BATCH: Final = 500
+"""Messages to which CPU times are scaled, so that runs with batches of other sizes compare."""
 BAD_ONE_IN: Final = 1_000
 IMPORTS: Final = 5
 _BEGIN: Final = "<!-- figures -->"
@@ -76,7 +77,7 @@ class Phase:
 
     @property
     def batch_cpu(self) -> float:
-        """The worker's CPU seconds per batch."""
+        """The worker's CPU seconds per `BATCH` messages."""
         return (self.usage.worker_seconds - self.idle.worker_seconds) * BATCH / ASSETS
 
     @property

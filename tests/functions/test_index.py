@@ -78,7 +78,7 @@ def test_a_function_may_run_for_the_documents_half_hour(host_json: dict[str, Any
 
 def test_batches_are_large_settled_by_the_host_and_never_prefetched(host_json: dict[str, Any]) -> None:
     service_bus = host_json["extensions"]["serviceBus"]
-    assert service_bus["maxMessageBatchSize"] == 500
+    assert service_bus["maxMessageBatchSize"] == 1000
     assert service_bus["minMessageBatchSize"] == 1
     assert service_bus["autoCompleteMessages"] is True
     # Prefetched messages wait with their locks running.

@@ -153,7 +153,7 @@ HOST = {
         "serviceBus": {
             "autoCompleteMessages": True,
             "prefetchCount": 0,
-            "maxMessageBatchSize": 500,
+            "maxMessageBatchSize": 1000,
             "minMessageBatchSize": 1,
             "maxBatchWaitTime": "00:00:05",
         },

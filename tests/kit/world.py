@@ -16,6 +16,7 @@ from shared.domain.schema.mapping import Mapping as Table
 from shared.flows.ports import engine as ports
 from shared.flows.routing.route import Router
 from shared.flows.sync import Summary, Sync
+from shared.flows.sync.lanes import LANE
 from tests.fakes import FakeBus, FakeClock, document_mapping
 from tests.kit.sides import Cmms, Dynamics
 
@@ -42,6 +43,7 @@ class World:
 
     one_way: bool = False
     mapping: Table = field(default_factory=document_mapping)
+    lane: int = LANE
 
     def __post_init__(self) -> None:
         self.calls: list[str] = []
@@ -53,9 +55,8 @@ class World:
         self.router = Router(self.bus, self.clock, Random(1))  # noqa: S311  # jitter
         # The sides leave out what the engine never calls, such as reading everything.
         dynamics, cmms = cast("ports.Dynamics", self.dynamics), cast("ports.Cmms", self.cmms)
-        self.sync = Sync(
-            self.mapping, self.ledger, dynamics, None if self.one_way else cmms, self.router, clock=self.clock
-        )
+        side = None if self.one_way else cmms
+        self.sync = Sync(self.mapping, self.ledger, dynamics, side, self.router, clock=self.clock, lane=self.lane)
 
     def close(self) -> None:
         self.ledger.close()

@@ -28,6 +28,7 @@ from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.report import Kind, Report
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
+from shared.flows.sync.lanes import LANE
 from tests.simulation.desk import Desk, SeenQueues
 from tests.simulation.process import Process
 from tests.simulation.queues import Queues
@@ -92,8 +93,9 @@ class Worker:
         pasts: tuple[Past, Past],
         one_way: bool = False,
         most: int = 12,
+        lane: int = LANE,
     ) -> None:
-        """`most` messages are taken at a time."""
+        """`most` messages are taken at a time, and split into lanes of so many records."""
         self._most = most
         self._mapping = mapping
         self.process = process
@@ -107,7 +109,7 @@ class Worker:
         self._cmms = CmmsGateway(CMMS_URL, CMMS_TOKEN, process, cmms)
         reads: tuple[Any, Any] = Lagging(self._dynamics, pasts[0]), Lagging(self._cmms, pasts[1])
         sides = parts.dynamics(reads[0]), None if one_way else parts.cmms(reads[1])
-        self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id)
+        self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id, lane=lane)
         self._restore = Restore(ledger=reached, dynamics=sides[0], cmms=sides[1], router=router, clock=process)
         policy = Policy(timedelta(), full_every=NEVER)
         self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)

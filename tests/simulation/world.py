@@ -16,7 +16,9 @@ from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
 from shared.domain.link import Restored, Seen
+from shared.domain.words import plural
 from shared.errors import SyncError
+from shared.flows.sync.lanes import LANE
 from tests.simulation.at_rest import LastLook, Quiet
 from tests.simulation.backups import Backups
 from tests.simulation.cmms_api import CmmsApi
@@ -50,6 +52,8 @@ from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 MOST_OF_A_DAY = 17.0
 MOST_TRIES = 4
+SPLIT = 0.25
+"""The part of the runs in which small batches are split into lanes, as large ones are."""
 
 
 def _tables(*, rounding: bool) -> list[Table]:
@@ -64,6 +68,12 @@ def _tables(*, rounding: bool) -> list[Table]:
             }
         )
     return tables
+
+
+def _drawn_lane(seed: int) -> int:
+    """The records of a lane, drawn beside all else: a seed whose batches are not split is the same run as before."""
+    rng = Random(f"{seed} lanes")  # noqa: S311  # repeatable, not secret
+    return rng.choice((1, 2)) if rng.random() < SPLIT else LANE
 
 
 @dataclass
@@ -90,7 +100,7 @@ class World:
         upheavals: Sequence[str] | None = None,
     ) -> None:
         self.rng = Random(seed)  # noqa: S311  # repeatable, not secret
-        self.one_way = one_way
+        self.one_way, self._lane = one_way, _drawn_lane(seed) if upheavals is None else LANE
         self.weather = weather or draw_weather(self.rng)
         self.parts = parts
         self.trace = Trace(asyncio.get_running_loop().time)
@@ -195,6 +205,8 @@ class World:
 
     async def live(self) -> list[str]:
         """Play everything and judge."""
+        if self._lane < LANE:
+            self.trace("weather", f"batches are split into lanes of {plural(self._lane, 'record')}")
         self._outages()
         for number in range(self.rng.randint(1, 3)):
             self._supervise(number)
@@ -303,6 +315,7 @@ class World:
             pasts=self.pasts,
             one_way=self.one_way,
             most=200 if "mass" in self.conditions.played else 12,
+            lane=self._lane,
         )
 
     def _wire(self, side: str, serve: Server, process: Process) -> Wire:

@@ -30,6 +30,7 @@ from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_delive
 from shared.flows.sync.execute import INTENT_LIFE, Executor
 from shared.flows.sync.field_versions import unusable
 from shared.flows.sync.lag import behind
+from shared.flows.sync.lanes import LANE, lanes
 from shared.flows.sync.mass_clear import MassClears, Planned
 from shared.flows.sync.metrics import observed
 from shared.flows.sync.reads import Reads
@@ -69,14 +70,19 @@ class Sync:
         *,
         clock: Clock,
         ids: Callable[[], UUID] = uuid4,
+        lane: int = LANE,
     ) -> None:
-        """`cmms` None means one-way mode: the messages' own values are the CMMS's side. `ids` names rows and writes."""
+        """`cmms` None means one-way mode: the messages' own values are the CMMS's side. `ids` names rows and writes.
+
+        `lane` is the most records of a batch that are worked on together.
+        """
         self._mapping = mapping
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
         self._router = router
         self._clock = clock
+        self._lane = lane
         self._snapshots = Snapshots(ledger, dynamics, cmms)
         self._masses = MassClears()
         self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
@@ -92,7 +98,7 @@ class Sync:
             return await self._unmapped(entity_name, bodies)
         deliveries, unread = read_deliveries(entity, bodies)
         with observed(entity.name, deliveries, unread, self._clock) as report:
-            round_ = await self._guarded(entity, deliveries)
+            round_ = await self._in_lanes(entity, deliveries)
             outcomes = round_.outcomes | {one.place: one.outcome for one in unread}
             report(outcomes)
             routed = await self._router.route(OF_ENTITY[entity.name].name, _routed(deliveries, unread, outcomes))
@@ -115,8 +121,13 @@ class Sync:
         routed = await self._router.route(queue, [_unread(body, Park(error)) for body in bodies])
         return Summary(0, 0, routed.retried, routed.parked)
 
+    async def _in_lanes(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
+        ends = [self._guarded(entity, lane) for lane in lanes(deliveries, self._lane)]
+        # One lane, as of most batches, needs no task beside this one.
+        return await (ends[0] if len(ends) == 1 else Round.beside(ends))
+
     async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
-        """Work on the batch; whatever fails as a whole is tried again, message by message."""
+        """Work on a lane; whatever fails as a whole is tried again, message by message."""
         done = Round()
         try:
             async for part in self._rounds(entity, deliveries):
@@ -133,7 +144,7 @@ class Sync:
         return done
 
     async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
-        """Work on the records of the batch until every message has an end; yields what each round ended."""
+        """Work on the records of a lane until every message has an end; yields what each round ended."""
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
         unheard = self._unheard(deliveries)
         yield Round(unheard)

@@ -15,7 +15,7 @@ from shared.domain.link import Stored
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
-from shared.errors import Conflict, LinkTooLarge, RoutingFailed
+from shared.errors import Conflict, LinkTooLarge
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Failed, Ledger
 from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
@@ -68,12 +68,7 @@ class Executor:
         parts = [
             self._part(entity, part) for part in batched(ordered, self._dynamics.share(len(planned)), strict=False)
         ]
-        # Each part is brought to its end, whatever becomes of the others: its writes are under way.
-        ends = await asyncio.gather(*parts, return_exceptions=True)
-        failures = [end for end in ends if isinstance(end, BaseException)]
-        if failures:
-            raise next((one for one in failures if isinstance(one, RoutingFailed)), failures[0])
-        return Round.of(end for end in ends if isinstance(end, Round))
+        return await Round.beside(parts)
 
     async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()

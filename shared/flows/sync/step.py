@@ -1,6 +1,7 @@
 """One record's plan on its way through a round: announced, answered, parked, stored."""
 
-from collections.abc import Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -11,7 +12,7 @@ from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
-from shared.errors import Conflict, IntentHeld, SyncError, TargetTransient
+from shared.errors import Conflict, IntentHeld, RoutingFailed, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
 from shared.flows.sync.deliveries import Outcomes
@@ -37,6 +38,20 @@ class Round:
             outcomes |= part.outcomes
             left += part.open
         return Round(outcomes, tuple(left))
+
+    @staticmethod
+    async def beside(parts: Iterable[Awaitable["Round"]]) -> "Round":
+        """Work on all parts beside each other; each is brought to its end, whatever becomes of the others.
+
+        Raises:
+            RoutingFailed: In one of the parts.
+            Exception: The first part's of those that failed otherwise.
+        """
+        ends = await asyncio.gather(*parts, return_exceptions=True)
+        failures = [end for end in ends if isinstance(end, BaseException)]
+        if failures:
+            raise next((one for one in failures if isinstance(one, RoutingFailed)), failures[0])
+        return Round.of(end for end in ends if isinstance(end, Round))
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,12 @@ from math import ceil
 from typing import Final
 
 from shared.flows.operate.first_sync.plan import EntityPlan
+from shared.flows.sync.lanes import LANE
 
 WINDOW: Final = 300.0
 """Seconds of the sliding window of the limits."""
 REQUESTS: Final = 6000
 EXECUTION: Final = 20 * 60.0
-BATCH: Final = 500
-"""Messages that the functions take at a time (host.json)."""
 ROWS: Final = 250
 """Rows in one request that writes, before the adapter has learned that more go through."""
 
@@ -55,9 +54,9 @@ def estimate(plans: Iterable[EntityPlan], rate: float) -> Estimate:
     messages = sum(one.messages for one in found)
     creates, updates = sum(one.creates["dynamics"] for one in found), sum(one.updates["dynamics"] for one in found)
     to_cmms = sum(one.creates["cmms"] + one.updates["cmms"] for one in found)
-    batches = ceil(messages / BATCH)
-    # A batch reads its rows once by key, and those of the webhooks that its writes cause once by id.
-    requests = 2 * batches + ceil(creates / ROWS) + ceil(updates / ROWS)
+    lanes = ceil(messages / LANE)
+    # A lane reads its rows once by key, and those of the webhooks that its writes cause once by id.
+    requests = 2 * lanes + ceil(creates / ROWS) + ceil(updates / ROWS)
     execution = creates * CREATED_ROW + updates * UPDATED_ROW + 2 * messages * READ_ROW
     bounds = {
         "the rate at which messages are handed over": messages / rate,
@@ -66,4 +65,4 @@ def estimate(plans: Iterable[EntityPlan], rate: float) -> Estimate:
         "the CMMS's API": to_cmms * CMMS_WRITE / CMMS_AT_A_TIME,
     }
     longest = max(bounds, key=lambda name: bounds[name])
-    return Estimate(requests, 2 * batches + to_cmms, execution, bounds[longest], longest)
+    return Estimate(requests, 2 * lanes + to_cmms, execution, bounds[longest], longest)
