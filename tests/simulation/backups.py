@@ -130,6 +130,10 @@ class Backups:
         self.history.forgotten |= lost
         for one in lost:
             self.observer.created_for.pop(one, None)
+        # Of a row that a restored Dynamics does not have, the create is in doubt once more, and is repeated.
+        doubtful = [(entity, link) for (entity, _), link in after.items() if any(one.creates for one in link.intents)]
+        gone = {(entity, str(link.row_id)) for entity, link in doubtful} & self.conditions.vanished["dynamics"]
+        self.observer.may_be_made_again(gone)
         # Each loser was on record before it was replaced; these records went with the ledger.
         self.history.owed.clear()
         self.history.ledger_restored = now
