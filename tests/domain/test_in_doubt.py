@@ -150,6 +150,7 @@ def test_tries_of_a_create_are_told_apart_where_they_said_different_things() -> 
             {"nombre": ("1",)}, "1", True, (NEWS, "1", None), id="an earlier try's value: the source's is news"
         ),
         pytest.param({"nombre": ("1",)}, "1", False, (NEWS, "1", "late_write"), id="the same, or put back: on record"),
+        pytest.param({"nombre": ("1.26",)}, "1.3", False, (NEWS, "1.3", "late_write"), id="the same, rounded"),
         pytest.param({"nombre": ("1",)}, "else", False, (NEWS, NEWS, None), id="an edit since one of the tries"),
         pytest.param({"nombre": (None,)}, None, True, (NEWS, None, None), id="an earlier try that said nothing"),
     ],

@@ -164,7 +164,7 @@ def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edit
     if is_other(written, shown):
         tries = intent.tries(name)
         source = NEWS if tries else source
-        if edited and shown in tries:
+        if edited and not all(is_other(value, shown) for value in tries):
             # The row may have been made with the present value, and a person have put the earlier one back.
             why = LATE
         elif edited:
