@@ -83,12 +83,19 @@ class Runs:
 
 
 def commit() -> str:
-    """The commit that is measured, such as `1a2b3c4`, with `+` where files differ from it; empty without git."""
+    """The commit that is measured, such as `1a2b3c4`; empty without git.
+
+    With `+` where files differ from it; but for the documents, into which the runs before this one were written.
+    """
     try:
-        said = subprocess.run(
-            ["git", "describe", "--always", "--dirty=+", "--exclude=*"],  # noqa: S607  # wherever git is
-            cwd=ROOT, capture_output=True, text=True, check=True,
-        )  # fmt: skip
+        said = _git("describe", "--always", "--exclude=*")
+        return said + (
+            "+" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs") else ""
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
+
+
+def _git(*arguments: str) -> str:
+    said = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603, S607  # wherever git is
     return said.stdout.strip()
