@@ -61,7 +61,7 @@ def scaled(records: int, window_seconds: float) -> Conditions:
 
 
 def permitted_seconds(conditions: Conditions, rows: int, chunk: int) -> float:
-    """The least time in which the quota admits so many rows in requests of `chunk` rows, whoever sends them.
+    """The time in which the quota admits so many rows in requests of `chunk` rows, in rounds.
 
     A request is admitted while what the window has used is below its share, however much it then uses: as many begin as
     may be under way at once, and when they have used the share up, the next ones begin a window later.

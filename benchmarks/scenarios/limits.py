@@ -55,10 +55,12 @@ TIGHT_LIMITS: Final = Scenario(
     "Creates under the tight model, whose windows let 40% of the rows through each. The peers wait as long as"
     " `Retry-After` says, five times at most, with 8 tasks and with the 4 that the quota admits at a time. A request"
     " of theirs has at most a tenth of the rows, as it has at 10,000. The product reads what is left of the quota from"
-    " Dataverse's answers. The last column is what the quota makes of requests of a tenth, whoever sends them.",
+    " Dataverse's answers, and counts what is under way as used. The last column is what the quota makes of requests of"
+    " a tenth in rounds of four, each begun when all before it have ended. Dataverse counts a request only once it has"
+    " ended: whoever begins another as soon as one ends gets more through, and is refused for it sooner or later.",
     _bulk,
     measure_tight,
-    (*_COLUMNS, Column("permitted", "the quota's own least time", Unit.SECONDS)),
+    (*_COLUMNS, Column("permitted", "the quota's own time, in rounds", Unit.SECONDS)),
     plots=(
         Plot(
             "throttled",
