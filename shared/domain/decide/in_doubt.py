@@ -88,8 +88,8 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     bases = {name: base(entity, intent, name, content.get(name), edited=not last) for name in intent.sources}
     if last:
         bases = without(bases, idle | _of_a_forgotten_try(intent, held))
-    for name in idle if not last else ():
-        if said.get(name) == intent.sources[name]:
+    else:
+        for name in (name for name in idle if said.get(name) == intent.sources[name]):
             both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
             bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
     return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
