@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from shared.domain.decide.in_doubt import LATEST
+from shared.domain.model import DynamicsRecord
 from shared.domain.schema.mapping import Mapping
 from shared.errors import RejectedByTarget, Unavailable
 from tests.fakes import document_mapping
@@ -255,15 +256,21 @@ async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind(ma
     assert (link.row_id, link.intents, world.parked) == (None, (), ["rejected_by_target"])
 
 
+async def _made_without_an_answer(world: World, fault: Fault) -> DynamicsRecord:
+    """A new row, the create of whose record is left in doubt: its answer is lost, and the CMMS cannot be asked."""
+    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="S1")
+    world.cmms.faults.next = [fault]
+    world.cmms.faults.meanwhile = lambda: setattr(world.cmms.faults, "away", Unavailable("away"))
+    await world.webhook(row, "create")
+    world.cmms.faults.away = None
+    return row
+
+
 async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothing_without_a_record(
     make_world: MakeWorld,
 ) -> None:
     world = make_world(mapping=mapping(stamp=True))
-    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="S1")
-    world.cmms.faults.next = ["answer lost"]
-    world.cmms.faults.meanwhile = lambda: setattr(world.cmms.faults, "away", Unavailable("away"))
-    await world.webhook(row, "create")
-    world.cmms.faults.away = None
+    await _made_without_an_answer(world, "answer lost")
     world.dynamics.put("A", numero_de_serie="S2")
     world.cmms.put("B")
     await world.settle()
@@ -294,11 +301,7 @@ async def test_a_create_in_the_cmms_finds_its_record_also_under_another_key(
     make_world: MakeWorld, landed: Fault, records: set[str]
 ) -> None:
     world = make_world(mapping=mapping(stamp=True))
-    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="S1")
-    world.cmms.faults.next = [landed]
-    world.cmms.faults.meanwhile = lambda: setattr(world.cmms.faults, "away", Unavailable("away"))
-    await world.webhook(row, "create")
-    world.cmms.faults.away = None
+    row = await _made_without_an_answer(world, landed)
     if landed == "answer lost":
         world.cmms.put("B")
     world.cmms.put("A", record_id=str(len(world.cmms.records) + 1), nombre="Otra", numero_de_serie=None)
