@@ -89,11 +89,10 @@ def commit() -> str:
     """
     try:
         said = _git("describe", "--always", "--exclude=*")
-        return said + (
-            "+" if _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs") else ""
-        )
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)docs")
     except (OSError, subprocess.CalledProcessError):
         return ""
+    return f"{said}+" if changed else said
 
 
 def _git(*arguments: str) -> str:
