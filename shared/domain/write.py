@@ -13,7 +13,8 @@ class Write(BaseModel):
     `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
     None means a create. `values` are in the target's normal form, the business key among them where it is written.
     `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
-    A state that a row cannot be born in has a source of None, so that the next merge takes it for a change.
+    A state that no record says has a source of None, so that what the record says of it is a change for the next merge:
+    that of a new row which is to have another one, or that of a row which is made active.
     `operation` is the operation id where the write's content decides it: a record has the id of the row that it is
     made from, so that the CMMS refuses to make a second one of it. `stamped` False means that the row cannot show the
     write: Dynamics takes nothing but a state for a closed row.
@@ -38,6 +39,12 @@ class Write(BaseModel):
     def creates(self) -> bool:
         """Whether the write makes a new row or record."""
         return self.etag is None
+
+    @property
+    def unsaid(self) -> frozenset[str]:
+        """The fields of a state that is written although no record says it."""
+        written = self.sources.keys() & self.values.keys()
+        return frozenset(name for name in written if self.values[name] is not None and self.sources[name] is None)
 
 
 class Intent(Write):

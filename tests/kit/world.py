@@ -71,13 +71,20 @@ class World:
         return await self.send("dirty", {"record_id": row_id, "operation": operation})
 
     async def said(
-        self, version: datetime, kind: str = "upserted", *, key: str = "A", cmms_id: str | None = "1", **fields: Value
+        self,
+        version: datetime,
+        kind: str = "upserted",
+        *,
+        key: str = "A",
+        cmms_id: str | None = "1",
+        entity: str = "asset",
+        **fields: Value,
     ) -> Summary:
-        """One message of the CMMS about an asset; `cmms_id` None for a producer without ids."""
+        """One message of the CMMS about a record; `cmms_id` None for a producer without ids."""
         data: dict[str, object] = {"key": key, "version": version.isoformat()}
         data |= {"id": cmms_id} if cmms_id is not None else {}
         data |= {"fields": fields} if kind != "deleted" else {}
-        return await self.send(kind, data)
+        return await self.send(kind, data, entity)
 
     async def send(self, kind: str, data: dict[str, object], entity: str = "asset") -> Summary:
         """One message of any kind."""

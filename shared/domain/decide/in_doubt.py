@@ -117,7 +117,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         if held == intent.before.get(name) != intended:
             continue
         bases[name] = base(entity, intent, name, held, edited=True)
-        if is_other(intended, held) and not intent.tries(name):
+        if name not in intent.unsaid and is_other(intended, held) and not intent.tries(name):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
     return link.without(intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})

@@ -15,7 +15,7 @@ from shared.domain.decide.trust import trusted
 from shared.domain.link import Link
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
-from shared.domain.model import Record, Side, other, without
+from shared.domain.model import DynamicsRecord, Record, Side, other, without
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Write
@@ -53,7 +53,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     return Plan(
         snapshot.stored,
         _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
-        to_dynamics=_write(merged, "dynamics", row, state if reborn else None),
+        to_dynamics=_made_active(entity, merged, row, state) if reborn else _write(merged, "dynamics", row),
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
@@ -189,9 +189,25 @@ def _opens(entity: EntityMapping, state: Option | None) -> bool:
     return state is not None and state.state in (entity.open_states or ())
 
 
-def _write(merged: Merged, side: Side, held: Record, state: Option | None = None) -> Write | None:
+def _made_active(entity: EntityMapping, merged: Merged, row: DynamicsRecord, state: Option | None) -> Write | None:
+    """The write with the row's state; a state that the record does not say is nobody's: what it says later is news."""
+    write = _write(merged, "dynamics", row)
+    if state is None:
+        return write
+    said = write or Write(side="dynamics", target=row.id, etag=row.etag, stamped=row.is_open)
+    unsaid = entity.state_fields.keys() - said.values.keys()
+    update = {
+        "values": {**said.values, **dict.fromkeys(unsaid, str(state.status))},
+        "sources": {**said.sources, **dict.fromkeys(unsaid)},
+        "before": {**said.before, **{name: row.values.get(name) for name in unsaid}},
+        "state": (state.state, state.status),
+    }
+    return said.model_copy(update=update)
+
+
+def _write(merged: Merged, side: Side, held: Record) -> Write | None:
     writes = merged.to(side)
-    if not writes and state is None:
+    if not writes:
         return None
     return Write(
         side=side,
@@ -200,7 +216,6 @@ def _write(merged: Merged, side: Side, held: Record, state: Option | None = None
         values={write.field: write.value for write in writes},
         sources={write.field: write.source for write in writes},
         before={write.field: write.before for write in writes},
-        state=None if state is None else (state.state, state.status),
         stamped=held.is_open,
     )
 
