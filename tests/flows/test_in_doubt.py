@@ -296,19 +296,25 @@ async def test_an_edit_of_a_row_whose_create_was_repeated_goes_back_only_to_what
     assert (world.row().values["nombre"], world.row().values["numero_de_serie"], lost) == ("Nueva", held, on_record)
 
 
+@pytest.mark.parametrize("first", ["the row's message", "the other record's message"])
 @pytest.mark.parametrize(("landed", "records"), [("answer lost", {"1", "2"}), ("never arrives", {"1"})])
 async def test_a_create_in_the_cmms_finds_its_record_also_under_another_key(
-    make_world: MakeWorld, landed: Fault, records: set[str]
+    make_world: MakeWorld, landed: Fault, records: set[str], first: str
 ) -> None:
     world = make_world(mapping=mapping(stamp=True))
     row = await _made_without_an_answer(world, landed)
     if landed == "answer lost":
         world.cmms.put("B")
-    world.cmms.put("A", record_id=str(len(world.cmms.records) + 1), nombre="Otra", numero_de_serie=None)
+    other = str(len(world.cmms.records) + 1)
+    world.cmms.put("A", record_id=other, nombre="Otra", numero_de_serie=None)
     world.dynamics.put("A", numero_de_serie="S2")
+    if first == "the row's message":
+        await world.settle()
+    await world.dirty(other)
     await world.settle()
     link = await world.link(row.id, "row")
-    assert (link.cmms_id, link.intents, set(world.cmms.records)) == ("1", (), records)
+    assert (link.cmms_id, link.intents, set(world.cmms.records), world.parked) == ("1", (), records, [])
     record = world.cmms.records["1"]
     key = "B" if landed == "answer lost" else "A"
     assert (record.key, record.values["numero_de_serie"], world.row(key).id) == (key, "S2", row.id)
+    assert {one.key for one in world.dynamics.rows.values()} == {one.key for one in world.cmms.records.values()}

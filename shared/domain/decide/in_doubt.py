@@ -36,7 +36,7 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
         return "landed"
     if intent.creates:
         # Only a create of ours gives a row this id, but perhaps a part of one, sent to find a field that was refused.
-        # A record that does not show the create was made by another one.
+        # A record of the CMMS that does not show the create has met the row without it.
         return "unclear" if intent.side == "dynamics" else "not_landed"
     if shown.etag == intent.etag:
         return unmoved
@@ -73,6 +73,16 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
 def may_still_land(link: Link, now: datetime) -> timedelta | None:
     """How long the longest write in doubt may still land; None where nothing is in doubt."""
     return max((intent.expires_at + LATEST - now for intent in link.intents), default=None)
+
+
+def is_of_another(link: Link, met: CmmsRecord) -> bool:
+    """Whether a record that was met by its row's key is not the one that the row's link makes.
+
+    A create in the CMMS that is in doubt may have landed, and its record be renamed: what has the key now does not show
+    the create. Its repetition tells, as the CMMS answers with the record that it made.
+    """
+    tried = {intent.id for intent in link.intents_of("cmms") if intent.creates}
+    return bool(tried) and met.operations is not None and tried.isdisjoint(met.operations)
 
 
 def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:

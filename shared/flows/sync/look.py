@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shared.domain.decide.in_doubt import is_of_another
 from shared.domain.link import Link, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.errors import KeyNotUsable, MappingError
@@ -31,12 +32,7 @@ class Look:
         if self.link.cmms_id is not None:
             return reads.records.get(self.link.cmms_id, NO_RECORD)
         found = reads.records_by_key.get(reads.row(self.link).key, NO_RECORD)
-        return NO_RECORD if isinstance(found, CmmsRecord) and self._is_of_another(found) else found
-
-    def _is_of_another(self, met: CmmsRecord) -> bool:
-        """Whether a record that was met by its key is not the one whose create is in doubt: that one may be renamed."""
-        tried = {intent.id for intent in self.link.intents_of("cmms") if intent.creates}
-        return bool(tried) and met.operations is not None and tried.isdisjoint(met.operations)
+        return NO_RECORD if isinstance(found, CmmsRecord) and is_of_another(self.link, found) else found
 
     def key(self, reads: Reads) -> str:
         """The key under which other rows may stand in the way of the record, or be the record's; "" for none."""

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.decide import Candidate, Snapshot
-from shared.domain.decide.in_doubt import resolve_in_doubt
+from shared.domain.decide.in_doubt import is_of_another, resolve_in_doubt
 from shared.domain.link import Identity, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
@@ -90,20 +91,15 @@ class Snapshots:
         await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met) if holder is not None)
 
     def _snapshot(self, entity: EntityMapping, look: Look, reads: Reads, now: datetime) -> Snapshot | Unusable:
-        record, row, link = look.record(reads), reads.row(look.link), look.link
+        record = look.record(reads)
         if isinstance(record, MappingError):
             return record
-        candidates = [self._candidate(other, reads) for other in look.near(reads)]
-        waiting = _waiting(record, candidates) if look.stored.etag is None else None
-        if waiting is not None:
-            stored, row = waiting
-            link = stored.link.model_copy(update={"cmms_id": record.id})
-            link = resolve_in_doubt(entity, link, record, row, now)
-            return Snapshot(stored, link, record, row, high_water=reads.high_water)
         rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
         record = record if rival is None else NO_RECORD
-        link = resolve_in_doubt(entity, link, record, row, now)
-        return Snapshot(look.stored, link, record, row, candidates, rival, high_water=reads.high_water)
+        candidates = [self._candidate(other, reads) for other in look.near(reads)]
+        row, mark = reads.row(look.link), reads.high_water
+        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival, high_water=mark))
+        return replace(met, link=resolve_in_doubt(entity, met.link, met.cmms, met.row, now))
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
         holder = reads.holder(Identity("row", row.id))
@@ -115,8 +111,13 @@ class Snapshots:
         return Candidate(row, holder, record if isinstance(record, CmmsRecord) else NO_RECORD)
 
 
-def _waiting(record: CmmsRecord, candidates: Sequence[Candidate]) -> tuple[Stored, DynamicsRecord] | None:
-    """The link and the row whose record is just being made: the record that has appeared under the row's key or id."""
-    near = [one for one in candidates if one.row.key == record.key or record.was_made_from(one.row.id)]
-    own = [(one.holder, one.row) for one in near if one.holder is not None]
-    return own[0] if len(own) == 1 and own[0][0].link.cmms_id is None else None
+def _of_the_rows_link(met: Snapshot) -> Snapshot:
+    """The same by its row's link where that link's record has appeared just now; else as it is."""
+    own = [(one.holder, one.row) for one in met.exact if one.holder is not None]
+    if met.stored.etag is not None or len(own) != 1:
+        return met
+    (holder, row), record = own[0], met.cmms
+    if holder.link.cmms_id is not None or is_of_another(holder.link, record):
+        return met
+    link = holder.link.model_copy(update={"cmms_id": record.id})
+    return replace(met, stored=holder, link=link, row=row, candidates=())
