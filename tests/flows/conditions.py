@@ -13,11 +13,11 @@ async def agreed(world: World) -> None:
     await world.dirty()
 
 
-async def unanswered(world: World, fault: Fault) -> None:
+async def unanswered(world: World, *faults: Fault, entity: str = "asset") -> None:
     """Leave a write to Dynamics in doubt: its answer is lost, and Dynamics cannot be asked."""
-    world.dynamics.faults.next = [fault]
+    world.dynamics.faults.next = [*faults]
     world.dynamics.faults.meanwhile = lambda: setattr(world.dynamics.faults, "away", Unavailable("away"))
-    await world.dirty()
+    await world.dirty(entity=entity)
     world.dynamics.faults.away = None
 
 
@@ -41,6 +41,18 @@ def remapped(**columns: str) -> Mapping:
     }
     return found.model_copy(
         update={"entities": {**found.entities, "asset": asset.model_copy(update={"fields": fields})}}
+    )
+
+
+def restated() -> Mapping:
+    """The customer's mapping with another choice for one of the order's states, and with the stamp."""
+    found = stamped(stamp=True)
+    order = found.entities["order"]
+    rule = order.fields["estado"]
+    choices = {**rule.to_cmms_choices, 100003: "EN_ORDEN_COMPRA"}
+    fields = {**order.fields, "estado": rule.model_copy(update={"to_cmms_choices": choices})}
+    return found.model_copy(
+        update={"entities": {**found.entities, "order": order.model_copy(update={"fields": fields})}}
     )
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from shared.domain.messages.events import parse_event
-from tests.flows.conditions import agreed, remapped, restarted, unanswered, without
+from tests.flows.conditions import agreed, remapped, restarted, restated, unanswered, without
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping as stamped
+from tests.kit.faults import Fault
 from tests.kit.world import World
 
 
@@ -55,6 +56,24 @@ async def test_a_write_in_doubt_under_an_earlier_mapping_erases_nothing(
     values = again.cmms.records["1"].values
     assert (values["numero_de_serie"], again.row().values["numero_de_serie"]) == ("nueva", "nueva")
     assert (await again.link()).conflicts == ()
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [pytest.param(["answer lost"], id="in doubt"), pytest.param([], id="another state is still to be written")],
+)
+async def test_the_state_that_a_row_is_born_with_is_nobodys_under_corrected_states_as_well(
+    make_world: MakeWorld, faults: list[Fault]
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    world.cmms.put("R", justificacion="urgent", estado="AUTORIZADO")
+    await unanswered(world, *faults, entity="order")
+    assert world.row("R").values["estado"] == "1"
+    again = restarted(make_world, world, restated())
+    await again.dirty(entity="order")
+    await again.settle("order")
+    held = (again.cmms.records["1"].values["estado"], again.row("R").values["estado"], again.row("R").state)
+    assert (held, (await again.link(entity="order")).conflicts) == (("AUTORIZADO", "3", 1), ())
 
 
 async def test_a_write_in_doubt_of_a_field_that_is_no_longer_mapped_is_settled(make_world: MakeWorld) -> None:

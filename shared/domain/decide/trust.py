@@ -12,6 +12,7 @@ from shared.domain.decide.older import deletion_is_undone, gone_back, is_before
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
 from shared.domain.model import Record, Side
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import NoEffect, NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
 
@@ -37,17 +38,22 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     """The bases that count.
 
     Returns:
-        Those that were taken under the present rule of their field; none from a ledger that is older than the sides.
-        Where a person replays what had no effect, what an unclear write was to carry counts as a change once more.
+        Those that were taken under the present rule of their field, or need none; none from a ledger that is older than
+        the sides. Where a person replays what had no effect, what an unclear write was to carry counts as a change once more.
     """
     told = snapshot.link.restored
     behind = ledger_is_behind(snapshot) if told is None else told == "ledger" and not _is_of_now(snapshot)
     if context.recreate or behind:
         return {}
-    rules = context.entity.fingerprints
-    bases = {name: base for name, base in snapshot.link.bases.items() if base.rule == rules.get(name)}
+    bases = {name: base for name, base in snapshot.link.bases.items() if _is_taken_by(context.entity, name, base)}
     again = NoEffect.reason in context.insists_on
     return {name: base.as_news for name, base in bases.items()} if again else bases
+
+
+def _is_taken_by(entity: EntityMapping, name: str, base: Base) -> bool:
+    """Whether a base was taken under the present rule of its field; a state that nobody said needs no rule."""
+    unsaid = name in entity.state_fields and base.cmms is None
+    return unsaid or base.rule == entity.fingerprints.get(name)
 
 
 def _is_of_now(snapshot: Snapshot) -> bool:
