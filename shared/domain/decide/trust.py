@@ -39,7 +39,8 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
 
     Returns:
         Those that were taken under the present rule of their field, or need none; none from a ledger that is older than
-        the sides. Where a person replays what had no effect, what an unclear write was to carry counts as a change once more.
+        the sides. Where a person replays what had no effect, what an unclear write was to carry counts as a change once
+        more.
     """
     told = snapshot.link.restored
     behind = ledger_is_behind(snapshot) if told is None else told == "ledger" and not _is_of_now(snapshot)
