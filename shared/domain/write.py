@@ -13,8 +13,8 @@ class Write(BaseModel):
     `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
     None means a create. `values` are in the target's normal form, the business key among them where it is written.
     `sources` are the other side's values that are agreed once the write is confirmed; `before` is what the target held.
-    A state that no record says has a source of None, so that what the record says of it is a change for the next merge:
-    that of a new row which is to have another one, or that of a row which is made active.
+    A state that a row is born with and no record says has a source of None, so that what the record says of it is a
+    change for the next merge.
     `operation` is the operation id where the write's content decides it: a record has the id of the row that it is
     made from, so that the CMMS refuses to make a second one of it. `stamped` False means that the row cannot show the
     write: Dynamics takes nothing but a state for a closed row.

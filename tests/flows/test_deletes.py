@@ -6,7 +6,7 @@ import pytest
 
 from shared.adapters.ledger.sqlite import SqliteLedger
 from shared.domain.link import Stored
-from shared.errors import LinkTooLarge, Unavailable
+from shared.errors import LinkTooLarge, RejectedByTarget, Unavailable
 from tests.kit.world import World
 
 
@@ -267,6 +267,29 @@ async def test_the_row_of_a_deleted_record_gets_the_state_that_the_living_one_sa
     held, link = world.row("R"), await world.link(cmms_id, entity="order")
     assert (held.id, held.state, held.values["estado"]) == (row.id, state, status)
     assert (link.row_id, link.deleted_at, world.parked) == (row.id, None, [])
+
+
+@pytest.mark.parametrize("cmms_id", ["1", "2"], ids=["the record again", "another record with its key"])
+async def test_a_row_whose_state_is_refused_stays_inactive_until_it_has_another(world: World, cmms_id: str) -> None:
+    world.dynamics.opens = True
+    world.cmms.put("R", **ORDER)
+    await world.dirty(entity="order")
+    world.cmms.delete()
+    await world.dirty(entity="order")
+    world.later(minutes=1)
+    world.cmms.put("R", cmms_id, **{**ORDER, "estado": "AUTORIZADO"})
+    world.dynamics.faults.next = [RejectedByTarget("not now", field="estado")]
+    for _ in range(2):
+        await world.dirty(cmms_id, entity="order")
+        await world.settle("order")
+    assert (world.row("R").state, world.row("R").values["estado"]) == (2, "4")
+    assert world.parked == ["rejected_by_target/estado"]
+    world.cmms.put("R", cmms_id, estado="PENDIENTE")
+    await world.dirty(cmms_id, entity="order")
+    await world.settle("order")
+    link = await world.link(cmms_id, entity="order")
+    assert (world.row("R").state, world.row("R").values["estado"]) == (0, "2")
+    assert (link.parked, [one for one in link.conflicts if one.why != "taken_over"]) == ({}, [])
 
 
 async def test_the_state_of_a_row_that_a_restored_ledger_forgot_stays_on_record(world: World) -> None:

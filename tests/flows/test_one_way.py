@@ -64,26 +64,30 @@ async def test_what_nobody_has_said_yet_of_a_row_that_was_taken_over_is_not_the_
     assert {(one.field, one.lost) for one in (await one_way.link("2")).conflicts} == {("nombre", "Bomba")}
 
 
-@pytest.mark.parametrize("cmms_id", ["1", "2"], ids=["the record again", "another record with its key"])
-@pytest.mark.parametrize(("estado", "status", "state"), [("PENDIENTE", "2", 0), ("AUTORIZADO", "3", 1)])
+@pytest.mark.parametrize(
+    ("estado", "status", "state"), [("PENDIENTE", "2", 0), ("AUTORIZADO", "3", 1), ("CANCELADO", "4", 2)]
+)
 @pytest.mark.parametrize("answer", ["comes", "is lost"])
-async def test_the_state_in_which_a_row_is_made_active_is_nobodys_and_gives_way_to_what_is_said_later(
-    one_way: World, cmms_id: str, estado: str, status: str, state: int, answer: str
+async def test_a_row_stays_inactive_until_its_records_state_is_said_and_then_gets_it(
+    one_way: World, estado: str, status: str, state: int, answer: str
 ) -> None:
     start = one_way.clock.now() - timedelta(days=5)
     one_way.dynamics.opens = True
     await one_way.said(start, justificacion="urgent", estado="PENDIENTE", entity="order")
     await one_way.said(start + timedelta(days=1), "deleted", entity="order")
     again = start + timedelta(days=2)
+    for _ in range(2):
+        await one_way.said(again, cmms_id="2", total="5", entity="order")
+        await one_way.settle("order")
+        assert (one_way.row("A").state, one_way.row("A").values["estado"]) == (2, "4")
     one_way.dynamics.faults.next = ["answer lost"] if answer == "is lost" else []
-    await one_way.said(again, cmms_id=cmms_id, justificacion="again", entity="order")
+    await one_way.said(again, cmms_id="2", estado=estado, entity="order")
     await one_way.settle("order")
-    assert one_way.row("A").state == 0
-    await one_way.said(again, cmms_id=cmms_id, estado=estado, entity="order")
-    await one_way.settle("order")
-    held, link = one_way.row("A"), await one_way.link(cmms_id, entity="order")
+    held, link = one_way.row("A"), await one_way.link("2", entity="order")
     assert (held.state, held.values["estado"]) == (state, status)
+    assert held.values["total"] == ("5" if state == 0 else None)
     assert [one for one in link.conflicts if one.field == "estado" and one.why != "taken_over"] == []
+    assert (link.deleted_at, link.takes_over) == (None, None)
 
 
 async def test_a_deletion_that_overtakes_the_create_leaves_nothing(one_way: World) -> None:

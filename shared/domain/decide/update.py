@@ -15,7 +15,7 @@ from shared.domain.decide.trust import trusted
 from shared.domain.link import Link
 from shared.domain.loop_detection import loops
 from shared.domain.merge import FieldWrite, Merged, merge, of_others
-from shared.domain.model import DynamicsRecord, Record, Side, other, without
+from shared.domain.model import Record, Side, other, without
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Write
@@ -48,16 +48,17 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
     merged = replace(merged, blocked=of_others(closed, merged.blocked))
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
-    waits = link.counting is not None and (reborn or bool(merged.writes))
+    revived = reborn and state is not None
+    waits = link.counting is not None and (revived or bool(merged.writes))
     bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
     return Plan(
         snapshot.stored,
         _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
-        to_dynamics=_made_active(entity, merged, row, state) if reborn else _write(merged, "dynamics", row),
+        to_dynamics=_write(merged, "dynamics", row, state if reborn else None),
         to_cmms=_write(merged, "cmms", cmms),
         blocked=merged.blocked,
         merged=merged,
-        unfinished=reborn or waits or bool(closed),
+        unfinished=revived or waits or bool(closed),
         decided=True,
         still_parked=known,
     )
@@ -77,8 +78,12 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
     if not link.revives:
         return False
     said, held, rules = snapshot.cmms.values, snapshot.row.values, entity.state_fields
-    known = rules.keys() & said.keys() & held.keys()
-    return not any(rules[name].agree(said[name], held[name]) for name in known)
+    return not (_lacks_state(snapshot, entity) or any(rules[name].agree(said[name], held[name]) for name in rules))
+
+
+def _lacks_state(snapshot: Snapshot, entity: EntityMapping) -> bool:
+    """Whether a field tells the row's state, and a side does not say it: then nothing makes the row active."""
+    return not entity.state_fields.keys() <= (snapshot.cmms.values.keys() & snapshot.row.values.keys())
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
@@ -178,10 +183,10 @@ def _digest(write: FieldWrite, context: Context) -> str:
 
 
 def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | None:
-    """The state that the row gets: what the record says of it, else that of living records where it was deleted."""
+    """The state that the row gets: what the record says of it; where no field says it, that of living records."""
     rules = entity.state_fields
     said = [rules[one.field].option_of(one.value) for one in merged.to("dynamics") if one.field in rules]
-    return [*said, entity.active if reborn else None][0]
+    return [*said, entity.active if reborn and not rules else None][0]
 
 
 def _opens(entity: EntityMapping, state: Option | None) -> bool:
@@ -189,25 +194,9 @@ def _opens(entity: EntityMapping, state: Option | None) -> bool:
     return state is not None and state.state in (entity.open_states or ())
 
 
-def _made_active(entity: EntityMapping, merged: Merged, row: DynamicsRecord, state: Option | None) -> Write | None:
-    """The write with the row's state; a state that the record does not say is nobody's: what it says later is news."""
-    write = _write(merged, "dynamics", row)
-    if state is None:
-        return write
-    said = write or Write(side="dynamics", target=row.id, etag=row.etag, stamped=row.is_open)
-    unsaid = entity.state_fields.keys() - said.values.keys()
-    update = {
-        "values": {**said.values, **dict.fromkeys(unsaid, str(state.status))},
-        "sources": {**said.sources, **dict.fromkeys(unsaid)},
-        "before": {**said.before, **{name: row.values.get(name) for name in unsaid}},
-        "state": (state.state, state.status),
-    }
-    return said.model_copy(update=update)
-
-
-def _write(merged: Merged, side: Side, held: Record) -> Write | None:
+def _write(merged: Merged, side: Side, held: Record, state: Option | None = None) -> Write | None:
     writes = merged.to(side)
-    if not writes:
+    if not writes and state is None:
         return None
     return Write(
         side=side,
@@ -216,6 +205,7 @@ def _write(merged: Merged, side: Side, held: Record) -> Write | None:
         values={write.field: write.value for write in writes},
         sources={write.field: write.source for write in writes},
         before={write.field: write.before for write in writes},
+        state=None if state is None else (state.state, state.status),
         stamped=held.is_open,
     )
 
@@ -224,8 +214,10 @@ def _remember(
     snapshot: Snapshot, context: Context, bases: Mapping[str, Base], merged: Merged, *, reborn: bool, waits: bool
 ) -> Link:
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
-    # A row that a write in doubt may still make inactive stays marked, like one that is to be made active.
-    in_doubt = bool(link.intents_of("dynamics"))
+    # A row that a write in doubt may still make inactive stays marked, like one that is to be made active, now or once
+    # the record's state is said.
+    unsaid = is_inactive(context.entity, row) and _lacks_state(snapshot, context.entity)
+    marked = reborn or unsaid or bool(link.intents_of("dynamics"))
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
         seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it
@@ -236,8 +228,8 @@ def _remember(
             "row_id": row.id,
             "key": cmms.key,
             "seen": seen,
-            "deleted_at": link.deleted_at if reborn or in_doubt else None,
-            "takes_over": link.takes_over if reborn or in_doubt else None,
+            "deleted_at": link.deleted_at if marked else None,
+            "takes_over": link.takes_over if marked else None,
             "restored": link.restored if waits else None,
             "chosen": without(_chosen(link, context), bases),
         }

@@ -121,12 +121,11 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Block
         if answer.state_stays:
             yield whole(answer.intent, _state_stays())
         for name in answer.without_effect(entity) if answer.error is None else ():
-            if name not in answer.intent.unsaid:
-                yield refusal(entity, name, answer.intent, _no_effect(entity, answer.intent, name))
+            yield refusal(entity, name, answer.intent, _no_effect(entity, answer.intent, name))
 
 
 def _refused(entity: EntityMapping, write: Intent, error: PermanentError) -> Blocked:
-    # Without a state that nobody says there is no row, or none that is active.
+    # Without a state that nobody says there is no row.
     if error.field is not None and error.field in (write.sources.keys() & write.values.keys()) - write.unsaid:
         return refusal(entity, error.field, write, error)
     return whole(write, error)
