@@ -98,7 +98,8 @@ class Seen(_Frozen):
     """The newest state of either side that the link knows: the conditions under which its bases count.
 
     `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `row_state` the state
-    that it had, `stamp` the operation that it showed, `row_made` when Dynamics made it; `cmms_version` and
+    that it had, `stamp` the operation that it showed and `first_stamp` the first one of the row, `row_made` when
+    Dynamics made it; `cmms_version` and
     `cmms_revision` are the record's version and its number of changes, `operation` the last operation that it showed.
     `currency` is the row's currency under which its figures were agreed: it changes by a person's word alone.
     """
@@ -107,6 +108,7 @@ class Seen(_Frozen):
     row_modified: datetime | None = None
     row_state: int | None = None
     stamp: str | None = None
+    first_stamp: str | None = None
     row_made: datetime | None = None
     currency: str | None = None
     cmms_version: datetime | None = None
@@ -120,6 +122,7 @@ class Seen(_Frozen):
             if isinstance(one, DynamicsRecord):
                 update |= {"row_version": one.version, "row_modified": one.modified, "row_state": one.state}
                 update |= {"stamp": one.last_operation, "row_made": one.created}
+                update |= {"first_stamp": self.first_stamp or one.last_operation}
                 update |= {"currency": self.currency or one.currency}
             elif isinstance(one, CmmsRecord):
                 update |= {"cmms_version": one.changed_at, "cmms_revision": one.revision}

@@ -6,7 +6,10 @@ import pytest
 
 from shared.adapters.ledger.sqlite import SqliteLedger
 from shared.domain.link import Stored
+from shared.domain.model import DynamicsRecord
 from shared.errors import LinkTooLarge, RejectedByTarget, Unavailable
+from tests.flows.conftest import MakeWorld
+from tests.flows.test_in_doubt import mapping
 from tests.kit.world import World
 
 
@@ -94,6 +97,29 @@ async def test_a_row_that_came_back_is_parked_and_changes_nothing(world: World) 
     world.dynamics.change(row, values={**row.values, **created.values}, created=world.clock.now())
     await world.dirty()
     assert (world.parked, world.cmms.records["1"].values["nombre"]) == (["row_replaced"], "Nueva")
+
+
+@pytest.mark.parametrize("estado", ["CANCELADO", "PENDIENTE"])
+async def test_an_order_s_row_that_a_late_create_makes_again_is_parked_and_changes_nothing(
+    make_world: MakeWorld, estado: str
+) -> None:
+    world = make_world(mapping=mapping(stamp=True))
+    world.cmms.put("R", **{**ORDER, "estado": estado})
+    world.dynamics.faults.next = ["late"]
+    await world.dirty(entity="order")
+    await world.settle("order")
+    world.cmms.put("R", justificacion="less urgent")
+    await world.dirty(entity="order")
+    row = world.row("R")
+    del world.dynamics.rows[row.id]
+    assert [isinstance(one, DynamicsRecord) for one in world.dynamics.faults.land()] == [True]
+    await world.dirty(entity="order")
+    assert (world.cmms.records["1"].values["estado"], world.parked[-1]) == (estado, "row_replaced")
+    assert world.cmms.records["1"].values["justificacion"] == "less urgent"
+    await world.dirty(operation="recreate", entity="order")
+    await world.settle("order")
+    link = await world.link(entity="order")
+    assert (link.parked, link.row_id) == ({}, row.id)
 
 
 async def test_an_operator_takes_a_row_that_came_back_for_new(world: World) -> None:

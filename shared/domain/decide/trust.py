@@ -99,10 +99,13 @@ def _went_back(snapshot: Snapshot) -> Blocked:
 
 
 def _was_made_again(snapshot: Snapshot, context: Context) -> bool:
-    row, link = snapshot.row, snapshot.link
-    # Where the mapping writes the column that says when a row was made, the column proves nothing.
-    proves = context.entity.tells_creation and link.restored != "dynamics"
-    return proves and is_before(link.seen.row_made, row.created)
+    row, seen = snapshot.row, snapshot.link.seen
+    if snapshot.link.restored == "dynamics":
+        return False
+    # Where the mapping writes the column that says when a row was made, the column proves nothing; but a create that
+    # arrives late shows itself once more.
+    first = seen.first_stamp not in {None, seen.stamp} and row.last_operation == seen.first_stamp
+    return first or (context.entity.tells_creation and is_before(seen.row_made, row.created))
 
 
 def _made_again(snapshot: Snapshot) -> Blocked:
