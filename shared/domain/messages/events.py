@@ -205,6 +205,9 @@ class Event(BaseModel):
     def payload(self, entity: EntityMapping) -> UpsertedData | DeletedData | RenamedData | DirtyData:
         """Validate the data by the type.
 
+        Returns:
+            The data; an upserted record's `fields` are by the fields' own names, without those that are not mapped.
+
         Raises:
             InvalidMessage: Names the member at fault; never shows its value.
         """
@@ -219,7 +222,7 @@ class Event(BaseModel):
         except ValidationError as error:
             raise InvalidMessage(_problems("The message's data", error)) from None
         if isinstance(data, UpsertedData):
-            _one_value_each(entity, data.fields)
+            return data.model_copy(update={"fields": _by_own_name(entity, data.fields)})
         return data  # type: ignore[return-value]
 
     def to_json(self) -> str:
@@ -276,18 +279,16 @@ def parse_json(body: str | bytes, what: str) -> Any:
         raise InvalidMessage(f"{what} {error}.") from None
 
 
-def _one_value_each(entity: EntityMapping, fields: dict[str, Any]) -> None:
-    first: dict[str, str] = {}
-    for name, value in fields.items():
-        field = entity.names.get(name)
-        if field is None:
-            continue
-        other = first.setdefault(field, name)
-        if fields[other] != value:
+def _by_own_name(entity: EntityMapping, fields: Mapping[str, Any]) -> dict[str, Any]:
+    said: dict[str, str] = {}
+    for name in filter(entity.names.__contains__, fields):
+        other = said.setdefault(entity.names[name], name)
+        if fields[other] != fields[name]:
             raise InvalidMessage(
-                f"The message's data says two values of one field: {other} and {name} are both names of {field}. Send"
-                " one of them."
+                f"The message's data says two values of one field: {other} and {name} are both names of"
+                f" {entity.names[name]}. Send one of them."
             )
+    return {field: fields[name] for field, name in said.items()}
 
 
 def _problems(what: str, error: ValidationError) -> str:

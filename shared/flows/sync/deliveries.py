@@ -1,7 +1,7 @@
 """The messages of a batch, read one by one. A bad message is parked alone, whatever is wrong with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from shared.domain.link import Identity
 from shared.domain.messages.events import (
@@ -87,34 +87,32 @@ def read_deliveries(entity: EntityMapping, bodies: Sequence[bytes]) -> tuple[lis
         event = None
         try:
             event = parse_event(body)
-            read.append(_named(entity, Delivery(place, body, event, event.payload(entity))))
+            payload = event.payload(entity)
+            read.append(Delivery(place, body, event, payload, *_names(entity, payload)))
         except PermanentError as error:
             bad.append(Unread(place, body, event, Park(error)))
     return read, bad
 
 
-def _named(entity: EntityMapping, delivery: Delivery) -> Delivery:
-    payload = delivery.payload
+def _names(entity: EntityMapping, payload: Payload) -> tuple[str | None, str | None, str | None]:
+    """The id of the row, the id of the record and the business key, as far as the message names them."""
     if isinstance(payload, DirtyData):
         row_id = str(payload.record_id) if payload.record_id is not None else None
         # A key beside an identity is for people, and need not be usable.
-        named = row_id is not None or payload.cmms_id is not None
-        key = payload.key if named or payload.key is None else entity.usable_key(payload.key)
-        return replace(delivery, row_id=row_id, cmms_id=payload.cmms_id, key=key)
+        alone = row_id is None and payload.cmms_id is None
+        return row_id, payload.cmms_id, entity.usable_key(payload.key) if alone else payload.key
     key = _key(entity, payload)
     if isinstance(payload, RenamedData) and payload.id is None:
         raise InvalidMessage(
             "A renamed message needs data.id, the CMMS's own id of the record: without it nothing tells which record"
             " has the new key."
         )
-    return replace(delivery, cmms_id=payload.id, key=key)
+    return None, payload.id, key
 
 
 def _key(entity: EntityMapping, payload: UpsertedData | DeletedData) -> str:
-    said = {payload.key} if payload.key is not None else set()
-    if isinstance(payload, UpsertedData):
-        values = (raw for name, raw in payload.fields.items() if entity.names.get(name) == entity.key.name)
-        said |= {raw for raw in values if isinstance(raw, str)}
+    among_fields = payload.fields.get(entity.key.name) if isinstance(payload, UpsertedData) else None
+    said = {one for one in (payload.key, among_fields) if isinstance(one, str)}
     if not said:
         raise InvalidMessage(f"The message names no record: data.key or {entity.key.name} is needed.")
     if len(said) > 1:

@@ -6,6 +6,7 @@ that is newer. The business key is one of the fields.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import itemgetter
 from types import MappingProxyType
 
 from shared.domain.blocked import digest
@@ -13,7 +14,6 @@ from shared.domain.link import FieldVersion, Link
 from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.events import DeletedData, UpsertedData
 from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
-from shared.domain.schema.fields import FieldMapping
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, MappingError, PermanentError
 from shared.flows.sync.deliveries import Delivery
@@ -35,19 +35,50 @@ def unusable(delivery: Delivery, now: datetime) -> PermanentError | None:
 
 
 def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:
-    """Add what the messages say to the link's memory.
+    """Add what the messages say to the link's memory. What a deletion is newer than is forgotten.
 
     Returns:
         The link, and the CMMS's side as it is then known.
     """
-    registers = _Registers(entity, link)
-    for delivery in deliveries:
-        registers.apply(delivery)
-    ids = [delivery.cmms_id for delivery in deliveries if delivery.cmms_id is not None]
+    told = [(version, one) for one in deliveries if (version := one.version) is not None]
+    deletions = [version for version, one in told if isinstance(one.payload, DeletedData)]
+    deleted = max(filter(None, (link.deleted, *deletions)), default=None)
+
+    def lives(version: Version) -> bool:
+        return deleted is None or deleted < version
+
+    said = {name: value for name, value in link.said.items() if lives(value.version)}
+    errors: dict[str, BadValue] = {}
+    # The oldest first: a usable value ends the error of an older one.
+    for version, one in sorted(told, key=itemgetter(0)):
+        if isinstance(one.payload, UpsertedData) and lives(version):
+            _register(entity, version, {**one.payload.fields, entity.key.name: one.key}, said, errors)
+    ids = [one.cmms_id for one in deliveries if one.cmms_id is not None]
     if link.cmms_id is None and ids:
         link = link.model_copy(update={"cmms_id": ids[0], "by_key": False})
-    link = registers.remember(link)
-    return link, remembered(link, registers.living_errors())
+    key = said.get(entity.key.name)
+    # A link that only its key identifies keeps that key.
+    known = link.key if key is None or link.by_key else key.value
+    link = link.model_copy(update={"said": said, "deleted": deleted, "key": known})
+    return link, remembered(link, errors)
+
+
+def _register(
+    entity: EntityMapping,
+    version: Version,
+    fields: Mapping[str, object],
+    said: dict[str, FieldVersion],
+    errors: dict[str, BadValue],
+) -> None:
+    """Take a message's fields into the registers `said` and `errors`, as far as they are newer."""
+    for name, raw in fields.items():
+        if name in said and version <= said[name].version:
+            continue
+        try:
+            said[name] = FieldVersion(value=entity.rules[name].from_cmms(raw), version=version)
+            errors.pop(name, None)
+        except MappingError as error:
+            errors[name] = BadValue(error, digest(raw))
 
 
 def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})) -> CmmsRecord:
@@ -62,58 +93,3 @@ def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})
     values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items() if base.is_agreed}
     values |= {name: said.value for name, said in link.said.items()}
     return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
-
-
-class _Registers:
-    """The newest value of each field, by version; what a deletion is newer than is forgotten."""
-
-    def __init__(self, entity: EntityMapping, link: Link) -> None:
-        self._entity = entity
-        self._said = dict(link.said)
-        self._deleted = link.deleted
-        self._errors: dict[str, tuple[Version, BadValue]] = {}
-
-    def apply(self, delivery: Delivery) -> None:
-        """Take one message in; one that says nothing of the record changes nothing."""
-        version = delivery.version
-        if version is None or not self._lives(version):
-            return
-        if isinstance(delivery.payload, DeletedData):
-            self._deleted = version
-        elif isinstance(delivery.payload, UpsertedData):
-            self._register(self._entity.key_rule, delivery.key, version)
-            for name, raw in delivery.payload.fields.items():
-                rule = self._entity.fields.get(self._entity.names.get(name, ""))
-                if rule is not None:  # else the key, or a field that is not mapped
-                    self._register(rule, raw, version)
-
-    def _register(self, rule: FieldMapping, raw: object, version: Version) -> None:
-        known = self._said.get(rule.name)
-        if known is not None and version <= known.version:
-            return
-        bad = self._errors.get(rule.name)
-        try:
-            value = rule.from_cmms(raw)
-        except MappingError as error:
-            if bad is None or bad[0] < version:
-                self._errors[rule.name] = (version, BadValue(error, digest(raw)))
-            return
-        self._said[rule.name] = FieldVersion(value=value, version=version)
-        if bad is not None and bad[0] < version:
-            del self._errors[rule.name]
-
-    def _lives(self, version: Version) -> bool:
-        return self._deleted is None or self._deleted < version
-
-    def remember(self, link: Link) -> Link:
-        """The link with the registers' contents."""
-        said = {name: value for name, value in self._said.items() if self._lives(value.version)}
-        key = said.get(self._entity.key.name)
-        # A link that only its key identifies keeps that key.
-        known = link.key if link.by_key or key is None or key.value is None else key.value
-        # Bases of a record that was deleted and said again are of its former life.
-        return link.model_copy(update={"said": said, "deleted": self._deleted, "key": known})
-
-    def living_errors(self) -> dict[str, BadValue]:
-        """The unusable values that no newer message has replaced."""
-        return {name: problem for name, (version, problem) in self._errors.items() if self._lives(version)}
