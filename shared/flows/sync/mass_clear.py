@@ -1,8 +1,9 @@
 """One field that is emptied in many records and filled in few is no people's work: such writes are held."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 from shared.domain.blocked import Blocked
@@ -38,29 +39,24 @@ class MassClears:
             By the plan's place, its fields that are parked instead. What was parked for this and is replayed is never
             held, nor what a word on a restored side empties.
         """
-        emptied = Counter(field for _, _, plan in planned for field, _ in _clears(entity, plan))
-        filled = Counter(field for _, _, plan in planned for field in _fills(entity, plan))
-        self._remember(emptied, filled, now)
-        masses = {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
+        clears = [_clears(entity, plan) for _, _, plan in planned]
+        fills = [_fills(entity, plan) for _, _, plan in planned]
+        masses = self._masses(Counter(chain.from_iterable(clears)), Counter(chain.from_iterable(fills)), now)
         found: dict[int, list[Blocked]] = {}
-        for place, (work, snapshot, plan) in enumerate(planned):
+        for place, (work, snapshot, _) in enumerate(planned):
             if MassClear.reason in work.insists_on or snapshot.link.counting is not None:
                 continue
-            blocks = [
-                refusal(entity, field[2], write, _error(field, masses[field]))
-                for field, write in _clears(entity, plan)
-                if field in masses
-            ]
-            if blocks:
-                found[place] = blocks
+            own = clears[place]
+            if mass := sorted(own.keys() & masses.keys()):
+                found[place] = [refusal(entity, field[2], own[field], _error(field, masses[field])) for field in mass]
         return found
 
-    def _remember(self, emptied: Counter[Field], filled: Counter[Field], now: datetime) -> None:
+    def _masses(self, emptied: Counter[Field], filled: Counter[Field], now: datetime) -> dict[Field, int]:
+        """The fields that are emptied in too many records, each with their number."""
         for field in emptied.keys() | self._emptied.keys():
-            recent = [at for at in self._emptied.pop(field, ()) if now - at <= WINDOW]
-            recent += [now] * emptied[field]
-            if len(recent) > PER_FILL * filled[field]:
-                self._emptied[field] = recent
+            recent = [at for at in self._emptied.get(field, ()) if now - at <= WINDOW] + [now] * emptied[field]
+            self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else []
+        return {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
 
 
 def _error(field: Field, count: int) -> MassClear:
@@ -74,14 +70,14 @@ def _error(field: Field, count: int) -> MassClear:
     )
 
 
-def _clears(entity: EntityMapping, plan: Plan) -> Iterable[tuple[Field, Write]]:
+def _clears(entity: EntityMapping, plan: Plan) -> dict[Field, Write]:
     """The fields that the plan empties, each with its write."""
-    return [
-        ((entity.name, write.side, name), write)
+    return {
+        (entity.name, write.side, name): write
         for write in plan.writes
         for name, value in write.values.items()
         if value is None and write.before.get(name) is not None
-    ]
+    }
 
 
 def _fills(entity: EntityMapping, plan: Plan) -> set[Field]:
