@@ -182,6 +182,10 @@ class EntityMapping(Frozen):
         """The fields that refer to rows of other tables."""
         return tuple(field for field in self.fields.values() if field.type == "lookup")
 
+    def read_from(self, columns: frozenset[str]) -> frozenset[str]:
+        """The names of the fields that are read from one of these Dynamics columns."""
+        return frozenset(name for name, rule in self.fields.items() if not columns.isdisjoint(rule.read_columns()))
+
     @cached_property
     def tells_creation(self) -> bool:
         """Whether Dynamics itself says when a row was made, so that a row that was made again shows."""

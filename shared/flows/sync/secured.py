@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from shared.domain.link import Identity
-from shared.domain.model import CmmsRecord, DynamicsRecord, Values, without
+from shared.domain.model import CmmsRecord, DynamicsRecord, without
 from shared.errors import NoEffect
 from shared.flows.ports.engine import Dynamics
 from shared.flows.sync.look import Look
@@ -21,8 +21,7 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
     lost = any(_lost_a_value(look, reads) or _takes_over(look, reads) for look in looks)
     if not lost and not any(_may_hide(look, reads) for look in looks):
         return
-    unreadable = await dynamics.unreadable(reads.entity, fresh=lost)
-    hidden = {name for name, rule in reads.entity.fields.items() if not unreadable.isdisjoint(rule.read_columns())}
+    hidden = reads.entity.read_from(await dynamics.unreadable(reads.entity, fresh=lost))
     if not hidden:
         return
 
@@ -36,14 +35,12 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
 def _may_hide(look: Look, reads: Reads) -> bool:
     """Whether a row shows nothing where the CMMS holds a value, which would be written over what cannot be read."""
     said = _said(look, reads)
-    rows = [reads.row(look.link), *reads.rows_by_key.get(look.key(reads), ())]
-    return any(said.get(name) is not None and value is None for row in rows for name, value in row.values.items())
+    return any(not said.isdisjoint(_empty(row)) for row in (reads.row(look.link), *look.near(reads)))
 
 
 def _takes_over(look: Look, reads: Reads) -> bool:
     """Whether a deleted record's row has the record's key: all that it holds is the deleted one's."""
-    rows = reads.rows_by_key.get(look.key(reads), ())
-    holders = [reads.holder(Identity("row", row.id)) for row in rows if row.id != look.link.row_id]
+    holders = [reads.holder(Identity("row", row.id)) for row in look.near(reads)]
     return any(holder is not None and holder.link.deleted_at is not None for holder in holders)
 
 
@@ -52,15 +49,20 @@ def _lost_a_value(look: Look, reads: Reads) -> bool:
 
     What was never agreed, and would be written, may have been there as well.
     """
-    link, said = look.link, _said(look, reads)
-    gone = {name for name, value in reads.row(link).values.items() if value is None}
+    link = look.link
     held = {name for name, base in link.bases.items() if base.dynamics is not None}
     idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
-    unknown = {name for name in gone - link.bases.keys() if said.get(name) is not None} if link.bases else set()
-    return not gone.isdisjoint(held | idle | unknown)
+    unknown = _said(look, reads) - link.bases.keys() if link.bases else set()
+    return not _empty(reads.row(link)).isdisjoint(held | idle | unknown)
 
 
-def _said(look: Look, reads: Reads) -> Values:
-    """What the CMMS shows of the record."""
+def _empty(row: DynamicsRecord) -> set[str]:
+    """The fields of which the row shows nothing."""
+    return {name for name, value in row.values.items() if value is None}
+
+
+def _said(look: Look, reads: Reads) -> set[str]:
+    """The fields of which the CMMS shows a value."""
     record = look.record(reads)
-    return record.values if isinstance(record, CmmsRecord) else {}
+    shown = record.values if isinstance(record, CmmsRecord) else {}
+    return {name for name, value in shown.items() if value is not None}

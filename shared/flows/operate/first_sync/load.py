@@ -42,8 +42,7 @@ async def load(
     Raises:
         TransientError: One of the three could not be read to its end.
     """
-    unreadable = await dynamics.unreadable(entity)
-    hidden = frozenset(name for name, rule in entity.fields.items() if not unreadable.isdisjoint(rule.read_columns()))
+    hidden = entity.read_from(await dynamics.unreadable(entity))
     usable = _usable(entity)
 
     async def links() -> None:
