@@ -4,12 +4,15 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from itertools import accumulate
 from typing import Any, Final
 
 # A plug-in's nested contexts stay well below; a retry copy of anything deeper could not be written.
 DEEPEST: Final = 200
 # Windows tools put one before the text. RFC 8259 lets a reader ignore it: https://www.rfc-editor.org/rfc/rfc8259#section-8.1
 _MARK: Final = "\N{BYTE ORDER MARK}"
+_BRACKETS: Final = {ord("{"): 1, ord("["): 1, ord("}"): -1, ord("]"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - _BRACKETS.keys())
 # Made once: the module's own functions would make an encoder for each value.
 _OWN_LETTERS: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _ASCII: Final = json.JSONEncoder(separators=(",", ":")).encode
@@ -31,9 +34,9 @@ def loads(body: str | bytes) -> Any:
     try:
         text = _decoded(body)
         found = json.loads(text, parse_float=Decimal, parse_constant=_refuse, object_pairs_hook=_object)
-        # Few texts have more openings than a value may have levels, and only those need to be walked through.
+        # Few texts have more openings than a value may have levels, and only those need to be looked through.
         if text.count("{") + text.count("[") > DEEPEST:
-            _check_depth(found)
+            _check_depth(text)
     except JsonError:
         raise
     except UnicodeDecodeError:
@@ -68,15 +71,11 @@ def _decoded(body: str | bytes) -> str:
 def dumps(value: object, decimal: Callable[[Decimal], str] = str) -> str:
     """Write what was read, in its own letters; in ASCII where half a surrogate pair leaves no other way."""
     text = _write(value, _OWN_LETTERS, decimal)
-    return text if text.isascii() or _encodable(text) else _write(value, _ASCII, decimal)
-
-
-def _encodable(text: str) -> bool:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        return _write(value, _ASCII, decimal)
+    return text
 
 
 def _write(value: object, plain: Callable[[object], str], decimal: Callable[[Decimal], str]) -> str:
@@ -114,16 +113,10 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_depth(value: object) -> None:
-    """Raise what the standard library raises for even deeper text."""
-    level = [value]
-    for _ in range(DEEPEST):
-        level = [
-            member
-            for parent in level
-            if isinstance(parent, (dict, list))
-            for member in (parent.values() if isinstance(parent, dict) else parent)
-        ]
-        if not level:
-            return
-    raise RecursionError
+def _check_depth(text: str) -> None:
+    """Raise what the standard library raises for even deeper text, which must be JSON."""
+    # Without escapes, every other part between quotation marks is a string, which may hold any bracket.
+    outside = "".join(text.replace("\\\\", "").replace('\\"', "").split('"')[::2])
+    brackets = outside.encode().translate(None, _NO_BRACKETS)
+    if max(accumulate(map(_BRACKETS.__getitem__, brackets))) > DEEPEST:
+        raise RecursionError

@@ -69,6 +69,14 @@ def test_nesting_up_to_the_limit_is_read() -> None:
     assert jsontext.dumps(jsontext.loads(text)) == text
 
 
+@pytest.mark.parametrize("text", ["[" * 300, '"{' * 300, '\\"[' * 300, "\\{" * 300, '["\\\\' * 300 + "\\"])
+def test_a_bracket_within_a_text_is_no_level(text: str) -> None:
+    deepest = "[" * 199 + jsontext.dumps({text: text}) + "]" * 199
+    assert jsontext.dumps(jsontext.loads(deepest)) == deepest
+    with pytest.raises(jsontext.JsonError, match="200 levels"):
+        jsontext.loads(f"[{deepest}]")
+
+
 def test_a_number_is_written_as_its_reader_needs_it() -> None:
     assert jsontext.dumps({"n": [Decimal("1E+2"), None, "ñ"]}) == '{"n":[1E+2,null,"ñ"]}'
     assert jsontext.dumps({"n": [Decimal("1E+2"), None, "ñ"]}, "{:f}".format) == '{"n":[100,null,"ñ"]}'
