@@ -227,13 +227,11 @@ class Event(BaseModel):
 
     def to_json(self) -> str:
         """The structured form that goes onto a queue. Absent attributes are left out."""
-        own = {name: getattr(self, name) for name in type(self).model_fields}
-        attributes = own | (self.model_extra or {})
         # Not by pydantic, which would turn the data's decimals into text.
         return jsontext.dumps(
             {
                 name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-                for name, value in _said(attributes).items()
+                for name, value in _said(vars(self) | (self.model_extra or {})).items()
             }
         )
 

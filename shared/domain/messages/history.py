@@ -11,10 +11,8 @@ LONGEST: Final = 20
 
 def read_history(text: str | None) -> list[dict[str, Any]]:
     """The failures in a message's attribute; empty for anything that is not such a list, whoever wrote it."""
-    if text is None:
-        return []
     try:
-        found = loads(text)
+        found = loads(text or "[]")
     except JsonError:
         return []
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []

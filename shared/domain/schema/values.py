@@ -191,15 +191,14 @@ def instant(raw: str) -> str:
 
 def rounds_to(value: Value, shown: Value) -> bool:
     """Whether one decimal in normal form is another one, rounded to fewer decimals: a column's precision did that."""
-    if value is None or shown is None:
-        return False
+    exact, rounded = value or "", shown or ""
     try:
-        exact, rounded = Decimal(value), Decimal(shown)
+        distance = abs(Decimal(exact) - Decimal(rounded))
     except InvalidOperation:
         return False
     # Half a unit of the last decimal that can be seen; trailing zeros cannot, so that one more decimal is allowed for.
-    places = max(len(shown.partition(".")[2]), 1)
-    return abs(exact - rounded) <= Decimal(1).scaleb(-places) / 2 and len(value.partition(".")[2]) > places
+    places = max(len(rounded.partition(".")[2]), 1)
+    return distance <= Decimal(1).scaleb(-places) / 2 and len(exact.partition(".")[2]) > places
 
 
 def is_other(written: Value, shown: Value) -> bool:
