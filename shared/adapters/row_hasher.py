@@ -56,7 +56,7 @@ class RowHasher:
         """Hash Dynamics rows' mapped columns."""
         columns = []
         for rule in self._rules:
-            name = rule.read_columns()[0]
+            name = rule.read_column
             codes = {option: str(option) for option in rule.to_cmms_choices}
             columns.append(_Column(rule, name, _quick(rule, codes), _of_column(rule, name)))
         return _hashes(columns, rows)

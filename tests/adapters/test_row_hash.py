@@ -162,7 +162,7 @@ def test_neither_names_nor_values_that_run_into_each_other_give_one_hash() -> No
 
 @pytest.mark.parametrize("odd", [True, False, "3", 3.0, [3], None])
 def test_an_option_is_a_whole_number_of_the_table_and_nothing_that_looks_like_one(odd: object) -> None:
-    columns = {name: rule.read_columns()[0] for name, rule in ORDER.rules.items()}
+    columns = {name: rule.read_column for name, rule in ORDER.rules.items()}
     row: dict[str, Any] = dict.fromkeys(columns.values()) | {columns[ORDER.key.name]: "R-1"}
     usual, other = RowHasher(ORDER).dynamics([{**row, columns["estado"]: 1}, {**row, columns["estado"]: odd}])
     assert usual != other

@@ -21,7 +21,7 @@ NAMES = ("critico", "horas_de_uso", "cliente")
 ENTITY: EntityMapping = _ASSET.model_copy(update={"fields": {name: _ASSET.fields[name] for name in NAMES}})
 KEY = ENTITY.key
 PRINTS = {name: rule.fingerprint for name, rule in ENTITY.rules.items()}
-COLUMNS = [rule.read_columns()[0] for rule in ENTITY.fields.values()]
+COLUMNS = [rule.read_column for rule in ENTITY.fields.values()]
 
 ANYTHING = st.one_of(
     st.none(),

@@ -158,7 +158,7 @@ def test_an_error_names_the_field_the_side_and_what_to_do_but_never_the_value() 
     [
         ({"type": "choice"}, "needs to_dynamics_choices"),
         ({"type": "string", "to_dynamics_choices": {"A": {"status": 1}}}, "only a choice"),
-        ({"type": "choice", "to_dynamics_choices": {"A": {"status": 1}}}, "needs to_cmms_choices"),
+        ({"type": "choice", "to_dynamics_choices": {"A": {"status": 1}}}, "to_cmms_choices lacks 1"),
         ({"type": "choice", "to_dynamics_choices": {"A": {"status": 1}}, "to_cmms_choices": {1: "B"}}, "names B"),
         ({"type": "choice", "to_dynamics_choices": {"A": {"status": 1}}, "to_cmms_choices": {2: "A"}}, "lacks 1"),
         (
@@ -263,7 +263,7 @@ LOOKUP = field("lookup", target={"table": "account", "set": "accounts", "id": "a
 def test_a_value_has_one_normal_form_and_goes_out_as_its_type(
     rule: FieldMapping, raw: object, normal: str | None, as_json: object
 ) -> None:
-    column = rule.read_columns()[0]
+    column = rule.read_column
     assert rule.from_cmms(raw) == rule.from_dynamics({column: raw}) == normal
     assert rule.to_dynamics(normal) == rule.to_cmms(normal) == normal
     assert rule.as_json(normal) == as_json

@@ -92,8 +92,8 @@ def test_the_stamp_is_read_with_a_row_and_tells_no_difference() -> None:
 
 
 def test_a_table_that_is_not_mapped_has_no_entity() -> None:
-    assert MAPPING.of_table("salesorder") is ORDER
-    assert MAPPING.of_table("contact") is None
+    assert MAPPING.tables["salesorder"] is ORDER
+    assert "contact" not in MAPPING.tables
 
 
 # Each change makes the document wrong in one way; the message names the file, the entity and the field.

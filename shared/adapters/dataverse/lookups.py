@@ -73,7 +73,7 @@ class Lookups:
         found: dict[tuple[str, str], str | None] = {}
         shown = list(rows) if entity.lookups else []
         for rule in entity.lookups:
-            column = rule.read_columns()[0]
+            column = rule.read_column
             wanted = {raw.lower() for row in shown if isinstance(raw := row.get(column), str)}
             # A lookup of several tables does not say which one a GUID is of: they are asked one after the other.
             for target in rule.targets:

@@ -48,7 +48,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
         try:
             values[rule.name] = rule.from_dynamics(row)
         except MappingError as error:
-            raw = row.get(rule.read_columns()[0])
+            raw = row.get(rule.read_column)
             errors[rule.name] = BadValue(error, digest(raw), shown_raw(raw))
     state = row.get("statecode")
     key = row.get(entity.key.column)
@@ -76,7 +76,7 @@ def with_codes(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> M
         return row
     shown = dict(row)
     for rule in entity.lookups:
-        column = rule.read_columns()[0]
+        column = rule.read_column
         if isinstance(raw := row.get(column), str):
             code = codes.get((rule.name, raw.lower()))
             shown[column] = [raw] if code is None else code

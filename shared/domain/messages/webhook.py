@@ -97,7 +97,7 @@ def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     message = _text(raw, "MessageName")
     table = _text(raw, "PrimaryEntityName")
     organization_id = _organization(raw)
-    entity = mapping.of_table(table)
+    entity = mapping.tables.get(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
         return Ignored(f"{message[:80]!r} of {table[:80]!r}", organization_id, mapped=entity is not None)
@@ -120,7 +120,7 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     event_type = _text(raw, "eventType")
     name, _, verb = event_type.rpartition(".")
     operation = _DOCUMENT.get(verb)
-    entity = mapping.entities.get(name) or mapping.of_table(name)
+    entity = mapping.entities.get(name) or mapping.tables.get(name)
     if entity is None or operation is None:
         return Ignored(repr(event_type[:80]), mapped=entity is not None)
     data = raw.get("data")

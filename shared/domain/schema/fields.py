@@ -6,7 +6,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from shared.domain.model import Side, Value
 from shared.domain.schema import limits, values
@@ -36,7 +36,8 @@ _AS_JSON: Final[Mapping[FieldType, Callable[[str], str | int | bool]]] = {
 class Frozen(BaseModel):
     """A part of the mapping file: immutable, and strict about unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # A fault is told under the member's own name, whichever of its names the file uses.
+    model_config = ConfigDict(frozen=True, extra="forbid", loc_by_alias=False)
 
 
 def refuse(*problems: tuple[bool, str]) -> None:
@@ -94,23 +95,18 @@ class FieldMapping(Frozen):
     minimum: Decimal | None = None
     maximum: Decimal | None = None
     create_only: bool = False
-    targets: tuple[Target, ...] = ()
+    targets: tuple[Target, ...] = Field(default=(), validation_alias=AliasChoices("targets", "target"))
     to_dynamics_choices: dict[str, Option] = {}
     to_cmms_choices: dict[int, str] = {}
 
-    @model_validator(mode="before")
+    @field_validator("targets", mode="before")
     @classmethod
-    def _name_targets(cls, data: object) -> object:
-        """Take `target` for one of `targets`, and let a lookup's only navigation property be called as its column."""
-        if not isinstance(data, dict):
-            return data
-        rest = dict(data)
-        if "target" in rest and "targets" not in rest:
-            rest["targets"] = [rest.pop("target")]
-        match rest.get("targets"):
-            case [dict() as alone]:
-                rest["targets"] = [{"bind": data.get("column"), **alone}]
-        return rest
+    def _bind_alone(cls, given: object, info: ValidationInfo) -> object:
+        """Let a lookup's only navigation property be called as its column."""
+        match given:
+            case (dict() as alone) | [dict() as alone]:
+                return [{"bind": info.data.get("column"), **alone}]
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -132,7 +128,6 @@ class FieldMapping(Frozen):
                 "a lookup is written by its target's 'bind', not by a write_column",
             ),
             (is_choice != bool(options), "a choice, and only a choice, needs to_dynamics_choices"),
-            (is_choice and not self.to_cmms_choices, "a choice needs to_cmms_choices"),
             (
                 bool(unknown),
                 f"to_cmms_choices names {', '.join(unknown)}, which to_dynamics_choices does not have",
@@ -166,16 +161,18 @@ class FieldMapping(Frozen):
         """The only side that may set the field; None where both may."""
         return {"both": None, "to_dynamics": "cmms", "to_cmms": "dynamics"}[self.direction]
 
+    @property
+    def read_column(self) -> str:
+        """The Dynamics column that holds the field's value, as it is read: of a lookup `_msdyn_account_value`."""
+        return f"_{self.column}_value" if self.type == "lookup" else self.column
+
     def read_columns(self) -> tuple[str, ...]:
-        """The Dynamics columns that hold the field, as they are read: a lookup as `_msdyn_account_value`."""
-        if self.type == "lookup":
-            return (f"_{self.column}_value",)
-        return (self.column, self.state_column) if self.state_column else (self.column,)
+        """The Dynamics columns that hold the field, as they are read: its value's, and its state's."""
+        return tuple(filter(None, (self.read_column, self.state_column)))
 
     def attributes(self) -> tuple[str, ...]:
         """The Dynamics columns of the field, as they are defined: a lookup as `msdyn_account`."""
-        own = (self.column, self.state_column, self.write_column)
-        return tuple(column for column in own if column is not None)
+        return tuple(filter(None, (self.column, self.state_column, self.write_column)))
 
     def from_cmms(self, raw: object) -> Value:
         """Normalise a CMMS value.
@@ -194,7 +191,7 @@ class FieldMapping(Frozen):
         Raises:
             MappingError: The value's shape is wrong, or an option is not in the table.
         """
-        raw = row.get(self.read_columns()[0])
+        raw = row.get(self.read_column)
         if self.type == "lookup" and not isinstance(raw, (str, type(None))):
             where = " or ".join(f"{target.table} without {target.key}" for target in self.targets)
             raise self._error("Dynamics", f"refers to a row of {where}, or to one that our user may not read")
@@ -215,12 +212,12 @@ class FieldMapping(Frozen):
         Raises:
             MappingError: Too long, too many decimals, beyond what Dynamics stores, or a choice that cannot be cleared.
         """
-        if value is None:
-            if self.type == "choice":
-                raise self._error("Energy CMMS", "has no value, and a state cannot be cleared")
-            return None
         if self.type == "choice":
+            if value is None:
+                raise self._error("Energy CMMS", "has no value, and a state cannot be cleared")
             return str(self.to_dynamics_choices[value].status)
+        if value is None:
+            return None
         self._fits(value, "Energy CMMS", limits.utf16_length)
         if problem := limits.refused(self.type, value, self.range):
             raise self._error("Energy CMMS", f"{problem}, which {self.column} does not take")

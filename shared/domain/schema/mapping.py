@@ -2,8 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Iterator, Sequence
-from collections.abc import Mapping as Map
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from typing import Annotated, Any, Final, Literal, Self, override
@@ -39,7 +38,7 @@ def _named(things: Any) -> Any:
     return {name: {**one, "name": name} if isinstance(one, dict) else one for name, one in things.items()}
 
 
-def _once(what: str, named: Sequence[tuple[str, str]]) -> Map[str, str]:
+def _once(what: str, named: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Check that each name or column has one owner.
 
     Args:
@@ -102,7 +101,7 @@ class EntityMapping(Frozen):
                 "on_delete = 'deactivate' needs inactive = { state = ..., status = ... }",
             )
         )
-        _once("the name", list(self._names()))
+        _once("the name", self._names())
         return self
 
     @model_validator(mode="after")
@@ -111,14 +110,12 @@ class EntityMapping(Frozen):
         of_fields = [(column, field.name) for field in self.fields.values() for column in field.attributes()]
         owners = _once("the column", [(self.id, "id"), (self.key.column, self.key.name), *stamp, *of_fields])
         refuse((self.stamp in self.constants, f"the column {self.stamp} is the stamp's: no constant may write it"))
-        bound = {target.bind: field.name for field in self.lookups for target in field.targets}
+        written = owners.keys() | {f"{target.bind}{_BIND}" for field in self.lookups for target in field.targets}
         for name, value in self.constants.items():
-            column = name.removesuffix(_BIND)
-            is_reference = column != name
             refuse(
-                (column in (bound if is_reference else owners), f"the constant {name} is written by a field, too"),
+                (name in written, f"the constant {name} is written by a field, too"),
                 (
-                    is_reference and not _REFERENCE.fullmatch(str(value)),
+                    name.endswith(_BIND) and not _REFERENCE.fullmatch(str(value)),
                     f"the constant {name} must name a row, such as /transactioncurrencies(GUID)",
                 ),
             )
@@ -129,10 +126,9 @@ class EntityMapping(Frozen):
         """Every accepted CMMS name, aliases included, to the field's own name; the key's as well."""
         return dict(self._names())
 
-    def _names(self) -> Iterator[tuple[str, str]]:
-        for rule in (self.key_rule, *self.fields.values()):
-            for alias in (rule.name, *rule.aliases):
-                yield alias, rule.name
+    def _names(self) -> list[tuple[str, str]]:
+        rules = (self.key_rule, *self.fields.values())
+        return [(name, rule.name) for rule in rules for name in (rule.name, *rule.aliases)]
 
     @cached_property
     def key_rule(self) -> "KeyRule":
@@ -197,9 +193,7 @@ class EntityMapping(Frozen):
         Raises:
             KeyNotUsable: Not text, empty, too long, with spaces around it, or with control characters.
         """
-        if (error := self.key_error(raw)) is not None:
-            raise error
-        return str(raw)
+        return self.key_rule.usable(raw)
 
     def key_error(self, raw: object) -> KeyNotUsable | None:
         """What `usable_key` raises for a business key; None where the key can be used."""
@@ -226,11 +220,15 @@ class KeyRule(FieldMapping):
     def _unusable(self, problem: str, key: str | None) -> KeyNotUsable:
         return KeyNotUsable(f"{self.name} ({self.entity}) {problem}", field=self.name, key=key)
 
+    def usable(self, raw: object) -> str:
+        """The business key where it can be used; raises its error where it cannot."""
+        if (error := self.error(raw)) is not None:
+            raise error
+        return str(raw)
+
     @override
     def to_dynamics(self, value: Value) -> Value:
-        if (error := self.error(value)) is not None:
-            raise error
-        return value
+        return self.usable(value)
 
 
 def _with_queues(entities: Any) -> Any:
@@ -257,14 +255,10 @@ class Mapping(Frozen):
         )
         return self
 
-    @cached_property
-    def tables(self) -> frozenset[str]:
-        """The Dataverse tables of all entities."""
-        return frozenset(entity.table for entity in self.entities.values())
-
-    def of_table(self, table: str) -> EntityMapping | None:
-        """The entity that a Dataverse table holds, if the mapping has one."""
-        return next((entity for entity in self.entities.values() if entity.table == table), None)
+    @property
+    def tables(self) -> dict[str, EntityMapping]:
+        """The entities by their Dataverse tables."""
+        return {entity.table: entity for entity in self.entities.values()}
 
 
 def parse_mapping(text: str, source: str) -> Mapping:
