@@ -183,6 +183,11 @@ WRONG_STANDARD = {
     "a constant that is no row": (f"{CONSTANT}00000000-0000-0000-0000-000000000001)", f'{BIND} = "x', "name a row"),
     "a constant that a lookup writes": (BIND, '"customerid_account@odata.bind"', "is written by a field, too"),
     "a constant that a field writes": (CONSTANT, f'description = "x"\n{CONSTANT}', "description is written by"),
+    "a misspelt part of a target": (
+        'key = "accountnumber"',
+        'kee = "accountnumber"',
+        "0.kee: there is no 'kee' here: did you mean 'key'?",
+    ),
     "a target without a key": (', key = "accountnumber" }', " }", "fields.cliente.targets.0.key"),
 }
 

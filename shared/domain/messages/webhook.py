@@ -152,7 +152,7 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
 
 
 def _first_said(data: dict[str, Any], *names: str) -> str | None:
-    return next((name for name in names if data.get(name) is not None and data[name] != ""), None)
+    return next((name for name in names if data.get(name) not in (None, "")), None)
 
 
 def _organization(raw: dict[str, Any]) -> UUID | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from re import findall
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -47,8 +48,7 @@ def _sentence(one: Mapping[str, Any], root: type[BaseModel]) -> str:
             return "is missing, and needed"
         case "literal_error":
             expected = one["ctx"]["expected"]
-            options = [part.strip("' ") for part in expected.replace(" or ", ",").split(",")]
-            return f"must be {expected}, not {_shown(given)}{meant(str(given), options, every=False)}"
+            return f"must be {expected}, not {_shown(given)}{_nearest(str(given), findall("'(.*?)'", expected))}"
         case fault if fault in _EXPECTED:
             return f"must be {_EXPECTED[fault]}, not {_shown(given)}"
         case _:
@@ -60,25 +60,25 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:60]}…"  # noqa: PLR2004  # enough to know it again
 
 
-def meant(name: str, names: Sequence[str], *, every: bool = True) -> str:
-    """The end of a sentence about a name that does not exist: the nearest one, or with `every` all that there are."""
+def meant(name: str, names: Sequence[str]) -> str:
+    """The end of a sentence about a name that does not exist: the nearest one, or all that there are."""
+    return _nearest(name, names) or f": there are {', '.join(sorted(names))}"
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
     near = get_close_matches(name.lower(), names, n=1)
-    if near and near[0] != name:
-        return f": did you mean {near[0]!r}?"
-    return f": there are {', '.join(sorted(names))}" if every and names else ""
+    return f": did you mean {near[0]!r}?" if near else ""
 
 
 def _names_at(root: type[BaseModel], place: Place) -> list[str]:
-    """The names that a table of the file may have; none where the place is no table of the mapping."""
+    """The names that a table of the file may have."""
     if not place:
         # A thing's own name is the table's key in the file.
         return [name for name, field in root.model_fields.items() if name != "name" or field.is_required()]
-    field = root.model_fields.get(str(place[0]))
-    if field is None:
-        return []
-    # In a table of named things the name comes next, which is the customer's.
-    inner = place[2:] if get_origin(field.annotation) is dict else place[1:]
-    return _names_at(next(_models(field.annotation), BaseModel), inner)
+    annotation = root.model_fields[str(place[0])].annotation
+    # In a table or a list of things their own name or number comes next.
+    inner = place[2:] if get_origin(annotation) in {dict, tuple} else place[1:]
+    return _names_at(next(_models(annotation)), inner)
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:

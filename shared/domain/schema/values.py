@@ -21,6 +21,13 @@ _MIDNIGHT: Final = re.compile(r"([T ]00:00(:00(\.0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2}
 _MICROSOFT: Final = re.compile(r"/Date\((-?[0-9]{1,15})([+-][0-9]{4})?\)/\Z")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
+_SHAPES: Final = {
+    type(None): "null",
+    bool: "true or false",
+    int: "a number",
+    float: "a number",
+    Decimal: "a number",
+}
 _MOST_SHOWN: Final = 200
 # More digits than any money or decimal column holds; beyond it a plain-text form could grow without bound.
 _MOST_DIGITS: Final = 38
@@ -29,20 +36,13 @@ _MOST_DIGITS: Final = 38
 def shape(raw: object) -> str:
     """Describe a value without showing it: `text of 12 characters`, `a number`, `true or false`."""
     match raw:
-        case None:
-            return "null"
-        case bool():
-            return "true or false"
         case str():
             return f"text of {plural(len(raw), 'character')}"
-        case int() | float() | Decimal():
-            return "a number"
         case list():
             return f"a list of {len(raw)}"
         case dict():
             return f"an object of {plural(len(raw), 'member')}"
-        case _:
-            return type(raw).__name__
+    return _SHAPES.get(type(raw), type(raw).__name__)
 
 
 def shown_raw(raw: object) -> str:
@@ -191,14 +191,15 @@ def instant(raw: str) -> str:
 
 def rounds_to(value: Value, shown: Value) -> bool:
     """Whether one decimal in normal form is another one, rounded to fewer decimals: a column's precision did that."""
-    exact, rounded = value or "", shown or ""
+    if value is None or shown is None:
+        return False
     try:
-        distance = abs(Decimal(exact) - Decimal(rounded))
+        exact, rounded = Decimal(value), Decimal(shown)
     except InvalidOperation:
         return False
     # Half a unit of the last decimal that can be seen; trailing zeros cannot, so that one more decimal is allowed for.
-    places = max(len(rounded.partition(".")[2]), 1)
-    return distance <= Decimal(1).scaleb(-places) / 2 and len(exact.partition(".")[2]) > places
+    places = max(len(shown.partition(".")[2]), 1)
+    return abs(exact - rounded) <= Decimal(1).scaleb(-places) / 2 and len(value.partition(".")[2]) > places
 
 
 def is_other(written: Value, shown: Value) -> bool:
