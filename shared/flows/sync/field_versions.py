@@ -12,7 +12,7 @@ from types import MappingProxyType
 from shared.domain.blocked import digest
 from shared.domain.link import FieldVersion, Link
 from shared.domain.messages.ahead import ahead_of_time
-from shared.domain.messages.events import DeletedData, UpsertedData
+from shared.domain.messages.events import UpsertedData
 from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, MappingError, PermanentError
@@ -35,32 +35,39 @@ def unusable(delivery: Delivery, now: datetime) -> PermanentError | None:
 
 
 def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:
-    """Add what the messages say to the link's memory. What a deletion is newer than is forgotten.
+    """Add what the messages say to the link's memory.
 
     Returns:
         The link, and the CMMS's side as it is then known.
     """
-    told = [(version, one) for one in deliveries if (version := one.version) is not None]
-    deletions = [version for version, one in told if isinstance(one.payload, DeletedData)]
-    deleted = max(filter(None, (link.deleted, *deletions)), default=None)
-
-    def lives(version: Version) -> bool:
-        return deleted is None or deleted < version
-
-    said = {name: value for name, value in link.said.items() if lives(value.version)}
-    errors: dict[str, BadValue] = {}
-    # The oldest first: a usable value ends the error of an older one.
-    for version, one in sorted(told, key=itemgetter(0)):
-        if isinstance(one.payload, UpsertedData) and lives(version):
-            _register(entity, version, {**one.payload.fields, entity.key.name: one.key}, said, errors)
-    ids = [one.cmms_id for one in deliveries if one.cmms_id is not None]
-    if link.cmms_id is None and ids:
-        link = link.model_copy(update={"cmms_id": ids[0], "by_key": False})
+    said, errors, deleted = _registers(entity, link, deliveries)
+    cmms_id = link.cmms_id or next(filter(None, (one.cmms_id for one in deliveries)), None)
+    by_key = link.by_key and cmms_id is None
     key = said.get(entity.key.name)
     # A link that only its key identifies keeps that key.
-    known = link.key if key is None or link.by_key else key.value
-    link = link.model_copy(update={"said": said, "deleted": deleted, "key": known})
+    known = link.key if key is None or by_key else key.value
+    update = {"cmms_id": cmms_id, "by_key": by_key, "key": known, "said": said, "deleted": deleted}
+    link = link.model_copy(update=update)
     return link, remembered(link, errors)
+
+
+def _registers(
+    entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]
+) -> tuple[dict[str, FieldVersion], dict[str, BadValue], Version | None]:
+    """The newest value of each field, the unusable values that are newer, and the version of the newest deletion."""
+    told = [(version, one) for one in deliveries if (version := one.version) is not None]
+    said, deleted = dict(link.said), link.deleted
+    errors: dict[str, BadValue] = {}
+    # The oldest first: a deletion ends what was said until then, and a usable value the error of an older one.
+    for version, one in sorted(told, key=itemgetter(0)):
+        if deleted is not None and version <= deleted:
+            continue
+        if isinstance(one.payload, UpsertedData):
+            _register(entity, version, {**one.payload.fields, entity.key.name: one.key}, said, errors)
+        else:
+            said, errors = {name: value for name, value in said.items() if version < value.version}, {}
+            deleted = version
+    return said, errors, deleted
 
 
 def _register(
