@@ -108,7 +108,7 @@ def _object(members: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(members)
     if len(found) != len(members):
         # A counter is one pass. Looking for each name among all takes minutes for a body as large as a queue takes.
-        twice = next(name for name, count in Counter(name for name, _ in members).items() if count > 1)
+        twice = Counter(name for name, _ in members).most_common(1)[0][0]
         raise JsonError(f"names the member {twice[:60]!r} twice")
     return found
 

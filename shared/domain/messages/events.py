@@ -157,7 +157,8 @@ class DirtyData(_Data):
         return self
 
 
-DATA: Final[dict[str, type[_Data]]] = {
+type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
+DATA: Final[dict[str, type[Payload]]] = {
     "upserted": UpsertedData,
     "deleted": DeletedData,
     "renamed": RenamedData,
@@ -202,7 +203,7 @@ class Event(BaseModel):
         """What happened, by the type; None for a type that is not of the contract."""
         return _parts(self.type)[1]
 
-    def payload(self, entity: EntityMapping) -> UpsertedData | DeletedData | RenamedData | DirtyData:
+    def payload(self, entity: EntityMapping) -> Payload:
         """Validate the data by the type.
 
         Returns:
@@ -223,7 +224,7 @@ class Event(BaseModel):
             raise InvalidMessage(_problems("The message's data", error)) from None
         if isinstance(data, UpsertedData):
             return data.model_copy(update={"fields": _by_own_name(entity, data.fields)})
-        return data  # type: ignore[return-value]
+        return data
 
     def to_json(self) -> str:
         """The structured form that goes onto a queue. Absent attributes are left out."""

@@ -11,19 +11,17 @@ import hmac
 from collections.abc import Mapping as Map
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from shared.domain.messages.events import DirtyData, parse_json
+from shared.domain.messages.events import DirtyData, Operation, parse_json
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.schema.values import parse_instant, shape
 from shared.errors import InvalidMessage, KeyNotUsable
 
 SIGNATURE_HEADER: Final = "x-ms-signature"
-_NATIVE: Final = {"Create": "create", "Update": "update", "Delete": "delete"}
-_DOCUMENT: Final = {"created": "create", "updated": "update", "deleted": "delete"}
-
-type Operation = Literal["create", "update", "delete"]
+_NATIVE: Final[Map[str, Operation]] = {"Create": "create", "Update": "update", "Delete": "delete"}
+_DOCUMENT: Final[Map[str, Operation]] = {"created": "create", "updated": "update", "deleted": "delete"}
 
 
 @dataclass(frozen=True)
@@ -35,9 +33,9 @@ class Notification:
 
     entity: EntityMapping
     data: DirtyData
-    organization_id: UUID | None
-    message_id: str | None
-    occurred_at: datetime | None
+    organization_id: UUID | None = None
+    message_id: str | None = None
+    occurred_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -137,18 +135,8 @@ def _document(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
         if record_id is None:
             raise InvalidMessage(error.message) from None
         key = None  # the row's id names the record, whatever its key is; the engine says what is wrong with the key
-    return Notification(
-        entity=entity,
-        data=DirtyData(
-            record_id=record_id,
-            key=key,
-            operation=operation,
-            reason=f"webhook {event_type}",
-        ),
-        organization_id=None,
-        message_id=None,
-        occurred_at=None,
-    )
+    reason = f"webhook {event_type}"
+    return Notification(entity, DirtyData(record_id=record_id, key=key, operation=operation, reason=reason))
 
 
 def _first_said(data: dict[str, Any], *names: str) -> str | None:

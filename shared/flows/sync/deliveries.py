@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shared.domain.link import Identity
+from shared.domain.link import Identity, known_identities
 from shared.domain.messages.events import (
     DeletedData,
     DirtyData,
     Event,
     Operation,
+    Payload,
     RenamedData,
     UpsertedData,
     parse_event,
@@ -19,7 +20,6 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, PermanentError
 from shared.flows.routing.outcomes import Outcome, Park
 
-type Payload = UpsertedData | DeletedData | RenamedData | DirtyData
 type Outcomes = dict[int, Outcome]
 """The ends of messages, by their places in the batch."""
 
@@ -60,9 +60,7 @@ class Delivery:
     @property
     def identity(self) -> Identity | None:
         """The immutable name of the record, where the message has one."""
-        if self.cmms_id is not None:
-            return Identity("cmms", self.cmms_id)
-        return Identity("row", self.row_id) if self.row_id is not None else None
+        return next(iter(known_identities(self.cmms_id, self.row_id)), None)
 
 
 @dataclass(frozen=True)
