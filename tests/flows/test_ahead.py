@@ -94,4 +94,3 @@ async def test_with_the_cmmss_api_a_message_is_a_hint_whatever_its_version(world
 def test_a_version_is_judged_by_how_far_ahead_of_now_it_is(by: timedelta) -> None:
     now = FakeClock().now()
     assert (ahead_of_time(Version(now + by), now) is not None) == (by > MOST_AHEAD)
-    assert ahead_of_time(None, now) is None

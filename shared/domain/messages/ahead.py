@@ -14,7 +14,7 @@ from shared.errors import VersionInTheFuture
 MOST_AHEAD: Final = timedelta(minutes=10)
 
 
-def ahead_of_time(version: Version | None, now: datetime) -> VersionInTheFuture | None:
+def ahead_of_time(version: Version, now: datetime) -> VersionInTheFuture | None:
     """Judge the version of one CMMS message, whatever its kind.
 
     Args:
@@ -22,9 +22,9 @@ def ahead_of_time(version: Version | None, now: datetime) -> VersionInTheFuture 
         now: The worker's clock, with an offset.
 
     Returns:
-        Why the message must be parked, or None where its version is at most ten minutes ahead, or unknown.
+        Why the message must be parked, or None where its version is at most ten minutes ahead.
     """
-    if version is None or version.at - now <= MOST_AHEAD:
+    if version.at - now <= MOST_AHEAD:
         return None
     return VersionInTheFuture(
         f"The message's version, or the event's time that stands in for it, is {version.at.isoformat()}, and now it is"

@@ -47,7 +47,7 @@ type Text = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 def _instant(raw: object) -> object:
     # Text only: a bare number could be seconds or milliseconds.
-    return raw if raw is None or isinstance(raw, datetime) else values.parse_instant(raw)
+    return raw if isinstance(raw, datetime) else values.parse_instant(raw)
 
 
 type Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]

@@ -1,12 +1,8 @@
 """The failures of a message's earlier lives, as they travel with it: a JSON list, the oldest first."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
-from shared.domain.jsontext import JsonError, dumps, loads
-
-LONGEST: Final = 20
-"""Entries: more would say nothing new and could outgrow the message."""
+from shared.domain.jsontext import JsonError, loads
 
 
 def read_history(text: str | None) -> list[dict[str, Any]]:
@@ -16,8 +12,3 @@ def read_history(text: str | None) -> list[dict[str, Any]]:
     except JsonError:
         return []
     return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
-
-
-def write_history(failures: Sequence[dict[str, Any]]) -> str:
-    """The attribute's text: the newest failures, as many as are worth carrying."""
-    return dumps(list(failures[-LONGEST:]))

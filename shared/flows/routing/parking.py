@@ -8,13 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from shared.domain.messages.history import LONGEST, write_history
+from shared.domain.jsontext import dumps
 from shared.domain.messages.queues import PARKED
 from shared.errors import TooLarge
 from shared.flows.ports.engine import Bus, Outgoing
 
 LONGEST_TEXT: Final = 4096
 """Bytes of one property or of a subject: a dozen of them and a history stay well below 64 KB."""
+MOST_FAILURES: Final = 20
+"""Entries of a history: more would say nothing new and could outgrow the message."""
 LONGEST_HISTORY: Final = 16 * 1024
 CUT_FROM: Final = "cut_from"
 """The property that says of how many bytes a message was of which only the beginning was parked."""
@@ -35,10 +37,10 @@ def printable(text: str) -> str:
 
 def bounded_history(failures: Sequence[Mapping[str, Any]]) -> str:
     """The newest failures, as many as a property may hold: the older ones may be a foreign sender's, of any size."""
-    kept = [dict(failure) for failure in failures[-LONGEST:]]
-    while len(kept) > 1 and len(write_history(kept).encode("utf-8", "replace")) > LONGEST_HISTORY:
+    kept = [dict(failure) for failure in failures[-MOST_FAILURES:]]
+    while len(kept) > 1 and len(dumps(kept).encode("utf-8", "replace")) > LONGEST_HISTORY:
         del kept[0]
-    return write_history(kept)
+    return dumps(kept)
 
 
 async def send_what_fits(bus: Bus, queue: str, messages: Sequence[Outgoing]) -> list[int]:
