@@ -154,9 +154,8 @@ class EntityMapping(Frozen):
     @cached_property
     def select(self) -> tuple[str, ...]:
         """The Dynamics columns to read of a row that may be written, each once."""
-        stamp = () if self.stamp is None else (self.stamp,)
-        currency = () if self.currency is None else (f"_{self.currency}_value",)
-        return tuple(dict.fromkeys((*self.mapped_columns, *stamp, *currency, MODIFIED, MODIFIED_BY, CREATED)))
+        of_this_row = (self.stamp, self.currency and f"_{self.currency}_value", MODIFIED, MODIFIED_BY, CREATED)
+        return tuple(dict.fromkeys(filter(None, (*self.mapped_columns, *of_this_row))))
 
     @cached_property
     def mapped_columns(self) -> tuple[str, ...]:
