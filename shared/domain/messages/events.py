@@ -30,7 +30,7 @@ from pydantic import (
 )
 
 from shared.domain import jsontext
-from shared.domain.model import Side, Version
+from shared.domain.model import Side, Version, without
 from shared.domain.schema import values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage
@@ -111,9 +111,7 @@ class UpsertedData(_Versioned):
         """Accept fields that stand beside the key instead of under `fields`."""
         if not isinstance(data, dict) or data.get("fields") is not None:
             return data
-        own = dict(data)
-        fields = {name: own.pop(name) for name in data if name not in cls.model_fields}
-        return {**own, "fields": fields}
+        return {**data, "fields": without(data, cls.model_fields)}
 
 
 class DeletedData(_Versioned):
