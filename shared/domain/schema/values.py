@@ -86,7 +86,7 @@ def text(raw: str) -> str:
 
 @_of(str, int, Decimal, called="a decimal")
 def decimal(raw: str | int | Decimal) -> str:
-    """Normalise a decimal from a JSON number or from text of plain digits with a point.
+    """Normalise a decimal from a JSON number or from text of plain digits with a point: plain digits again.
 
     Raises:
         ValueError: Not such a number, not finite, or longer than 38 digits.
@@ -96,16 +96,10 @@ def decimal(raw: str | int | Decimal) -> str:
     number = Decimal(raw)
     if not number.is_finite():
         raise ValueError("is not a finite number")
-    exponent = number.as_tuple().exponent
-    if number and (number.adjusted() >= _MOST_DIGITS or int(exponent) < -_MOST_DIGITS):
-        raise ValueError(f"has more than {_MOST_DIGITS} digits")
-    return plain(number)
-
-
-def plain(number: Decimal) -> str:
-    """Write a finite number in plain digits, without zeros at the end of its decimals."""
     if not number:
         return "0"
+    if max(number.adjusted() + 1, -int(number.as_tuple().exponent)) > _MOST_DIGITS:
+        raise ValueError(f"has more than {_MOST_DIGITS} digits")
     digits = format(number, "f")
     return digits.rstrip("0").rstrip(".") if "." in digits else digits
 

@@ -31,7 +31,7 @@ def observed(
         telemetry.count("sync.messages.applied", tally["applied"], queue=queue)
         telemetry.count("sync.messages.already_true", tally["already_true"], queue=queue)
         telemetry.count("sync.writes.saved", tally["applied"] + tally["already_true"] - len(written), queue=queue)
-        if changes := [one.event.time for one in applied if one.event.time is not None]:
+        if changes := list(filter(None, (one.event.time for one in applied))):
             telemetry.lag(queue, (clock.now() - max(changes)).total_seconds())
 
     with telemetry.batch(queue, list(causes.values())):

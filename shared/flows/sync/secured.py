@@ -40,8 +40,8 @@ def _may_hide(look: Look, reads: Reads) -> bool:
 
 def _takes_over(look: Look, reads: Reads) -> bool:
     """Whether a deleted record's row has the record's key: all that it holds is the deleted one's."""
-    holders = [reads.holder(Identity("row", row.id)) for row in look.near(reads)]
-    return any(holder is not None and holder.link.deleted_at is not None for holder in holders)
+    holders = filter(None, (reads.holder(Identity("row", row.id)) for row in look.near(reads)))
+    return any(holder.link.deleted_at is not None for holder in holders)
 
 
 def _lost_a_value(look: Look, reads: Reads) -> bool:
