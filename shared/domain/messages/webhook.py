@@ -94,7 +94,7 @@ def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
 def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     message = _text(raw, "MessageName")
     table = _text(raw, "PrimaryEntityName")
-    organization_id = _organization(raw)
+    organization_id = _guid(raw, "OrganizationId") if raw.get("OrganizationId") is not None else None
     entity = mapping.tables.get(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
@@ -143,13 +143,6 @@ def _first_said(data: dict[str, Any], *names: str) -> str | None:
     return next((name for name in names if data.get(name) not in (None, "")), None)
 
 
-def _organization(raw: dict[str, Any]) -> UUID | None:
-    found = _optional_guid(raw, "OrganizationId")
-    if found is None and raw.get("OrganizationId") is not None:
-        raise InvalidMessage("OrganizationId is all zeros, not the GUID of an organization.")
-    return found
-
-
 def _text(raw: dict[str, Any], name: str) -> str:
     value = raw.get(name)
     if not isinstance(value, str) or not value:
@@ -160,7 +153,7 @@ def _text(raw: dict[str, Any], name: str) -> str:
 def _guid(raw: dict[str, Any], name: str) -> UUID:
     found = _optional_guid(raw, name)
     if found is None:
-        raise _no_guid(raw, name)
+        raise InvalidMessage(f"{name} is absent or all zeros: a GUID is needed.")
     return found
 
 
@@ -171,12 +164,8 @@ def _optional_guid(raw: dict[str, Any], name: str) -> UUID | None:
         found = UUID(int=0) if value is None else UUID(value)
     except (ValueError, AttributeError):
         # UUID takes any value for text.
-        raise _no_guid(raw, name) from None
+        raise InvalidMessage(f"{name} is {shape(value)}, not a GUID.") from None
     return found if found.int else None
-
-
-def _no_guid(raw: dict[str, Any], name: str) -> InvalidMessage:
-    return InvalidMessage(f"{name} is {shape(raw.get(name))}, not the GUID of a record.")
 
 
 def _instant(raw: object) -> datetime | None:
