@@ -26,6 +26,8 @@ type Value = str | None
 type Values = Mapping[str, Value]
 type Side = Literal["cmms", "dynamics"]
 
+SIDES: Final[tuple[Side, ...]] = ("cmms", "dynamics")
+
 
 class Version(NamedTuple):
     """A CMMS record's version: the instant of its change, then the outbox's sequence."""
@@ -154,3 +156,8 @@ def other(side: Side) -> Side:
 def without[V](values: Mapping[str, V], names: Container[str]) -> dict[str, V]:
     """What is there under all other names, in the same order."""
     return {name: value for name, value in values.items() if name not in names}
+
+
+def is_before[V: (int, datetime)](one: V | None, other: V | None) -> bool:
+    """Whether a number or instant is before another one; False where either is unknown."""
+    return one is not None and other is not None and one < other

@@ -1,16 +1,15 @@
 """What is believed, and what a restored side or ledger means: docs/architecture.md, "Trust"."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
 from shared.domain.base import Base
 from shared.domain.decide import Context, Snapshot, decide
 from shared.domain.decide.situation import PATIENCE
-from shared.domain.high_water import SLACK, UNSEEN
 from shared.domain.link import Link, ParkedField, Restored
-from shared.domain.model import Side, Version
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Version
 from tests.domain.decisions import (
     DELETED,
     EARLIER,
@@ -106,9 +105,15 @@ CONDITIONS = [
     ),
 ]
 
-MARK = UNSEEN.raised(8, EARLIER)
-AFTER_RESTORE = replace(ROW, version=7, modified=NOW, values={"nombre": "P2"})
+EDITED_ROW = replace(ROW, version=9, modified=NOW, values=EDITED)
+EDITED_RECORD = replace(RECORD, version=Version(LATER), revision=8, values=EDITED)
 SEEN_AFTER = KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"row_version": 6, "row_modified": NOW})})
+
+
+def since_restore(side: Side, link: Link, cmms: CmmsRecord, row: DynamicsRecord, at: datetime) -> Snapshot:
+    """A snapshot of a side of which everything is proven to be taken back that was seen until `at`."""
+    return replace(snap(link, cmms, row), restored={side: at})
+
 
 TRUST = [
     ("a row older than seen", snap(KNOWN, RECORD, replace(ROW, version=4)), context(), "wait: not_yet_visible"),
@@ -119,28 +124,40 @@ TRUST = [
         "park *: went_back",
     ),
     (
-        "a row edited after a higher version was seen in its table",
-        replace(snap(KNOWN, RECORD, AFTER_RESTORE), high_water=MARK),
+        "a row edited after what a restore took back",
+        since_restore("dynamics", COUNTED, RECORD, EDITED_ROW, EARLIER),
         context(attempts=PATIENCE),
         "park *: went_back",
     ),
     (
-        "the same, within the slack of transactions and clocks",
-        replace(snap(KNOWN, RECORD, replace(AFTER_RESTORE, modified=EARLIER + SLACK)), high_water=MARK),
+        "the same, at first",
+        since_restore("dynamics", COUNTED, RECORD, EDITED_ROW, EARLIER),
+        context(),
+        "wait: not_yet_visible",
+    ),
+    (
+        "a row edited before what a restore took back",
+        since_restore("dynamics", COUNTED, RECORD, EDITED_ROW, NOW),
         context(),
         "update the CMMS: nombre=P2",
     ),
     (
-        "the same, in a link that has seen the row after the restore",
-        replace(snap(SEEN_AFTER, RECORD, AFTER_RESTORE), high_water=MARK),
+        "a row edited after it was seen after a restore",
+        since_restore("dynamics", SEEN_AFTER, RECORD, replace(EDITED_ROW, modified=LATER), EARLIER),
         context(),
         "update the CMMS: nombre=P2",
     ),
     (
-        "a row with a version above the highest seen",
-        replace(snap(KNOWN, RECORD, replace(AFTER_RESTORE, version=9)), high_water=MARK),
+        "a record edited after what a restore took back",
+        since_restore("cmms", COUNTED, EDITED_RECORD, ROW, NOW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "a record edited before what a restore took back",
+        since_restore("cmms", COUNTED, EDITED_RECORD, ROW, LATER),
         context(),
-        "update the CMMS: nombre=P2",
+        "update Dynamics: nombre=P2",
     ),
     (
         "a record older than seen",

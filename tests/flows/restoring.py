@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, cast
 
 from shared.domain.link import Restored
+from shared.domain.model import Side
 from shared.flows.operate.restored import Restore, Taken
 from tests.kit.world import World
 
@@ -48,6 +49,44 @@ async def agreed(world: World) -> Backup:
     world.cmms.put("A", nombre="Bomba", numero_de_serie="S", valor_libros="10")
     await world.dirty()
     return Backup(world)
+
+
+async def edited_after_a_restore(world: World, side: Side, **edit: str) -> Backup:
+    """Somebody edits record A, which the backup has as it was, a minute after a restore took an edit of B back."""
+    backup = await agreed_on_two(world)
+    edit_b(world, side)
+    await world.dirty("2")
+    put_back(backup, side)
+    world.later(minutes=1)
+    (world.dynamics if side == "dynamics" else world.cmms).put("A", **edit)
+    await world.dirty()
+    await world.settle()
+    return backup
+
+
+async def agreed_on_two(world: World) -> Backup:
+    """Records A and B are agreed, and an hour later all is backed up."""
+    world.cmms.put("B", "2", nombre="Otra")
+    await world.dirty("2")
+    await agreed(world)
+    world.later(hours=1)
+    return Backup(world)
+
+
+def edit_b(world: World, side: Side) -> None:
+    """A person edits record B."""
+    if side == "dynamics":
+        world.dynamics.put("B", nombre="Editada")
+    else:
+        world.cmms.put("B", "2", nombre="Editada")
+
+
+def put_back(backup: Backup, side: Side) -> None:
+    """Restore a side."""
+    if side == "dynamics":
+        backup.of_dynamics()
+    else:
+        backup.of_the_cmms()
 
 
 def values(world: World) -> dict[str, tuple[str | None, str | None]]:

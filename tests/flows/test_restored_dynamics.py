@@ -1,6 +1,5 @@
 """`ops restored --side dynamics`: the CMMS's values count, and no value is lost unrecorded."""
 
-from shared.domain.link import Identity
 from shared.domain.messages.queues import PARKED
 from tests.flows.restoring import Backup, agreed, look, restored, values
 from tests.kit.world import World
@@ -81,62 +80,6 @@ async def test_what_people_edit_on_the_restored_side_before_the_word_is_on_recor
     world.dynamics.put("A", numero_de_serie="typed since")
     await restored(world, "dynamics", backup.at)
     assert ("numero_de_serie", "typed since") in {(one.field, one.lost) for one in (await world.link()).conflicts}
-
-
-async def edited_after_a_restore(world: World, backup: Backup) -> None:
-    """A person edits a row of a restored Dynamics, whose versions are above the row's own of before, and below others'.
-
-    Somebody looked at another row meanwhile, whose version was higher.
-    """
-    lost = world.row().version or 0
-    world.dynamics.put("B", nombre="Otra")
-    await world.webhook(world.dynamics.change(world.row("B"), version=lost + 1000))
-    backup.of_dynamics()
-    world.later(hours=1)
-    row = world.row()
-    edited = {**row.values, "valor_libros": "77"}
-    world.dynamics.change(row, version=lost + 1, etag=f'W/"{lost + 1}"', values=edited, modified=world.clock.now())
-    await world.webhook(row)
-    await world.settle()
-
-
-async def test_an_edit_after_a_restore_takes_nothing_back_whatever_its_version(world: World) -> None:
-    backup = await agreed(world)
-    world.dynamics.put("A", nombre="Nueva")
-    await world.webhook(world.row())
-    await edited_after_a_restore(world, backup)
-    assert (world.cmms.records["1"].values["nombre"], world.parked) == ("Nueva", ["went_back"])
-    await restored(world, "dynamics", backup.at)
-    assert values(world)["nombre"] == ("Nueva", "Nueva")
-    assert ("valor_libros", "77") in {(one.field, one.lost) for one in (await world.link()).conflicts}
-
-
-async def test_what_a_restore_did_not_take_back_is_released_with_its_edits(world: World) -> None:
-    await agreed(world)
-    backup = Backup(world)
-    await edited_after_a_restore(world, backup)
-    assert world.parked == ["went_back"]
-    taken = await restored(world, "dynamics", backup.at)
-    assert values(world)["valor_libros"] == ("77", "77")
-    assert ((await world.link()).parked, taken.intact) == ({}, {Identity("cmms", "1")})
-    again = await look(world, "dynamics", backup.at)
-    assert (again.records, again.busy) == ({}, [])
-
-
-async def test_after_a_restore_and_the_word_edits_go_on_as_usual(world: World) -> None:
-    backup = await agreed(world)
-    world.dynamics.put("A", nombre="Nueva")
-    await world.webhook(world.row())
-    await edited_after_a_restore(world, backup)
-    await restored(world, "dynamics", backup.at)
-    row = world.row()
-    values_now = {**row.values, "nombre": "Edited later"}
-    version = (row.version or 0) + 1
-    world.later(minutes=10)
-    world.dynamics.change(row, version=version, etag=f'W/"{version}"', values=values_now, modified=world.clock.now())
-    await world.webhook(world.row())
-    await world.settle()
-    assert values(world)["nombre"] == ("Edited later", "Edited later")
 
 
 async def test_one_way_what_the_messages_said_counts_after_dynamics_was_restored(one_way: World) -> None:

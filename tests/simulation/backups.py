@@ -1,7 +1,9 @@
 """Backups of either side and of the ledger, and the same of what the checker knows of them."""
 
 import copy
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from local.emulators.dataverse import Dataverse
 from local.emulators.dataverse.organization import Snapshot
@@ -9,11 +11,11 @@ from local.emulators.dataverse.rows import Row
 from shared.domain.link import Link
 from tests.simulation.cmms_model import CmmsModel, Message, Table
 from tests.simulation.conditions import Conditions
-from tests.simulation.edits import Cell, Edit, Held, Side
+from tests.simulation.edits import SIDES, Cell, Edit, Held, Side
 from tests.simulation.history import History
 from tests.simulation.observe import Observer, normal
 from tests.simulation.tables import TABLES
-from tests.simulation.watched_ledger import WatchedLedger
+from tests.simulation.watched_ledger import LedgerBackup, WatchedLedger
 
 STAMP = "cmms_operation"
 
@@ -73,6 +75,7 @@ class Backups:
             if len(stamps) == 1:
                 self.conditions.untraced["dynamics"].add((entity, name))
         self._put_back("dynamics", backup.cells)
+        self.note_what_tells("dynamics")
         self._follow_columns(backup, now)
         self.history.rows = set(backup.known)
         self.conditions.rewound["dynamics"] |= changed & after.keys()
@@ -91,17 +94,19 @@ class Backups:
             self._cells("cmms"),
         )
 
-    def restore_cmms(self, backup: CmmsBackup) -> set[tuple[str, str]]:
+    def restore_cmms(self, backup: CmmsBackup, now: float) -> set[tuple[str, str]]:
         """Put the records back: no edit of anybody's. What the outbox had not sent is sent again."""
-        before, operations = self._versions(), self._operations()
+        before, operations = self.revisions(), self._operations()
         self.cmms.tables = copy.deepcopy(backup.tables)
         self.cmms.outbox[:] = [replace(one) for one in backup.outbox]
         self.cmms.news.set()
-        after = self._versions()
+        after = self.revisions()
         changed = {one for one in before.keys() | after.keys() if before.get(one) != after.get(one)}
         self._put_back("cmms", backup.cells)
+        self.note_what_tells("cmms")
         vanished = before.keys() - after.keys()
         self.history.open_graves(*backup.buried, vanished)
+        self.observer.taken_away |= dict.fromkeys(vanished, now)
         self.observer.deleted = backup.deleted | {
             one: at for one, at in self.observer.deleted.items() if one in vanished
         }
@@ -112,7 +117,7 @@ class Backups:
         self.history.vanished |= vanished
         return changed
 
-    def restore_ledger(self, backup: bytes, now: float) -> set[tuple[Side, str, str]]:
+    def restore_ledger(self, backup: LedgerBackup, now: float) -> set[tuple[Side, str, str]]:
         """Put the links and checkpoints back.
 
         Returns:
@@ -120,6 +125,8 @@ class Backups:
         """
         before = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
         self.ledger.restore(backup)
+        for side in SIDES:
+            self.note_what_tells(side, *self.conditions.told[side])
         after = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
         # Of those whose link is there without its row, the row is forgotten as well.
         rowless = {
@@ -144,12 +151,30 @@ class Backups:
             for side, name in _named(link)
         }
 
+    def note_what_tells(self, side: Side, *among: str) -> None:
+        """Note the entities of which a side shows less than the links saw change last, perhaps among some alone."""
+        rows = {(entity, str(row.id)): row.version for entity, row in self._rows()}
+        shown: Mapping[tuple[str, str], int | datetime] = rows if side == "dynamics" else self.living()
+        self.conditions.told[side] = {
+            entity
+            for entity in among or TABLES
+            for name, seen in self.ledger.newest_changes(side, entity).items()
+            if shown.get((entity, name), seen) < seen  # type: ignore[operator]  # both are of one side
+        }
+
     def _rows(self) -> list[tuple[str, Row]]:
         return [(entity, row) for entity, table in TABLES.items() for row in self.dataverse.tables[table]]
 
-    def _versions(self) -> dict[tuple[str, str], object]:
+    def revisions(self) -> dict[tuple[str, str], int]:
+        """How often each record of the CMMS was changed."""
         tables = self.cmms.tables.items()
         return {(entity, str(pk)): one.revision for entity, table in tables for pk, one in table.memories.items()}
+
+    def living(self) -> dict[tuple[str, str], datetime]:
+        """When each living record of the CMMS was changed last."""
+        tables = self.cmms.tables.items()
+        memories = [(entity, str(pk), one) for entity, table in tables for pk, one in table.memories.items()]
+        return {(entity, name): one.version for entity, name, one in memories if not one.deleted}
 
     def _operations(self) -> dict[tuple[str, str], list[str]]:
         tables = self.cmms.tables.items()

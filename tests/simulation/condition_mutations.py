@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Final
 
 from shared.domain.decide import Decision, Snapshot, Wait
-from shared.domain.high_water import UNSEEN
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
@@ -100,9 +99,9 @@ def _any_age(entity: EntityMapping, taken: Snapshot) -> Snapshot:
     return replace(taken, link=taken.link.model_copy(update={"seen": taken.link.seen.model_copy(update=update)}))
 
 
-def _any_version(_entity: EntityMapping, taken: Snapshot) -> Snapshot:
-    """No row's version says anything of another row."""
-    return replace(taken, high_water=UNSEEN)
+def _any_side(_entity: EntityMapping, taken: Snapshot) -> Snapshot:
+    """What a restore took back of other rows and records says nothing of this one."""
+    return replace(taken, restored={})
 
 
 def _any_operation(entity: EntityMapping, taken: Snapshot) -> Snapshot:
@@ -162,7 +161,8 @@ CONDITION_MUTATIONS: Final[dict[str, tuple[Callable[[], Parts], tuple[str, ...]]
     "a write without effect counts as done": (_sides(Effective), ("idle",)),
     "a stale read is an edit": (_trusting(_any_age), ()),
     "a restored Dynamics is an edit": (_trusting(_any_age), ("dynamics restored",)),
-    "a row edited since a restore is as new as its version": (_trusting(_any_version), ("dynamics restored",)),
+    "a row edited since a restore is as new as its version": (_trusting(_any_side), ("dynamics restored",)),
+    "a record edited since a restore is as new as its version": (_trusting(_any_side), ("cmms restored",)),
     "a restored CMMS is an edit": (_trusting(_any_age), ("cmms restored",)),
     "a restored ledger is believed": (_trusting(_any_operation), ("ledger restored",)),
     "a figure travels in any currency": (_trusting(_any_currency), ("currency",)),

@@ -15,9 +15,10 @@ class Conditions:
     `closed` are the columns that our user was ever refused, `unreadable` those of now, `secured` the fields that ever
     had one of them. `idle` are the fields of a side of which writes ever had no effect, `idle_columns` such columns.
     `rewound` are (entity, id) of what a restored backup took back, by side, and `vanished` of what it took away. Of the
-    `untraced` ones it took back no write of ours, so that an edit since is all that there is to see. `resumed` are the
-    rows that a person edited after a restore of Dynamics, with a version below `highest`, the highest one of before it:
-    that tells of the restore. `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the
+    `untraced` ones it took back no write of ours, so that an edit since is all that there is to see, unless the entity
+    is among `told`: those of a side of which a restore took back what links had seen change, which tells of it until an
+    operator does. `resumed` are what people edited in these since. `highest` is the highest row version of before a
+    restore of Dynamics. `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the
     rows that a person ever gave another currency. `mass` tells whether one field was ever emptied in very many records
     at once, `stale` whether list reads ever lagged. `orderless` tells whether orders were ever left out of the mapping.
     `said` is what an operator said to have been restored, and to the state of when.
@@ -32,7 +33,8 @@ class Conditions:
     vanished: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     untraced: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     highest: int = 0
-    resumed: set[tuple[str, str]] = field(default_factory=set)
+    told: dict[Side, set[str]] = field(default_factory=lambda: defaultdict(set))
+    resumed: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     mass: bool = False
     stale: bool = False
     forgotten: set[tuple[str, str]] = field(default_factory=set)

@@ -82,8 +82,8 @@ def _with_executor(kind: type[Executor]) -> Callable[[], Parts]:
     class Mutant(Sync):
         def __init__(self, *parts: Any, **more: Any) -> None:
             super().__init__(*parts, **more)
-            sides = self._dynamics, self._cmms
-            self._executor = kind(self._ledger, *sides, self._router, clock=self._clock, ids=more["ids"])
+            sides, watch = (self._dynamics, self._cmms), self._snapshots.watch
+            self._executor = kind(self._ledger, *sides, self._router, watch, clock=self._clock, ids=more["ids"])
 
     return lambda: Parts(sync=Mutant)
 

@@ -75,8 +75,10 @@ class Observer:
         """(entity, CMMS id) to the rows that the integration made for it."""
         self.deleted: dict[tuple[str, str], float] = {}
         """(entity, CMMS id) of records that a person deleted, and when."""
+        self.taken_away: dict[tuple[str, str], float] = {}
+        """(entity, CMMS id) of records that a restore of the CMMS took away, and when."""
         self.late: set[tuple[str, str]] = set()
-        """(entity, CMMS id) of records that the integration made for a row whose next record was deleted meanwhile."""
+        """(entity, CMMS id) of records that the integration made for a row whose next record was gone by then."""
         self.removed: dict[tuple[str, str], float] = {}
         """(entity, id) of rows that a person deleted, and when."""
         self._again: set[tuple[str, str]] = set()
@@ -115,10 +117,9 @@ class Observer:
         if row is None:
             self._history.violations.append(f"{now:.3f}: {entity} #{pk} was made in the CMMS and never announced")
             return
-        if any(
-            SENT.get() < self.deleted.get((entity, one), 0.0) for one in self._history.partners["dynamics", entity, row]
-        ):
-            # A request that was sent before somebody deleted the record cannot know of that.
+        had = [(entity, one) for one in self._history.partners["dynamics", entity, row]]
+        if any(SENT.get() < max(self.deleted.get(one, 0.0), self.taken_away.get(one, 0.0)) for one in had):
+            # A request that was sent before the record was deleted, or a restore took it away, cannot know of that.
             self.late.add((entity, pk))
             self._history.partners["cmms", entity, pk].append(row)
             return

@@ -80,8 +80,8 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
 def _went_back(case: _Case) -> bool:
     conditions = case.evidence.conditions
     # A message that failed often for other reasons has no patience left for a list read that lags.
-    lagged = conditions.stale or case.any_in(conditions.resumed | conditions.vanished["dynamics"])
-    return lagged or any(case.any_in(conditions.rewound[side], side) for side in SIDES)
+    lagged = conditions.stale or case.any_in(conditions.vanished["dynamics"])
+    return lagged or any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
 
 
 def _gone_from_cmms(case: _Case) -> bool:
@@ -212,10 +212,11 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
     row = evidence.row(entity, link.row_id)
     match link.parked[name].reason:
         case "went_back":
-            rewound = evidence.conditions.rewound
+            conditions = evidence.conditions
+            held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
             # A row that the backup lacks may have been made again by a create that was under way.
-            rows = rewound["dynamics"] | evidence.conditions.resumed | evidence.conditions.vanished["dynamics"]
-            return (entity, link.cmms_id) in rewound["cmms"] or (entity, link.row_id) in rows
+            rows = held["dynamics"] | conditions.vanished["dynamics"]
+            return (entity, link.cmms_id) in held["cmms"] or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
         case "gone_from_dynamics":

@@ -102,6 +102,12 @@ class People:
         """Edit a row, whatever its key; a closed one refuses."""
         self._dynamics(entity, row, lambda rows: self._dataverse.update(rows, UUID(row), columns, self._caller()))
 
+    def go_on(self, entity: str, pk: int) -> None:
+        """Edit a record of the CMMS, whatever its key, where it is still there."""
+        name = "nombre" if entity == "asset" else "justificacion"
+        if pk in self._cmms.tables[entity].records:
+            self._cmms.edit(entity, pk, {name: self.value(name)})
+
     def load(self, count: int, *, silent: bool) -> list[str]:
         """Make so many assets in the CMMS, all fields filled in; `silent` without a message. Their keys."""
         keys = []

@@ -1,7 +1,7 @@
 """What befalls the systems themselves at any moment: backups restored, columns secured, mappings edited, and such."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import datetime
 from random import Random
 
@@ -54,7 +54,7 @@ class Upheavals:
         one_way: bool,
         rounding: bool,
     ) -> None:
-        self._backups = backups
+        self.backups = backups
         self._conditions = backups.conditions
         self._dataverse = backups.dataverse
         self._history = backups.history
@@ -108,7 +108,7 @@ class Upheavals:
         self._restart(f"for a new mapping: {what}")
         if self._one_way and self._rules.orders and not self._rules.unmapped:
             self._people.announce_all()
-        for entity, table in self._backups.cmms.tables.items():
+        for entity, table in self.backups.cmms.tables.items():
             self._untold("cmms", {(entity, str(pk)) for pk in table.memories}, back=False)
         for entity, name in TABLES.items():
             self._untold("dynamics", {(entity, str(row.id)) for row in self._dataverse.tables[name]}, back=False)
@@ -227,7 +227,7 @@ class Upheavals:
 
     async def _dynamics_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup, at = self._backups.of_dynamics(), world_time()
+        backup, at = self.backups.of_dynamics(), world_time()
         await self._later(20.0, 300.0)
         counts_up = self._rng.random() < 0.5
         if counts_up:
@@ -236,7 +236,7 @@ class Upheavals:
         self._restart("for the restore of Dynamics")
         self._rules.restored = True
         self._conditions.highest = self._dataverse.snapshot().version
-        changed = self._backups.restore_dynamics(backup, asyncio.get_running_loop().time())
+        changed = self.backups.restore_dynamics(backup, asyncio.get_running_loop().time())
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
         await asyncio.gather(self._say("dynamics", at), *([self._count_up()] if counts_up else []))
@@ -250,7 +250,7 @@ class Upheavals:
         rewound = {row for entity, row in self._conditions.rewound["dynamics"] if entity == "asset"}
         others = [row for row in self._rows() if row not in rewound]
         for row in sorted(rewound.intersection(self._rows())):
-            link = self._backups.ledger.link_of_row("asset", row)
+            link = self.backups.ledger.link_of_row("asset", row)
             seen = link.seen.row_version if link is not None else None
             self._raise_versions(self._rng.choice((seen or 0, self._conditions.highest)), others)
             self._people.change("asset", row, {self._rules.columns["nombre"]: self._people.value("nombre")})
@@ -265,11 +265,12 @@ class Upheavals:
 
     async def _cmms_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup, at = self._backups.of_cmms(), world_time()
+        backup, at = self.backups.of_cmms(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the CMMS")
         self._rules.restored = True
-        changed = self._backups.restore_cmms(backup)
+        living, before = self.backups.living(), self.backups.revisions()
+        changed = self.backups.restore_cmms(backup, asyncio.get_running_loop().time())
         self._untold("cmms", changed)
         for entity, record in changed:
             # A row that waited for a key which is free by now.
@@ -277,7 +278,16 @@ class Upheavals:
         self._trace(
             "upheaval", f"the CMMS is restored from a backup, with {len(changed)} records otherwise than before"
         )
-        await self._say("cmms", at)
+        goes_on = not self._one_way and self._rng.random() < 0.5
+        await asyncio.gather(self._say("cmms", at), *([self._go_on(living, before)] if goes_on else []))
+
+    async def _go_on(self, living: Collection[tuple[str, str]], before: Mapping[tuple[str, str], int]) -> None:
+        """Edit what went back more often than before the restore, so that its number of changes tells nothing."""
+        for entity, name in sorted(self._conditions.rewound["cmms"].intersection(living)):
+            await self._later(1.0, 60.0)
+            lost = before[entity, name] - self.backups.revisions().get((entity, name), 0)
+            for _ in range(lost + 1):
+                self._people.go_on(entity, int(name))
 
     def _rows_of(self, entity: str, keys: set[str]) -> set[tuple[str, str]]:
         """The rows with one of these keys."""
@@ -286,10 +296,10 @@ class Upheavals:
 
     async def _ledger_restored(self) -> None:
         await self._later(5.0, 200.0)
-        backup, at = self._backups.ledger.backup(), world_time()
+        backup, at = self.backups.ledger.backup(), world_time()
         await self._later(20.0, 300.0)
         self._restart("for the restore of the ledger")
-        changed = self._backups.restore_ledger(backup, asyncio.get_running_loop().time())
+        changed = self.backups.restore_ledger(backup, asyncio.get_running_loop().time())
         self._currencies.forget()
         for side, entity, name in changed:
             self._untold(side, {(entity, name)})

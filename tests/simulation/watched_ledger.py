@@ -1,14 +1,29 @@
 """The real SQLite ledger, watched: which record and row it links, and for which row a record is made."""
 
+import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import override
 
 from shared.adapters.ledger import SqliteLedger
-from shared.domain.high_water import HighWater
+from shared.domain.blocked import RECORD
 from shared.domain.link import Link, Stored
-from shared.errors import LinkTooLarge
+from shared.domain.model import Side
+from shared.domain.witnesses import KEPT
+from shared.errors import LinkTooLarge, WentBack
 
 type Pairing = Callable[[str, str, str], None]
+type Change = tuple[Side, str, str]
+"""The side, the entity and the id of what was seen to change."""
+
+
+@dataclass(frozen=True)
+class LedgerBackup:
+    """The whole database, and what it had seen to change."""
+
+    database: bytes
+    seen: dict[Change, int | datetime]
 
 
 class WatchedLedger(SqliteLedger):
@@ -20,12 +35,15 @@ class WatchedLedger(SqliteLedger):
         self.discarded: list[tuple[str, Link]] = []
         """Every link that a restore took back, as it was before."""
         self._made_for: dict[tuple[str, str], str | None] = {}
+        self._seen: dict[Change, int | datetime] = {}
+        self._states: dict[Change, tuple[Link, int | datetime]] = {}
 
     @override
     async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
         results = await super().write(entity, links)
         for result in results:
             if isinstance(result, Stored):
+                self._note_changes(entity, result.link)
                 link = result.link
                 for intent in link.intents:
                     if intent.side == "cmms" and intent.creates:
@@ -34,14 +52,41 @@ class WatchedLedger(SqliteLedger):
                     self._paired(entity, link.cmms_id, link.row_id)
         return results
 
-    def backup(self) -> bytes:
-        """The whole database as it is."""
-        return self._db.serialize()
+    def newest_changes(self, side: Side, entity: str) -> dict[str, int | datetime]:
+        """What the links saw change last on a side: the version of each row, or the instant of each record's change.
 
-    def restore(self, backup: bytes) -> None:
+        What a link sees for the first time is no change; of an older one than so many others nobody knows any more.
+        """
+        seen = [(name, state) for (of, kind, name), state in self._seen.items() if (of, kind) == (side, entity)]
+        return dict(seen[-KEPT:])
+
+    def _note_changes(self, entity: str, link: Link) -> None:
+        """Note what a link shows otherwise than it did: of the same record and row."""
+        states: dict[Change, int | datetime | None] = {
+            ("dynamics", entity, str(link.row_id)): link.seen.row_version,
+            ("cmms", entity, str(link.cmms_id)): link.seen.cmms_version,
+        }
+        for change, later in states.items():
+            known, earlier = self._states.get(change, (link, later))
+            if later is None or earlier is None:
+                continue
+            same = (known.cmms_id, known.row_id) == (link.cmms_id, link.row_id)
+            if same and earlier < later:  # type: ignore[operator]  # both are of one side
+                self._seen.pop(change, None)
+                self._seen[change] = later
+            self._states[change] = (link, later)
+
+    def backup(self) -> LedgerBackup:
+        """The whole database as it is."""
+        return LedgerBackup(self._db.serialize(), dict(self._seen))
+
+    def restore(self, backup: LedgerBackup) -> None:
         """Put a backup back."""
         self.discarded += self.all_links()
-        self._db.deserialize(backup)
+        self._db.deserialize(backup.database)
+        self._seen, self._states = dict(backup.seen), {}
+        for entity, link in self.all_links():
+            self._note_changes(entity, link)
 
     def row_of(self, entity: str, operation: str) -> str | None:
         """The row that a create in the CMMS was announced for."""
@@ -52,10 +97,16 @@ class WatchedLedger(SqliteLedger):
         found = self._db.execute("SELECT body FROM link WHERE entity = ? AND row_id = ?", (entity, row)).fetchone()
         return Link.model_validate_json(found[0]) if found is not None else None
 
-    def high_water(self, entity: str) -> HighWater:
-        """The marks that the product has stored of an entity."""
-        found = self._db.execute("SELECT value FROM state WHERE name = ?", (f"sync/high_water/{entity}",)).fetchone()
-        return HighWater.model_validate_json(found[0]) if found is not None else HighWater()
+    def proves_a_restore(self, side: Side, entity: str) -> bool:
+        """Whether the product has stored that a restore took back what was seen of an entity."""
+        name = f"sync/witnesses/{entity}"
+        found = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return found is not None and json.loads(found[0])[side]["since"] is not None
+
+    def held_back(self, side: Side) -> set[tuple[str, str]]:
+        """The rows or records, with their entities, that are held because a side went back."""
+        held = [(entity, link) for entity, link in self.all_links() if link.park_of(RECORD).reason == WentBack.reason]
+        return {(entity, str({"dynamics": link.row_id, "cmms": link.cmms_id}[side])) for entity, link in held}
 
     def all_links(self) -> list[tuple[str, Link]]:
         """Every link with its entity, the oldest first."""

@@ -25,7 +25,7 @@ from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.currencies import Currencies
-from tests.simulation.edits import Cell, across
+from tests.simulation.edits import Cell, Side, across
 from tests.simulation.field_table import edited
 from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.history import History
@@ -294,6 +294,8 @@ class World:
         with suppress(SyncError, asyncio.CancelledError):
             await alive[0].restored(side, at) if alive else None
             self.trace("operator", f"says that {side} was restored")
+            if alive and side != "ledger":
+                self.conditions.told[side].clear()
             return bool(alive)
         return False
 
@@ -366,21 +368,36 @@ class World:
             self._currencies.accepted(entity, str(parked.get("key")))
 
     def _adopted(self, step: Step) -> None:
-        """Nothing tells an edited record that went back before from an edit of all its fields."""
-        if not step.by_integration and (step.entity, str(step.pk)) in self.conditions.untraced["cmms"]:
-            self.history.adopt("cmms", step.entity, str(step.pk), asyncio.get_running_loop().time())
+        if not step.by_integration:
+            self._goes_on("cmms", step.entity, str(step.pk))
+
+    def _goes_on(self, side: Side, entity: str, name: str) -> None:
+        """A person edits what may have gone back: where nothing else tells of that, all its fields seem edited."""
+        told, resumed = self.conditions.told[side], self.conditions.resumed[side]
+        if entity not in told:
+            self._adopt(side, {(entity, name)})
+            return
+        resumed.add((entity, name))
+        self._upheavals.backups.note_what_tells(side, *told)
+        if entity not in self.conditions.told[side]:
+            # Unless that was seen in time, nothing is left that tells of the restore: each of these was edited since.
+            if self.ledger.proves_a_restore(side, entity):
+                self.conditions.told[side].add(entity)
+            else:
+                self._adopt(side, {one for one in resumed if one[0] == entity} - self.ledger.held_back(side))
+
+    def _adopt(self, side: Side, edited: set[tuple[str, str]]) -> None:
+        for entity, name in sorted(edited & self.conditions.untraced[side]):
+            self.history.adopt(side, entity, name, asyncio.get_running_loop().time())
 
     def _changed(self, change: Change) -> None:
         entity = next(name for name, table in TABLES.items() if table == change.table)
         row = str(change.row_id)
         if change.caller.user.name == "Person":
             seen = getattr(self.ledger.link_of_row(entity, row), "seen", Seen())
-            if change.version < self.conditions.highest:
-                self.conditions.resumed.add((entity, row))
-            untraced = (entity, row) in self.conditions.untraced["dynamics"]
-            known = change.version > (seen.row_version or 0) and not self._proves_a_restore(entity, change, seen)
-            if untraced and known:
-                self.history.adopt("dynamics", entity, row, asyncio.get_running_loop().time())
+            # An edit below the version that was seen tells of itself.
+            if change.version > (seen.row_version or 0) or entity in self.conditions.told["dynamics"]:
+                self._goes_on("dynamics", entity, row)
         self.observer.dynamics_changed(change)
         if CURRENCIES in self.conditions.played:
             self._currencies.row_changed(change, by_integration=change.caller.user.name != "Person")
@@ -388,12 +405,6 @@ class World:
             # An operator's word that is not carried out yet has the row made again, as the deletion had been before it.
             self.observer.may_be_made_again({(entity, row)})
         self._webhooks.post(change)
-
-    def _proves_a_restore(self, entity: str, change: Change, seen: Seen) -> bool:
-        """Whether the ledger knows a higher version of the time before a change of a row that it knew before."""
-        mark = self.ledger.high_water(entity)
-        known = seen.row_version is not None and not mark.is_above(seen.row_version, seen.row_modified)
-        return known and mark.is_above(change.version, world_time().replace(microsecond=0))
 
 
 def play(

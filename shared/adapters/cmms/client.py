@@ -31,6 +31,8 @@ from shared.errors import (
 from shared.flows.ports.engine import Clock, Failed
 
 PAGE: Final = 500
+ASKED: Final = 512
+"""Ids or keys of one question, which may have 5,000: a lane's 500 and what is read along with them."""
 LONGEST_PAGE: Final = 5000
 """Asked for when everything is read; the CMMS's PAGE_LIMIT decides."""
 PARALLEL: Final = 4
@@ -78,8 +80,8 @@ class CmmsGateway:
     async def _ask(self, entity: EntityMapping, name: str, values: Collection[str]) -> list[Any]:
         wanted = list(values)
         found: list[Any] = []
-        for start in range(0, len(wanted), PAGE):
-            body = json.dumps({name: wanted[start : start + PAGE]})
+        for start in range(0, len(wanted), ASKED):
+            body = json.dumps({name: wanted[start : start + ASKED]})
             found += results_of(entity, await self._read("POST", f"{entity.cmms}/consulta/", body=body))
         return found
 

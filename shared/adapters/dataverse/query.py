@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 # The service takes 32 KB of address; the rest leaves room for the host, the path and $select.
 FILTER_BYTES: Final = 24_000
-CHUNK: Final = 500
+CHUNK: Final = 512
+"""A lane's 500 ids and what is read along with them fit into one request."""
 _SINGLY: Final = 50
 """How many values of a chunk may need a condition of their own: the service takes 500 conditions in all."""
 _NOT_FOR_LISTS: Final = re.compile(r"""['"\\[\]{}]""")

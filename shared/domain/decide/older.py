@@ -5,7 +5,7 @@ from typing import Final
 
 from shared.domain.blocked import RECORD
 from shared.domain.decide.situation import Snapshot
-from shared.domain.model import Side
+from shared.domain.model import Side, is_before
 from shared.errors import WentBack
 
 OPERATIONS: Final = 20
@@ -14,9 +14,8 @@ OPERATIONS: Final = 20
 
 def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
     """The sides that show an older state than the link has seen, or did so when the record was parked for it."""
-    row_is_older = _row_is_older(snapshot) or was_edited_after_a_restore(snapshot)
-    older: dict[Side, bool] = {"dynamics": row_is_older, "cmms": _record_is_older(snapshot)}
-    found = tuple(side for side, is_older in older.items() if is_older)
+    older: dict[Side, bool] = {"dynamics": _row_is_older(snapshot), "cmms": _record_is_older(snapshot)}
+    found = tuple(side for side, is_older in older.items() if is_older or was_edited_after_a_restore(snapshot, side))
     parked = snapshot.link.park_of(RECORD)
     if not found and parked.reason == WentBack.reason and _is_newer(snapshot, parked.side):
         # Edits since a restore make a side's state new again, and what the restore took back is in it still.
@@ -24,15 +23,13 @@ def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
     return found
 
 
-def was_edited_after_a_restore(snapshot: Snapshot) -> bool:
-    """Whether the row goes on from a backup that may lack what the link saw: its number then tells nothing."""
-    row, seen, mark = snapshot.row, snapshot.link.seen, snapshot.high_water
-    # What was seen after the restore has lost nothing in it.
-    return (
-        seen.row_version is not None
-        and mark.is_above(row.version, row.modified)
-        and not mark.is_above(seen.row_version, seen.row_modified)
-    )
+def was_edited_after_a_restore(snapshot: Snapshot, side: Side) -> bool:
+    """Whether a restored side was edited since, in a state that may lack what the link saw of it."""
+    seen, row, record = snapshot.link.seen, snapshot.row, snapshot.cmms
+    before, now = (seen.row_modified, row.modified) if side == "dynamics" else (seen.cmms_version, record.changed_at)
+    restored = snapshot.restored.get(side)
+    # What was seen after the restore lacks nothing.
+    return is_before(restored, now) and before is not None and not is_before(restored, before)
 
 
 def deletion_is_undone(snapshot: Snapshot) -> bool:
@@ -40,11 +37,6 @@ def deletion_is_undone(snapshot: Snapshot) -> bool:
     cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
     of_before = cmms.changed_at == deleted_at or is_before(cmms.changed_at, deleted_at)
     return cmms.living and deleted_at is not None and of_before
-
-
-def is_before[V: (int, datetime)](shown: V | None, seen: V | None) -> bool:
-    """Whether a number or instant is before the one that was seen; False where either is unknown."""
-    return shown is not None and seen is not None and shown < seen
 
 
 def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Final
 
 from shared.domain.blocked import Blocked
-from shared.domain.high_water import UNSEEN, HighWater
 from shared.domain.link import Link, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
@@ -43,7 +42,7 @@ class Snapshot:
     the same with what messages added in one-way mode, and with the writes in doubt resolved.
     `candidates` are read only where the record's own row is unknown or gone, or where its key was refused as taken.
     `rival` is set where the row has no record yet, and the CMMS's record with the row's key has a link of its own.
-    `high_water` is the table's, of before the rows were read.
+    `restored` names the sides that went on from a backup, or seem to: until when what was seen there was taken back.
     """
 
     stored: Stored
@@ -52,7 +51,7 @@ class Snapshot:
     row: DynamicsRecord = NO_ROW
     candidates: Sequence[Candidate] = ()
     rival: Stored | None = None
-    high_water: HighWater = UNSEEN
+    restored: Mapping[Side, datetime] = field(default_factory=dict)
 
     @property
     def exact(self) -> Sequence[Candidate]:

@@ -17,7 +17,7 @@ from shared.domain.decide.older import gone_back, was_edited_after_a_restore
 from shared.domain.decide.plan import fresh
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Identity, Link, Restored, Stored
-from shared.domain.model import Side
+from shared.domain.model import Side, is_before
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import RecordGone, RecordMissing, RowReplaced, WentBack
 from shared.flows.operate.mapping_plan import EXAMPLES, Effect
@@ -125,11 +125,11 @@ class Restore:
             taken.keys |= _keys(snapshot)
             taken.tell(RECORD, "created in the CMMS again, under a new id", key, None, row.key)
             return
-        if side == "dynamics" and _is_intact(snapshot, since):
+        if _is_intact(snapshot, side, since):
             taken.records[identity] = key
             taken.keys |= _keys(snapshot)
             taken.intact.add(identity)
-            taken.tell(RECORD, "edited since the restore alone: synchronized as usual", key, None, row.key)
+            taken.tell(RECORD, "edited since the restore alone: synchronized as usual", key, cmms.key, row.key)
             return
         told = replace(snapshot, link=snapshot.link.model_copy(update={"restored": side}))
         context = Context(taken.entity, self._clock.now(), one_way=self._cmms is None, attempts=WAITING)
@@ -161,7 +161,7 @@ class Restore:
     ) -> None:
         """Store the operator's word in each record's link, and have the record looked at; at most `rate` a second.
 
-        What people edit in a restored Dynamics from then on is an edit, of whichever record.
+        What people edit in a restored side from then on is an edit, of whichever record.
 
         Raises:
             RoutingFailed: The queue failed; what was counted is enqueued.
@@ -191,8 +191,8 @@ class Restore:
                 await self._router.resync(taken.entity.name, rest, reason=why, source=source, prefer=prefer)
             done += len(some)
             progress(len(some))
-        if side == "dynamics":
-            await self._snapshots.high_water.forget(taken.entity.name, self._clock.now())
+        if side != "ledger":
+            await self._snapshots.watch.forget(taken.entity.name, side)
 
     async def _mark(self, taken: Taken, records: Mapping[Identity, str], side: Restored) -> None:
         open_ = set(records)
@@ -212,7 +212,7 @@ class Restore:
     def _marked(self, link: Link, side: Restored, taken: Taken, name: Identity) -> Link:
         if name in taken.lost:
             return link.without_row.model_copy(update={"deleted_at": self._clock.now()})
-        return _released(link) if name in taken.intact else link.model_copy(update={"restored": side})
+        return _released(link, side) if name in taken.intact else link.model_copy(update={"restored": side})
 
 
 def _identity(snapshot: Snapshot) -> Identity:
@@ -232,15 +232,17 @@ def _may_be_affected(link: Link, since: datetime) -> bool:
     return held or link.restored is not None or (link.last_sync is not None and link.last_sync >= since)
 
 
-def _is_intact(snapshot: Snapshot, since: datetime) -> bool:
-    """Whether the link saw a row last before the backup, and the row was edited since the restore alone."""
-    seen = snapshot.link.seen.row_modified
-    return was_edited_after_a_restore(snapshot) and seen is not None and seen < since
+def _is_intact(snapshot: Snapshot, side: Restored, since: datetime) -> bool:
+    """Whether the link saw a row or record last before the backup, and it was edited since the restore alone."""
+    seen = snapshot.link.seen
+    before = {"dynamics": seen.row_modified, "cmms": seen.cmms_version}
+    return side != "ledger" and is_before(before[side], since) and was_edited_after_a_restore(snapshot, side)
 
 
-def _released(link: Link) -> Link:
-    """The link without its doubt about the row: what was agreed counts, and the row's edits are edits."""
-    seen = link.seen.model_copy(update={"row_version": None, "row_modified": None})
+def _released(link: Link, side: Restored) -> Link:
+    """The link without its doubt about a side: what was agreed counts, and the side's edits are edits."""
+    unseen = ("row_version", "row_modified") if side == "dynamics" else ("cmms_version", "cmms_revision")
+    seen = link.seen.model_copy(update=dict.fromkeys(unseen))
     parked = {name: park for name, park in link.parked.items() if (name, park.reason) != (RECORD, WentBack.reason)}
     return link.model_copy(update={"seen": seen, "parked": parked})
 

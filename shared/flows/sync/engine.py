@@ -85,7 +85,7 @@ class Sync:
         self._lane = lane
         self._snapshots = Snapshots(ledger, dynamics, cmms)
         self._masses = MassClears()
-        self._executor = Executor(ledger, dynamics, cmms, router, clock=clock, ids=ids)
+        self._executor = Executor(ledger, dynamics, cmms, router, self._snapshots.watch, clock=clock, ids=ids)
 
     async def handle(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         """Process a batch of message bodies from the entity's queue.
@@ -199,9 +199,6 @@ class Sync:
         outcomes: Outcomes = {}
         planned: list[Planned] = []
         snapshots = await self._snapshots.take(entity, works, now, next(fresh, None))
-        versions = (taken.row.version for taken in snapshots if isinstance(taken, Snapshot))
-        # After the read: a host that stalled before it must not date what it read to before the stall.
-        await self._snapshots.high_water.note(entity.name, versions, self._clock.now())
         for work, taken in zip(works, snapshots, strict=True):
             if not isinstance(taken, Snapshot):
                 outcomes |= work.ends(Park(taken))

@@ -21,6 +21,7 @@ from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
 from shared.flows.sync.commit import Answer, committed, refusals
 from shared.flows.sync.step import Round, Step
+from shared.flows.sync.witnesses import Watch
 from shared.flows.sync.work import Work
 
 log = logging.getLogger(__name__)
@@ -42,11 +43,13 @@ class Executor:
         dynamics: Dynamics,
         cmms: Cmms | None,
         router: Router,
+        watch: Watch,
         *,
         clock: Clock,
         ids: Callable[[], UUID],
     ) -> None:
         self._ids = ids
+        self._watch = watch
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
@@ -101,6 +104,7 @@ class Executor:
             The steps with their links as stored, and the end of those that lost a race or are too large. A link cannot
             take what another one did not let go.
         """
+        await self._watch.note(entity.name, ((step.stored.link, stored.link) for step, stored in wanted))
         links = [*let_go, *(stored for _, stored in wanted)]
         results = (await self._ledger.write(entity.name, links))[len(let_go) :] if links else ()
         kept: list[tuple[Step, Stored]] = []

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
-from shared.domain.high_water import UNSEEN
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord
 from shared.domain.schema.mapping import EntityMapping
@@ -15,12 +14,11 @@ class Reads:
     """Records and rows by id and by key, and links by identity, as far as they were asked for."""
 
     def __init__(self, entity: EntityMapping, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None) -> None:
-        """`cmms` None means one-way mode: nothing is read there. `high_water` is of before rows are read."""
+        """`cmms` None means one-way mode: nothing is read there."""
         self.entity = entity
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
-        self.high_water = UNSEEN
         self.records: dict[str, CmmsRecord | MappingError] = {}
         self.records_by_key: dict[str, CmmsRecord | MappingError] = {}
         self.rows: dict[str, DynamicsRecord] = {}

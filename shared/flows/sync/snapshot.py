@@ -1,22 +1,23 @@
 """Both sides of some records and the ledger between them, as of one moment: for sync, reconcile and show alike."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from shared.domain.decide import Candidate, Snapshot
 from shared.domain.decide.in_doubt import is_of_another, resolve_in_doubt
 from shared.domain.link import Identity, Stored
-from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
+from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.witnesses import Witnesses
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import hear, remembered
-from shared.flows.sync.high_water import HighWaterMarks
 from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.secured import hide
+from shared.flows.sync.witnesses import OfBoth, Watch
 from shared.flows.sync.work import Work
 
 type Unusable = LedgerUnreadable | MappingError
@@ -30,7 +31,7 @@ class Snapshots:
         self._ledger = ledger
         self._dynamics = dynamics
         self._cmms = cmms
-        self.high_water = HighWaterMarks(ledger)
+        self.watch = Watch(ledger)
 
     async def take(
         self, entity: EntityMapping, works: Sequence[Work], now: datetime, known: Reads | None = None
@@ -51,12 +52,15 @@ class Snapshots:
         """
         links = known or self.reads(entity)
         await links.ask_links(name for work in works if not links.knows(work.identity) for name in work.names)
+        witnesses = await self.watch.of(entity.name)
         looks = [self._look(entity, work, links) for work in works]
         # Whose a row is that is met by its key, is asked after the sides.
         reads = self.reads(entity)
-        reads.high_water = await self.high_water.of(entity.name, now)
-        await self._read(reads, [look for look in looks if isinstance(look, Look)])
-        return [self._snapshot(entity, look, reads, now) if isinstance(look, Look) else look for look in looks]
+        await self._read(reads, [look for look in looks if isinstance(look, Look)], witnesses)
+        shown: Mapping[Side, Mapping[str, object]] = {"cmms": reads.records, "dynamics": reads.rows}
+        restored = await self.watch.judge(entity.name, witnesses, shown, now)
+        snapshots = [self._snapshot(entity, one, reads, now) if isinstance(one, Look) else one for one in looks]
+        return [replace(one, restored=restored) if isinstance(one, Snapshot) else one for one in snapshots]
 
     def _look(self, entity: EntityMapping, work: Work, links: Reads) -> Look | LedgerUnreadable:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
@@ -70,11 +74,12 @@ class Snapshots:
         """What was read of an entity's records: nothing yet."""
         return Reads(entity, self._ledger, self._dynamics, self._cmms)
 
-    async def _read(self, reads: Reads, looks: Sequence[Look]) -> None:
+    async def _read(self, reads: Reads, looks: Sequence[Look], witnesses: OfBoth) -> None:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.work.key_hint for look in looks if look.link.row_id is None or look.work.key_taken]
-        ids, rows = [look.link.cmms_id for look in looks], [look.link.row_id for look in looks]
+        ids = _with(witnesses["cmms"], [look.link.cmms_id for look in looks])
+        rows = _with(witnesses["dynamics"], [look.link.row_id for look in looks])
         await reads.ask_who_is_down(ids, (), rows)
         await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))
         await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
@@ -97,8 +102,8 @@ class Snapshots:
         rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
         record = record if rival is None else NO_RECORD
         candidates = [self._candidate(other, reads) for other in look.near(reads)]
-        row, mark = reads.row(look.link), reads.high_water
-        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival, high_water=mark))
+        row = reads.row(look.link)
+        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival))
         return replace(met, link=resolve_in_doubt(entity, met.link, met.cmms, met.row, now))
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
@@ -109,6 +114,11 @@ class Snapshots:
             return Candidate(row, holder, remembered(holder.link))
         record = reads.records.get(holder.link.cmms_id or "")
         return Candidate(row, holder, record if isinstance(record, CmmsRecord) else NO_RECORD)
+
+
+def _with(witnesses: Witnesses, wanted: Sequence[str | None]) -> Sequence[str | None]:
+    """What is asked for, and what tells whether the side was restored: no question is asked for that alone."""
+    return [*wanted, *witnesses.ids] if any(wanted) else wanted
 
 
 def _of_the_rows_link(met: Snapshot) -> Snapshot:

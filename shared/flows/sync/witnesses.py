@@ -1,0 +1,124 @@
+"""The witnesses of both sides, shared by all hosts through the ledger's small texts."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID, uuid4
+
+from pydantic import TypeAdapter, ValidationError
+
+from shared.domain.link import Link
+from shared.domain.model import SIDES, Record, Side
+from shared.domain.witnesses import Witness, Witnesses
+from shared.flows.ports.engine import State
+
+_CONFIRMED: Final = timedelta(minutes=1)
+"""How long a witness shows an older state before that proves a restore: until then a list read may only lag."""
+
+type OfBoth = Mapping[Side, Witnesses]
+_TEXT: Final = TypeAdapter(dict[Side, Witnesses])
+_WORDS: Final = TypeAdapter(dict[Side, str])
+
+
+class Watch:
+    """What was seen last of each entity, and whether it was taken back."""
+
+    def __init__(self, state: State, ids: Callable[[], UUID] = uuid4) -> None:
+        """`ids` names an operator's words."""
+        self._state = state
+        self._ids = ids
+        self._doubted: dict[tuple[str, Side], dict[Witness, datetime]] = {}
+
+    async def of(self, entity: str) -> OfBoth:
+        """The witnesses of both sides. What cannot be read, or is of before an operator's last word, counts as nothing.
+
+        Raises:
+            TransientError: The ledger could not be read.
+        """
+        texts = await self._state.get_state([_name(entity), _word(entity)])
+        found, words = _parsed(_TEXT, texts.get(_name(entity))), _parsed(_WORDS, texts.get(_word(entity)))
+        blank: OfBoth = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
+        return {side: one if (one := found.get(side, none)).word == none.word else none for side, none in blank.items()}
+
+    async def judge(
+        self, entity: str, known: OfBoth, shown: Mapping[Side, Mapping[str, object]], now: datetime
+    ) -> dict[Side, datetime]:
+        """Since when what the sides show does not follow what was seen of them.
+
+        Args:
+            entity: Whose witnesses these are.
+            known: The witnesses, read before the sides.
+            shown: The rows and records that were read, by id.
+            now: In UTC.
+
+        Returns:
+            For each side that went on from a backup, or seems to, when the newest change was made that it took back.
+
+        Raises:
+            TransientError: The ledger could not be written.
+        """
+        proven: dict[Side, Witnesses] = {}
+        since: dict[Side, datetime | None] = {}
+        for side, witnesses in known.items():
+            before = self._doubted.get((entity, side), {})
+            found = [one for one in witnesses.newest if one.is_taken_back(_record(shown[side].get(one.id)))]
+            doubted = self._doubted[entity, side] = {one: before.get(one, now) for one in found}
+            since[side] = witnesses.since or (witnesses.latest if found else None)
+            if witnesses.since is None and any(now - at >= _CONFIRMED for at in doubted.values()):
+                proven[side] = witnesses.proven
+        if proven:
+            await self._store(entity, {**known, **proven})
+        return {side: at for side, at in since.items() if at is not None}
+
+    async def note(self, entity: str, seen: Iterable[tuple[Link, Link]]) -> None:
+        """Note what links are about to remember as seen, before the ledger stores them.
+
+        Args:
+            entity: The links' entity.
+            seen: Each link before and after.
+
+        Raises:
+            TransientError: The ledger could not be read or written.
+        """
+        pairs = list(seen)
+        found = {side: [Witness.of(side, before, after) for before, after in pairs] for side in SIDES}
+        # What is seen while a restore is in question must not take the place of what proves it.
+        news = {side: [*filter(None, some)] for side, some in found.items() if not self._doubted.get((entity, side))}
+        if not any(news.values()):
+            return
+        known = await self.of(entity)
+        after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
+        if after != known:
+            await self._store(entity, after)
+
+    async def forget(self, entity: str, side: Side) -> None:
+        """Let nothing count that was seen of a side until now: an operator knows of a restore.
+
+        Raises:
+            TransientError: The ledger could not be read or written.
+        """
+        words = {of: one.word for of, one in (await self.of(entity)).items()}
+        words[side] = str(self._ids())
+        await self._state.put_state({_word(entity): _WORDS.dump_json(words).decode()})
+
+    async def _store(self, entity: str, witnesses: OfBoth) -> None:
+        await self._state.put_state({_name(entity): _TEXT.dump_json(dict(witnesses)).decode()})
+
+
+def _record(shown: object) -> Record | None:
+    return shown if isinstance(shown, Record) else None
+
+
+def _name(entity: str) -> str:
+    return f"sync/witnesses/{entity}"
+
+
+def _word(entity: str) -> str:
+    return f"sync/restored/{entity}"
+
+
+def _parsed[V](form: TypeAdapter[dict[Side, V]], text: str | None) -> dict[Side, V]:
+    try:
+        return form.validate_json(text or "{}")
+    except ValidationError:
+        return {}
