@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.link import Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, is_before
+from shared.domain.model import CmmsRecord, DynamicsRecord, Side, is_before
 
 KEPT: Final = 8
 """Several, because after a restore people may delete or edit a witness; few, because they are read with every batch."""
@@ -28,8 +28,8 @@ class Witness(NamedTuple):
     at: datetime
     version: int | None = None
 
-    def is_taken_back(self, shown: Record | None) -> bool:
-        """Whether the row or record shows an older state; one that is gone tells nothing."""
+    def is_taken_back(self, shown: object) -> bool:
+        """Whether this row or record shows an older state; what is gone, or cannot be read, tells nothing."""
         match shown:
             case DynamicsRecord(version=int() as version):
                 # Versions count on from a backup: they may come to the same number again.

@@ -119,6 +119,15 @@ async def test_a_list_read_that_lags_proves_nothing() -> None:
     assert (await watch.of("asset"))["dynamics"].since is None
 
 
+async def test_a_batch_that_reads_nothing_of_a_side_settles_no_doubt_about_it() -> None:
+    watch = Watch(Texts())
+    await noted(watch, (link(6), link(7)))
+    await judged(watch, OLDER, NOW)
+    assert await judged(watch, {}, NOW + MINUTE / 2) == {"dynamics": NOW}
+    await judged(watch, OLDER, NOW + MINUTE)
+    assert (await watch.of("asset"))["dynamics"].since == NOW
+
+
 async def test_what_is_seen_while_a_restore_is_in_question_displaces_no_witness() -> None:
     watch = Watch(Texts())
     await noted(watch, (link(6), link(7)))

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from pydantic import TypeAdapter, ValidationError
 
 from shared.domain.link import Link
-from shared.domain.model import SIDES, Record, Side
+from shared.domain.model import SIDES, Side
 from shared.domain.witnesses import Witness, Witnesses
 from shared.flows.ports.engine import State
 
@@ -60,15 +60,23 @@ class Watch:
         proven: dict[Side, Witnesses] = {}
         since: dict[Side, datetime | None] = {}
         for side, witnesses in known.items():
-            before = self._doubted.get((entity, side), {})
-            found = [one for one in witnesses.newest if one.is_taken_back(_record(shown[side].get(one.id)))]
-            doubted = self._doubted[entity, side] = {one: before.get(one, now) for one in found}
-            since[side] = witnesses.since or (witnesses.latest if found else None)
+            doubted = self._doubt((entity, side), witnesses, shown[side], now)
+            since[side] = witnesses.since or (witnesses.latest if doubted else None)
             if witnesses.since is None and any(now - at >= _CONFIRMED for at in doubted.values()):
                 proven[side] = witnesses.proven
         if proven:
             await self._store(entity, {**known, **proven})
         return {side: at for side, at in since.items() if at is not None}
+
+    def _doubt(
+        self, whose: tuple[str, Side], witnesses: Witnesses, shown: Mapping[str, object], now: datetime
+    ) -> Mapping[Witness, datetime]:
+        """The witnesses that are taken back, and since when they seem to be. What was not asked tells nothing."""
+        before = self._doubted.get(whose, {})
+        if shown:
+            found = [one for one in witnesses.newest if one.is_taken_back(shown.get(one.id))]
+            self._doubted[whose] = {one: before.get(one, now) for one in found}
+        return self._doubted.get(whose, {})
 
     async def note(self, entity: str, seen: Iterable[tuple[Link, Link]]) -> None:
         """Note what links are about to remember as seen, before the ledger stores them.
@@ -103,10 +111,6 @@ class Watch:
 
     async def _store(self, entity: str, witnesses: OfBoth) -> None:
         await self._state.put_state({_name(entity): _TEXT.dump_json(dict(witnesses)).decode()})
-
-
-def _record(shown: object) -> Record | None:
-    return shown if isinstance(shown, Record) else None
 
 
 def _name(entity: str) -> str:
