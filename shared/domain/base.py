@@ -16,6 +16,7 @@ type Why = Literal[
     "taken_over",
     "key_released",
     "restored",
+    "revived",
 ]
 """Why a value lost: see `ConflictRecord`."""
 

@@ -56,7 +56,8 @@ class ConflictRecord(_Frozen):
     `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
     `create_only` (the field cannot be written any more); `late_write` (a write of unknown outcome was followed by
     another change); `taken_over` (another CMMS record took the row over); `key_released` (the row gave up a key that
-    another record needs); `restored` (its side was restored from a backup, and an operator had the other side count).
+    another record needs); `restored` (its side was restored from a backup, and an operator had the other side count);
+    `revived` (the CMMS's record was deleted, and lives again: perhaps as a backup had it).
     """
 
     field: str

@@ -5,7 +5,7 @@ import pytest
 from shared.domain.link import Identity
 from shared.errors import SyncError, Unavailable
 from tests.flows.conftest import MakeWorld
-from tests.flows.restoring import ORDER, Backup, agreed, look, restore_of, restored
+from tests.flows.restoring import ORDER, Backup, agreed, look, restore_of, restored, values
 from tests.flows.test_in_doubt import mapping as stamped
 from tests.kit.world import World
 
@@ -128,3 +128,28 @@ async def test_a_row_whose_record_was_not_made_yet_is_not_let_go(world: World) -
     taken = await restored(world, "cmms", backup.at)
     link = await world.link(row.id, "row")
     assert (taken.lost, world.cmms.records[link.cmms_id or ""].values["nombre"]) == ({}, "Pump")
+
+
+@pytest.mark.parametrize("word", ["before the edit", "after the edit", "never said"])
+async def test_a_deleted_record_that_a_restore_brings_back_and_a_person_changes_replaces_nothing_unrecorded(
+    world: World, word: str
+) -> None:
+    backup = await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty()
+    world.later(minutes=1)
+    world.cmms.delete()
+    await world.dirty()
+    backup.of_the_cmms()
+    world.later(minutes=1)
+    if word == "before the edit":
+        await restored(world, "cmms", backup.at)
+        world.later(minutes=1)
+    world.cmms.put("A", valor_libros="77")
+    await world.dirty()
+    if word == "after the edit":
+        await restored(world, "cmms", backup.at)
+    await world.settle()
+    lost = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
+    assert (values(world)["valor_libros"], values(world)["nombre"]) == (("77", "77"), ("Bomba", "Bomba"))
+    assert lost == {("nombre", "Nueva", "revived"), ("valor_libros", "10", "revived")}

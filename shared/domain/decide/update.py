@@ -93,6 +93,9 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         unsaid = dict.fromkeys(entity.state_fields.keys() & row.values.keys())
         row = replace(row, values={**row.values, **unsaid})
         bases = without(bases, entity.state_fields)
+    if snapshot.link.deleted_at is not None:
+        # Nothing tells whether the record goes on from its deletion or from a backup: what it replaces is on record.
+        bases = {name: base.model_copy(update={"why": base.why or "revived"}) for name, base in bases.items()}
     merged = merge(
         entity.rules.values(),
         snapshot.cmms,
