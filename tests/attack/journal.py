@@ -28,7 +28,9 @@ class Said:
         """Whether whoever gave this value saw the other one, which then needs no other record."""
         if self is other or self.over != other.value:
             return False
-        return other.value is not None or (self.place == other.place and self.side == other.side)
+        # None is no value of one edit alone.
+        later = self.at > other.at and (self.place, self.side) == (other.place, other.side)
+        return other.value is not None or later
 
     def carried(self, elsewhere: Collection[Held]) -> bool:
         """Whether the other side, which shows these values, was told: it has the value, or lacks what was emptied."""
@@ -43,8 +45,8 @@ class Journal:
     names: dict[str, str] = field(default_factory=dict)
     deleted: set[str] = field(default_factory=set)
     """Records that a person deleted in the CMMS."""
-    rows_deleted: set[str] = field(default_factory=set)
-    """Records whose row a person deleted in Dynamics."""
+    rows_deleted: dict[str, frozenset[Held]] = field(default_factory=dict)
+    """What was in the row of a record when a person deleted the row in Dynamics, by record."""
 
     def name(self, key: str) -> str:
         """The record that has, or had, a business key."""
@@ -82,6 +84,16 @@ class Journal:
             gone += len(said) - len(left)
             self.said[record] = left
         return gone
+
+    def live_again(self, rows: Collection[str]) -> None:
+        """Take these records' rows for rows that nobody deleted: a restore brought them back."""
+        self.rows_deleted = {record: held for record, held in self.rows_deleted.items() if record not in rows}
+
+    def edited(self, side: Side, since: float) -> set[str]:
+        """The records of which this side's people have said something since."""
+        return {
+            record for record, said in self.said.items() if any(one.side == side and one.at >= since for one in said)
+        }
 
     def last_words(self, record: str) -> list[Said]:
         """What nobody has replaced knowingly: each must be in force, or be kept where a person finds it."""

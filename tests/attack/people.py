@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Collection, Mapping
 from random import Random
 from typing import Any, Final, Self
 
@@ -10,7 +11,7 @@ import httpx
 from local.playing import UNANNOUNCED, Patient
 from local.stack import Stack
 from tests.attack.journal import Held, Journal, Said, Side
-from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, Entity, unique, written
+from tests.attack.places import COLUMN_FIELDS, EDITED, ENTITIES, MODEL_COLUMNS, Entity, unique, written
 from tests.attack.systems import now
 from tests.simulation.observe import normal
 from tests.simulation.tables import COLUMNS, ONE_WAY, SPARE
@@ -85,6 +86,19 @@ class People:
             keys = self.keys[entity.name]
             return rng.choice(keys[:_HOT] if rng.random() < 0.4 else keys)
 
+    def look_again(self, shown: Mapping[str, Collection[str]]) -> None:
+        """Take notice of all records that a restored side shows, under each of their keys.
+
+        Args:
+            shown: Records by entity.
+        """
+        with self._turn:
+            for name, records in shown.items():
+                known = set(self.keys[name])
+                self.keys[name] += [
+                    key for key, record in self.journal.names.items() if record in records and key not in known
+                ]
+
     # The CMMS
 
     def create_in_cmms(self, entity: Entity) -> None:
@@ -112,6 +126,8 @@ class People:
         query = "?silencioso=1" if rng.random() < 0.08 else ""
         answer = self._http.patch(f"{self._cmms(entity)}/{key}/{query}", json={**values, **state})
         answer.raise_for_status()
+        # A deleted record that lives again through a restore lives on once a person has changed it.
+        self.journal.deleted.discard(self.journal.name(key))
 
     def _rename(self, entity: Entity, key: str) -> None:
         new = unique("K")
@@ -126,12 +142,15 @@ class People:
                 self.keys[entity.name].append(new)
 
     def _delete_in_cmms(self, entity: Entity, key: str) -> None:
-        self.journal.deleted.add(self.journal.name(key))
+        deleted, record = self.journal.deleted, self.journal.name(key)
+        # Noted first, and taken back where there is no such key: the record may have another one by now.
+        was = record in deleted
+        deleted.add(record)
         answer = self._http.delete(f"{self._cmms(entity)}/{key}/")
-        if answer.status_code == httpx.codes.NOT_FOUND:
-            self.journal.deleted.discard(self.journal.name(key))
-        else:
+        if answer.status_code != httpx.codes.NOT_FOUND:
             answer.raise_for_status()
+        elif not was:
+            deleted.discard(record)
         self._drop(entity, key)
 
     def _cmms(self, entity: Entity) -> str:
@@ -171,7 +190,8 @@ class People:
         row = self._row(entity, key)
         if row is None:
             return
-        self.journal.rows_deleted.add(self.journal.name(key))
+        held = frozenset(normal(COLUMN_FIELDS[column], row[column]) for column in row.keys() & COLUMN_FIELDS)
+        self.journal.rows_deleted[self.journal.name(key)] = held
         self._http.delete(f"{self._rows(entity)}({row[entity.id]})", headers=self._headers).raise_for_status()
         self._drop(entity, key)
 

@@ -11,14 +11,17 @@ from tests.attack.journal import Side
 from tests.attack.mapping_edits import EDITS
 from tests.attack.systems import now, values_of
 
+_BEFORE_THE_WORD: Final = 60
+"""Seconds for which people go on in what was restored. What is seen to lag is held only after some three minutes."""
+
 
 def dynamics_restored(attack: Attack) -> None:
-    """Dynamics goes back; people of the CMMS go on all the time."""
+    """Dynamics goes back; people of both sides go on before the operator says so."""
     _restored(attack, "dynamics", ())
 
 
 def cmms_restored(attack: Attack) -> None:
-    """The CMMS goes back; people of Dynamics go on all the time."""
+    """The CMMS goes back; people of both sides go on before the operator says so."""
     _restored(attack, "cmms", ("relay", "cmms"))
 
 
@@ -32,20 +35,29 @@ def _restored(attack: Attack, side: Side, parts: tuple[str, ...]) -> None:
             attack.backups.of_dynamics()
     attack.people.play(45)
     with attack.held(side):
-        waiting = _stopped(attack, *parts, side=side, since=since, other=other, backup=backup)
-        attack.say(f"  {side} restored, with {waiting} under way")
-        attack.people.play(20)
-        with attack.held(other):
-            attack.rest("after the restore")
-            attack.judge("before ops restored", "erased")
-        attack.people.play(10)
-        attack.settle(side, at)
+        waiting, back = _stopped(attack, *parts, side=side, since=since, other=other, backup=backup)
+    restored = now()
+    attack.say(f"  {side} restored, with {waiting} under way")
+    attack.people.play(_BEFORE_THE_WORD)
+    with attack.held("cmms", "dynamics"):
+        edited = attack.journal.edited(side, restored)
+        attack.findings.figures |= {"edited since": len(edited & back), "and untouched ones": len(edited - back)}
+        attack.rest("after the restore, and edits of what was restored")
+        attack.judge("before ops restored", "erased", "filled again")
+    attack.people.play(10)
+    attack.settle(side, at)
     attack.people.play(15)
     attack.final(side, at)
 
 
-def _stopped(attack: Attack, *parts: str, side: Side, since: float, other: Side, backup: Path | None) -> dict[str, int]:
-    """Stop what a person stops, put the backup back, and start; the other side's people go on, but for a moment."""
+def _stopped(
+    attack: Attack, *parts: str, side: Side, since: float, other: Side, backup: Path | None
+) -> tuple[dict[str, int], set[str]]:
+    """Stop what a person stops, put the backup back, and start; the other side's people go on, but for a moment.
+
+    Returns:
+        How many messages were under way, by state, and the records that were taken back.
+    """
     down = ("functions", *parts)
     waiting = attack.systems.waiting()
     attack.stack.halt(*down)
@@ -60,14 +72,15 @@ def _stopped(attack: Attack, *parts: str, side: Side, since: float, other: Side,
             attack.backups.restore_cmms(backup)
         gone = attack.journal.forget(side, since, values_of(shown))
         after = attack.systems.dynamics() if side == "dynamics" else attack.systems.cmms()
-        back = sum(before[name].get(key) != some for name in after for key, some in after[name].items())
-        back += sum(key not in after[name] for name in before for key in before[name])
+        back = {key for name in after for key, some in after[name].items() if before[name].get(key) != some}
+        lost = {key for name in before for key in before[name] if key not in after[name]}
         if side == "dynamics":
-            attack.journal.rows_deleted -= {key for some in after.values() for key in some}
-    attack.findings.figures |= {"taken back": back, "gone with the restore": gone}
+            attack.journal.live_again({key for some in after.values() for key in some})
+        attack.people.look_again(after)
+    attack.findings.figures |= {"taken back": len(back | lost), "gone with the restore": gone}
     attack.people.play(5)
     attack.stack.resume(*reversed(down))
-    return waiting
+    return waiting, back
 
 
 def ledger_restored(attack: Attack) -> None:

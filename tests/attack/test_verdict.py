@@ -31,10 +31,10 @@ class Case:
 
 def scene(case: Case) -> Scene:
     journal = Journal()
-    for side, value, over in case.said:
-        journal.note(Said(side, "A", "nombre" if side == "cmms" else "msdyn_name", value, over, 0.0))
+    for at, (side, value, over) in enumerate(case.said):
+        journal.note(Said(side, "A", "nombre" if side == "cmms" else "msdyn_name", value, over, at))
     journal.deleted = {"A"} if case.deleted else set()
-    journal.rows_deleted = {"A"} if case.row_deleted else set()
+    journal.rows_deleted = {"A": frozenset({"two", None})} if case.row_deleted else {}
     records = [Shown({"nombre": value}, "1") for value in case.cmms]
     rows = [Shown({"msdyn_name": value}, "r", case.closed) for value in case.rows]
     return Scene(
@@ -82,6 +82,40 @@ HELD: Final = Remembered(parked={"*": "went_back"})
         pytest.param(
             Case((("cmms", "one", None), ("dynamics", None, "one")), cmms=(None,), rows=(None,)), id="a person emptied"
         ),
+        pytest.param(
+            Case((("cmms", "one", None), ("dynamics", None, "one")), faults=frozenset({"filled again"})),
+            id="an emptied field holds what was in it",
+        ),
+        pytest.param(
+            Case((("cmms", "one", None), ("cmms", None, "one")), faults=frozenset({"filled again"})),
+            id="a field that the CMMS emptied holds what was in it",
+        ),
+        pytest.param(
+            Case(
+                (("dynamics", None, "one"), ("dynamics", "two", None)), remembered=Remembered(lost=frozenset({"two"}))
+            ),
+            id="an emptied field was given another value, which is on record",
+        ),
+        pytest.param(
+            Case((("dynamics", None, "one"),), remembered=Remembered(kept=frozenset({("nombre", "one")}))),
+            id="an emptied field was filled again, on record",
+        ),
+        pytest.param(
+            Case((("dynamics", None, "one"),), remembered=PARKED, told=frozenset({"nombre"})),
+            id="an emptied field was filled again, and waits for a person",
+        ),
+        pytest.param(
+            Case((("dynamics", None, "one"),), rows=(None,), faults=frozenset({"disagreeing"})),
+            id="an emptied field is not yet empty on the other side",
+        ),
+        pytest.param(
+            Case((("dynamics", None, "one"),), rows=(), row_deleted=True, reported=True),
+            id="an emptied field went with its row",
+        ),
+        pytest.param(
+            Case((("dynamics", None, "one"),), row_deleted=True),
+            id="an emptied field went with its row, which was made again",
+        ),
         pytest.param(Case(rows=("two",), faults=frozenset({"disagreeing"})), id="the sides differ"),
         pytest.param(
             Case(rows=("two",), remembered=HELD, told=frozenset({"*"})), id="the sides differ, and the record waits"
@@ -98,6 +132,14 @@ HELD: Final = Remembered(parked={"*": "went_back"})
         pytest.param(
             Case((("dynamics", "two", "one"),), rows=(), row_deleted=True, remembered=HELD, told=frozenset({"*"})),
             id="a value went with the row that a person deleted",
+        ),
+        pytest.param(
+            Case((("dynamics", "two", "one"),), row_deleted=True),
+            id="a value went with the row that a person deleted, and that was made again",
+        ),
+        pytest.param(
+            Case((("dynamics", "four", "one"),), row_deleted=True, faults=frozenset({"erased"})),
+            id="a row that was made again lacks a value that was not in the deleted one",
         ),
         pytest.param(
             Case(remembered=Remembered(bases={"nombre": ("one", "two")}), faults=frozenset({"misremembered"})),
@@ -128,6 +170,20 @@ def test_what_went_with_a_restore_is_no_longer_asked_for() -> None:
         journal.note(Said(side, "A", "nombre" if side == "cmms" else "msdyn_name", value, over, at))
     assert journal.forget("dynamics", 2.0, {"A": {"carried over"}}) == 1
     assert [one.value for one in journal.last_words("A")] == ["carried over", "given over both"]
+
+
+def test_the_records_that_a_side_edited_since_are_known() -> None:
+    journal = Journal()
+    edits: list[tuple[Side, str, float]] = [
+        ("cmms", "A", 1.0),
+        ("cmms", "B", 2.0),
+        ("dynamics", "C", 3.0),
+        ("cmms", "A", 3.0),
+        ("cmms", "D", 1.5),
+    ]
+    for side, record, at in edits:
+        journal.note(Said(side, record, "nombre", "one", None, at))
+    assert journal.edited("cmms", 2.0) == {"A", "B"}
 
 
 def test_a_renamed_record_is_the_same_record() -> None:

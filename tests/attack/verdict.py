@@ -82,6 +82,20 @@ def erased(scene: Scene) -> Iterator[str]:
                     yield f"{entity} {record} {name}: {said.side} said {said.value!r}, and now {now}"
 
 
+def filled_again(scene: Scene) -> Iterator[str]:
+    """Fields that a person emptied, and in which both sides hold again what was in them, without a record of it."""
+    for entity, columns in scene.columns.items():
+        for record in sorted(scene.records(entity)):
+            for said in scene.journal.last_words(record):
+                name = _field(columns, said)
+                if said.value is not None or name not in columns or _went_with_its_record(scene, entity, said):
+                    continue
+                on_record = (name, said.over) in scene.remembered(entity, record).kept
+                again = all(held == {said.over} for held in _holdings(scene, entity, record, name))
+                if said.over is not None and again and not on_record and not scene.waits(entity, record, name):
+                    yield f"{entity} {record} {name}: {said.side} emptied it, and both sides hold {said.over!r} again"
+
+
 def disagreeing(scene: Scene) -> Iterator[str]:
     """Fields that differ, records without a row, and rows without a record, of which nobody tells a person."""
     for entity, columns in scene.columns.items():
@@ -143,10 +157,13 @@ def untold(scene: Scene) -> Iterator[str]:
 
 CHECKS: Mapping[str, Callable[[Scene], Iterator[str]]] = {
     "erased": erased,
+    "filled again": filled_again,
     "disagreeing": disagreeing,
     "misremembered": misremembered,
     "untold": untold,
 }
+MET_AGAIN = tuple(name for name in CHECKS if name != "filled again")
+"""The checks that hold where fields meet for the first time again as well: a value beats an empty field there."""
 
 
 def same(name: str, cmms: Held, dynamics: Held) -> bool:
@@ -165,6 +182,12 @@ def _held(shown: list[Shown]) -> set[Held]:
     return {value for one in shown for value in one.values.values()}
 
 
+def _holdings(scene: Scene, entity: str, record: str, name: str) -> tuple[set[Held], set[Held]]:
+    """What a field holds in the CMMS and in Dynamics."""
+    records, rows = scene.cmms[entity].get(record, []), scene.dynamics[entity].get(record, [])
+    return {one.values[name] for one in records}, {row.values[scene.columns[entity][name]] for row in rows}
+
+
 def _field(columns: Mapping[str, str], said: Said) -> str:
     if said.side == "cmms":
         return said.place
@@ -172,10 +195,11 @@ def _field(columns: Mapping[str, str], said: Said) -> str:
 
 
 def _went_with_its_record(scene: Scene, entity: str, said: Said) -> bool:
-    """Whether a person deleted the record or the row in which the value was."""
+    """Whether a person deleted the record or the row in which the value was, which may have been made again since."""
     if said.record in scene.journal.deleted:
         return True
-    return said.record in scene.journal.rows_deleted and not scene.dynamics[entity].get(said.record)
+    held = scene.journal.rows_deleted.get(said.record)
+    return held is not None and (said.value in held or not scene.dynamics[entity].get(said.record))
 
 
 def _now(scene: Scene, entity: str, record: str, name: str) -> str:
