@@ -13,7 +13,7 @@ from typing import Final, Literal, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 
 from shared.domain.base import Base, Why
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Version
+from shared.domain.model import Change, CmmsRecord, DynamicsRecord, Record, Side, Value, Version
 from shared.domain.row_hash import row_hash
 from shared.domain.write import Intent
 
@@ -115,6 +115,16 @@ class Seen(_Frozen):
     cmms_version: datetime | None = None
     cmms_revision: int | None = None
     operation: str | None = None
+
+    @property
+    def row(self) -> Change:
+        """The row's last change that was seen."""
+        return Change(self.row_version, self.row_modified)
+
+    @property
+    def record(self) -> Change:
+        """The record's last change that was seen."""
+        return Change(self.cmms_revision, self.cmms_version)
 
     def after(self, *shown: Record) -> "Seen":
         """The newest state once these records and rows have been read; what is absent or deleted changes nothing."""

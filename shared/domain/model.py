@@ -36,6 +36,21 @@ class Version(NamedTuple):
     sequence: int = 0
 
 
+class Change(NamedTuple):
+    """The last change of a row or record: its number, and when it was, in UTC; None where the side does not say.
+
+    Numbers rise, until a backup is restored: a row's version, or a record's revision.
+    """
+
+    number: int | None
+    at: datetime | None
+
+    def is_undone(self, shown: "Change") -> bool:
+        """Whether a change of before is shown, or another one with the same number: counted on from a backup."""
+        recounted = self.number is not None and shown.number == self.number and None not in {self.at, shown.at}
+        return (recounted and shown.at != self.at) or is_before(shown.number, self.number)
+
+
 @dataclass(frozen=True)
 class BadValue:
     """A value that its field's rule refuses, and a digest by which to know it again.
@@ -117,6 +132,11 @@ class CmmsRecord(Record):
         return row_id in (self.operations or ())
 
     @property
+    def last_change(self) -> Change:
+        """The record's last change."""
+        return Change(self.revision, self.changed_at)
+
+    @property
     def changed_at(self) -> datetime | None:
         """The instant of the record's version; None where the CMMS gives none."""
         return self.version.at if self.version is not None else None
@@ -137,6 +157,11 @@ class DynamicsRecord(Record):
     created: datetime | None = None
     version: int | None = None
     currency: str | None = None
+
+    @property
+    def last_change(self) -> Change:
+        """The row's last change."""
+        return Change(self.version, self.modified)
 
 
 NO_RECORD: Final = CmmsRecord("", "", {}, exists=False)

@@ -15,28 +15,27 @@ from typing import Final, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.link import Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Side, is_before
+from shared.domain.model import Change, CmmsRecord, DynamicsRecord, Side, is_before
 
 KEPT: Final = 8
 """Several, because after a restore people may delete or edit a witness; few, because they are read with every batch."""
 
 
 class Witness(NamedTuple):
-    """A change that was seen: of which row or record, when, in UTC, and of a row the version that it gave."""
+    """A change that was seen: of which row or record, when, in UTC, and its number."""
 
     id: str
     at: datetime
-    version: int | None = None
+    number: int | None = None
 
     def is_taken_back(self, shown: object) -> bool:
         """Whether this row or record shows an older state; what is gone, or cannot be read, tells nothing."""
         match shown:
-            case DynamicsRecord(version=int() as version):
-                # Versions count on from a backup: they may come to the same number again.
-                recounted = version == self.version and shown.modified not in {None, self.at}
-                return recounted or (self.version is not None and version < self.version)
-            case CmmsRecord(changed_at=datetime() as at):
-                return shown.living and at < self.at
+            case DynamicsRecord(exists=True):
+                return Change(self.number, self.at).is_undone(shown.last_change)
+            case CmmsRecord(living=True):
+                # A record that was deleted and made again counts anew.
+                return is_before(shown.changed_at, self.at)
         return False
 
     @classmethod
@@ -46,10 +45,11 @@ class Witness(NamedTuple):
         What was new then is gone after a restore, and tells nothing.
         """
         old, new = before.seen, after.seen
-        if side == "dynamics" and after.row_id is not None and is_before(old.row_version, new.row_version):
-            return None if new.row_modified is None else cls(after.row_id, new.row_modified, new.row_version)
-        if side == "cmms" and after.cmms_id is not None and is_before(old.cmms_version, new.cmms_version):
-            return None if new.cmms_version is None else cls(after.cmms_id, new.cmms_version)
+        row, record = after.row_id, after.cmms_id
+        if side == "dynamics" and row and new.row_modified and is_before(old.row_version, new.row_version):
+            return cls(row, new.row_modified, new.row_version)
+        if side == "cmms" and record and new.cmms_version and is_before(old.cmms_version, new.cmms_version):
+            return cls(record, new.cmms_version)
         return None
 
 

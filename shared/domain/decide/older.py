@@ -1,6 +1,5 @@
 """Whether a side shows an older state than the link has seen: it went on from a backup."""
 
-from datetime import datetime
 from typing import Final
 
 from shared.domain.blocked import RECORD
@@ -25,11 +24,13 @@ def gone_back(snapshot: Snapshot) -> tuple[Side, ...]:
 
 def was_edited_after_a_restore(snapshot: Snapshot, side: Side) -> bool:
     """Whether a restored side was edited since, in a state that may lack what the link saw of it."""
-    seen, row, record = snapshot.link.seen, snapshot.row, snapshot.cmms
-    before, now = (seen.row_modified, row.modified) if side == "dynamics" else (seen.cmms_version, record.changed_at)
-    restored = snapshot.restored.get(side)
+    seen, restored = snapshot.link.seen, snapshot.restored.get(side)
+    before, shown = {
+        "dynamics": (seen.row, snapshot.row.last_change),
+        "cmms": (seen.record, snapshot.cmms.last_change),
+    }[side]
     # What was seen after the restore lacks nothing.
-    return is_before(restored, now) and before is not None and not is_before(restored, before)
+    return before.at is not None and is_before(restored, shown.at) and not is_before(restored, before.at)
 
 
 def deletion_is_undone(snapshot: Snapshot) -> bool:
@@ -39,15 +40,8 @@ def deletion_is_undone(snapshot: Snapshot) -> bool:
     return cmms.living and deleted_at is not None and of_before
 
 
-def _recounted(count: int | None, at: datetime | None, seen: int | None, seen_at: datetime | None) -> bool:
-    """Whether the change with the number that was seen is another one by now: the side went on from a backup."""
-    return count is not None and count == seen and None not in {at, seen_at} and at != seen_at
-
-
 def _row_is_older(snapshot: Snapshot) -> bool:
-    row, seen = snapshot.row, snapshot.link.seen
-    recounted = _recounted(row.version, row.modified, seen.row_version, seen.row_modified)
-    return recounted or is_before(row.version, seen.row_version)
+    return snapshot.link.seen.row.is_undone(snapshot.row.last_change)
 
 
 def _record_is_older(snapshot: Snapshot) -> bool:
@@ -58,8 +52,7 @@ def _record_is_older(snapshot: Snapshot) -> bool:
     if snapshot.link.deleted_at is not None:
         # What the CMMS counts and keeps of a record may have gone with it.
         return deletion_is_undone(snapshot)
-    recounted = _recounted(record.revision, record.changed_at, seen.cmms_revision, seen.cmms_version)
-    return recounted or is_before(record.revision, seen.cmms_revision) or _lost_a_write(snapshot)
+    return seen.record.is_undone(record.last_change) or _lost_a_write(snapshot)
 
 
 def _is_newer(snapshot: Snapshot, side: Side) -> bool:
