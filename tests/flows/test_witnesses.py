@@ -1,5 +1,6 @@
 """The changes of each side that were seen last: what proves that the side was restored, and what does not."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +28,9 @@ class Texts:
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         self.calls.append("get")
-        return {name: self.texts[name] for name in names if name in self.texts}
+        found = {name: self.texts[name] for name in names if name in self.texts}
+        await asyncio.sleep(0)
+        return found
 
     async def put_state(self, values: Mapping[str, str | None]) -> None:
         self.calls.append("put")
@@ -73,6 +76,13 @@ async def test_a_change_of_what_was_seen_before_is_a_witness_for_every_host() ->
     assert await noted(Watch(texts), (link(6), link(7))) == (OF_ROW,)
     assert (await Watch(texts).of("asset"))["dynamics"].newest == (OF_ROW,)
     assert (await Watch(texts).of("order"))["dynamics"] == Witnesses()
+
+
+async def test_what_parts_of_a_batch_see_beside_each_other_is_kept() -> None:
+    watch = Watch(Texts())
+    pairs = [(link(1, name=str(one)), link(2, one, str(one))) for one in range(KEPT)]
+    await asyncio.gather(*(watch.note("asset", [pair]) for pair in pairs))
+    assert [one.id for one in (await watch.of("asset"))["dynamics"].newest] == [str(one) for one in range(KEPT)]
 
 
 @pytest.mark.parametrize("pair", [(link(None), link(7)), (link(7), link(7)), (link(7), link(6))])

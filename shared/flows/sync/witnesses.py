@@ -1,5 +1,6 @@
 """The witnesses of both sides, shared by all hosts through the ledger's small texts."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
@@ -28,6 +29,8 @@ class Watch:
         self._state = state
         self._ids = ids
         self._doubted: dict[tuple[str, Side], dict[Witness, datetime]] = {}
+        # The parts of a batch are written beside each other: none may store over what another one has noted.
+        self._noting = asyncio.Lock()
 
     async def of(self, entity: str) -> OfBoth:
         """The witnesses of both sides. What cannot be read, or is of before an operator's last word, counts as nothing.
@@ -94,10 +97,11 @@ class Watch:
         news = {side: [*filter(None, some)] for side, some in found.items() if not self._doubted.get((entity, side))}
         if not any(news.values()):
             return
-        known = await self.of(entity)
-        after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
-        if after != known:
-            await self._store(entity, after)
+        async with self._noting:
+            known = await self.of(entity)
+            after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
+            if after != known:
+                await self._store(entity, after)
 
     async def forget(self, entity: str, side: Side) -> None:
         """Let nothing count that was seen of a side until now: an operator knows of a restore.
