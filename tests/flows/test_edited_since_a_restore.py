@@ -1,5 +1,7 @@
 """Rule 7, edits between a restore and the operator's word: what a restore took back does not travel with them."""
 
+from dataclasses import replace
+
 import pytest
 
 from shared.domain.link import Identity
@@ -85,3 +87,31 @@ async def test_a_restore_that_took_back_nothing_that_was_seen_holds_nothing(worl
     await world.dirty()
     await world.settle()
     assert (values(world)["nombre"], world.parked) == (("Editada", "Editada"), [])
+
+
+async def test_a_bulk_change_that_a_restore_took_back_is_not_written_over(world: World) -> None:
+    backup = await agreed_on_two(world)
+    old = world.cmms.records["1"]
+    # As Django's QuerySet.update does it: another value, and neither a version nor a revision.
+    world.cmms.records["1"] = replace(old, values={**old.values, "nombre": "Nueva"})
+    await world.dirty()
+    edit_b(world, "cmms")
+    await world.dirty("2")
+    put_back(backup, "cmms")
+    world.later(minutes=2)
+    world.dynamics.put("A", valor_libros="77")
+    await world.dirty()
+    await world.settle()
+    assert (world.row().values["nombre"], world.parked) == ("Nueva", ["went_back"])
+    await restored(world, "cmms", backup.at)
+    assert values(world)["nombre"] == ("Nueva", "Nueva")
+    lost = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
+    assert lost == {("nombre", "Bomba", "restored"), ("valor_libros", "10", "restored")}
+
+
+async def test_a_bulk_change_before_any_restore_is_an_edit(world: World) -> None:
+    await agreed_on_two(world)
+    old = world.cmms.records["1"]
+    world.cmms.records["1"] = replace(old, values={**old.values, "nombre": "Nueva"})
+    await world.dirty()
+    assert (values(world)["nombre"], world.parked) == (("Nueva", "Nueva"), [])

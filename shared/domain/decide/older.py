@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from shared.domain.base import NEWS
 from shared.domain.blocked import RECORD
 from shared.domain.decide.situation import Snapshot
 from shared.domain.model import Side, is_before
@@ -52,7 +53,7 @@ def _record_is_older(snapshot: Snapshot) -> bool:
     if snapshot.link.deleted_at is not None:
         # What the CMMS counts and keeps of a record may have gone with it.
         return deletion_is_undone(snapshot)
-    return seen.record.is_undone(record.last_change) or _lost_a_write(snapshot)
+    return seen.record.is_undone(record.last_change) or _lost_a_write(snapshot) or _is_silently_other(snapshot)
 
 
 def _is_newer(snapshot: Snapshot, side: Side) -> bool:
@@ -69,3 +70,14 @@ def _lost_a_write(snapshot: Snapshot) -> bool:
     taken, last = snapshot.cmms.operations, snapshot.link.seen.operation
     # The CMMS shows its last 20: where it shows as many newer ones, the write may only have left the list.
     return taken is not None and last not in {None, *taken} and len(taken) < OPERATIONS
+
+
+def _is_silently_other(snapshot: Snapshot) -> bool:
+    """Whether a restored CMMS shows other values than were agreed, and no newer change.
+
+    They may be those of before a bulk change, which gives no version.
+    """
+    record, bases = snapshot.cmms, snapshot.link.bases
+    if "cmms" not in snapshot.restored or is_before(snapshot.link.seen.cmms_version, record.changed_at):
+        return False
+    return any(bases[name].cmms not in {value, NEWS} for name, value in record.values.items() if name in bases)
