@@ -58,9 +58,9 @@ class Delivery:
         return next((str(one.get("reason")) for one in told), None)
 
     @property
-    def identity(self) -> Identity | None:
-        """The immutable name of the record, where the message has one."""
-        return next(iter(known_identities(self.cmms_id, self.row_id)), None)
+    def identity(self) -> Identity:
+        """The immutable name of the record where the message has one, else its key: every message names a record."""
+        return (known_identities(self.cmms_id, self.row_id) or known_identities(key=self.key))[0]
 
 
 @dataclass(frozen=True)

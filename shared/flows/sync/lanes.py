@@ -5,7 +5,6 @@ from itertools import cycle
 from math import ceil
 from typing import Final
 
-from shared.domain.link import Identity
 from shared.flows.sync.deliveries import Delivery
 
 LANE: Final = 500
@@ -21,13 +20,9 @@ def lanes(deliveries: Sequence[Delivery], most: int) -> list[list[Delivery]]:
     Examples:
         1,000 messages of as many records by 500: two lanes of 500. 501 by 500: lanes of 251 and 250.
     """
-    names = dict.fromkeys(map(_name, deliveries))
+    names = dict.fromkeys(one.identity for one in deliveries)
     split: list[list[Delivery]] = [[] for _ in range(ceil(len(names) / most))]
     lane_of = dict(zip(names, cycle(split), strict=False))
     for one in deliveries:
-        lane_of[_name(one)].append(one)
+        lane_of[one.identity].append(one)
     return split
-
-
-def _name(delivery: Delivery) -> Identity | str | None:
-    return delivery.identity or delivery.key

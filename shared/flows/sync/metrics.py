@@ -26,7 +26,7 @@ def observed(
         telemetry.finished(queue, list(ends.values()), started)
         tally = Counter(end.outcome for end in ends.values())
         applied = [one for one in deliveries if ends[one.place].outcome == "applied"]
-        written = {one.identity or one.key for one in applied}
+        written = {one.identity for one in applied}
         telemetry.count("sync.messages.received", len(ends), queue=queue)
         telemetry.count("sync.messages.applied", tally["applied"], queue=queue)
         telemetry.count("sync.messages.already_true", tally["already_true"], queue=queue)

@@ -81,6 +81,11 @@ class Reads:
         found = self.links.get(identity)
         return found if isinstance(found, Stored) else None
 
+    def stored_under(self, identity: Identity) -> Identity:
+        """The first name of the link that has this identity, so that all names of one record lead to one."""
+        holder = self.holder(identity)
+        return identity if holder is None else holder.link.identities[0]
+
 
 async def _more[V](
     known: dict[str, V], wanted: Iterable[str | None], ask: Callable[[Collection[str]], Awaitable[Mapping[str, V]]]

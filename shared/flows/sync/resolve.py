@@ -8,7 +8,7 @@ from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage, KeyNotUsable, MappingError, NotYetVisible
 from shared.flows.routing.outcomes import Again, Done, Outcome, Park
-from shared.flows.sync.deliveries import Delivery
+from shared.flows.sync.deliveries import Delivery, Outcomes
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.step import Round
 from shared.flows.sync.work import Work
@@ -24,39 +24,30 @@ async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: 
     Raises:
         TransientError: A side or the ledger could not be read.
     """
-    asked = _identities(deliveries, one_way=reads.one_way)
     await reads.ask_who_is_down(
         {one.cmms_id for one in deliveries}, {one.key for one in deliveries}, {one.row_id for one in deliveries}
     )
-    await _read(entity, deliveries, asked, reads)
-    found = [(delivery, _identify(entity, delivery, reads)) for delivery in deliveries]
-    works = _grouped([(one, identity) for one, identity in found if isinstance(identity, Identity)], reads)
-    outcomes = {one.place: end for one, end in found if not isinstance(end, Identity)}
-    return Round(outcomes, works)
+    await _read(entity, deliveries, reads)
+    outcomes: Outcomes = {}
+    grouped: dict[Identity, list[Delivery]] = {}
+    for delivery in deliveries:
+        found = _identify(entity, delivery, reads)
+        if isinstance(found, Identity):
+            grouped.setdefault(reads.stored_under(found), []).append(delivery)
+        else:
+            outcomes[delivery.place] = found
+    return Round(outcomes, tuple(_work(identity, some) for identity, some in grouped.items()))
 
 
-async def _read(
-    entity: EntityMapping, deliveries: Sequence[Delivery], asked: Collection[Identity], reads: Reads
-) -> None:
+async def _read(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> None:
     """Read links first; then, for what the ledger does not know, rows by id, and both sides by key."""
-    await reads.ask_links(asked)
-    unlinked = [one for one in deliveries if one.cmms_id is None and one.identity not in reads.links]
-    await reads.ask_rows(one.row_id for one in unlinked)
-    # In one-way mode, the key of a message of the CMMS is its record's identity: a producer may know no ids.
-    named = {one.key for one in unlinked if one.row_id is None and not (reads.one_way and one.operation is None)}
+    await reads.ask_links(_asked(deliveries, one_way=reads.one_way))
+    unknown = [one for one in deliveries if not _is_known(one, reads)]
+    await reads.ask_rows(one.row_id for one in unknown)
+    named = {one.key for one in unknown if one.row_id is None}
     row_keys = {row.key for row in reads.rows.values() if entity.key_error(row.key) is None}
     await asyncio.gather(reads.ask_records_by_key(named | row_keys), reads.ask_rows_by_key(named))
     await reads.ask_links(Identity("row", row.id) for rows in reads.rows_by_key.values() for row in rows)
-
-
-def _grouped(found: Sequence[tuple[Delivery, Identity]], reads: Reads) -> tuple[Work, ...]:
-    """One work for each record, whichever of its identities its messages name."""
-    grouped: dict[Identity, list[Delivery]] = {}
-    for delivery, identity in found:
-        holder = reads.holder(identity)
-        first = identity if holder is None else holder.link.identities[0]
-        grouped.setdefault(first, []).append(delivery)
-    return tuple(_work(identity, deliveries) for identity, deliveries in grouped.items())
 
 
 def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
@@ -64,39 +55,49 @@ def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
     return Work(identity, tuple(deliveries), key_hint=hint)
 
 
-def _identities(deliveries: Sequence[Delivery], *, one_way: bool) -> Collection[Identity]:
+def _asked(deliveries: Sequence[Delivery], *, one_way: bool) -> Collection[Identity]:
     """What the ledger is asked for: a link may still be known by its key alone."""
-    found = {one.identity for one in deliveries if one.identity is not None}
+    found = {one.identity for one in deliveries if one.identity.kind != "key"}
     by_key = [one.key for one in deliveries if one.key is not None and (one_way or one.cmms_id is not None)]
     return found | {Identity("key", key) for key in by_key}
+
+
+def _is_known(delivery: Delivery, reads: Reads) -> bool:
+    """Whether the message and the ledger tell the record's identity, so that no side needs to be asked for it."""
+    kind = delivery.identity.kind
+    if kind == "key" and not reads.one_way:
+        return False
+    # In one-way mode, the key of a message of the CMMS is its record's identity: a producer may know no ids.
+    return kind == "cmms" or delivery.operation is None or delivery.identity in reads.links
 
 
 def _identify(entity: EntityMapping, delivery: Delivery, reads: Reads) -> Identity | Outcome:
     """The identity of a message's record, or the message's end where there is none."""
     identity = delivery.identity
-    if identity is None:
-        return _by_its_key(delivery, reads)
-    if identity.kind == "cmms" or identity in reads.links:
+    if _is_known(delivery, reads):
         return identity
+    return _by_its_row(entity, delivery, reads) if identity.kind == "row" else _by_its_key(delivery, reads)
+
+
+def _by_its_row(entity: EntityMapping, delivery: Delivery, reads: Reads) -> Identity | Outcome:
+    identity = delivery.identity
     row = reads.rows.get(identity.value)
-    if row is None and delivery.operation == "delete":
-        return Done(applied=False)  # created and deleted before the ledger ever knew the row
     if row is None:
-        return Again(unreadable_row(entity, identity.value))
+        unseen = Again(unreadable_row(entity, identity.value))
+        # A row may have been created and deleted before the ledger ever knew it.
+        return Done(applied=False) if delivery.operation == "delete" else unseen
     if entity.key_error(row.key) is not None:
         return Park(_unusable_row_key(entity, identity.value))
     return _of_record(reads.records_by_key.get(row.key)) or identity
 
 
 def _by_its_key(delivery: Delivery, reads: Reads) -> Identity | Outcome:
-    key = delivery.key or ""
-    if reads.one_way and (delivery.operation is None or Identity("key", key) in reads.links):
-        return Identity("key", key)
+    key = delivery.identity.value
     if (found := _of_record(reads.records_by_key.get(key))) is not None:
         return found
-    rows = [row for row in reads.rows_by_key.get(key, ()) if row.key == key]
-    if rows:
-        return Identity("row", rows[0].id)
+    for row in reads.rows_by_key.get(key, ()):
+        if row.key == key:
+            return Identity("row", row.id)
     if delivery.operation is None:
         return Again(
             NotYetVisible(f"Neither side shows a record with the key {key} yet. Messages should carry data.id.")
