@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 
 from shared.domain.blocked import RECORD, Blocked, digest
 from shared.domain.decide import Plan
@@ -11,7 +10,7 @@ from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Value, other, without
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
@@ -21,30 +20,33 @@ from shared.flows.ports.engine import Failed
 
 @dataclass(frozen=True)
 class Answer:
-    """An announced write with what came back: the row or record as stored, or the failure."""
+    """An announced write with what came back.
+
+    `record` is the row or record as stored, also where all but one refused field was; None if nothing was confirmed.
+    `error` is the failure; None if the whole write was confirmed. `unknown` means that the write has no answer, and may
+    nevertheless have happened.
+    """
 
     intent: Intent
-    result: Record | Failed
+    record: Record | None
+    error: SyncError | None = None
+    unknown: bool = False
 
-    @cached_property
-    def record(self) -> Record | None:
-        """The row or record as stored, also where all but one refused field was; None if nothing was confirmed."""
-        return self.result.row if isinstance(self.result, Failed) else self.result
-
-    @cached_property
-    def error(self) -> SyncError | None:
-        """The failure; None if the write was confirmed."""
-        return self.result.error if isinstance(self.result, Failed) else None
-
-    @property
-    def unknown(self) -> bool:
-        """Whether the write has no answer, and may nevertheless have happened."""
-        return isinstance(self.result, Failed) and self.result.unknown
+    @staticmethod
+    def of(intent: Intent, result: Record | Failed) -> "Answer":
+        """What a side answered to one write."""
+        if isinstance(result, Failed):
+            return Answer(intent, result.row, result.error, result.unknown)
+        return Answer(intent, result)
 
     @property
-    def key_taken(self) -> bool:
-        """Whether another row or record holds the key."""
-        return isinstance(self.error, KeyTaken)
+    def may_have_landed(self) -> bool:
+        """Whether all or some of the write was confirmed, or no answer tells that it was not."""
+        return self.unknown or self.record is not None
+
+    def key_taken_in(self, side: Side) -> bool:
+        """Whether another row of Dynamics, or another record of the CMMS, holds the key that was to be written."""
+        return self.intent.side == side and isinstance(self.error, KeyTaken)
 
     def shown(self, entity: EntityMapping, name: str) -> Value:
         """What the written side holds of a field; what was written, where the answer does not say."""
@@ -61,8 +63,8 @@ class Answer:
         return self.intent.sources.keys() - set(idle)
 
     def _refused(self, entity: EntityMapping) -> list[str]:
-        shown = [(name, written, self.shown(entity, name)) for name, written in self.intent.values.items()]
-        return [name for name, written, held in shown if is_other(written, held)]
+        written = self.intent.values
+        return [name for name in written if is_other(written[name], self.shown(entity, name))]
 
     def without_effect(self, entity: EntityMapping) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""
@@ -71,9 +73,11 @@ class Answer:
     @property
     def state_stays(self) -> bool:
         """Whether a confirmed write of the row's state left the row in another one."""
-        wanted = self.intent.state[0] if self.intent.state is not None else None
-        row = self.result
-        return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
+        wanted, _ = self.intent.state or (None, None)
+        row = self.record
+        if self.error is not None or wanted is None:
+            return False
+        return isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
 
     @property
     def is_untouched(self) -> bool:
@@ -82,8 +86,8 @@ class Answer:
         Created rows are read back by another request. A record is the answer of its own create, unless the create was
         repeated.
         """
-        new = self.result
-        if isinstance(new, Failed):
+        new = self.record
+        if new is None or self.error is not None:
             return False
         answers_itself = isinstance(new, CmmsRecord) and new.operations is None
         return answers_itself or (new.by_us and new.last_operation == self.intent.id)
@@ -126,7 +130,7 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Block
 
 def _refused(entity: EntityMapping, write: Intent, error: PermanentError) -> Blocked:
     # Without a state that nobody says there is no row.
-    if error.field is not None and error.field in (write.sources.keys() & write.values.keys()) - write.unsaid:
+    if error.field in (write.sources.keys() & write.values.keys()) - write.unsaid:
         return refusal(entity, error.field, write, error)
     return whole(write, error)
 
@@ -160,8 +164,7 @@ def _may_have_landed_before(plan: Plan, refused: Answer) -> bool:
     But the CMMS answers a create that it did with what it made, before it looks whose the key is.
     """
     intent = refused.intent
-    never = intent.side == "cmms" and refused.key_taken
-    return not never and any(one.id == intent.id for one in plan.link.intents)
+    return not refused.key_taken_in("cmms") and any(one.id == intent.id for one in plan.link.intents)
 
 
 def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from itertools import batched
@@ -12,11 +12,10 @@ from uuid import UUID
 from shared import telemetry
 from shared.domain.decide import Plan
 from shared.domain.link import Stored
-from shared.domain.model import Record
+from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.write import Intent
 from shared.errors import Conflict, LinkTooLarge
-from shared.flows.ports.engine import Clock, Cmms, Dynamics, Failed, Ledger
+from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
 from shared.flows.sync.commit import Answer, committed, refusals
@@ -31,7 +30,6 @@ INTENT_LIFE: Final = timedelta(seconds=150)
 WRITE_BUDGET: Final = timedelta(seconds=130)
 
 type Planned = tuple[Work, Plan]
-type Send = Callable[[EntityMapping, Sequence[Intent], float], Awaitable[Sequence[Record | Failed]]]
 
 
 class Executor:
@@ -124,13 +122,12 @@ class Executor:
         """Rule 5: each write under its own condition, both sides at the same time."""
         intents = [intent for step in steps for intent in step.intents]
 
-        async def sent(side: str, send: Send | None) -> dict[str, Answer]:
+        async def sent(side: Side, target: Dynamics | Cmms | None) -> dict[str, Answer]:
             mine = [intent for intent in intents if intent.side == side]
-            results = await send(entity, mine, deadline) if mine and send is not None else ()
-            return {intent.id: Answer(intent, result) for intent, result in zip(mine, results, strict=False)}
+            results = await target.write(entity, mine, deadline) if mine and target is not None else ()
+            return {intent.id: Answer.of(intent, result) for intent, result in zip(mine, results, strict=False)}
 
-        to_cmms = self._cmms.write if self._cmms is not None else None
-        both = await asyncio.gather(sent("dynamics", self._dynamics.write), sent("cmms", to_cmms))
+        both = await asyncio.gather(sent("dynamics", self._dynamics), sent("cmms", self._cmms))
         answers = both[0] | both[1]
         return [replace(step, answers=tuple(answers[intent.id] for intent in step.intents)) for step in steps]
 
@@ -138,8 +135,11 @@ class Executor:
         """Park what is blocked, once per value; a replayed message is parked again for what still blocks it."""
         work = step.work
         replayed = [delivery for delivery in work.deliveries if delivery.is_replay]
-        fresh = [block for block in step.plan.blocked if replayed or not block.is_parked(step.stored.link)]
-        blocked = [block for block in fresh if block.mark not in work.parked]
+        blocked = [
+            block
+            for block in step.plan.blocked
+            if block.mark not in work.parked and (replayed or not block.is_parked(step.stored.link))
+        ]
         if not blocked:
             return step
         # A replayed message carries the history of its failures, which must not end here.

@@ -50,7 +50,7 @@ class Round:
         ends = await asyncio.gather(*parts, return_exceptions=True)
         failures = [end for end in ends if isinstance(end, BaseException)]
         if failures:
-            raise next((one for one in failures if isinstance(one, RoutingFailed)), failures[0])
+            raise min(failures, key=lambda one: not isinstance(one, RoutingFailed))
         return Round.of(end for end in ends if isinstance(end, Round))
 
 
@@ -75,17 +75,17 @@ class Step:
 
     def announcing(self, entity: EntityMapping, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
         """The same with an intent for each write, each under its own operation id."""
-        intents = [_intent(self.plan.link, write, expires_at, ids) for write in self.plan.writes]
-        return replace(self, intents=tuple(_under_rules(entity, intent) for intent in intents))
+        link, writes = self.plan.link, self.plan.writes
+        intents = tuple(_under_rules(entity, _intent(link, write, expires_at, ids)) for write in writes)
+        return replace(self, intents=intents)
 
     @property
     def announced(self) -> Stored:
         """The link with its intents; a row is bound before it is made: whatever is heard of the row finds the link."""
         link = self.plan.link
-        known = {intent.id for intent in self.intents}
         born = [intent.target for intent in self.intents if intent.side == "dynamics" and intent.creates]
-        kept = tuple(intent for intent in link.intents if intent.id not in known)
-        update = {"intents": (*kept, *self.intents), "row_id": [*born, link.row_id][0]}
+        by_id = {intent.id: intent for intent in (*link.intents, *self.intents)}
+        update = {"intents": tuple(by_id.values()), "row_id": [*born, link.row_id][0]}
         return Stored(link=link.model_copy(update=update), etag=self.plan.stored.etag)
 
     def concluded(self, refused: Sequence[Blocked], now: datetime) -> Round:
@@ -95,30 +95,28 @@ class Step:
             refused: What the sides refused of the writes, as blocks.
             now: In UTC.
         """
-        outages, races = self.errors(TargetTransient), self.errors(Conflict)
-        in_doubt = any(answer.unknown for answer in self.answers)
+        outages = self.errors(TargetTransient)
         # The side of a lost answer is asked at once, by another round; once only, because the side may be away.
-        if outages and (not in_doubt or isinstance(self.work.lost, TargetTransient)):
+        if outages and (isinstance(self.work.lost, TargetTransient) or not any(one.unknown for one in self.answers)):
             return Round(self.work.ends(Again(max(outages, key=lambda error: error.least_wait))))
-        again = replace(
+        told = self._told(refused)
+        # A create in doubt may have landed by its first try, of which another look tells.
+        repeated = any(intent.repeated for intent in self.intents)
+        if told.lost or refused or repeated or self.plan.unfinished:
+            return Round(open=(told,))
+        return Round(told.ends(self._end(told, now)))
+
+    def _told(self, refused: Sequence[Blocked]) -> Work:
+        """The record's work with what the answers tell."""
+        return replace(
             self.work,
             refused=(*self.work.refused, *refused),
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
-            applied=self.work.applied or in_doubt or any(answer.record for answer in self.answers),
+            applied=self.work.applied or any(answer.may_have_landed for answer in self.answers),
             written=self.work.written | self._written(refused),
-            key_taken=self._row_lacks_its_key,
-            lost=next(iter([*outages, *races]), None),
+            key_taken=any(answer.key_taken_in("dynamics") for answer in self.answers),
+            lost=next(iter([*self.errors(TargetTransient), *self.errors(Conflict)]), None),
         )
-        # A create in doubt may have landed by its first try, of which another look tells.
-        repeated = any(intent.repeated for intent in self.intents)
-        if outages or races or refused or repeated or self.plan.unfinished:
-            return Round(open=(again,))
-        return Round(again.ends(self._end(again, now)))
-
-    @property
-    def _row_lacks_its_key(self) -> bool:
-        """Whether Dynamics refused the key as another row's."""
-        return any(answer.key_taken and answer.intent.side == "dynamics" for answer in self.answers)
 
     def _written(self, refused: Sequence[Blocked]) -> WrittenFields:
         """What was written: of a write whose answer was lost all that was sent, of a refused one what got through."""
@@ -126,7 +124,7 @@ class Step:
         return frozenset(
             (answer.intent.side, name)
             for answer in self.answers
-            if answer.record is not None or answer.unknown
+            if answer.may_have_landed
             for name in (*answer.intent.values, *(("state",) if answer.intent.state is not None else ()))
             if name not in back
         )
@@ -146,12 +144,10 @@ def _under_rules(entity: EntityMapping, intent: Intent) -> Intent:
 
 def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
     """A create in doubt is repeated under its own name: whichever of the two comes second changes nothing."""
-    doubtful = [one for one in link.intents if (one.side, one.etag, write.etag) == (write.side, None, None)]
-    if doubtful:
-        earlier = doubtful[0].before_repeating(write)
-        return doubtful[0].model_copy(
-            update={**dict(write), "target": doubtful[0].target, "expires_at": expires_at, "earlier": earlier}
-        )
+    for one in link.intents_of(write.side):
+        if one.creates and write.creates:
+            repeats = {"target": one.target, "expires_at": expires_at, "earlier": one.before_repeating(write)}
+            return one.model_copy(update=dict(write) | repeats)
     operation = write.operation or str(ids())
     target = write.target or (str(ids()) if write.side == "dynamics" else None)
     return Intent(**{**dict(write), "target": target}, id=operation, expires_at=expires_at)
