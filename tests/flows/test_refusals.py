@@ -6,7 +6,7 @@ import pytest
 
 from shared.domain.messages.events import Event
 from shared.domain.messages.queues import PARKED
-from shared.errors import Conflict, LinkTooLarge, MappingError, RejectedByTarget
+from shared.errors import Conflict, LinkTooLarge, LookupPending, MappingError, RejectedByTarget
 from tests.fakes import document_mapping
 from tests.flows.test_rules import agreed
 from tests.kit.world import World
@@ -39,6 +39,16 @@ async def test_a_refused_row_is_parked_once_and_not_sent_again(world: World) -> 
     for _ in range(2):
         await world.dirty()
     assert (world.parked, len(world.dynamics.writes), world.dynamics.rows) == (["rejected_by_target"], 1, {})
+
+
+async def test_a_field_whose_lookup_is_pending_is_tried_again_until_its_target_is_there(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    world.dynamics.faults.next = [LookupPending("no row has the code yet", field="nombre")]
+    waiting = await world.dirty()
+    assert (waiting.already_true, waiting.retried, world.parked) == (0, 1, [])
+    assert (await world.dirty()).applied == 1
+    assert world.row().values["nombre"] == "Nueva"
 
 
 async def test_a_good_field_arrives_in_one_attempt_however_many_fields_a_side_refuses() -> None:

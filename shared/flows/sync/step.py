@@ -12,7 +12,7 @@ from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
-from shared.errors import Conflict, IntentHeld, RoutingFailed, SyncError, TargetTransient
+from shared.errors import Conflict, IntentHeld, MessageTransient, RoutingFailed, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
 from shared.flows.sync.deliveries import Outcomes
@@ -131,9 +131,12 @@ class Step:
 
     def _end(self, work: Work, now: datetime) -> Outcome:
         rest = may_still_land(self.stored.link, now)
-        if rest is None:
-            return Done(applied=work.applied, fields=work.written, key=self.stored.link.key or None)
-        return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
+        if rest is not None:
+            return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
+        # Such as a row that a field refers to, and that is not there yet: another round would find the same.
+        pending = self.errors(MessageTransient)
+        done = Done(applied=work.applied, fields=work.written, key=self.stored.link.key or None)
+        return Again(pending[0]) if pending else done
 
 
 def _under_rules(entity: EntityMapping, intent: Intent) -> Intent:
