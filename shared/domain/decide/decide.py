@@ -34,12 +34,11 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
 
 def _just_linked(snapshot: Snapshot) -> Wait | None:
     """Wait where the record got its row after its link was looked for: its row's link is its own by now."""
-    links = [one.holder.link for one in snapshot.candidates if one.holder is not None]
-    own = [link.row_id for link in links if link.cmms_id is not None and link.cmms_id == snapshot.cmms.id]
-    lost = own and snapshot.stored.etag is None
-    return (
-        Wait(Conflict(f"The record {snapshot.cmms.key} got its row {own[0]} while it was looked at.")) if lost else None
-    )
+    if snapshot.stored.etag is None:
+        for row, holder in ((one.row, one.holder) for one in snapshot.candidates):
+            if holder is not None and holder.link.cmms_id == snapshot.cmms.id:
+                return Wait(Conflict(f"The record {snapshot.cmms.key} got its row {row.id} while it was looked at."))
+    return None
 
 
 def foresee(snapshot: Snapshot, context: Context) -> Decision:
@@ -72,7 +71,7 @@ def _key_taken(snapshot: Snapshot, context: Context) -> Decision:
     Returns:
         The key conflict's wait or release; where a person is needed, an update that holds back the key alone.
     """
-    others = [one for one in snapshot.candidates if one.row.id != snapshot.row.id]
+    others = snapshot.candidates
     decision = key_conflict(snapshot, others[0], context) if others else nothing(snapshot)
     if isinstance(decision, Plan) and not decision.writes:
         name = context.entity.key.name

@@ -206,7 +206,7 @@ class Sync:
             ended = behind(entity, work, taken, one_way=self._cmms is None)
             outcomes |= ended
             left = work.without(ended)
-            if left is None:
+            if not left.deliveries:
                 continue
             decision = self._decide(entity, left, taken, now)
             if isinstance(decision, Plan):

@@ -1,8 +1,8 @@
 """A side that lags: a message announced something that the side does not show yet."""
 
 from shared.domain.decide import Snapshot
-from shared.domain.messages.events import DeletedData, UpsertedData
-from shared.domain.model import CmmsRecord
+from shared.domain.messages.events import DeletedData, DirtyData
+from shared.domain.model import CmmsRecord, is_before
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import NotYetVisible
 from shared.flows.routing.outcomes import Again
@@ -33,10 +33,11 @@ def behind(entity: EntityMapping, work: Work, snapshot: Snapshot, *, one_way: bo
 
 def _announces_more(delivery: Delivery, record: CmmsRecord) -> bool:
     """Whether a message of the CMMS is newer than what the CMMS shows."""
-    if not isinstance(delivery.payload, (UpsertedData, DeletedData)):
+    if isinstance(delivery.payload, DirtyData):
         return False
     # Only what the CMMS itself versioned: an event's own time may be any sender's clock.
-    announced, shown = delivery.payload.as_version(None), record.changed_at
+    announced, shown = delivery.payload.version, record.changed_at
+    older = is_before(shown, announced)
     if isinstance(delivery.payload, DeletedData):
-        return record.living and (announced is None or shown is None or shown < announced.at)
-    return not record.exists or (announced is not None and shown is not None and shown < announced.at)
+        return record.living and (older or None in {shown, announced})
+    return older or not record.exists

@@ -34,20 +34,20 @@ class Look:
         found = reads.records_by_key.get(reads.row(self.link).key, NO_RECORD)
         return NO_RECORD if isinstance(found, CmmsRecord) and is_of_another(self.link, found) else found
 
+    def _living(self, reads: Reads) -> CmmsRecord:
+        """The record where it can be read and is not deleted; else none."""
+        record = self.record(reads)
+        return record if isinstance(record, CmmsRecord) and record.living else NO_RECORD
+
     def key(self, reads: Reads) -> str:
         """The key under which other rows may stand in the way of the record, or be the record's; "" for none."""
-        record = self.record(reads)
-        if isinstance(record, MappingError) or not record.living:
-            return ""
         asked = self.work.key_taken or self.link.park_of(reads.entity.key.name).reason == KeyNotUsable.reason
-        return record.key if asked or not reads.row(self.link).exists else ""
+        return self._living(reads).key if asked or not reads.row(self.link).exists else ""
 
     def origins(self, reads: Reads) -> Sequence[str]:
         """The ids of the rows that a record without one may have been made from: its operations."""
-        record = self.record(reads)
-        if isinstance(record, MappingError) or reads.row(self.link).exists:
-            return ()
-        return record.operations or ()
+        operations = self._living(reads).operations
+        return () if operations is None or reads.row(self.link).exists else operations
 
     def near(self, reads: Reads) -> Sequence[DynamicsRecord]:
         """The rows that may stand in the way of the record, or be the record's."""

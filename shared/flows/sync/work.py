@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
-from shared.domain.link import Identity, Link
+from shared.domain.link import Identity, Link, known_identities
 from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
@@ -50,9 +50,8 @@ class Work:
     @property
     def names(self) -> tuple[Identity, ...]:
         """The identities to ask the ledger for: a link may still be known by its key alone."""
-        if self.identity.kind == "cmms" and self.key_hint is not None:
-            return (self.identity, Identity("key", self.key_hint))
-        return (self.identity,)
+        kind, value = self.identity
+        return known_identities(value, key=self.key_hint) if kind == "cmms" else (self.identity,)
 
     @property
     def new_link(self) -> Link:
@@ -69,12 +68,9 @@ class Work:
         """Give every message the same end."""
         return {delivery.place: outcome for delivery in self.deliveries}
 
-    def without(self, ended: Outcomes) -> "Work | None":
-        """The work for the messages that are still open; None where none is."""
-        left = tuple(delivery for delivery in self.deliveries if delivery.place not in ended)
-        if len(left) == len(self.deliveries):
-            return self
-        return replace(self, deliveries=left) if left else None
+    def without(self, ended: Outcomes) -> "Work":
+        """The work for the messages that are still open."""
+        return replace(self, deliveries=tuple(one for one in self.deliveries if one.place not in ended))
 
     def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
         """What a decision about the record depends on beside both sides and the ledger."""
