@@ -185,6 +185,16 @@ TRUST = [
         "update Dynamics: nombre=Pump, record first_contact",
     ),
     (
+        "no stamp, where the link has seen one",
+        snap(
+            KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"stamp": "d1"})}),
+            RECORD,
+            replace(ROW, operations=(), values={"nombre": "P2"}),
+        ),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
         "a stamp that the ledger does not know",
         snap(KNOWN, RECORD, replace(ROW, operations=("d9",), values={"nombre": "P2"})),
         context(),

@@ -150,8 +150,10 @@ _CAUSES: Mapping[str, Callable[[_Case], bool]] = {
 
 
 def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
-    """Whether a record was made late, for a row that had another one, or its link went with a restored ledger."""
-    return (entity, record) in evidence.observer.late | evidence.conditions.forgotten
+    """Whether a record was made late, for a row that had another one, or its link, or its row, went with a restore."""
+    gone = evidence.conditions.vanished["dynamics"]
+    lost = any((entity, row) in gone for row in evidence.history.partners["cmms", entity, record])
+    return lost or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
 
 
 def _came_late(evidence: Evidence, entity: str, row: str) -> bool:

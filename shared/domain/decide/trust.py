@@ -70,11 +70,15 @@ def _is_of_now(snapshot: Snapshot) -> bool:
 
 
 def ledger_is_behind(snapshot: Snapshot) -> bool:
-    """Whether a side shows an operation that the link does not know: the ledger was restored, or lost a commit."""
+    """Whether a side shows an operation that the link does not know: the ledger was restored, or lost a commit.
+
+    A row that shows none any more has lost what both last agreed on just as well.
+    """
     link = snapshot.link
     shown = {snapshot.row.last_operation, snapshot.cmms.last_operation}
     known = {intent.id for intent in link.intents} | {link.seen.stamp, link.seen.operation, None}
-    return bool(link.bases) and not shown <= known
+    bare = snapshot.row.operations == () and link.seen.stamp is not None
+    return bool(link.bases) and (bare or not shown <= known)
 
 
 def _unexplained(snapshot: Snapshot) -> list[Side]:
