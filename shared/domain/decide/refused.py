@@ -68,7 +68,8 @@ def without_refused(decision: Decision, link: Link, context: Context) -> Decisio
         The decision; in its place a plan that only parks where the write was refused just now, or that does nothing
         where the record was parked for the write before and nobody insists.
     """
-    if isinstance(decision, Wait):
+    # Mostly nothing was refused, and no digest need be made.
+    if isinstance(decision, Wait) or not (context.refused or RECORD in link.parked):
         return decision
     digests = set(map(_whole_digest, decision.writes))
     fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]

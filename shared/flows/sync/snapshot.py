@@ -59,8 +59,7 @@ class Snapshots:
         await self._read(reads, [look for look in looks if isinstance(look, Look)], witnesses)
         shown: Mapping[Side, Mapping[str, object]] = {"cmms": reads.records, "dynamics": reads.rows}
         restored = await self.watch.judge(entity.name, witnesses, shown, now)
-        snapshots = [self._snapshot(entity, one, reads, now) if isinstance(one, Look) else one for one in looks]
-        return [replace(one, restored=restored) if isinstance(one, Snapshot) else one for one in snapshots]
+        return [self._snapshot(entity, one, reads, restored, now) if isinstance(one, Look) else one for one in looks]
 
     def _look(self, entity: EntityMapping, work: Work, links: Reads) -> Look | LedgerUnreadable:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
@@ -95,7 +94,9 @@ class Snapshots:
         await reads.ask_links([*met, *(Identity("cmms", one) for one in named)])
         await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met) if holder is not None)
 
-    def _snapshot(self, entity: EntityMapping, look: Look, reads: Reads, now: datetime) -> Snapshot | Unusable:
+    def _snapshot(
+        self, entity: EntityMapping, look: Look, reads: Reads, restored: Mapping[Side, datetime], now: datetime
+    ) -> Snapshot | Unusable:
         record = look.record(reads)
         if isinstance(record, MappingError):
             return record
@@ -103,7 +104,7 @@ class Snapshots:
         record = record if rival is None else NO_RECORD
         candidates = [self._candidate(other, reads) for other in look.near(reads)]
         row = reads.row(look.link)
-        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival))
+        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival, restored))
         return replace(met, link=resolve_in_doubt(entity, met.link, met.cmms, met.row, now))
 
     def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
