@@ -205,7 +205,7 @@ class Sync:
                 continue
             ended = behind(entity, work, taken, one_way=self._cmms is None)
             outcomes |= ended
-            left = work.without(ended)
+            left = work.without(ended) if ended else work
             if not left.deliveries:
                 continue
             decision = self._decide(entity, left, taken, now)
