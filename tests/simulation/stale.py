@@ -1,7 +1,7 @@
 """List reads that lag: now and then a side shows what a worker read of it some seconds ago."""
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Mapping
 from random import Random
 from typing import Any
@@ -20,7 +20,7 @@ class Past:
         self._weather = weather
         self._rng = rng
         self._shown = shown
-        self._states: dict[tuple[str, str, str], list[tuple[float, Any]]] = defaultdict(list)
+        self._states: dict[tuple[str, str, str], deque[tuple[float, Any]]] = defaultdict(deque)
 
     def lagging[T](self, entity: str, by: str, asked: Collection[str], found: Mapping[str, T]) -> dict[str, T]:
         """The answer, with older states in it."""
@@ -28,7 +28,9 @@ class Past:
         answer = dict(found)
         for name in sorted(asked):
             states = self._states[entity, by, name]
-            late = [state for at, state in states if at >= now - LONGEST and state != found.get(name)]
+            while states and states[0][0] < now - LONGEST:
+                states.popleft()
+            late = [state for _, state in states if state != found.get(name)]
             old = [state for state in late if not _silently_changed(state, found.get(name))]
             states.append((now, found.get(name)))
             if not old or self._rng.random() >= self._weather.stale:
