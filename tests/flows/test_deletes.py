@@ -217,6 +217,32 @@ async def test_a_row_whose_next_record_is_deleted_before_it_takes_it_stays_the_d
     assert (world.row().state, link.row_id, world.parked) == (0, world.row().id, [])
 
 
+async def test_a_row_that_a_record_deleted_meanwhile_does_not_take_is_the_next_one_s(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    await world.dirty()
+    world.cmms.put("A", "2", nombre="Otra bomba")
+
+    async def after_a_stall(entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
+        if any((one.link.cmms_id, one.link.row_id) == ("2", world.row().id) for one in links):
+            monkeypatch.undo()
+            world.cmms.delete("2")
+            await world.send("deleted", {"id": "2", "key": "A", "version": world.clock.now().isoformat()})
+        return await SqliteLedger.write(world.ledger, entity, links)
+
+    monkeypatch.setattr(world.ledger, "write", after_a_stall)
+    await world.dirty("2")
+    assert (await world.link("1")).row_id == world.row().id
+    world.dynamics.put("A", nombre="Bomba vieja")
+    world.cmms.put("A", "3", nombre="Tercera", numero_de_serie=None)
+    await world.dirty("3")
+    link = await world.link("3")
+    assert (world.row().state, world.row().values["numero_de_serie"], link.row_id) == (0, None, world.row().id)
+    assert ({one.why for one in link.conflicts}, world.parked) == ({"taken_over"}, [])
+
+
 async def test_a_row_that_changes_hands_without_any_write_is_let_go(world: World) -> None:
     world.cmms.put("R", justificacion="urgent", estado="RECHAZADO")
     await world.dirty(entity="order")

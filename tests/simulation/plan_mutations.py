@@ -91,7 +91,7 @@ def _undated(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) 
 
 def _taken_over_unrecorded(entity: EntityMapping, snapshot: Snapshot, plan: Plan, by: Decide) -> Decision:
     """What the row of a deleted record held is replaced without a record."""
-    if plan.let_go is None:
+    if plan.holder is None:
         return plan
     kept = tuple(one for one in plan.link.conflicts if one.why not in {"taken_over", "first_contact"})
     return replace(plan, link=plan.link.model_copy(update={"conflicts": kept}))

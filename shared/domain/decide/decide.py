@@ -62,7 +62,7 @@ def _decide(snapshot: Snapshot, context: Context) -> Decision:
     if not isinstance(met, Met):
         return met
     plan = update(replace(snapshot, link=met.link, row=met.row), context, taken_over=met.taken_over)
-    return replace(plan, let_go=met.let_go)
+    return replace(plan, holder=met.holder)
 
 
 def _key_taken(snapshot: Snapshot, context: Context) -> Decision:

@@ -18,13 +18,14 @@ from shared.errors import KeyNotUsable
 class Met:
     """The row of a record, and the record's link with that row.
 
-    `taken_over` tells that the row was a deleted record's until now; `let_go` is that record's link, without the row.
+    `taken_over` tells that the row was a deleted record's until now; `holder` is that record's link,
+    which still has it.
     """
 
     link: Link
     row: DynamicsRecord
     taken_over: bool = False
-    let_go: Stored | None = None
+    holder: Stored | None = None
 
 
 def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
@@ -105,5 +106,4 @@ def _announced(snapshot: Snapshot, row: DynamicsRecord) -> Plan:
 
 def _take_over(snapshot: Snapshot, row: DynamicsRecord, holder: Stored) -> Met:
     """The old link lets go of the row first, so that no two links have it."""
-    let_go = holder.model_copy(update={"link": holder.link.without_row})
-    return replace(_met(snapshot, row, taken_over=True), let_go=let_go)
+    return replace(_met(snapshot, row, taken_over=True), holder=holder)

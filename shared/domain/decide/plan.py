@@ -16,8 +16,8 @@ from shared.errors import IntentHeld, TransientError
 class Plan:
     """What to do about one link: store it, then write; `blocked` is parked, once per value.
 
-    `stored` is the link as read, which the plan replaces by `link`. `let_go` is another link that is stored before it,
-    because it gives up the row that this one takes. `unfinished` asks for another look once the writes are confirmed.
+    `stored` is the link as read, which the plan replaces by `link`. `holder` is the link of a deleted record as read,
+    which gives up the row that this one takes. `unfinished` asks for another look once the writes are confirmed.
     `decided` tells that the plan judged every field, so that earlier parks are over but for the fields `still_parked`:
     what a side refused before, and would be sent again unchanged.
     """
@@ -28,7 +28,7 @@ class Plan:
     to_cmms: Write | None = None
     blocked: tuple[Blocked, ...] = ()
     merged: Merged = field(default_factory=Merged)
-    let_go: Stored | None = None
+    holder: Stored | None = None
     unfinished: bool = False
     decided: bool = False
     still_parked: frozenset[str] = frozenset()
@@ -41,7 +41,7 @@ class Plan:
     @property
     def is_announced(self) -> bool:
         """Whether the ledger stores something before anything is done: intents, or another link that lets go."""
-        return bool(self.writes) or self.let_go is not None
+        return bool(self.writes) or self.holder is not None
 
 
 @dataclass(frozen=True)

@@ -86,28 +86,29 @@ class Executor:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
         expires_at = self._clock.now() + INTENT_LIFE
         steps = [step.announcing(entity, expires_at, self._ids) for step in steps]
-        # A row changes hands in one call: the link that had it lets go first, so that no two links have it.
-        let_go = [step.plan.let_go for step in steps if step.plan.let_go is not None]
-        ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], let_go)
+        holders = [step.plan.holder for step in steps if step.plan.holder is not None]
+        ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], holders)
         conflicts = sum(len(step.plan.merged.conflicts) for step, _ in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
         return [replace(step, stored=stored) for step, stored in ready], lost
 
     async def _swap(
-        self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]], let_go: Sequence[Stored] = ()
+        self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]], holders: Sequence[Stored] = ()
     ) -> tuple[list[tuple[Step, Stored]], Round]:
-        """Store one link for each step, and before them the links that let go of what these take.
+        """Store one link for each step; the holders of the rows that some of these take let go first, in the same call.
 
         Returns:
             The steps with their links as stored, and the end of those that lost a race or are too large. A link cannot
             take what another one did not let go.
         """
         await self._watch.note(entity.name, ((step.stored.link, stored.link) for step, stored in wanted))
+        let_go = [Stored(link=holder.link.without_row, etag=holder.etag) for holder in holders]
         links = [*let_go, *(stored for _, stored in wanted)]
-        results = (await self._ledger.write(entity.name, links))[len(let_go) :] if links else ()
+        results = await self._ledger.write(entity.name, links) if links else ()
+        await self._give_back(entity, holders, results)
         kept: list[tuple[Step, Stored]] = []
         lost = Round()
-        for (step, _), result in zip(wanted, results, strict=True):
+        for (step, _), result in zip(wanted, results[len(holders) :], strict=True):
             match result:
                 case Stored():
                     kept.append((step, result))
@@ -117,6 +118,19 @@ class Executor:
                     race = Conflict(f"{step.work.name} changed in the ledger while it was being decided.")
                     lost += Round(open=(replace(step.work, lost=race),))
         return kept, lost
+
+    async def _give_back(
+        self, entity: EntityMapping, holders: Sequence[Stored], results: Sequence[Stored | LinkTooLarge | None]
+    ) -> None:
+        """Store a holder as it was where its row was let go and not taken: else the row would be nobody's."""
+        taken = {result.link.row_id for result in results if isinstance(result, Stored)}
+        left = [
+            Stored(link=holder.link, etag=result.etag)
+            for holder, result in zip(holders, results, strict=False)
+            if isinstance(result, Stored) and holder.link.row_id not in taken
+        ]
+        if left:
+            await self._ledger.write(entity.name, left)
 
     async def _write(self, entity: EntityMapping, steps: Sequence[Step], deadline: float) -> list[Step]:
         """Rule 5: each write under its own condition, both sides at the same time."""
