@@ -53,6 +53,8 @@ class Currencies:
         self._rng = rng
         self._trace = trace
         self._agreed: dict[tuple[str, str], Agreed] = {}
+        self._replayed: dict[tuple[str, str], str] = {}
+        """Rows whose other currency an operator took for agreed, with the one until then: the replay is on its way."""
 
     def install(self) -> None:
         """Give both tables the currency of their amounts, as every table with amounts has, and rows theirs at birth."""
@@ -78,11 +80,13 @@ class Currencies:
     def forget(self) -> None:
         """A restored ledger knows of no currency but those of its backup."""
         self._agreed.clear()
+        self._replayed.clear()
 
     def accepted(self, entity: str, key: str) -> None:
         """An operator takes the present currency of what has this key for agreed."""
-        for (of, row), _ in list(self._agreed.items()):
+        for (of, row), agreed in list(self._agreed.items()):
             if of == entity and key in self._history.keys["dynamics", entity, row]:
+                self._replayed[of, row] = agreed.currency
                 del self._agreed[of, row]
 
     def row_changed(self, change: Change, *, by_integration: bool) -> None:
@@ -109,7 +113,8 @@ class Currencies:
         seen = link.seen.currency if link is not None else None
         if link is None or link.cmms_id is None or seen in {None, str(after.values[CURRENCY])}:
             self._agreed.pop(address, None)
-        else:
+        elif self._replayed.get(address) != seen:
+            # A person may give the row its own currency and the accepted one once more before the replay is worked on.
             self._agreed[address] = Agreed(link.cmms_id, str(seen), now)
 
     def record_changed(self, step: Step) -> None:
