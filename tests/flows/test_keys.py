@@ -156,6 +156,19 @@ async def test_a_row_with_the_key_of_a_record_that_has_another_row_is_parked(wor
     assert len(world.cmms.records) == 1
 
 
+async def test_a_row_that_stood_in_the_way_of_a_deleted_record_gets_its_own_by_a_replay(world: World) -> None:
+    await born(world, "A")
+    world.cmms.put("B", nombre="N1")
+    await world.webhook(world.dynamics.put("B", nombre="a person's"), "create")
+    await world.settle()
+    world.cmms.delete("1")
+    await world.dirty()
+    assert (set(world.cmms.records), world.parked) == ({"1"}, ["key_not_usable/codigo_interno"])
+    await world.replay()
+    (made,) = [record for record in world.cmms.records.values() if record.living]
+    assert (made.key, made.values["nombre"], world.parked) == ("B", "a person's", [])
+
+
 async def test_a_row_without_a_key_is_parked(world: World) -> None:
     row = world.dynamics.put("", nombre="Bomba")
     await world.webhook(row, "create")

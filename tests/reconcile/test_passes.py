@@ -8,6 +8,7 @@ from random import Random
 import httpx
 import pytest
 
+from shared.domain.link import Identity
 from shared.errors import RoutingFailed, Unavailable
 from shared.flows.reconcile import Report
 from shared.flows.reconcile.drift import DriftClass
@@ -111,6 +112,23 @@ async def test_a_key_that_the_cmms_has_twice_is_reported_and_never_repaired(worl
     report = await world.reconciler().run()
     assert [(one.key, one.kind) for one in report.findings] == [("A-007", DriftClass.DUPLICATE_KEY)]
     assert (report.drifted, report.repairs) == (1, 0)
+
+
+async def test_a_row_that_stood_in_the_way_of_a_deleted_record_gets_its_own_by_the_next_full_pass(
+    world: World,
+) -> None:
+    world.create("R-1", msdyn_name="a person's")
+    world.cmms.rename("A-001", "R-1")
+    record = {Identity("cmms", world.cmms.id("R-1")): "R-1"}
+    await world.router.resync("asset", record, reason="renamed", source="/test")
+    await world.settle()
+    world.cmms.delete("R-1")
+    await world.router.resync("asset", record, reason="deleted", source="/test")
+    await world.settle()
+    report = await world.reconciler().run()
+    assert classes(report) == {"R-1": DriftClass.MISSING_IN_CMMS}
+    await world.settle()
+    assert world.cmms.values("R-1")["nombre"] == "a person's"
 
 
 async def test_a_record_touched_a_moment_ago_is_looked_at_by_the_next_run(world: World) -> None:
