@@ -69,9 +69,9 @@ class QueueListener:
                     failures = 0
                     self._report_connected()
                     await (self._run_batches if self._trigger.many else self._run_singles)(receiver)
-            except (AzureError, OSError, ValueError) as error:
+            except* (AzureError, OSError, ValueError) as errors:
                 # ValueError: the SDK's word for using a link that the other side has closed.
-                self._report_lost(error)
+                self._report_lost(errors.exceptions[0])
                 delay = _BACK_OFF_SECONDS[min(failures, len(_BACK_OFF_SECONDS) - 1)]
                 failures += 1
                 await self._pause(delay)
@@ -170,13 +170,18 @@ class QueueListener:
         if succeeded and not self._options.auto_complete_messages:
             return
         settle = receiver.complete_message if succeeded else receiver.abandon_message
-        lost = 0
-        for message in messages:  # in turn: see _link
+
+        async def is_lost(message: ServiceBusReceivedMessage) -> bool:
             try:
                 await settle(message)
             except (MessageLockLostError, MessageAlreadySettled):
-                lost += 1
-        if lost:
+                return True
+            return False
+
+        # All are sent before the first answer is read, as by the real host. The first failure ends the others.
+        async with asyncio.TaskGroup() as group:
+            ends = [group.create_task(is_lost(message)) for message in messages]
+        if lost := sum(end.result() for end in ends):
             _logger.warning(
                 "%d of %d messages from '%s' ran longer than their locks and come again: "
                 "make batches smaller or the queue's lock duration longer",
