@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import override
+from typing import Any, override
 
 from shared.adapters.ledger import SqliteLedger
 from shared.domain.blocked import RECORD
@@ -98,10 +98,16 @@ class WatchedLedger(SqliteLedger):
         return Link.model_validate_json(found[0]) if found is not None else None
 
     def proves_a_restore(self, side: Side, entity: str) -> bool:
-        """Whether the product has stored that a restore took back what was seen of an entity."""
-        name = f"sync/witnesses/{entity}"
+        """Whether the product has stored, since an operator's last word, that what was seen of an entity went back."""
+        found, words = (self._text(f"sync/{what}/{entity}") for what in ("witnesses", "restored"))
+        if side not in found:
+            return False
+        return found[side]["since"] is not None and found[side]["word"] == words.get(side, "")
+
+    def _text(self, name: str) -> dict[str, Any]:
         found = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return found is not None and json.loads(found[0])[side]["since"] is not None
+        text: dict[str, Any] = {} if found is None else json.loads(found[0])
+        return text
 
     def held_back(self, side: Side) -> set[tuple[str, str]]:
         """The rows or records, with their entities, that are held because a side went back."""

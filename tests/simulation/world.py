@@ -374,6 +374,8 @@ class World:
     def _goes_on(self, side: Side, entity: str, name: str) -> None:
         """A person edits what may have gone back: where nothing else tells of that, all its fields seem edited."""
         told, resumed = self.conditions.told[side], self.conditions.resumed[side]
+        if self.ledger.proves_a_restore(side, entity):
+            told.add(entity)
         if entity not in told:
             self._adopt(side, {(entity, name)})
             return
