@@ -1,7 +1,7 @@
 """The real SQLite ledger, watched: which record and row it links, and for which row a record is made."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, override
@@ -12,6 +12,7 @@ from shared.domain.link import Link, Stored
 from shared.domain.model import Side
 from shared.domain.witnesses import KEPT
 from shared.errors import LinkTooLarge, WentBack
+from tests.simulation.edits import Cell, Name
 
 type Pairing = Callable[[str, str, str], None]
 type Change = tuple[Side, str, str]
@@ -96,6 +97,25 @@ class WatchedLedger(SqliteLedger):
         """The link of a row, if one has it now."""
         found = self._db.execute("SELECT body FROM link WHERE entity = ? AND row_id = ?", (entity, row)).fetchone()
         return Link.model_validate_json(found[0]) if found is not None else None
+
+    def bound(self, entity: str, row: str) -> bool:
+        """Whether the ledger knows by now that the row was made."""
+        link = self.link_of_row(entity, row)
+        return link is not None and not any(one.side == "dynamics" and one.creates for one in link.intents)
+
+    def losers(self, cell: Cell, kin: Collection[Name], *, discarded: bool) -> set[str | None]:
+        """The values that lost in a cell, as links say that name any of its kin; `discarded` ones as well."""
+        before = self.discarded if discarded else []
+        links = [link for entity, link in (*self.all_links(), *before) if entity == cell.entity]
+        near = [link for link in links if {("cmms", link.cmms_id), ("dynamics", link.row_id)} & {*kin}]
+        return {one.lost for link in near for one in link.conflicts if one.field == cell.field}
+
+    def agreed(self, cell: Cell) -> set[str | None]:
+        """What the links remember of a cell of their own record or row."""
+        own = [link for entity, link in self.all_links() if entity == cell.entity]
+        own = [link for link in own if cell.record == {"cmms": link.cmms_id, "dynamics": link.row_id}[cell.side]]
+        bases = [link.bases[cell.field] for link in own if cell.field in link.bases]
+        return {{"cmms": base.cmms, "dynamics": base.dynamics}[cell.side] for base in bases}
 
     def proves_a_restore(self, side: Side, entity: str) -> bool:
         """Whether the product has stored, since an operator's last word, that what was seen of an entity went back."""

@@ -25,7 +25,7 @@ from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.currencies import Currencies
-from tests.simulation.edits import Cell, Side, across
+from tests.simulation.edits import Cell, across
 from tests.simulation.field_table import edited
 from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.history import History
@@ -36,6 +36,7 @@ from tests.simulation.people import People
 from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
 from tests.simulation.relay import Relay
+from tests.simulation.resumption import Resumption
 from tests.simulation.rules import Rules
 from tests.simulation.sent import SENT
 from tests.simulation.stale import Past
@@ -130,9 +131,9 @@ class World:
         self.cmms.partial = one_way and self.rng.random() < 0.5
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN, strict=self.rng.random() < 0.25)
         self.rules = Rules()
-        self.history = History(self._on_record, self._agreed, self.rules, only_told=one_way)
+        self.history = History(self._on_record, self.ledger.agreed, self.rules, only_told=one_way)
         self.observer = Observer(
-            self.history, self.cmms, users[0].id, self.trace, bound=self._bound, row_of=self.ledger.row_of
+            self.history, self.cmms, users[0].id, self.trace, bound=self.ledger.bound, row_of=self.ledger.row_of
         )
         self.dataverse.subscribers.append(self._changed)
         self.cmms.watchers.insert(0, self._adopted)
@@ -146,9 +147,8 @@ class World:
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
         self.conditions = Conditions(stale=self.weather.stale > 0)
-        kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS)
         values = Random(f"{seed} currencies")  # noqa: S311  # as above
-        kinds += [CURRENCIES] if values.random() < 0.1 else []
+        kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS) + ([CURRENCIES] if values.random() < 0.1 else [])
         kinds = [FIRST_SYNC] if first_sync else kinds
         self.conditions.played = kinds if upheavals is None else list(upheavals)
         self._currencies = Currencies(
@@ -169,8 +169,11 @@ class World:
             sweep=self._timer.sweep,
             rest=self._quiet,
         )
+        self._resumption = Resumption(
+            Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions)
+        )
         self._upheavals = Upheavals(
-            Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions),
+            self._resumption.backups,
             self._cmms_api,
             self.people,
             self.rules,
@@ -336,26 +339,11 @@ class World:
     def _paired(self, entity: str, record: str, row: str) -> None:
         self.history.pair(entity, record, row, asyncio.get_running_loop().time())
 
-    def _bound(self, entity: str, row: str) -> bool:
-        """Whether the ledger knows by now that the row was made."""
-        link = self.ledger.link_of_row(entity, row)
-        return link is not None and not any(one.side == "dynamics" and one.creates for one in link.intents)
-
     def _on_record(self, cell: Cell) -> set[str | None]:
         """The losers that the ledger names by now for a cell."""
         kin = self.history.kin(cell.entity, [(cell.side, cell.record)])
         # A write that was sent before the ledger was restored had its record there.
-        before = self.ledger.discarded if SENT.get() < self.history.ledger_restored else []
-        links = [link for entity, link in (*self.ledger.all_links(), *before) if entity == cell.entity]
-        near = [link for link in links if {("cmms", link.cmms_id), ("dynamics", link.row_id)} & kin]
-        return {one.lost for link in near for one in link.conflicts if one.field == cell.field}
-
-    def _agreed(self, cell: Cell) -> set[str | None]:
-        """What the ledger remembers of a cell of its own record or row."""
-        own = [link for entity, link in self.ledger.all_links() if entity == cell.entity]
-        own = [link for link in own if cell.record == {"cmms": link.cmms_id, "dynamics": link.row_id}[cell.side]]
-        bases = [link.bases[cell.field] for link in own if cell.field in link.bases]
-        return {{"cmms": base.cmms, "dynamics": base.dynamics}[cell.side] for base in bases}
+        return self.ledger.losers(cell, kin, discarded=SENT.get() < self.history.ledger_restored)
 
     def _lagged(self, entity: str, row: str) -> None:
         """An old row was read: nothing tells that what a webhook announced is missing there."""
@@ -369,28 +357,7 @@ class World:
 
     def _adopted(self, step: Step) -> None:
         if not step.by_integration:
-            self._goes_on("cmms", step.entity, str(step.pk))
-
-    def _goes_on(self, side: Side, entity: str, name: str) -> None:
-        """A person edits what may have gone back: where nothing else tells of that, all its fields seem edited."""
-        told, resumed = self.conditions.told[side], self.conditions.resumed[side]
-        if self.ledger.proves_a_restore(side, entity):
-            told.add(entity)
-        if entity not in told:
-            self._adopt(side, {(entity, name)})
-            return
-        resumed.add((entity, name))
-        self._upheavals.backups.note_what_tells(side, *told)
-        if entity not in self.conditions.told[side]:
-            # Unless that was seen in time, nothing is left that tells of the restore: each of these was edited since.
-            if self.ledger.proves_a_restore(side, entity):
-                self.conditions.told[side].add(entity)
-            else:
-                self._adopt(side, {one for one in resumed if one[0] == entity} - self.ledger.held_back(side))
-
-    def _adopt(self, side: Side, edited: set[tuple[str, str]]) -> None:
-        for entity, name in sorted(edited & self.conditions.untraced[side]):
-            self.history.adopt(side, entity, name, asyncio.get_running_loop().time())
+            self._resumption.edited("cmms", step.entity, str(step.pk))
 
     def _changed(self, change: Change) -> None:
         entity = next(name for name, table in TABLES.items() if table == change.table)
@@ -399,7 +366,7 @@ class World:
             seen = getattr(self.ledger.link_of_row(entity, row), "seen", Seen())
             # An edit below the version that was seen tells of itself.
             if change.version > (seen.row_version or 0) or entity in self.conditions.told["dynamics"]:
-                self._goes_on("dynamics", entity, row)
+                self._resumption.edited("dynamics", entity, row)
         self.observer.dynamics_changed(change)
         if CURRENCIES in self.conditions.played:
             self._currencies.row_changed(change, by_integration=change.caller.user.name != "Person")
