@@ -1,17 +1,27 @@
 """An operator's word that a side was restored: how it is stored, and what it outlives."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.link import Identity, Restored
-from shared.errors import RejectedByTarget, Unavailable
+from shared.domain.model import BadValue, CmmsRecord, DynamicsRecord, without
+from shared.errors import MappingError, RejectedByTarget, Unavailable
 from tests.flows.conftest import MakeWorld
 from tests.flows.restoring import Backup, agreed, look, restore_of, restored, values
 from tests.flows.test_in_doubt import mapping as stamped
 from tests.kit.faults import Fault
 from tests.kit.world import World
+
+
+def put_as_it_is(world: World, shown: CmmsRecord | DynamicsRecord) -> None:
+    """A side shows record A as it is here."""
+    if isinstance(shown, CmmsRecord):
+        world.cmms.records["1"] = replace(shown, etag=f'"{world.clock.now()}{len(shown.errors)}"')
+    else:
+        world.dynamics.change(shown)
 
 
 @pytest.mark.parametrize("side", ["dynamics", "cmms"])
@@ -36,6 +46,52 @@ async def test_an_edit_beside_an_unusable_value_of_the_counting_side_is_on_recor
     assert ("nombre", "Editada", "restored") in {
         (one.field, one.lost, one.why) for one in (await world.link()).conflicts
     }
+
+
+@pytest.mark.parametrize("reason", ["no_effect", "rejected_by_target"])
+async def test_one_way_a_field_that_takes_no_write_after_a_word_stays_parked_whichever_message_comes(
+    one_way: World, reason: str
+) -> None:
+    world = one_way
+    await world.said(world.clock.now(), nombre="Bomba", numero_de_serie="S")
+    backup = Backup(world)
+    await world.said(world.clock.now(), numero_de_serie="T")
+    backup.of_dynamics()
+    if reason == "no_effect":
+        world.dynamics.silent = {"numero_de_serie"}
+    else:
+        world.dynamics.refused = "numero_de_serie"
+    await restored(world, "dynamics", backup.at)
+    for name in ("Nueva", "Otra"):
+        world.later(minutes=1)
+        await world.said(world.clock.now(), nombre=name)
+        assert {name: one.reason for name, one in (await world.link()).parked.items()} == {"numero_de_serie": reason}
+    assert (world.parked, world.row().values["numero_de_serie"]) == ([f"{reason}/numero_de_serie"], "S")
+    world.dynamics.silent, world.dynamics.refused = set(), ""
+    await world.replay()
+    link = await world.link()
+    assert (world.row().values["numero_de_serie"], link.parked) == ("T", {})
+    assert ("numero_de_serie", "S", "restored") in {(one.field, one.lost, one.why) for one in link.conflicts}
+
+
+@pytest.mark.parametrize(("side", "name"), [("dynamics", "valor_libros"), ("cmms", "numero_de_serie")])
+async def test_a_backup_s_value_is_no_edit_once_the_counting_side_can_be_read_again(
+    world: World, side: Restored, name: str
+) -> None:
+    backup = await agreed(world)
+    world.cmms.put("A", **{name: "11"})
+    await world.dirty()
+    (backup.of_dynamics if side == "dynamics" else backup.of_the_cmms)()
+    counting = world.cmms.records["1"] if side == "dynamics" else world.row()
+    unreadable = {name: BadValue(MappingError("unreadable", field=name), "d")}
+    bad = replace(counting, values=without(counting.values, {name}), errors=unreadable)
+    put_as_it_is(world, bad)
+    await restored(world, side, backup.at)
+    assert world.parked == [f"mapping_error/{name}"]
+    put_as_it_is(world, replace(bad, values={**bad.values, name: "12"}, errors={}))
+    await world.dirty()
+    assert values(world)[name] == ("12", "12")
+    assert [(one.field, one.why) for one in (await world.link()).conflicts] == [(name, "restored")]
 
 
 @pytest.mark.parametrize("fault", ["answer lost", "never arrives", RejectedByTarget("not now", field="nombre")])

@@ -135,15 +135,11 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
     Under them the value of the side that counts is still a change, and the restored side's value is none.
     """
     counting = snapshot.link.counting
-    # In one-way mode a base is what the CMMS said.
-    if counting is None or merged.writes or context.one_way:
+    if counting is None or merged.writes:
         return {}
-    cmms, row, rules = snapshot.cmms.values, snapshot.row.values, context.entity.fingerprints
-    names = (known | {block.field for block in merged.blocked}) & cmms.keys() & row.keys()
-    return {
-        name: Base.of({"cmms": cmms[name], "dynamics": row[name], counting: NEWS}, rules[name], why="restored")
-        for name in names
-    }
+    held = {"cmms": snapshot.cmms, "dynamics": snapshot.row}[other(counting)].values
+    rules, names = context.entity.fingerprints, (known | {block.field for block in merged.blocked}) & held.keys()
+    return {name: Base.of({counting: NEWS, other(counting): held[name]}, rules[name], why="restored") for name in names}
 
 
 def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
