@@ -205,6 +205,10 @@ class Link(_Frozen):
         """The park of a field, or of the record (`blocked.RECORD`); `NOT_PARKED` where there is none."""
         return self.parked.get(field, NOT_PARKED)
 
+    def is_deleted(self, cmms: CmmsRecord) -> bool:
+        """Whether the CMMS deleted the record: says its tombstone, or the link's mark where the CMMS shows nothing."""
+        return cmms.deleted or (self.deleted_at is not None and not cmms.exists)
+
     def identified_by(self, cmms: CmmsRecord) -> "Link":
         """The link with the record's id, where the record has one: in one-way mode a producer may send none."""
         known = cmms.id in {"", self.cmms_id}

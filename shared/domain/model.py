@@ -183,6 +183,11 @@ def without[V](values: Mapping[str, V], names: Container[str]) -> dict[str, V]:
     return {name: value for name, value in values.items() if name not in names}
 
 
+def is_until[V: (int, datetime)](one: V | None, other: V | None) -> bool:
+    """Whether a number or instant is another one, or before it; False where either is unknown."""
+    return one is not None and other is not None and one <= other
+
+
 def is_before[V: (int, datetime)](one: V | None, other: V | None) -> bool:
     """Whether a number or instant is before another one; False where either is unknown."""
-    return one is not None and other is not None and one < other
+    return is_until(one, other) and one != other

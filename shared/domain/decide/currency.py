@@ -21,13 +21,12 @@ def held_figures(snapshot: Snapshot, context: Context) -> list[Blocked]:
     """The figures that wait for a person: every number with decimals of which a side holds something."""
     if not currency_changed(snapshot, context):
         return []
-    cmms, row, key = snapshot.cmms, snapshot.row, context.entity.key.name
-    names = [
-        name
+    said, held, currency = snapshot.cmms.values, snapshot.row.values, digest(snapshot.row.currency)
+    return [
+        Blocked(name, "dynamics", currency, _error(name, snapshot))
         for name, rule in context.entity.fields.items()
-        if rule.type == "decimal" and not cmms.held(key, name) == row.held(key, name) is None
+        if rule.type == "decimal" and {said.get(name), held.get(name)} != {None}
     ]
-    return [Blocked(name, "dynamics", digest(row.currency), _error(name, snapshot)) for name in names]
 
 
 def _error(name: str, snapshot: Snapshot) -> CurrencyChanged:

@@ -35,9 +35,11 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
 def _just_linked(snapshot: Snapshot) -> Wait | None:
     """Wait where the record got its row after its link was looked for: its row's link is its own by now."""
     if snapshot.stored.etag is None:
-        for row, holder in ((one.row, one.holder) for one in snapshot.candidates):
-            if holder is not None and holder.link.cmms_id == snapshot.cmms.id:
-                return Wait(Conflict(f"The record {snapshot.cmms.key} got its row {row.id} while it was looked at."))
+        for one in snapshot.candidates:
+            if one.holder.link.cmms_id == snapshot.cmms.id:
+                return Wait(
+                    Conflict(f"The record {snapshot.cmms.key} got its row {one.row.id} while it was looked at.")
+                )
     return None
 
 
@@ -51,8 +53,7 @@ def foresee(snapshot: Snapshot, context: Context) -> Decision:
 
 def _decide(snapshot: Snapshot, context: Context) -> Decision:
     cmms = snapshot.cmms
-    absent_and_deleted = not cmms.exists and (context.said_deleted or snapshot.link.deleted_at is not None)
-    if cmms.deleted or absent_and_deleted:
+    if snapshot.link.is_deleted(cmms) or (context.said_deleted and not cmms.exists):
         return delete(snapshot, context)
     if not cmms.exists:
         return _without_record(snapshot, context)

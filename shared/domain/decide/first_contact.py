@@ -44,9 +44,9 @@ def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
     if not candidates:
         return create_in_dynamics(snapshot, context)
     candidate = [*exact, *candidates][0]
-    if exact and candidate.holder is None:
+    if exact and candidate.is_free:
         return _free(snapshot, candidate.row, context)
-    if exact and candidate.holder is not None and candidate.is_abandoned:
+    if exact and candidate.is_abandoned:
         return _abandoned(snapshot, candidate.row, candidate.holder, context)
     return key_conflict(snapshot, candidate, context)
 

@@ -6,7 +6,7 @@ from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
 from shared.domain.decide.trust import doubt, ledger_is_behind
-from shared.domain.link import ConflictRecord, Stored
+from shared.domain.link import ConflictRecord
 from shared.domain.write import Write
 from shared.errors import Conflict, KeyNotUsable
 
@@ -26,13 +26,13 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
     where = f"The row {row.id} in {entity.table}"
     if row.key != key:
         problem = f"{where} has the key {row.key}, which Dynamics takes for the same as {key}. Correct one of them."
-    elif holder is None:
+    elif candidate.is_free:
         problem = f"{where} has the key {key} of another record. Correct the key of one of them."
     elif _has_left(candidate, key):
         if (wait := being_written(holder.link, context)) is not None:
             return wait
-        if context.attempts >= RELEASE_AFTER and row.is_open and not _is_doubtful(candidate, holder, context):
-            return _release(candidate, holder, key, context)
+        if context.attempts >= RELEASE_AFTER and row.is_open and not _is_doubtful(candidate, context):
+            return _release(candidate, key, context)
         problem = f"{where} still has the key {key}, which its own record has left."
         if context.attempts < WAITING:
             return Wait(Conflict(f"{problem} Retrying until the row gets its own key."))
@@ -49,28 +49,28 @@ def _has_left(candidate: Candidate, key: str) -> bool:
     return candidate.is_abandoned or (candidate.record.exists and candidate.record.key != key)
 
 
-def _is_doubtful(candidate: Candidate, holder: Stored, context: Context) -> bool:
+def _is_doubtful(candidate: Candidate, context: Context) -> bool:
     """Whether the holder's own pair waits for a person: a write would make what its row shows by now look agreed."""
-    pair = Snapshot(holder, holder.link, candidate.record, candidate.row)
+    link = candidate.holder.link
+    pair = Snapshot(candidate.holder, link, candidate.record, candidate.row)
     # What was said and ordered is of the record that needs the key; the patience is with its message, too.
     asked = Context(context.entity, context.now, one_way=context.one_way, attempts=PATIENCE)
-    unsettled = bool(holder.link.intents) or holder.link.restored is not None
+    unsettled = bool(link.intents) or link.restored is not None
     return unsettled or ledger_is_behind(pair) or doubt(pair, asked) is not None
 
 
-def _release(candidate: Candidate, holder: Stored, key: str, context: Context) -> Plan:
+def _release(candidate: Candidate, key: str, context: Context) -> Plan:
     """The holder's row gives the key up; the row's own id, which no other row can have, stands in."""
-    row, name = candidate.row, context.entity.key.name
+    row, link, name = candidate.row, candidate.holder.link, context.entity.key.name
     write = Write(
         side="dynamics",
         target=row.id,
         etag=row.etag,
         values={name: row.id},
-        sources={name: holder.link.bases[name].cmms if name in holder.link.bases else key},
+        sources={name: link.bases[name].cmms if name in link.bases else key},
         before={name: row.key},
     )
     record = ConflictRecord(field=name, winner="cmms", won=row.id, lost=row.key, why="key_released", at=context.now)
-    link = holder.link.model_copy(
-        update={"conflicts": (*holder.link.conflicts, *fresh(holder.link, [record])), "last_sync": context.now}
-    )
-    return Plan(holder, link, to_dynamics=write, unfinished=True)
+    conflicts = (*link.conflicts, *fresh(link, [record]))
+    released = link.model_copy(update={"conflicts": conflicts, "last_sync": context.now})
+    return Plan(candidate.holder, released, to_dynamics=write, unfinished=True)

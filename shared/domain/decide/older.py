@@ -5,7 +5,7 @@ from typing import Final
 from shared.domain.base import NEWS
 from shared.domain.blocked import RECORD
 from shared.domain.decide.situation import Snapshot
-from shared.domain.model import Side, is_before
+from shared.domain.model import Side, is_before, is_until
 from shared.errors import WentBack
 
 OPERATIONS: Final = 20
@@ -31,14 +31,12 @@ def was_edited_after_a_restore(snapshot: Snapshot, side: Side) -> bool:
         "cmms": (seen.record, snapshot.cmms.last_change),
     }[side]
     # What was seen after the restore lacks nothing.
-    return before.at is not None and is_before(restored, shown.at) and not is_before(restored, before.at)
+    return is_until(before.at, restored) and is_before(restored, shown.at)
 
 
 def deletion_is_undone(snapshot: Snapshot) -> bool:
     """Whether a deleted record lives again as it was before its deletion; a record made again has a newer version."""
-    cmms, deleted_at = snapshot.cmms, snapshot.link.deleted_at
-    of_before = cmms.changed_at == deleted_at or is_before(cmms.changed_at, deleted_at)
-    return cmms.living and deleted_at is not None and of_before
+    return snapshot.cmms.living and is_until(snapshot.cmms.changed_at, snapshot.link.deleted_at)
 
 
 def _row_is_older(snapshot: Snapshot) -> bool:
@@ -77,7 +75,8 @@ def _is_silently_other(snapshot: Snapshot) -> bool:
 
     They may be those of before a bulk change, which gives no version.
     """
-    record, bases = snapshot.cmms, snapshot.link.bases
-    if "cmms" not in snapshot.restored or is_before(snapshot.link.seen.cmms_version, record.changed_at):
+    link, record = snapshot.link, snapshot.cmms
+    if "cmms" not in snapshot.restored or is_before(link.seen.cmms_version, record.changed_at):
         return False
-    return any(bases[name].cmms not in {value, NEWS} for name, value in record.values.items() if name in bases)
+    known = link.bases.keys() & record.values.keys()
+    return any(link.bases[name].cmms not in {record.values[name], NEWS} for name in known)

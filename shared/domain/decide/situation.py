@@ -16,22 +16,30 @@ WAITING: Final = 10
 """Attempts (about half an hour) for which another record's row may hold a key before a person is asked."""
 
 
+NO_HOLDER: Final = Stored(link=Link())
+"""Stands for the link of a row that no link has."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """A row that Dynamics takes for the record's key, or that the record was made from, and that no link says is its.
 
-    `holder` is the link of that row, if it has one, and `record` what the CMMS shows of the holder.
+    `holder` is the link of that row, and `record` what the CMMS shows of the holder.
     """
 
     row: DynamicsRecord
-    holder: Stored | None = None
+    holder: Stored = NO_HOLDER
     record: CmmsRecord = NO_RECORD
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no link has the row."""
+        return self.holder is NO_HOLDER
 
     @property
     def is_abandoned(self) -> bool:
         """Whether the CMMS deleted the record whose row this is."""
-        marked = self.holder is not None and self.holder.link.deleted_at is not None
-        return self.holder is not None and (self.record.deleted or (marked and not self.record.exists))
+        return self.holder.link.is_deleted(self.record)
 
 
 @dataclass(frozen=True)
@@ -54,10 +62,14 @@ class Snapshot:
     restored: Mapping[Side, datetime] = field(default_factory=dict)
 
     @property
+    def origin(self) -> Sequence[Candidate]:
+        """The candidate that the record was made from, if there is one."""
+        return [one for one in self.candidates if self.cmms.was_made_from(one.row.id)]
+
+    @property
     def exact(self) -> Sequence[Candidate]:
         """The candidates that may be the record's row: the one that it was made from, else those with its very key."""
-        origin = [one for one in self.candidates if self.cmms.was_made_from(one.row.id)]
-        return origin or [one for one in self.candidates if one.row.key == self.cmms.key]
+        return self.origin or [one for one in self.candidates if one.row.key == self.cmms.key]
 
 
 @dataclass(frozen=True)

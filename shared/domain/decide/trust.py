@@ -28,7 +28,7 @@ def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
     for check in _CHECKS:
         if check.applies(snapshot, context):
             block = check.block(snapshot)
-            if check.may_lag and context.attempts < PATIENCE:
+            if context.attempts < check.patience:
                 return Wait(NotYetVisible(f"{block.error.message} It may only lag, and is read again first."))
             return held(snapshot, block)
     return None
@@ -46,9 +46,12 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     behind = ledger_is_behind(snapshot) if told is None else told == "ledger" and not _is_of_now(snapshot)
     if context.recreate or behind:
         return {}
-    bases = {name: base for name, base in snapshot.link.bases.items() if _is_taken_by(context.entity, name, base)}
     again = NoEffect.reason in context.insists_on
-    return {name: base.as_news for name, base in bases.items()} if again else bases
+    return {
+        name: base.as_news if again else base
+        for name, base in snapshot.link.bases.items()
+        if _is_taken_by(context.entity, name, base)
+    }
 
 
 def _is_taken_by(entity: EntityMapping, name: str, base: Base) -> bool:
@@ -147,15 +150,14 @@ def _made_late(snapshot: Snapshot) -> Blocked:
 
 def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
     """Whether a create of ours made the record, for a row that had found another record before the create arrived."""
-    holders = [one.holder for one in snapshot.exact if snapshot.cmms.was_made_from(one.row.id)]
-    return snapshot.link.row_id is None and any(one is not None and one.link.cmms_id is not None for one in holders)
+    return snapshot.link.row_id is None and any(one.holder.link.cmms_id is not None for one in snapshot.origin)
 
 
 def _record_made_late(snapshot: Snapshot) -> Blocked:
     record, operations = snapshot.cmms, snapshot.cmms.operations
     error = RowReplaced(
         f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that arrived late: its row"
-        f" {snapshot.exact[0].row.id} had found another record by then. Delete the record in the CMMS; or, if that"
+        f" {snapshot.origin[0].row.id} had found another record by then. Delete the record in the CMMS; or, if that"
         " other record was deleted, an operator's resync with --recreate has this one take over the row, differences"
         " are then on record."
     )
@@ -218,22 +220,23 @@ def _row_gone(snapshot: Snapshot) -> Blocked:
 class _Check(NamedTuple):
     """A condition under which nothing is decided from a snapshot, and what the record is then parked for.
 
-    `may_lag` tells that what the condition looks at may come from a list read that lags: it is read again first.
+    `patience` is the number of attempts for which what the condition looks at may come from a list read that lags: it
+    is read again first.
     """
 
     applies: Callable[[Snapshot, Context], bool]
     block: Callable[[Snapshot], Blocked]
-    may_lag: bool
+    patience: int
 
 
 _CHECKS: Final = (
-    _Check(_has_gone_back, _went_back, may_lag=True),
-    _Check(_was_made_again, _made_again, may_lag=False),
-    _Check(_was_made_late, _made_late, may_lag=True),
-    _Check(_record_was_made_late, _record_made_late, may_lag=False),
-    _Check(_row_is_forgotten, _row_forgotten, may_lag=True),
-    _Check(_row_was_deleted, _row_gone, may_lag=False),
-    _Check(_row_is_absent, _row_gone, may_lag=True),
-    _Check(_record_is_absent, _record_missing, may_lag=True),
+    _Check(_has_gone_back, _went_back, patience=PATIENCE),
+    _Check(_was_made_again, _made_again, patience=0),
+    _Check(_was_made_late, _made_late, patience=PATIENCE),
+    _Check(_record_was_made_late, _record_made_late, patience=0),
+    _Check(_row_is_forgotten, _row_forgotten, patience=PATIENCE),
+    _Check(_row_was_deleted, _row_gone, patience=0),
+    _Check(_row_is_absent, _row_gone, patience=PATIENCE),
+    _Check(_record_is_absent, _record_missing, patience=PATIENCE),
 )
 """In their order: the first one that applies decides."""

@@ -124,7 +124,7 @@ def _with(witnesses: Witnesses, wanted: Sequence[str | None]) -> Sequence[str | 
 
 def _of_the_rows_link(met: Snapshot) -> Snapshot:
     """The same by its row's link where that link's record has appeared just now; else as it is."""
-    own = [(one.holder, one.row) for one in met.exact if one.holder is not None]
+    own = [(one.holder, one.row) for one in met.exact if not one.is_free]
     if met.stored.etag is not None or len(own) != 1:
         return met
     (holder, row), record = own[0], met.cmms
