@@ -4,7 +4,7 @@ Two bases, because a side may hold something else than what was written to it (D
 of the CMMS are one state in Dynamics): a side has changed only against what that side itself held.
 """
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -145,27 +145,24 @@ def merge(
     before `prefer`.
     """
     chosen = prefer_fields or {}
-
-    def judged(rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> Verdict:
-        return judge(rule, cmms, dynamics, base, chosen.get(rule.name, prefer), restored=restored)
-
-    merger = _Merger(row.is_open, now, judged)
+    merger = _Merger(row.is_open, now)
     said, held = cmms.content(key), row.content(key)
     for rule in rules:
         name = rule.name
         merger.unreadable(name, ("cmms", cmms), ("dynamics", row))
         if name in said and name in held:
-            merger.field(rule, said[name], held[name], bases.get(name))
+            base, side = bases.get(name), chosen.get(name, prefer)
+            verdict = judge(rule, said[name], held[name], base, side, restored=restored)
+            merger.field(rule, {"cmms": said[name], "dynamics": held[name]}, base, verdict)
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
 
 
 class _Merger:
     """Collects the outcomes of one record's fields."""
 
-    def __init__(self, is_open: bool, now: datetime, judged: Callable[..., Verdict]) -> None:
+    def __init__(self, is_open: bool, now: datetime) -> None:
         self._is_open = is_open
         self._now = now
-        self._judged = judged
         self.bases: dict[str, Base] = {}
         self.writes: list[FieldWrite] = []
         self.conflicts: list[ConflictRecord] = []
@@ -173,12 +170,13 @@ class _Merger:
 
     def unreadable(self, name: str, *sides: tuple[Side, Record]) -> None:
         """Block a field whose value on a side its rule refuses: for the first such side, as a field is parked once."""
-        problems = [(side, record.errors[name]) for side, record in sides if name in record.errors]
-        self.blocked += [Blocked(name, side, problem.digest, problem.error) for side, problem in problems[:1]]
+        for side, record in sides:
+            if (bad := record.errors.get(name)) is not None:
+                self.blocked.append(Blocked(name, side, bad.digest, bad.error))
+                break
 
-    def field(self, rule: FieldMapping, cmms: Value, dynamics: Value, base: Base | None) -> None:
-        held: dict[Side, Value] = {"cmms": cmms, "dynamics": dynamics}
-        verdict = self._judged(rule, cmms, dynamics, base)
+    def field(self, rule: FieldMapping, held: dict[Side, Value], base: Base | None, verdict: Verdict) -> None:
+        """Add the outcome of a field of which the sides hold these values."""
         match verdict.outcome:
             case "unchanged":
                 if base is not None and base.unclear is not None:
@@ -186,7 +184,7 @@ class _Merger:
             case "agreed":
                 self._agree(rule, held)
             case "kept":
-                keeper: Side = "dynamics" if cmms is None else "cmms"
+                keeper: Side = "dynamics" if held["cmms"] is None else "cmms"
                 # Without a base, so that the kept value is recorded as the loser once the other side speaks.
                 self._lose(rule, keeper, held, verdict.why)
             case winner:

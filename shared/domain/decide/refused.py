@@ -1,6 +1,6 @@
 """What a side refused: known again by a digest, so that the same value is neither sent nor parked twice."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from shared.domain.blocked import RECORD, Blocked, digest
@@ -38,23 +38,39 @@ def value_digest(entity: EntityMapping, name: str, source: Value) -> str:
     return digest((entity.rules[name].fingerprint, source))
 
 
+def source_digest(entity: EntityMapping, write: FieldWrite) -> str:
+    """Recognise the value of the other side that a write carries."""
+    return value_digest(entity, write.field, write.source)
+
+
 def loop_digest(write: FieldWrite) -> str:
     """Recognise the two values between which two rules go to and fro, whichever of them is written next."""
     return digest(sorted((write.source or "", write.before or "")))
 
 
-def known_refusals(link: Link, context: Context, digests: Iterable[tuple[str, str]]) -> frozenset[str]:
+def refused_now(entity: EntityMapping, writes: Iterable[FieldWrite], refused: Sequence[Blocked]) -> list[Blocked]:
+    """The blocks of the writes that a side has refused just now, and that would be sent again.
+
+    Either side may have moved on since the refusal: then another value is sent.
+    """
+    if not refused:
+        return []  # mostly: no digest need be made
+    sent = {(one.field, other(one.side), source_digest(entity, one)) for one in writes}
+    return [one for one in refused if (one.field, one.side, one.digest) in sent]
+
+
+def known_refusals(link: Link, insists_on: frozenset[str], digests: Iterable[tuple[str, str]]) -> frozenset[str]:
     """Find the values that would be sent and were refused before.
 
     Args:
         link: Remembers the refusals as parked fields.
-        context: As for `decide`.
+        insists_on: The reasons that stop nothing any more.
         digests: Fields' names, each with the digest of the value that would be sent.
 
     Returns:
         The names of the fields that are parked for such a value, and for a reason on which no person insists.
     """
-    lasting = LASTING - context.insists_on
+    lasting = LASTING - insists_on
     known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in lasting}
     if not known:
         return frozenset()  # mostly: no digest need be made

@@ -1,6 +1,6 @@
 """A record that both sides have: merged field by field, the business key among them, and the row's state kept right."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from shared.domain.base import NEWS, Base
@@ -9,7 +9,7 @@ from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.older import gone_back
 from shared.domain.decide.plan import Plan, fresh
-from shared.domain.decide.refused import known_refusals, loop_digest, value_digest
+from shared.domain.decide.refused import known_refusals, loop_digest, refused_now, source_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
 from shared.domain.link import Link
@@ -40,25 +40,27 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
     merged = _merge(snapshot, context, bases, reborn=reborn)
-    merged = merged.without([*_stopped(link, merged, context), *held_figures(snapshot, context)])
+    refused = refused_now(entity, merged.writes, context.refused)
+    merged = merged.without([*_endless(link, merged, context), *refused, *held_figures(snapshot, context)])
     known = _known(snapshot, merged, context)
     # What is not sent replaces nothing: its record was made before it was sent first.
     merged = replace(merged, writes=of_others(known, merged.writes), conflicts=of_others(known, merged.conflicts))
     state = _state(entity, merged, reborn=reborn)
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
     merged = replace(merged, blocked=of_others(closed, merged.blocked))
+    revived = state if reborn else None
+    to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
-    revived = reborn and state is not None
-    waits = link.counting is not None and (revived or bool(merged.writes))
+    waits = link.counting is not None and bool(to_dynamics or to_cmms)
     bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
     return Plan(
         snapshot.stored,
         _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
-        to_dynamics=_write(merged, "dynamics", row, state if reborn else None),
-        to_cmms=_write(merged, "cmms", cmms),
+        to_dynamics=to_dynamics,
+        to_cmms=to_cmms,
         blocked=merged.blocked,
         merged=merged,
-        unfinished=revived or waits or bool(closed),
+        unfinished=revived is not None or waits or bool(closed),
         decided=True,
         still_parked=known,
     )
@@ -142,24 +144,23 @@ def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], contex
     return {name: Base.of({counting: NEWS, other(counting): held[name]}, rules[name], why="restored") for name in names}
 
 
-def _stopped(link: Link, merged: Merged, context: Context) -> Iterator[Blocked]:
-    """Blocks for the writes that a side has just refused, or would only undo again."""
-    refused = {(block.field, block.side, block.digest): block for block in context.refused}
-    for write in merged.writes:
-        # Either side may have moved on since the refusal: only what would be sent again is stopped.
-        if block := refused.get((write.field, other(write.side), _digest(write, context))):
-            yield block
-        elif loops(link.written.get(write.field, ()), write.side, digest(write.value), context.now):
-            yield _endless(write)
+def _endless(link: Link, merged: Merged, context: Context) -> list[Blocked]:
+    """Blocks for the writes that a side would only undo again."""
+    written, now = link.written, context.now
+    return [
+        _does_not_converge(one)
+        for one in merged.writes
+        if loops(written.get(one.field, ()), one.side, digest(one.value), now)
+    ]
 
 
 def _known(snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[str]:
     """The fields whose writes were refused before, and are still parked for just that value."""
-    digests = ((one.field, this) for one in merged.writes for this in (_digest(one, context), loop_digest(one)))
-    known, key = known_refusals(snapshot.link, context, digests), context.entity.key.name
-    # No other row has the key any more: as long as it is parked, rows are looked for by it.
-    is_free = not snapshot.candidates and snapshot.link.park_of(key).reason == KeyNotUsable.reason
-    return known - {key} if is_free else known
+    entity = context.entity
+    digests = ((one.field, this) for one in merged.writes for this in (source_digest(entity, one), loop_digest(one)))
+    # As long as a key is parked, rows are looked for by it: without any, no other row has the key any more.
+    over = frozenset() if snapshot.candidates else frozenset({KeyNotUsable.reason})
+    return known_refusals(snapshot.link, context.insists_on | over, digests)
 
 
 def _closed(merged: Merged) -> frozenset[str]:
@@ -167,7 +168,7 @@ def _closed(merged: Merged) -> frozenset[str]:
     return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
 
 
-def _endless(write: FieldWrite) -> Blocked:
+def _does_not_converge(write: FieldWrite) -> Blocked:
     target = {"dynamics": "Dynamics", "cmms": "the CMMS"}[write.side]
     error = DoesNotConverge(
         f"{write.field}: {target} turns what is written there into something else, again and again. Look for a rule,"
@@ -175,10 +176,6 @@ def _endless(write: FieldWrite) -> Blocked:
         field=write.field,
     )
     return Blocked(write.field, other(write.side), loop_digest(write), error)
-
-
-def _digest(write: FieldWrite, context: Context) -> str:
-    return value_digest(context.entity, write.field, write.source)
 
 
 def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | None:
@@ -217,6 +214,7 @@ def _remember(
     # the record's state is said.
     unsaid = is_inactive(context.entity, row) and _lacks_state(snapshot, context.entity)
     marked = reborn or unsaid or bool(link.intents_of("dynamics"))
+    settled: dict[str, object] = {} if marked else {"deleted_at": None, "takes_over": None}
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
         seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it
@@ -227,9 +225,8 @@ def _remember(
             "row_id": row.id,
             "key": cmms.key,
             "seen": seen,
-            "deleted_at": link.deleted_at if marked else None,
-            "takes_over": link.takes_over if marked else None,
             "restored": link.restored if waits else None,
             "chosen": without(_chosen(link, context), bases),
+            **settled,
         }
     )
