@@ -218,9 +218,18 @@ class Link(_Frozen):
         """The link without one of its intents, which is settled."""
         return self.model_copy(update={"intents": tuple(one for one in self.intents if one.id != intent.id)})
 
+    @property
+    def announced(self) -> frozenset[str]:
+        """The operation ids of the intents."""
+        return frozenset(intent.id for intent in self.intents)
+
     def intents_of(self, side: Side) -> tuple[Intent, ...]:
         """The intents of the writes to one side."""
         return tuple(intent for intent in self.intents if intent.side == side)
+
+    def create_of(self, side: Side) -> Intent | None:
+        """The intent of the create on one side, if there is one: a create in doubt is repeated under its own name."""
+        return next((intent for intent in self.intents_of(side) if intent.creates), None)
 
     def same_as(self, other: "Link") -> bool:
         """Whether two states of a link are equal, but for what can wait until the next write stores it."""

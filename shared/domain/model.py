@@ -96,6 +96,10 @@ class Record:
         """The newest write of ours that the record shows."""
         return self.operations[-1] if self.operations else None
 
+    def shows(self, operation: str) -> bool:
+        """Whether a write of ours is among the last ones that the record shows."""
+        return operation in (self.operations or ())
+
     def content(self, key: str) -> Values:
         """The values with the business key among them, under its field's name."""
         return {key: self.key or None, **self.values}
@@ -129,7 +133,7 @@ class CmmsRecord(Record):
 
     def was_made_from(self, row_id: str) -> bool:
         """Whether a create of ours made the record for this row: it has the row's id for an operation."""
-        return row_id in (self.operations or ())
+        return self.shows(row_id)
 
     @property
     def last_change(self) -> Change:

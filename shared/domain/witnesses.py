@@ -45,12 +45,11 @@ class Witness(NamedTuple):
         What was new then is gone after a restore, and tells nothing.
         """
         old, new = before.seen, after.seen
-        row, record = after.row_id, after.cmms_id
-        if side == "dynamics" and row and new.row_modified and is_before(old.row_version, new.row_version):
-            return cls(row, new.row_modified, new.row_version)
-        if side == "cmms" and record and new.cmms_version and is_before(old.cmms_version, new.cmms_version):
-            return cls(record, new.cmms_version)
-        return None
+        name, at, number, is_news = {
+            "dynamics": (after.row_id, new.row_modified, new.row_version, is_before(old.row_version, new.row_version)),
+            "cmms": (after.cmms_id, new.cmms_version, None, is_before(old.cmms_version, new.cmms_version)),
+        }[side]
+        return cls(name, at, number) if name and at and is_news else None
 
 
 class Witnesses(BaseModel):

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from shared.domain.base import NEWS, Base, Why
 from shared.domain.link import ConflictRecord, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, Values, other, without
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
@@ -32,7 +32,7 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
     unmoved: Verdict = "not_landed" if now >= intent.expires_at + LATEST else "open"
     if not shown.living:
         return unmoved if intent.creates else "not_landed"
-    if intent.id in (shown.operations or ()):
+    if shown.shows(intent.id):
         return "landed"
     if intent.creates:
         # Only a create of ours gives a row this id, but perhaps a part of one, sent to find a field that was refused.
@@ -81,40 +81,45 @@ def is_of_another(link: Link, met: CmmsRecord) -> bool:
     A create in the CMMS that is in doubt may have landed, and its record be renamed: what has the key now does not show
     the create. Its repetition tells, as the CMMS answers with the record that it made.
     """
-    tried = {intent.id for intent in link.intents_of("cmms") if intent.creates}
-    return bool(tried) and met.operations is not None and tried.isdisjoint(met.operations)
+    create = link.create_of("cmms")
+    return create is not None and met.operations is not None and create.id not in met.operations
 
 
 def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:
-    """Both bases follow the write. Where somebody may have edited since, what was intended counts as written.
-
-    A field that the write left as it was keeps its base: it is written once more, and then the answer tells that it has
-    none. Where somebody may have edited since, it stays unclear, unless the source says something new by now.
-    """
+    """Both bases follow the write, field by field."""
     last = shown.by_us and shown.last_operation == intent.id
-    held, said = shown.content(entity.key.name), source.content(entity.key.name)
-    content: Values = {**intent.values, **held}
-    idle = {name for name in intent.sources.keys() & held.keys() if is_idle(intent, name, held[name])}
-    bases = {name: base(entity, intent, name, content.get(name), edited=not last) for name in intent.sources}
+    held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
+    bases = {
+        name: _followed(entity, intent, name, held.get(name), said.get(name), last=last) for name in intent.sources
+    }
+    known = {name: one for name, one in bases.items() if one is not None}
+    return link.without(intent).model_copy(update={"bases": link.bases | known, "seen": link.seen.after(shown)})
+
+
+def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, said: Value, *, last: bool) -> Base | None:
+    """The base of one field after a write that landed, by what the written side holds and the other one says.
+
+    A field that the write left as it was keeps its base (None): it is written once more, and then the answer tells that
+    the write has no effect. Where the write was not the side's last change, somebody may have edited the field since:
+    what was intended counts as written, and such a field is unclear, unless its source says something new by now.
+    """
+    idle = is_idle(intent, name, held)
     if last:
-        bases = without(bases, idle | _of_a_forgotten_try(intent, held))
-    else:
-        for name in (name for name in idle if said.get(name) == intent.sources[name]):
-            both: dict[Side, Value] = {intent.side: held[name], other(intent.side): said[name]}
-            bases[name] = Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
-    return link.without(intent).model_copy(update={"bases": link.bases | bases, "seen": link.seen.after(shown)})
+        return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
+    if idle and said == intent.sources[name]:
+        both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
+        return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
+    return base(entity, intent, name, held, edited=True)
 
 
-def _of_a_forgotten_try(intent: Intent, held: Values) -> set[str]:
-    """The fields of which a new row or record, which nobody edited, holds what no known try of its create said.
+def _is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
+    """Whether a new row or record, which nobody edited, holds of a field what no known try of its create said.
 
     Another host may have repeated the create with what the source said later, and a restored ledger not know of it:
     both sides meet there for the first time.
     """
-    if not intent.creates:
-        return set()
-    written = {name: intent.values[name] for name in intent.values.keys() & held.keys()}
-    return {name for name, value in written.items() if not intent.tries(name) and is_other(value, held[name])}
+    said = intent.creates and name in intent.values
+    return said and not intent.tries(name) and is_other(intent.values[name], held)
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:

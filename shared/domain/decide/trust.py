@@ -63,10 +63,9 @@ def _is_taken_by(entity: EntityMapping, name: str, base: Base) -> bool:
 def _is_of_now(snapshot: Snapshot) -> bool:
     """Whether the ledger saw the very states that both sides show, or announced their last change: it lacks nothing."""
     link = snapshot.stored.link
-    announced = {intent.id for intent in link.intents}
 
     def is_known(shown: Record, version: object) -> bool:
-        ours = shown.by_us and shown.last_operation in announced
+        ours = shown.by_us and shown.last_operation in link.announced
         return shown.living and version is not None and (ours or link.seen.after(shown) == link.seen)
 
     return is_known(snapshot.row, snapshot.row.version) and is_known(snapshot.cmms, snapshot.cmms.changed_at)
@@ -79,7 +78,7 @@ def ledger_is_behind(snapshot: Snapshot) -> bool:
     """
     link = snapshot.link
     shown = {snapshot.row.last_operation, snapshot.cmms.last_operation}
-    known = {intent.id for intent in link.intents} | {link.seen.stamp, link.seen.operation, None}
+    known = link.announced | {link.seen.stamp, link.seen.operation, None}
     bare = snapshot.row.operations == () and link.seen.stamp is not None
     return bool(link.bases) and (bare or not shown <= known)
 
@@ -197,7 +196,7 @@ def _record_missing(snapshot: Snapshot) -> Blocked:
 
 def _row_is_absent(snapshot: Snapshot, context: Context) -> bool:
     link = snapshot.link
-    pending = any(intent.creates for intent in link.intents_of("dynamics"))
+    pending = link.create_of("dynamics") is not None
     expected = link.row_id is not None and not pending and link.restored != "dynamics"
     # A person may have made another row with the record's key.
     replaced = bool(snapshot.candidates) and (context.said_row_gone or context.attempts >= PATIENCE)
