@@ -5,7 +5,7 @@ of the CMMS are one state in Dynamics): a side has changed only against what tha
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
@@ -110,15 +110,20 @@ class Merged:
         """The writes for one side."""
         return tuple(write for write in self.writes if write.side == side)
 
-    def without(self, blocked: Iterable[Blocked]) -> "Merged":
-        """The outcome without the writes and conflicts of these fields, which are parked instead."""
-        stopped = {block.field: block for block in blocked}
+    def without(self, fields: Container[str]) -> "Merged":
+        """The outcome without what is to be written, recorded or parked of these fields."""
         return Merged(
             self.bases,
-            of_others(stopped, self.writes),
-            of_others(stopped, self.conflicts),
-            (*of_others(stopped, self.blocked), *stopped.values()),
+            of_others(fields, self.writes),
+            of_others(fields, self.conflicts),
+            of_others(fields, self.blocked),
         )
+
+    def parking(self, blocked: Iterable[Blocked]) -> "Merged":
+        """The outcome with these fields parked, and nothing else done about them."""
+        stopped = {block.field: block for block in blocked}
+        rest = self.without(stopped)
+        return replace(rest, blocked=(*rest.blocked, *stopped.values()))
 
 
 def of_others[T: (FieldWrite, ConflictRecord, Blocked)](fields: Container[str], items: Iterable[T]) -> tuple[T, ...]:

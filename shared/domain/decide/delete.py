@@ -2,7 +2,7 @@
 
 from shared.domain.decide.plan import Plan
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.model import DynamicsRecord
+from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Write
 
@@ -33,3 +33,11 @@ def _deactivation(entity: EntityMapping, row: DynamicsRecord) -> Write | None:
 def is_inactive(entity: EntityMapping, row: DynamicsRecord) -> bool:
     """Whether the row is in the state of deleted records."""
     return row.exists and entity.inactive is not None and row.state == entity.inactive.state
+
+
+def states_apart(entity: EntityMapping, said: Values, held: Values) -> list[str]:
+    """The fields that tell the row's state, of which both sides say something, and not the same."""
+    known = said.keys() & held.keys()
+    return [
+        name for name, rule in entity.state_fields.items() if name in known and not rule.agree(said[name], held[name])
+    ]

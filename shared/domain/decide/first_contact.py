@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
-from shared.domain.decide.delete import is_inactive
+from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, being_written, fresh, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
@@ -69,8 +69,7 @@ def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context)
     said, held = snapshot.cmms.values, row.values
     return [
         ConflictRecord(field=name, winner="cmms", won=said[name], lost=held[name], why="taken_over", at=context.now)
-        for name, rule in context.entity.state_fields.items()
-        if name in said.keys() & held.keys() and not rule.agree(said[name], held[name])
+        for name in states_apart(context.entity, said, held)
     ]
 
 

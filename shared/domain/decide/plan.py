@@ -36,7 +36,7 @@ class Plan:
     @cached_property
     def writes(self) -> tuple[Write, ...]:
         """The writes to either side."""
-        return tuple(write for write in (self.to_dynamics, self.to_cmms) if write is not None)
+        return tuple(filter(None, (self.to_dynamics, self.to_cmms)))
 
     @property
     def is_announced(self) -> bool:

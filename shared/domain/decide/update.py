@@ -6,7 +6,7 @@ from dataclasses import replace
 from shared.domain.base import NEWS, Base
 from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.currency import currency_changed, held_figures
-from shared.domain.decide.delete import is_inactive
+from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.older import gone_back
 from shared.domain.decide.plan import Plan, fresh
 from shared.domain.decide.refused import known_refusals, loop_digest, refused_now, source_digest
@@ -14,7 +14,7 @@ from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
 from shared.domain.link import Link
 from shared.domain.loop_detection import loops
-from shared.domain.merge import FieldWrite, Merged, merge, of_others
+from shared.domain.merge import FieldWrite, Merged, merge
 from shared.domain.model import Record, Side, other, without
 from shared.domain.schema.fields import Option
 from shared.domain.schema.mapping import EntityMapping
@@ -41,13 +41,13 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         bases.pop(entity.key.name, None)
     merged = _merge(snapshot, context, bases, reborn=reborn)
     refused = refused_now(entity, merged.writes, context.refused)
-    merged = merged.without([*_endless(link, merged, context), *refused, *held_figures(snapshot, context)])
+    merged = merged.parking([*_endless(link, merged, context), *refused, *held_figures(snapshot, context)])
     known = _known(snapshot, merged, context)
     # What is not sent replaces nothing: its record was made before it was sent first.
-    merged = replace(merged, writes=of_others(known, merged.writes), conflicts=of_others(known, merged.conflicts))
+    merged = merged.without(known)
     state = _state(entity, merged, reborn=reborn)
     closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
-    merged = replace(merged, blocked=of_others(closed, merged.blocked))
+    merged = merged.without(closed)
     revived = state if reborn else None
     to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
@@ -77,15 +77,8 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
         return False
     if link.restored == "dynamics" and not entity.state_fields and "dynamics" in gone_back(snapshot):
         return link.seen.row_state == entity.active.state
-    if not link.revives:
-        return False
-    said, held, rules = snapshot.cmms.values, snapshot.row.values, entity.state_fields
-    return not (_lacks_state(snapshot, entity) or any(rules[name].agree(said[name], held[name]) for name in rules))
-
-
-def _lacks_state(snapshot: Snapshot, entity: EntityMapping) -> bool:
-    """Whether a field tells the row's state, and a side does not say it: then nothing makes the row active."""
-    return not entity.state_fields.keys() <= (snapshot.cmms.values.keys() & snapshot.row.values.keys())
+    apart = states_apart(entity, snapshot.cmms.values, snapshot.row.values)
+    return link.revives and apart == [*entity.state_fields]
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
@@ -212,8 +205,8 @@ def _remember(
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
     # A row that a write in doubt may still make inactive stays marked, like one that is to be made active, now or once
     # the record's state is said.
-    unsaid = is_inactive(context.entity, row) and _lacks_state(snapshot, context.entity)
-    marked = reborn or unsaid or bool(link.intents_of("dynamics"))
+    unsaid = context.entity.state_fields.keys() - (cmms.values.keys() & row.values.keys())
+    marked = reborn or (is_inactive(context.entity, row) and bool(unsaid)) or bool(link.intents_of("dynamics"))
     settled: dict[str, object] = {} if marked else {"deleted_at": None, "takes_over": None}
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
