@@ -1,6 +1,7 @@
 """What happens on either side, told to the history in one normal form."""
 
 import asyncio
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import UTC, date, datetime
@@ -24,6 +25,8 @@ from tests.simulation.tables import (
     TABLES,
 )
 from tests.simulation.trace import Trace
+
+A_MINUTE = 60.0
 
 
 def normal(name: str, raw: object) -> Held:
@@ -68,8 +71,8 @@ class Observer:
         self._integration = integration
         self._trace = trace
         self.writes = 0
-        self.emptied: dict[tuple[str, str, str, str], set[str]] = defaultdict(set)
-        """By batch, entity, side and field, the records in which the integration emptied it."""
+        self.emptied: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
+        """By batch, entity, side and field, the records in which the integration emptied it, and when it sent that."""
         self.filled: set[tuple[str, str, str, str]] = set()
         self.created_for: dict[tuple[str, str], list[str]] = {}
         """(entity, CMMS id) to the rows that the integration made for it."""
@@ -217,14 +220,19 @@ class Observer:
         if value is not None:
             self.filled.add(field)
         elif before is not None and not told:
-            self.emptied[field].add(cell.record)
+            self.emptied[field].setdefault(cell.record, SENT.get())
 
     def masses(self, many: int) -> Iterator[str]:
-        """Faults: one field emptied in many records by one batch that fills it in none, which no people do."""
+        """Faults: one field emptied in many records within a minute by one batch that fills it in none.
+
+        No people do that. What a worker goes on with after it stood still for minutes, it decides anew.
+        """
         for field, records in self.emptied.items():
-            if len(records) >= many and field not in self.filled:
+            times = sorted(records.values())
+            most = max(bisect_right(times, at + A_MINUTE) - place for place, at in enumerate(times))
+            if most >= many and field not in self.filled:
                 batch, entity, side, name = field
-                yield f"{side} {entity} {name} was emptied in {len(records)} records by one batch ({batch})"
+                yield f"{side} {entity} {name} was emptied in {most} records by one batch ({batch})"
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, *, born: bool) -> None:
         """A value may come from a policy instead of a person.
