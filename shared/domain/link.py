@@ -26,6 +26,10 @@ class Identity(NamedTuple):
     kind: IdentityKind
     value: str
 
+    def names(self, key: str | None) -> tuple["Identity", ...]:
+        """The identities to ask the ledger for: a record's link may still be known by its key alone."""
+        return known_identities(self.value, key=key) if self.kind == "cmms" else (self,)
+
 
 def known_identities(
     cmms_id: str | None = None, row_id: str | None = None, key: str | None = None

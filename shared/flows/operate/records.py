@@ -28,6 +28,6 @@ async def named_by_key(
         )
         for place, key in enumerate(dict.fromkeys(keys))
     ]
-    resolved = await resolve(entity, deliveries, Reads(entity, ledger, dynamics, cmms))
+    resolved = await resolve(deliveries, Reads(entity, ledger, dynamics, cmms))
     found = {one.place: work.identity for work in resolved.open for one in work.deliveries}
     return {found.get(one.place, Identity("key", str(one.key))): str(one.key) for one in deliveries}

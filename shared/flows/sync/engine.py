@@ -192,7 +192,7 @@ class Sync:
 
     async def _resolve(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> tuple[Round, Reads]:
         reads = self._snapshots.reads(entity)
-        return await resolve(entity, deliveries, reads), reads
+        return await resolve(deliveries, reads), reads
 
     async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Reads]) -> Round:
         now = self._clock.now()

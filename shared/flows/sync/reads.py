@@ -1,13 +1,15 @@
 """What snapshots are made of, read in bulk, and each thing once."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 from shared.domain.link import Identity, Link, Stored
-from shared.domain.model import NO_ROW, CmmsRecord, DynamicsRecord
+from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
+from shared.flows.sync.field_versions import remembered
 
 
 class Reads:
@@ -24,7 +26,8 @@ class Reads:
         self.rows: dict[str, DynamicsRecord] = {}
         self.rows_by_key: dict[str, Sequence[DynamicsRecord]] = {}
         self.links: dict[Identity, Stored | LedgerUnreadable] = {}
-        self._asked: set[Identity] = set()
+        self.known: set[Identity] = set()
+        """Of these the ledger was asked, or showed them when it was asked otherwise."""
 
     @property
     def one_way(self) -> bool:
@@ -61,20 +64,32 @@ class Reads:
 
     async def ask_links(self, identities: Iterable[Identity]) -> None:
         """Read links, each known by all its identities then; one that the ledger does not hold stays absent."""
-        missing = {name for name in identities if not self.knows(name)}
-        if missing:
-            found = await self._ledger.find(self.entity.name, sorted(missing))
-            self._asked |= missing
-            stored = [one for one in found.values() if isinstance(one, Stored)]
-            self.links |= {**found, **{name: one for one in stored for name in one.link.identities}}
+        missing = set(identities) - self.known
+        if not missing:
+            return
+        found = await self._ledger.find(self.entity.name, sorted(missing))
+        self.links |= found
+        for stored in found.values():
+            if isinstance(stored, Stored):
+                self.links |= dict.fromkeys(stored.link.identities, stored)
+        self.known.update(missing, self.links)
 
-    def knows(self, identity: Identity) -> bool:
-        """Whether the ledger was asked for a link with this identity, or showed one when asked otherwise."""
-        return identity in self._asked or identity in self.links
+    def hide(self, fields: frozenset[str]) -> None:
+        """Take fields out of all rows that were read."""
 
-    def row(self, link: Link) -> DynamicsRecord:
-        """The link's row."""
-        return self.rows.get(link.row_id or "", NO_ROW)
+        def hidden(row: DynamicsRecord) -> DynamicsRecord:
+            return replace(row, values=without(row.values, fields))
+
+        self.rows = {name: hidden(row) for name, row in self.rows.items()}
+        self.rows_by_key = {key: list(map(hidden, found)) for key, found in self.rows_by_key.items()}
+
+    def row(self, row_id: str | None) -> DynamicsRecord:
+        """The row with this id."""
+        return self.rows.get(row_id or "", NO_ROW)
+
+    def record_of(self, holder: Link) -> CmmsRecord:
+        """What the CMMS shows of another link's record; one that cannot be read counts as none."""
+        return remembered(holder) if self.one_way else readable(self.records.get(holder.cmms_id or "", NO_RECORD))
 
     def holder(self, identity: Identity) -> Stored | None:
         """The link with this identity. One that cannot be read counts as none: its own messages park it."""
@@ -87,9 +102,14 @@ class Reads:
         return identity if holder is None else holder.link.identities[0]
 
 
+def readable(record: CmmsRecord | MappingError) -> CmmsRecord:
+    """The record as read; one that cannot be read counts as none."""
+    return record if isinstance(record, CmmsRecord) else NO_RECORD
+
+
 async def _more[V](
     known: dict[str, V], wanted: Iterable[str | None], ask: Callable[[Collection[str]], Awaitable[Mapping[str, V]]]
 ) -> None:
-    missing = {one for one in wanted if one} - known.keys()
+    missing = set(filter(None, wanted)) - known.keys()
     if missing:
         known.update(await ask(sorted(missing)))

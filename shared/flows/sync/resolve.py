@@ -1,7 +1,7 @@
 """Which record each message is about. A message that names nothing which exists is parked."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 from shared.domain.link import Identity
 from shared.domain.model import CmmsRecord
@@ -14,7 +14,7 @@ from shared.flows.sync.step import Round
 from shared.flows.sync.work import Work
 
 
-async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> Round:
+async def resolve(deliveries: Sequence[Delivery], reads: Reads) -> Round:
     """Find the record of each message: by row id or CMMS id in the ledger, else by what both sides show.
 
     Returns:
@@ -27,11 +27,11 @@ async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: 
     await reads.ask_who_is_down(
         {one.cmms_id for one in deliveries}, {one.key for one in deliveries}, {one.row_id for one in deliveries}
     )
-    await _read(entity, deliveries, reads)
+    await _read(deliveries, reads)
     outcomes: Outcomes = {}
     grouped: dict[Identity, list[Delivery]] = {}
     for delivery in deliveries:
-        found = _identify(entity, delivery, reads)
+        found = _identify(delivery, reads)
         if isinstance(found, Identity):
             grouped.setdefault(reads.stored_under(found), []).append(delivery)
         else:
@@ -39,13 +39,13 @@ async def resolve(entity: EntityMapping, deliveries: Sequence[Delivery], reads: 
     return Round(outcomes, tuple(_work(identity, some) for identity, some in grouped.items()))
 
 
-async def _read(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Reads) -> None:
+async def _read(deliveries: Sequence[Delivery], reads: Reads) -> None:
     """Read links first; then, for what the ledger does not know, rows by id, and both sides by key."""
-    await reads.ask_links(_asked(deliveries, one_way=reads.one_way))
+    await reads.ask_links(name for one in deliveries for name in one.identity.names(one.key))
     unknown = [one for one in deliveries if not _is_known(one, reads)]
     await reads.ask_rows(one.row_id for one in unknown)
-    named = {one.key for one in unknown if one.row_id is None}
-    row_keys = {row.key for row in reads.rows.values() if entity.key_error(row.key) is None}
+    named = {one.key for one in unknown if one.identity.kind == "key"}
+    row_keys = {row.key for row in reads.rows.values() if reads.entity.key_error(row.key) is None}
     await asyncio.gather(reads.ask_records_by_key(named | row_keys), reads.ask_rows_by_key(named))
     await reads.ask_links(Identity("row", row.id) for rows in reads.rows_by_key.values() for row in rows)
 
@@ -53,13 +53,6 @@ async def _read(entity: EntityMapping, deliveries: Sequence[Delivery], reads: Re
 def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
     hint = next((one.key for one in reversed(deliveries) if one.key is not None), None)
     return Work(identity, tuple(deliveries), key_hint=hint)
-
-
-def _asked(deliveries: Sequence[Delivery], *, one_way: bool) -> Collection[Identity]:
-    """What the ledger is asked for: a link may still be known by its key alone."""
-    found = {one.identity for one in deliveries if one.identity.kind != "key"}
-    by_key = [one.key for one in deliveries if one.key is not None and (one_way or one.cmms_id is not None)]
-    return found | {Identity("key", key) for key in by_key}
 
 
 def _is_known(delivery: Delivery, reads: Reads) -> bool:
@@ -71,16 +64,16 @@ def _is_known(delivery: Delivery, reads: Reads) -> bool:
     return kind == "cmms" or delivery.operation is None or delivery.identity in reads.links
 
 
-def _identify(entity: EntityMapping, delivery: Delivery, reads: Reads) -> Identity | Outcome:
+def _identify(delivery: Delivery, reads: Reads) -> Identity | Outcome:
     """The identity of a message's record, or the message's end where there is none."""
     identity = delivery.identity
     if _is_known(delivery, reads):
         return identity
-    return _by_its_row(entity, delivery, reads) if identity.kind == "row" else _by_its_key(delivery, reads)
+    return _by_its_row(delivery, reads) if identity.kind == "row" else _by_its_key(delivery, reads)
 
 
-def _by_its_row(entity: EntityMapping, delivery: Delivery, reads: Reads) -> Identity | Outcome:
-    identity = delivery.identity
+def _by_its_row(delivery: Delivery, reads: Reads) -> Identity | Outcome:
+    entity, identity = reads.entity, delivery.identity
     row = reads.rows.get(identity.value)
     if row is None:
         unseen = Again(unreadable_row(entity, identity.value))

@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from shared.domain.decide import Candidate, Snapshot
+from shared.domain.decide import Snapshot
 from shared.domain.decide.in_doubt import is_of_another, resolve_in_doubt
 from shared.domain.link import Identity, Stored
-from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord, Side
+from shared.domain.model import NO_RECORD, CmmsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.witnesses import Witnesses
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
-from shared.flows.sync.field_versions import hear, remembered
+from shared.flows.sync.field_versions import hear
 from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.secured import hide
@@ -51,23 +51,23 @@ class Snapshots:
             TransientError: A side or the ledger could not be read.
         """
         links = known or self.reads(entity)
-        await links.ask_links(name for work in works if not links.knows(work.identity) for name in work.names)
+        await links.ask_links(name for work in works if work.identity not in links.known for name in work.names)
         witnesses = await self.watch.of(entity.name)
-        looks = [self._look(entity, work, links) for work in works]
         # Whose a row is that is met by its key, is asked after the sides.
         reads = self.reads(entity)
+        looks = [self._look(work, links, reads) for work in works]
         await self._read(reads, [look for look in looks if isinstance(look, Look)], witnesses)
         shown: Mapping[Side, Mapping[str, object]] = {"cmms": reads.records, "dynamics": reads.rows}
         restored = await self.watch.judge(entity.name, witnesses, shown, now)
-        return [self._snapshot(entity, one, reads, restored, now) if isinstance(one, Look) else one for one in looks]
+        return [_snapshot(one, restored, now) if isinstance(one, Look) else one for one in looks]
 
-    def _look(self, entity: EntityMapping, work: Work, links: Reads) -> Look | LedgerUnreadable:
+    def _look(self, work: Work, links: Reads, reads: Reads) -> Look | LedgerUnreadable:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
         stored = [*(links.links[name] for name in work.names if name in links.links), Stored(link=work.new_link)][0]
         if isinstance(stored, LedgerUnreadable):
             return stored
-        heard = hear(entity, stored.link, work.deliveries) if self._cmms is None else (stored.link, None)
-        return Look(work, stored, *heard)
+        heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (stored.link, None)
+        return Look(work, reads, stored, *heard)
 
     def reads(self, entity: EntityMapping) -> Reads:
         """What was read of an entity's records: nothing yet."""
@@ -81,40 +81,28 @@ class Snapshots:
         rows = _with(witnesses["dynamics"], [look.link.row_id for look in looks])
         await reads.ask_who_is_down(ids, (), rows)
         await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))
-        await reads.ask_records_by_key(reads.row(look.link).key for look in looks if look.has_no_record)
-        await reads.ask_rows_by_key(look.key(reads) for look in looks)
-        await reads.ask_rows(name for look in looks for name in look.origins(reads))
+        await reads.ask_records_by_key(look.row.key for look in looks if look.has_no_record)
+        await reads.ask_rows_by_key(look.key for look in looks)
+        await reads.ask_rows(name for look in looks for name in look.origins)
         await self._holders(looks, reads)
         await hide(looks, reads, self._dynamics)
 
     async def _holders(self, looks: Sequence[Look], reads: Reads) -> None:
         """The links of rows and records that were met by key, and the records of such rows."""
-        met = [Identity("row", row.id) for look in looks for row in look.near(reads)]
-        named = [one.id for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
-        await reads.ask_links([*met, *(Identity("cmms", one) for one in named)])
-        await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met) if holder is not None)
+        met = [Identity("row", row.id) for look in looks for row in look.near]
+        named = [Identity("cmms", one.id) for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
+        await reads.ask_links([*met, *named])
+        await reads.ask_records(holder.link.cmms_id for holder in filter(None, map(reads.holder, met)))
 
-    def _snapshot(
-        self, entity: EntityMapping, look: Look, reads: Reads, restored: Mapping[Side, datetime], now: datetime
-    ) -> Snapshot | Unusable:
-        record = look.record(reads)
-        if isinstance(record, MappingError):
-            return record
-        rival = reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
-        record = record if rival is None else NO_RECORD
-        candidates = [self._candidate(other, reads) for other in look.near(reads)]
-        row = reads.row(look.link)
-        met = _of_the_rows_link(Snapshot(look.stored, look.link, record, row, candidates, rival, restored))
-        return replace(met, link=resolve_in_doubt(entity, met.link, met.cmms, met.row, now))
 
-    def _candidate(self, row: DynamicsRecord, reads: Reads) -> Candidate:
-        holder = reads.holder(Identity("row", row.id))
-        if holder is None:
-            return Candidate(row)
-        if self._cmms is None:
-            return Candidate(row, holder, remembered(holder.link))
-        record = reads.records.get(holder.link.cmms_id or "")
-        return Candidate(row, holder, record if isinstance(record, CmmsRecord) else NO_RECORD)
+def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | MappingError:
+    record = look.record
+    if isinstance(record, MappingError):
+        return record
+    rival = look.reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
+    record = record if rival is None else NO_RECORD
+    met = _of_the_rows_link(Snapshot(look.stored, look.link, record, look.row, look.candidates, rival, restored))
+    return replace(met, link=resolve_in_doubt(look.reads.entity, met.link, met.cmms, met.row, now))
 
 
 def _with(witnesses: Witnesses, wanted: Sequence[str | None]) -> Sequence[str | None]:

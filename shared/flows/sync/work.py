@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
-from shared.domain.link import Identity, Link, known_identities
+from shared.domain.link import Identity, Link
 from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
@@ -49,9 +49,8 @@ class Work:
 
     @property
     def names(self) -> tuple[Identity, ...]:
-        """The identities to ask the ledger for: a link may still be known by its key alone."""
-        kind, value = self.identity
-        return known_identities(value, key=self.key_hint) if kind == "cmms" else (self.identity,)
+        """The identities to ask the ledger for."""
+        return self.identity.names(self.key_hint)
 
     @property
     def new_link(self) -> Link:
