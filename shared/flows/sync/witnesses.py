@@ -60,16 +60,18 @@ class Watch:
         Raises:
             TransientError: The ledger could not be written.
         """
-        proven: dict[Side, Witnesses] = {}
-        since: dict[Side, datetime | None] = {}
+        after = dict(known)
+        since: dict[Side, datetime] = {}
         for side, witnesses in known.items():
             doubted = self._doubt((entity, side), witnesses, shown[side], now)
-            since[side] = witnesses.since or (witnesses.latest if doubted else None)
-            if witnesses.since is None and any(now - at >= _CONFIRMED for at in doubted.values()):
-                proven[side] = witnesses.proven
-        if proven:
-            await self._store(entity, {**known, **proven})
-        return {side: at for side, at in since.items() if at is not None}
+            suspected = witnesses.proven if doubted else witnesses
+            if suspected.since is not None:
+                since[side] = suspected.since
+            if now - min(doubted.values(), default=now) >= _CONFIRMED:
+                after[side] = suspected
+        if after != known:
+            await self._store(entity, after)
+        return since
 
     def _doubt(
         self, whose: tuple[str, Side], witnesses: Witnesses, shown: Mapping[str, object], now: datetime
