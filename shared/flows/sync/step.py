@@ -47,11 +47,10 @@ class Round:
             RoutingFailed: In one of the parts.
             Exception: The first part's of those that failed otherwise.
         """
-        ends = await asyncio.gather(*parts, return_exceptions=True)
-        failures = [end for end in ends if isinstance(end, BaseException)]
-        if failures:
-            raise min(failures, key=lambda one: not isinstance(one, RoutingFailed))
-        return Round.of(end for end in ends if isinstance(end, Round))
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        tasks.sort(key=lambda one: not isinstance(one.exception(), RoutingFailed))
+        return Round.of(one.result() for one in tasks)
 
 
 @dataclass(frozen=True)
