@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.flows.test_rules import agreed
 from tests.kit.world import World
 
 type Name = dict[str, str]
+NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 ROW = "00000000-0000-4000-8000-000000000001"
 
 
@@ -28,7 +30,7 @@ def dirty(**named: str) -> bytes:
 
 
 def read(*named: Name) -> list[Delivery]:
-    deliveries, unread = read_deliveries(document_mapping().entities["asset"], [dirty(**one) for one in named])
+    deliveries, unread = read_deliveries(document_mapping().entities["asset"], [dirty(**one) for one in named], NOW)
     assert not unread
     return deliveries
 

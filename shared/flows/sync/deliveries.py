@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from shared.domain.link import Identity, known_identities
+from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.events import (
     DeletedData,
     DirtyData,
@@ -65,16 +67,19 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Unread:
-    """A message that is no message of this queue: parked as it is."""
+    """A message that cannot be used: parked as it is. `event` and `key` tell what could be read of it."""
 
     place: int
     body: bytes
     event: Event | None
+    key: str | None
     outcome: Park
 
 
-def read_deliveries(entity: EntityMapping, bodies: Sequence[bytes]) -> tuple[list[Delivery], list[Unread]]:
-    """Parse a batch.
+def read_deliveries(
+    entity: EntityMapping, bodies: Sequence[bytes], now: datetime, *, one_way: bool = False
+) -> tuple[list[Delivery], list[Unread]]:
+    """Parse a batch; in one-way mode, what a message of the CMMS says must have a version that can count.
 
     Returns:
         The messages that name a record, and those that cannot be used, with the reason for which they are parked.
@@ -82,14 +87,29 @@ def read_deliveries(entity: EntityMapping, bodies: Sequence[bytes]) -> tuple[lis
     read: list[Delivery] = []
     bad: list[Unread] = []
     for place, body in enumerate(bodies):
-        event = None
+        event = key = None
         try:
             event = parse_event(body)
             payload = event.payload(entity)
-            read.append(Delivery(place, body, event, payload, *_names(entity, payload)))
+            row_id, cmms_id, key = _names(entity, payload)
+            delivery = Delivery(place, body, event, payload, row_id, cmms_id, key)
+            if one_way and delivery.operation is None:
+                _check(delivery.version, now)
+            read.append(delivery)
         except PermanentError as error:
-            bad.append(Unread(place, body, event, Park(error)))
+            bad.append(Unread(place, body, event, key, Park(error)))
     return read, bad
+
+
+def _check(version: Version | None, now: datetime) -> None:
+    # Without a version late and new cannot be told apart. One that has not come yet would win against everything until
+    # then.
+    if version is None:
+        raise InvalidMessage(
+            "The message says no version: send data.version (the change's instant) or the event's time."
+        )
+    if (error := ahead_of_time(version, now)) is not None:
+        raise error
 
 
 def _names(entity: EntityMapping, payload: Payload) -> tuple[str | None, str | None, str | None]:

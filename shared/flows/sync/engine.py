@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from operator import attrgetter
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -24,11 +25,10 @@ from shared.errors import (
     Unexpected,
 )
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
-from shared.flows.routing.outcomes import Again, Done, Outcome, Park
+from shared.flows.routing.outcomes import Again, Outcome, Park
 from shared.flows.routing.route import FIRST_DELAY, Routed, Router
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
-from shared.flows.sync.field_versions import unusable
 from shared.flows.sync.lag import behind
 from shared.flows.sync.lanes import LANE, lanes
 from shared.flows.sync.mass_clear import MassClears, Planned
@@ -96,18 +96,13 @@ class Sync:
         entity = self._mapping.entities.get(entity_name)
         if entity is None:
             return await self._unmapped(entity_name, bodies)
-        deliveries, unread = read_deliveries(entity, bodies)
+        deliveries, unread = read_deliveries(entity, bodies, self._clock.now(), one_way=self._cmms is None)
         with observed(entity.name, deliveries, unread, self._clock) as report:
             round_ = await self._in_lanes(entity, deliveries)
             outcomes = round_.outcomes | {one.place: one.outcome for one in unread}
-            report(outcomes)
+            tally = report(outcomes)
             routed = await self._router.route(OF_ENTITY[entity.name].name, _routed(deliveries, unread, outcomes))
-        summary = Summary(
-            applied=sum(isinstance(outcome, Done) and outcome.applied for outcome in outcomes.values()),
-            already_true=sum(isinstance(outcome, Done) and not outcome.applied for outcome in outcomes.values()),
-            retried=routed.retried,
-            parked=routed.parked,
-        )
+        summary = Summary(tally["applied"], tally["already_true"], routed.retried, routed.parked)
         log.info(
             "%s: %s: %d applied, %d already true, %d to retry, %d parked",
             entity.name, plural(len(bodies), "message"), summary.applied, summary.already_true, summary.retried,
@@ -146,10 +141,7 @@ class Sync:
     async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
         """Work on the records of a lane until every message has an end; yields what each round ended."""
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
-        unheard = self._unheard(deliveries)
-        yield Round(unheard)
-        usable = [one for one in deliveries if one.place not in unheard]
-        resolved, reads = await self._patiently(partial(self._resolve, entity, usable), latest)
+        resolved, reads = await self._patiently(partial(self._resolve, entity, deliveries), latest)
         yield replace(resolved, open=())
         works = resolved.open
         # What was read a moment ago serves the first try: no side was read yet, and its etags still guard it.
@@ -182,13 +174,6 @@ class Sync:
                     raise
                 log.info("A batch waits for %.0f s: %s", wait, error.message)
                 await self._clock.sleep(wait)
-
-    def _unheard(self, deliveries: Sequence[Delivery]) -> Outcomes:
-        """One-way mode: the ends of the messages that say nothing usable."""
-        if self._cmms is not None:
-            return {}
-        errors = {one.place: unusable(one, self._clock.now()) for one in deliveries}
-        return {place: Park(error) for place, error in errors.items() if error is not None}
 
     async def _resolve(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> tuple[Round, Reads]:
         reads = self._snapshots.reads(entity)
@@ -255,6 +240,6 @@ def _unread(body: bytes, outcome: Outcome) -> Routed:
 
 def _routed(deliveries: Sequence[Delivery], unread: Sequence[Unread], outcomes: Outcomes) -> list[Routed]:
     """Every message of the batch with its outcome, in the batch's order."""
-    found = {one.place: Routed(one.body, one.event, one.key, outcomes[one.place]) for one in deliveries}
-    found |= {one.place: Routed(one.body, one.event, None, one.outcome) for one in unread}
-    return [found[place] for place in sorted(found)]
+    messages: list[Delivery | Unread] = [*deliveries, *unread]
+    messages.sort(key=attrgetter("place"))
+    return [Routed(one.body, one.event, one.key, outcomes[one.place]) for one in messages]

@@ -5,33 +5,16 @@ that is newer. The business key is one of the fields.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from operator import itemgetter
 from types import MappingProxyType
 
 from shared.domain.blocked import digest
 from shared.domain.link import FieldVersion, Link
-from shared.domain.messages.ahead import ahead_of_time
 from shared.domain.messages.events import UpsertedData
 from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import InvalidMessage, MappingError, PermanentError
+from shared.errors import MappingError
 from shared.flows.sync.deliveries import Delivery
-
-
-def unusable(delivery: Delivery, now: datetime) -> PermanentError | None:
-    """Why a message of the CMMS cannot count; None where it can.
-
-    Without a version late and new cannot be told apart; a version that has not come yet would win against everything
-    until then.
-    """
-    if delivery.operation is not None:
-        return None
-    if delivery.version is None:
-        return InvalidMessage(
-            "The message says no version: send data.version (the change's instant) or the event's time."
-        )
-    return ahead_of_time(delivery.version, now)
 
 
 def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:

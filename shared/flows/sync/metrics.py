@@ -15,13 +15,17 @@ from shared.flows.sync.deliveries import Delivery, Outcomes, Unread
 @contextmanager
 def observed(
     entity: str, deliveries: Sequence[Delivery], unread: Sequence[Unread], clock: Clock
-) -> Iterator[Callable[[Outcomes], None]]:
-    """Trace a batch. The yielded function reports its outcomes; a batch that raises is reported when it comes again."""
+) -> Iterator[Callable[[Outcomes], Counter[str]]]:
+    """Trace a batch; one that raises is reported when it comes again.
+
+    Yields:
+        A function that reports the batch's outcomes, and returns how many messages ended how.
+    """
     queue, started = OF_ENTITY[entity].name, time.time_ns()
     messages: list[Delivery | Unread] = [*deliveries, *unread]
     causes = {one.place: one.event.traceparent if one.event else None for one in messages}
 
-    def report(outcomes: Outcomes) -> None:
+    def report(outcomes: Outcomes) -> Counter[str]:
         ends = {place: telemetry.End(cause, *_named(outcomes[place])) for place, cause in causes.items()}
         telemetry.finished(queue, list(ends.values()), started)
         tally = Counter(end.outcome for end in ends.values())
@@ -33,6 +37,7 @@ def observed(
         telemetry.count("sync.writes.saved", tally["applied"] + tally["already_true"] - len(written), queue=queue)
         if changes := list(filter(None, (one.event.time for one in applied))):
             telemetry.lag(queue, (clock.now() - max(changes)).total_seconds())
+        return tally
 
     with telemetry.batch(queue, list(causes.values())):
         yield report
