@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import chain
 from operator import attrgetter
 from typing import Final
 from uuid import UUID, uuid4
 
+from shared.domain.blocked import Blocked
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
 from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import OF_ENTITY
@@ -205,15 +207,20 @@ class Sync:
     ) -> list[tuple[Work, Plan]]:
         """The plans without the clears that are no people's work: these are parked, field by field."""
         masses = self._masses.held(entity, planned, now)
-        if not masses:
-            return [(work, plan) for work, _, plan in planned]
-        log.error("%s: %s", entity.name, next(iter(masses.values()))[0].error.message)
-        free: list[tuple[Work, Plan]] = []
-        for place, (work, snapshot, plan) in enumerate(planned):
-            held = replace(work, refused=(*work.refused, *masses.get(place, ())))
-            again = decide(snapshot, held.context(entity, now, one_way=self._cmms is None)) if place in masses else plan
-            free.append((held, again if isinstance(again, Plan) else plan))
-        return free
+        if blocked := [*chain.from_iterable(masses)]:
+            log.error("%s: %s", entity.name, blocked[0].error.message)
+        return [
+            self._without_mass(entity, one, mass, now) if mass else (one[0], one[2])
+            for one, mass in zip(planned, masses, strict=True)
+        ]
+
+    def _without_mass(
+        self, entity: EntityMapping, planned: Planned, mass: Sequence[Blocked], now: datetime
+    ) -> tuple[Work, Plan]:
+        work, snapshot, plan = planned
+        held = replace(work, refused=(*work.refused, *mass))
+        again = decide(snapshot, held.context(entity, now, one_way=self._cmms is None))
+        return held, again if isinstance(again, Plan) else plan
 
     def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
         """Decide about one record; a fault of ours counts as an attempt of this record alone."""

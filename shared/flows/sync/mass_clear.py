@@ -1,7 +1,7 @@
 """One field that is emptied in many records and filled in few is no people's work: such writes are held."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -32,24 +32,19 @@ class MassClears:
     def __init__(self) -> None:
         self._emptied: dict[Field, list[datetime]] = {}
 
-    def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> dict[int, list[Blocked]]:
+    def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> list[list[Blocked]]:
         """Find the writes that are part of a mass of clears.
 
         Returns:
-            By the plan's place, its fields that are parked instead. What was parked for this and is replayed is never
-            held, nor what a word on a restored side empties.
+            For each plan, in order, its fields that are parked instead.
         """
         clears = [_clears(entity, plan) for _, _, plan in planned]
         fills = [_fills(entity, plan) for _, _, plan in planned]
         masses = self._masses(Counter(chain.from_iterable(clears)), Counter(chain.from_iterable(fills)), now)
-        found: dict[int, list[Blocked]] = {}
-        for place, (work, snapshot, _) in enumerate(planned):
-            if MassClear.reason in work.insists_on or snapshot.link.counting is not None:
-                continue
-            own = clears[place]
-            if mass := sorted(own.keys() & masses.keys()):
-                found[place] = [refusal(entity, field[2], own[field], _error(field, masses[field])) for field in mass]
-        return found
+        return [
+            [] if _is_meant(work, snapshot) else _held(entity, own, masses)
+            for (work, snapshot, _), own in zip(planned, clears, strict=True)
+        ]
 
     def _masses(self, emptied: Counter[Field], filled: Counter[Field], now: datetime) -> dict[Field, int]:
         """The fields that are emptied in too many records, each with their number."""
@@ -57,6 +52,16 @@ class MassClears:
             recent = [at for at in self._emptied.get(field, ()) if now - at <= WINDOW] + [now] * emptied[field]
             self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else []
         return {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
+
+
+def _is_meant(work: Work, snapshot: Snapshot) -> bool:
+    """Whether a person replays what was parked for this, or said of a side that it was restored, which may empty it."""
+    return MassClear.reason in work.insists_on or snapshot.link.counting is not None
+
+
+def _held(entity: EntityMapping, own: Mapping[Field, Write], masses: Mapping[Field, int]) -> list[Blocked]:
+    mass = sorted(own.keys() & masses.keys())
+    return [refusal(entity, field[2], own[field], _error(field, masses[field])) for field in mass]
 
 
 def _error(field: Field, count: int) -> MassClear:
