@@ -44,6 +44,15 @@ class Answer:
         """Whether all or some of the write was confirmed, or no answer tells that it was not."""
         return self.unknown or self.record is not None
 
+    @property
+    def stays_in_doubt(self) -> bool:
+        """Whether the write may still land: a refusal of a repeated create says nothing of the first try.
+
+        But the CMMS answers a create that it did with what it made, before it looks whose the key is.
+        """
+        repeated = self.intent.repeated and self.record is None
+        return self.unknown or (repeated and not self.key_taken_in("cmms"))
+
     def key_taken_in(self, side: Side) -> bool:
         """Whether another row of Dynamics, or another record of the CMMS, holds the key that was to be written."""
         return self.intent.side == side and isinstance(self.error, KeyTaken)
@@ -79,19 +88,6 @@ class Answer:
             return False
         return isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
 
-    @property
-    def is_untouched(self) -> bool:
-        """Whether nobody can have edited a new row or record between its create and the answer.
-
-        Created rows are read back by another request. A record is the answer of its own create, unless the create was
-        repeated.
-        """
-        new = self.record
-        if new is None or self.error is not None:
-            return False
-        answers_itself = isinstance(new, CmmsRecord) and new.operations is None
-        return answers_itself or (new.by_us and new.last_operation == self.intent.id)
-
 
 def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], now: datetime) -> Link:
     """The link after a round.
@@ -107,7 +103,7 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
         Both bases follow each confirmed write; a refused write is forgotten; a write without an answer stays in doubt.
     """
     for answer in answers:
-        if answer.unknown or (answer.record is None and _may_have_landed_before(plan, answer)):
+        if answer.stays_in_doubt:
             link = _in_doubt(link, answer.intent, now)
         elif answer.record is None:
             link = _forgotten(link, plan, answer.intent)
@@ -154,17 +150,7 @@ def _state_stays() -> NoEffect:
 def _in_doubt(link: Link, intent: Intent, now: datetime) -> Link:
     """Nobody needs to wait for this worker any more: from now on the side's own evidence decides."""
     over = intent.model_copy(update={"expires_at": min(intent.expires_at, now)})
-    intents = tuple(over if one.id == intent.id else one for one in link.intents)
-    return link.model_copy(update={"intents": intents})
-
-
-def _may_have_landed_before(plan: Plan, refused: Answer) -> bool:
-    """Whether the write is a create that was in doubt before: a refusal of the repeat says nothing of the first.
-
-    But the CMMS answers a create that it did with what it made, before it looks whose the key is.
-    """
-    intent = refused.intent
-    return not refused.key_taken_in("cmms") and any(one.id == intent.id for one in plan.link.intents)
+    return link.model_copy(update={"intents": (*link.without(intent).intents, over)})
 
 
 def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
@@ -175,7 +161,7 @@ def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
     intent, decided = answer.intent, answer.decided(entity)
     # What a new row holds instead of what was written may be a person's edit.
-    edited = intent.creates and not answer.is_untouched
+    edited = intent.creates and not (answer.error is None and _is_untouched(intent, record))
     bases = {name: base(entity, intent, name, answer.shown(entity, name), edited=edited) for name in decided}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
@@ -191,6 +177,16 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
             **({"row_id": record.id} if intent.side == "dynamics" else {"cmms_id": record.id or link.cmms_id}),
         }
     )
+
+
+def _is_untouched(create: Intent, new: Record) -> bool:
+    """Whether nobody can have edited a new row or record between its create and the answer.
+
+    Created rows are read back by another request. A record is the answer of its own create, unless the create was
+    repeated.
+    """
+    answers_itself = isinstance(new, CmmsRecord) and new.operations is None
+    return answers_itself or (new.by_us and new.last_operation == create.id)
 
 
 def _parked(plan: Plan, link: Link, answers: Sequence[Answer]) -> Mapping[str, ParkedField]:
