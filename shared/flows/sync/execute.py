@@ -134,10 +134,9 @@ class Executor:
 
     async def _write(self, entity: EntityMapping, steps: Sequence[Step], deadline: float) -> list[Step]:
         """Rule 5: each write under its own condition, both sides at the same time."""
-        intents = [intent for step in steps for intent in step.intents]
 
         async def sent(side: Side, target: Dynamics | Cmms | None) -> dict[str, Answer]:
-            mine = [intent for intent in intents if intent.side == side]
+            mine = [intent for step in steps for intent in step.intents if intent.side == side]
             results = await target.write(entity, mine, deadline) if mine and target is not None else ()
             return {intent.id: Answer.of(intent, result) for intent, result in zip(mine, results, strict=False)}
 
