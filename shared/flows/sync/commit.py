@@ -81,12 +81,10 @@ class Answer:
 
     @property
     def state_stays(self) -> bool:
-        """Whether a confirmed write of the row's state left the row in another one."""
+        """Whether the write of the row's state left the row in another one."""
         wanted, _ = self.intent.state or (None, None)
         row = self.record
-        if self.error is not None or wanted is None:
-            return False
-        return isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
+        return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
 
 
 def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], now: datetime) -> Link:
@@ -116,12 +114,17 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
 def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Blocked]:
     """What the sides refused: a refused value blocks its own field, a refused row or record the whole write."""
     for answer in answers:
-        if isinstance(answer.error, PermanentError):
+        if answer.error is None:
+            yield from _without_effect(entity, answer)
+        elif isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
-        if answer.state_stays:
-            yield whole(answer.intent, _state_stays())
-        for name in answer.without_effect(entity) if answer.error is None else ():
-            yield refusal(entity, name, answer.intent, _no_effect(entity, answer.intent, name))
+
+
+def _without_effect(entity: EntityMapping, confirmed: Answer) -> Iterator[Blocked]:
+    if confirmed.state_stays:
+        yield whole(confirmed.intent, _state_stays())
+    for name in confirmed.without_effect(entity):
+        yield refusal(entity, name, confirmed.intent, _no_effect(entity, confirmed.intent, name))
 
 
 def _refused(entity: EntityMapping, write: Intent, error: PermanentError) -> Blocked:
