@@ -54,10 +54,10 @@ class Delivery:
         return bool(self.event.history) and not self.event.attempt and not self.event.deferrals
 
     @property
-    def insists_on(self) -> str | None:
+    def insists_on(self) -> frozenset[str]:
         """The reason for which the message was parked, where an operator has just sent it again: it is over."""
         told = read_history(self.event.history)[-1:] if self.is_replay else ()
-        return next((str(one.get("reason")) for one in told), None)
+        return frozenset(str(one.get("reason")) for one in told)
 
     @property
     def identity(self) -> Identity:

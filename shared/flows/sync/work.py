@@ -40,7 +40,7 @@ class Work:
     @property
     def insists_on(self) -> frozenset[str]:
         """The reasons for which messages were parked that a person has just sent again."""
-        return frozenset(one.insists_on for one in self.deliveries if one.insists_on is not None)
+        return frozenset().union(*(one.insists_on for one in self.deliveries))
 
     @property
     def attempts(self) -> int:
