@@ -88,17 +88,17 @@ class Executor:
         steps = [step.announcing(entity, expires_at, self._ids) for step in steps]
         holders = [step.plan.holder for step in steps if step.plan.holder is not None]
         ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], holders)
-        conflicts = sum(len(step.plan.merged.conflicts) for step, _ in ready)
+        conflicts = sum(len(step.plan.merged.conflicts) for step in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
-        return [replace(step, stored=stored) for step, stored in ready], lost
+        return ready, lost
 
     async def _swap(
         self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]], holders: Sequence[Stored] = ()
-    ) -> tuple[list[tuple[Step, Stored]], Round]:
+    ) -> tuple[list[Step], Round]:
         """Store one link for each step; the holders of the rows that some of these take let go first, in the same call.
 
         Returns:
-            The steps with their links as stored, and the end of those that lost a race or are too large. A link cannot
+            The steps whose links are stored, and the end of those that lost a race or are too large. A link cannot
             take what another one did not let go.
         """
         await self._watch.note(entity.name, ((step.stored.link, stored.link) for step, stored in wanted))
@@ -106,12 +106,12 @@ class Executor:
         links = [*let_go, *(stored for _, stored in wanted)]
         results = await self._ledger.write(entity.name, links) if links else ()
         await self._give_back(entity, holders, results)
-        kept: list[tuple[Step, Stored]] = []
+        kept: list[Step] = []
         lost = Round()
         for (step, _), result in zip(wanted, results[len(holders) :], strict=True):
             match result:
                 case Stored():
-                    kept.append((step, result))
+                    kept.append(replace(step, stored=result))
                 case LinkTooLarge():
                     lost += Round(step.work.ends(Park(result)))
                 case None:
@@ -173,7 +173,7 @@ class Executor:
             else:
                 kept.append(step)
         stored, lost = await self._swap(entity, changed)
-        return [*kept, *(replace(step, stored=link) for step, link in stored)], lost
+        return [*kept, *stored], lost
 
     def _concluded(self, entity: EntityMapping, step: Step) -> Round:
         refused = list(refusals(entity, step.answers))
