@@ -99,16 +99,16 @@ def _document(story: Story) -> dict[str, Any]:
             }
             for one in story.fields
         ],
-        "ledger": link.model_dump(mode="json", exclude_defaults=True) if story.known else None,
+        "ledger": link.as_json if story.known else None,
         "problems": list(story.problems),
         "due": list(story.due),
-        "conflicts": [one.model_dump(mode="json") for one in story.conflicts],
+        "conflicts": [one.as_json for one in story.conflicts],
         "parked": [document(message) for message in story.parked],
     }
 
 
 def _base(base: Base | None) -> dict[str, Any] | None:
-    return None if base is None else base.model_dump(include={"cmms", "dynamics"})
+    return None if base is None else {"cmms": base.cmms, "dynamics": base.dynamics}
 
 
 def _print(session: Session, story: Story) -> None:

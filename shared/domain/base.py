@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
-
+from shared.domain.kept import Kept
 from shared.domain.model import Side, Value, other
 
 type Why = Literal[
@@ -21,7 +20,7 @@ type Why = Literal[
 """Why a value lost: see `ConflictRecord`."""
 
 
-class Base(BaseModel):
+class Base(Kept, frozen=True):
     """What each side held of one field when both last agreed. A side has changed only against its own base.
 
     `rule` is the fingerprint of the field's mapping at that time: under another mapping the base counts for nothing.
@@ -29,8 +28,6 @@ class Base(BaseModel):
     the write had no effect, or a person put the old value back. `why` is on record where a side that alone has changed
     against the base replaces the other one's value; mostly that value is nobody's loss.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     cmms: Value
     dynamics: Value

@@ -10,9 +10,10 @@ from datetime import datetime
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
 
 from shared.domain.base import Base, Why
+from shared.domain.kept import Kept
 from shared.domain.model import Change, CmmsRecord, DynamicsRecord, Record, Side, Value, Version
 from shared.domain.row_hash import row_hash
 from shared.domain.write import Intent
@@ -45,16 +46,12 @@ def known_identities(
     return tuple([Identity(kind, value) for kind, value in names if value is not None])
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
 type Restored = Literal["cmms", "dynamics", "ledger"]
 """What was restored from a backup: either side, or the ledger's own memory."""
 _COUNTING: Final[Mapping[Restored | None, Side]] = {"cmms": "dynamics", "dynamics": "cmms"}
 
 
-class ConflictRecord(_Frozen):
+class ConflictRecord(Kept, frozen=True):
     """A value that did not survive, kept where a person can find it.
 
     `why`: `both_changed`; `first_contact` (no base yet); `one_way` (the target of a one-way field was edited);
@@ -72,7 +69,7 @@ class ConflictRecord(_Frozen):
     at: datetime
 
 
-class ParkedField(_Frozen):
+class ParkedField(Kept, frozen=True):
     """A field that was parked, and the digest of the value that caused it: each value is parked once."""
 
     side: Side
@@ -84,7 +81,7 @@ NOT_PARKED: Final = ParkedField(side="cmms", digest="", reason="")
 """Stands for the park of a field that is not parked: no value has its digest."""
 
 
-class Written(_Frozen):
+class Written(Kept, frozen=True):
     """A value that was written to a side, by its digest, and when that was confirmed: see `domain.loop_detection`."""
 
     side: Side
@@ -92,14 +89,14 @@ class Written(_Frozen):
     at: datetime
 
 
-class FieldVersion(_Frozen):
+class FieldVersion(Kept, frozen=True):
     """One-way mode: the newest value that a message gave for a field, and that message's version."""
 
     value: Value
     version: Version
 
 
-class Seen(_Frozen):
+class Seen(Kept, frozen=True):
     """The newest state of either side that the link knows: the conditions under which its bases count.
 
     `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `row_state` the state
@@ -145,7 +142,7 @@ class Seen(_Frozen):
         return self.model_copy(update=update)
 
 
-class Link(_Frozen):
+class Link(Kept, frozen=True):
     """One pair. Without bases the two sides have never met.
 
     `key` is the business key as last known, for people and for `by_key`. `by_key` means that no message has brought
@@ -160,19 +157,19 @@ class Link(_Frozen):
     row_id: str | None = None
     key: str = ""
     by_key: bool = False
-    bases: dict[str, Base] = Field(default_factory=dict)
+    bases: dict[str, Base] = field(default_factory=dict)
     seen: Seen = Seen()
-    said: dict[str, FieldVersion] = Field(default_factory=dict)
+    said: dict[str, FieldVersion] = field(default_factory=dict)
     deleted: Version | None = None
     deleted_at: datetime | None = None
     takes_over: str | None = None
     intents: tuple[Intent, ...] = ()
     conflicts: tuple[ConflictRecord, ...] = ()
-    parked: dict[str, ParkedField] = Field(default_factory=dict)
-    written: dict[str, tuple[Written, ...]] = Field(default_factory=dict)
+    parked: dict[str, ParkedField] = field(default_factory=dict)
+    written: dict[str, tuple[Written, ...]] = field(default_factory=dict)
     last_sync: datetime | None = None
     restored: Restored | None = None
-    chosen: dict[str, Side] = Field(default_factory=dict)
+    chosen: dict[str, Side] = field(default_factory=dict)
 
     @property
     def identities(self) -> tuple[Identity, ...]:
@@ -246,7 +243,7 @@ class Link(_Frozen):
         return next((intent for intent in self.intents if intent.expires_at > now), None)
 
 
-class Stored(_Frozen):
+class Stored(Kept, frozen=True):
     """A link with the etag under which it was read; None means that the ledger does not hold it yet."""
 
     link: Link

@@ -2,12 +2,13 @@
 
 from datetime import datetime
 
-from pydantic import BaseModel, ConfigDict, Field
+from msgspec import field
 
+from shared.domain.kept import Kept
 from shared.domain.model import Side, Value
 
 
-class Write(BaseModel):
+class Write(Kept, frozen=True):
     """A write to one side, described once: from the decision through the intent to the adapter.
 
     `target` is the row's GUID or the CMMS's record id; None creates a CMMS record, whose id the CMMS chooses. `etag`
@@ -23,14 +24,12 @@ class Write(BaseModel):
     sources={"nombre": "Pump"}, before={"nombre": "Pumpe"})`.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     side: Side
     target: str | None
     etag: str | None
-    values: dict[str, Value] = Field(default_factory=dict)
-    sources: dict[str, Value] = Field(default_factory=dict)
-    before: dict[str, Value] = Field(default_factory=dict)
+    values: dict[str, Value] = field(default_factory=dict)
+    sources: dict[str, Value] = field(default_factory=dict)
+    before: dict[str, Value] = field(default_factory=dict)
     state: tuple[int | None, int] | None = None
     operation: str | None = None
     stamped: bool = True
@@ -47,7 +46,7 @@ class Write(BaseModel):
         return frozenset(name for name in written if self.values[name] is not None and self.sources[name] is None)
 
 
-class Intent(Write):
+class Intent(Write, frozen=True, kw_only=True):
     """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
 
     `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
@@ -58,7 +57,7 @@ class Intent(Write):
     id: str
     expires_at: datetime
     earlier: dict[str, tuple[Value, ...]] | None = None
-    rules: dict[str, str] = Field(default_factory=dict)
+    rules: dict[str, str] = field(default_factory=dict)
 
     @property
     def repeated(self) -> bool:

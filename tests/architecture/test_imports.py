@@ -14,7 +14,7 @@ PURE = {
     *("__future__", "abc", "base64", "bisect", "collections", "copy", "dataclasses", "datetime", "decimal"),
     *("difflib", "enum"),
     *("functools", "hashlib", "heapq", "hmac", "itertools", "json", "math", "operator", "re", "string", "tomllib"),
-    *("types", "typing", "unicodedata", "uuid", "pydantic"),
+    *("types", "typing", "unicodedata", "uuid", "msgspec", "pydantic"),
 }
 # What each layer may import of the product. A prefix allows what is below it.
 ALLOWED = {

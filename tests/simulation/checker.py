@@ -144,4 +144,4 @@ def _stands_in_the_way(evidence: Evidence, entity: str, key: str) -> bool:
 
 def describe(link: Link) -> dict[str, Any]:
     """A link for a trace."""
-    return link.model_dump(mode="json", exclude_defaults=True)
+    return link.as_json

@@ -96,7 +96,7 @@ class WatchedLedger(SqliteLedger):
     def link_of_row(self, entity: str, row: str) -> Link | None:
         """The link of a row, if one has it now."""
         found = self._db.execute("SELECT body FROM link WHERE entity = ? AND row_id = ?", (entity, row)).fetchone()
-        return Link.model_validate_json(found[0]) if found is not None else None
+        return Link.parse(found[0]) if found is not None else None
 
     def bound(self, entity: str, row: str) -> bool:
         """Whether the ledger knows by now that the row was made."""
@@ -137,4 +137,4 @@ class WatchedLedger(SqliteLedger):
     def all_links(self) -> list[tuple[str, Link]]:
         """Every link with its entity, the oldest first."""
         rows = self._db.execute("SELECT entity, body FROM link ORDER BY number").fetchall()
-        return [(entity, Link.model_validate_json(body)) for entity, body in rows]
+        return [(entity, Link.parse(body)) for entity, body in rows]

@@ -22,7 +22,7 @@ from hashlib import sha256
 from string import ascii_letters, digits
 from typing import Any, Final, Self
 
-from pydantic import TypeAdapter
+import msgspec
 
 from shared.adapters.ledger.refusals import too_large, unreadable
 from shared.domain.link import ConflictRecord, Identity, Link, LinkHash, Stored, known_identities
@@ -38,9 +38,9 @@ _LONGEST_NAME: Final = 8_000  # so that the names beside a body fit into its row
 _PIECE: Final = 60 * 1024
 _PIECES: Final = 15
 _BLOCK: Final = 128 * 1024
-_CONFLICTS: Final = TypeAdapter(tuple[ConflictRecord, ...])
-# What a row that was edited by hand may meet here: ValueError is also pydantic's, and that of text that is not UTF-8.
-_UNREADABLE: Final = (ValueError, KeyError, TypeError, zlib.error)
+_CONFLICTS: Final = msgspec.json.Decoder(tuple[ConflictRecord, ...])
+# What a row that was edited by hand may meet here: ValueError is also that of text that is not UTF-8.
+_UNREADABLE: Final = (msgspec.DecodeError, ValueError, KeyError, TypeError, zlib.error)
 
 
 def encode(text: str) -> str:
@@ -102,16 +102,16 @@ def pack(entity: str, link: Link) -> Packed:
     Raises:
         LinkTooLarge: The link is larger than a row can hold.
     """
-    body = link.model_dump_json(exclude_defaults=True)
+    body = link.to_json()
     blocks: dict[str, Row] = {}
     if len(body) > _BLOCK:
         kept = link.conflicts
         for block in _full_blocks(link.conflicts):
-            text = _CONFLICTS.dump_json(block).decode()
+            text = msgspec.json.encode(block).decode()
             # Named by its contents: a block never changes, so any number of writers may store it at once.
             blocks[sha256(text.encode()).hexdigest()] = _properties(entity, link, text)
             kept = kept[len(block) :]
-        body = link.model_copy(update={"conflicts": kept}).model_dump_json(exclude_defaults=True)
+        body = link.model_copy(update={"conflicts": kept}).to_json()
     row: Row = {"key": link.key, "deleted": link.deleted_at is not None, **_properties(entity, link, body)}
     hashes = link.hashes
     optional = {
@@ -171,8 +171,8 @@ def unpack(
     identities = _identities(row)
     label = identities[0] if identities else str(row["RowKey"])
     try:
-        link = Link.model_validate_json(_text(row))
-        older = tuple(conflict for digest in digests for conflict in _CONFLICTS.validate_json(_text(blocks[digest])))
+        link = Link.parse(_text(row))
+        older = tuple(conflict for digest in digests for conflict in _CONFLICTS.decode(_text(blocks[digest])))
         if "blocks" in row and not digests:
             raise ValueError("the list of blocks is not one")
     except _UNREADABLE as error:
@@ -196,7 +196,7 @@ def _full_blocks(conflicts: tuple[ConflictRecord, ...]) -> Iterator[tuple[Confli
     """Cut from the oldest on, so that a history that only grows keeps the blocks that it has."""
     start = size = 0
     for end, conflict in enumerate(conflicts, 1):
-        size += len(conflict.model_dump_json())
+        size += len(conflict.to_json())
         if size >= _BLOCK:
             yield conflicts[start:end]
             start, size = end, 0

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from msgspec import DecodeError
 
 from shared.adapters.ledger.refusals import require_identities, unreadable
 from shared.domain.link import Identity, IdentityKind, Link, LinkHash, Stored, known_identities
@@ -139,7 +139,7 @@ class SqliteLedger:
         hashes = link.hashes
         row = (
             *(named.get(kind) for kind in _COLUMNS), link.key, hashes["cmms"], hashes["dynamics"],
-            link.deleted_at is not None, link.model_dump_json(exclude_defaults=True), entity,
+            link.deleted_at is not None, link.to_json(), entity,
         )  # fmt: skip
         try:
             if stored.etag is None:
@@ -183,8 +183,8 @@ def _link(
     """A link from its body, if that names the identities of the other columns."""
     named = known_identities(cmms_id, row_id, key_id)
     try:
-        link = Link.model_validate_json(body)
-    except ValidationError as error:
+        link = Link.parse(body)
+    except DecodeError as error:
         return unreadable(entity, named[0], error)
     return link if link.identities == named else unreadable(entity, named[0])
 

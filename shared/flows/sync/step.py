@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+import msgspec
+
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import may_still_land
@@ -149,7 +151,7 @@ def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UU
     for one in link.intents_of(write.side):
         if one.creates and write.creates:
             repeats = {"target": one.target, "expires_at": expires_at, "earlier": one.before_repeating(write)}
-            return one.model_copy(update=dict(write) | repeats)
+            return one.model_copy(update=msgspec.structs.asdict(write) | repeats)
     operation = write.operation or str(ids())
     target = write.target or (str(ids()) if write.side == "dynamics" else None)
-    return Intent(**{**dict(write), "target": target}, id=operation, expires_at=expires_at)
+    return Intent(**{**msgspec.structs.asdict(write), "target": target}, id=operation, expires_at=expires_at)
