@@ -141,6 +141,19 @@ async def test_an_edit_in_dynamics_is_overwritten_by_the_next_message_and_on_rec
     assert [(one.field, one.lost) for one in (await one_way.link()).conflicts] == [("nombre", "Editada")]
 
 
+async def test_what_was_agreed_with_the_cmmss_api_is_newer_than_what_was_said_before_there_was_one(
+    one_way: World,
+) -> None:
+    start = one_way.clock.now() - timedelta(days=5)
+    await one_way.said(start, nombre="Bomba", numero_de_serie="S")
+    one_way.choose(one_way=False)
+    one_way.cmms.put("A", nombre="Bomba", numero_de_serie="T")
+    await one_way.dirty()
+    one_way.choose(one_way=True)
+    await one_way.said(start + timedelta(days=2), nombre="Nueva")
+    assert [one_way.row().values[name] for name in FIELDS[:2]] == ["Nueva", "T"]
+
+
 async def test_a_message_without_a_version_is_parked(one_way: World) -> None:
     await one_way.send("upserted", {"id": "1", "key": "A", "fields": {"nombre": "Bomba"}})
     assert one_way.parked == ["invalid_message"]

@@ -53,10 +53,18 @@ class World:
         self.cmms = Cmms(self.calls, self.clock)
         self.ledger = Ledger(self.calls)
         self.router = Router(self.bus, self.clock, Random(1))  # noqa: S311  # jitter
+        self.sync = self._engine()
+
+    def _engine(self) -> Sync:
         # The sides leave out what the engine never calls, such as reading everything.
         dynamics, cmms = cast("ports.Dynamics", self.dynamics), cast("ports.Cmms", self.cmms)
         side = None if self.one_way else cmms
-        self.sync = Sync(self.mapping, self.ledger, dynamics, side, self.router, clock=self.clock, lane=self.lane)
+        return Sync(self.mapping, self.ledger, dynamics, side, self.router, clock=self.clock, lane=self.lane)
+
+    def choose(self, *, one_way: bool) -> None:
+        """Change the mode: from now on the CMMS has no API, or has one."""
+        self.one_way = one_way
+        self.sync = self._engine()
 
     def close(self) -> None:
         self.ledger.close()

@@ -34,6 +34,11 @@ def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> t
     return link, remembered(link, errors)
 
 
+def unheard(link: Link) -> Link:
+    """The link without what messages said: once the CMMS is read, what is agreed from then on is newer."""
+    return link.model_copy(update={"said": {}, "deleted": None})
+
+
 def _registers(
     entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]
 ) -> tuple[dict[str, FieldVersion], dict[str, BadValue], Version | None]:

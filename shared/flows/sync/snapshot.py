@@ -13,7 +13,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.domain.witnesses import Witnesses
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
-from shared.flows.sync.field_versions import hear
+from shared.flows.sync.field_versions import hear, unheard
 from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.secured import hide
@@ -66,7 +66,7 @@ class Snapshots:
         stored = [*(links.links[name] for name in work.names if name in links.links), Stored(link=work.new_link)][0]
         if isinstance(stored, LedgerUnreadable):
             return stored
-        heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (stored.link, None)
+        heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (unheard(stored.link), None)
         return Look(work, reads, stored, *heard)
 
     def reads(self, entity: EntityMapping) -> Reads:
