@@ -74,6 +74,23 @@ async def test_one_way_a_field_that_takes_no_write_after_a_word_stays_parked_whi
     assert ("numero_de_serie", "S", "restored") in {(one.field, one.lost, one.why) for one in link.conflicts}
 
 
+async def test_one_way_what_was_agreed_before_this_mode_and_takes_no_write_after_a_word_stays_said(
+    world: World,
+) -> None:
+    backup = await agreed(world)
+    world.cmms.put("A", numero_de_serie="T")
+    await world.dirty()
+    world.choose(one_way=True)
+    backup.of_dynamics()
+    world.dynamics.silent = {"numero_de_serie"}
+    await restored(world, "dynamics", backup.at)
+    await world.said(world.clock.now(), nombre="Nueva")
+    assert (set((await world.link()).parked), world.parked) == ({"numero_de_serie"}, ["no_effect/numero_de_serie"])
+    world.dynamics.silent = set()
+    await world.replay()
+    assert (world.row().values["numero_de_serie"], (await world.link()).parked) == ("T", {})
+
+
 @pytest.mark.parametrize(("side", "name"), [("dynamics", "valor_libros"), ("cmms", "numero_de_serie")])
 async def test_a_backup_s_value_is_no_edit_once_the_counting_side_can_be_read_again(
     world: World, side: Restored, name: str

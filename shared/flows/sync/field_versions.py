@@ -5,16 +5,20 @@ that is newer. The business key is one of the fields.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from operator import itemgetter
 from types import MappingProxyType
+from typing import Final
 
 from shared.domain.blocked import digest
 from shared.domain.link import FieldVersion, Link
 from shared.domain.messages.events import UpsertedData
-from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Value, Version
+from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Version
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
 from shared.flows.sync.deliveries import Delivery
+
+_BEFORE: Final = Version(datetime.min.replace(tzinfo=UTC))
 
 
 def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:
@@ -44,7 +48,7 @@ def _registers(
 ) -> tuple[dict[str, FieldVersion], dict[str, BadValue], Version | None]:
     """The newest value of each field, the unusable values that are newer, and the version of the newest deletion."""
     told = [(version, one) for one in deliveries if (version := one.version) is not None]
-    said, deleted = dict(link.said), link.deleted
+    said, deleted = _said(link), link.deleted
     errors: dict[str, BadValue] = {}
     # The oldest first: a deletion ends what was said until then, and a usable value the error of an older one.
     for version, one in sorted(told, key=itemgetter(0)):
@@ -56,6 +60,17 @@ def _registers(
             said, errors = {name: value for name, value in said.items() if version < value.version}, {}
             deleted = version
     return said, errors, deleted
+
+
+def _said(link: Link) -> dict[str, FieldVersion]:
+    """What the CMMS said, by the link's memory.
+
+    What was agreed before this mode was chosen counts as said, before all messages, until the record is deleted: a base
+    is what the CMMS held.
+    """
+    bases = link.bases if link.deleted is None else {}
+    agreed = {name: FieldVersion(value=base.cmms, version=_BEFORE) for name, base in bases.items() if base.is_agreed}
+    return agreed | link.said
 
 
 def _register(
@@ -79,12 +94,10 @@ def _register(
 def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})) -> CmmsRecord:
     """The CMMS's side as the link remembers it; `NO_RECORD` where nothing was said.
 
-    What was agreed before this mode was chosen counts as said: a base is what the CMMS held. A value that cannot be
-    used is parked; the newest one that can be used stays the CMMS's.
+    A value that cannot be used is parked; the newest one that can be used stays the CMMS's.
     """
     identity = link.cmms_id or ""
     if not link.said and link.deleted is not None:
         return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted, deleted=True)
-    values: dict[str, Value] = {name: base.cmms for name, base in link.bases.items() if base.is_agreed}
-    values |= {name: said.value for name, said in link.said.items()}
+    values = {name: said.value for name, said in _said(link).items()}
     return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
