@@ -6,7 +6,10 @@ from typing import Final
 
 from shared.domain.link import Link, ParkedField
 from shared.domain.model import Side
-from shared.errors import KeyNotUsable, PermanentError
+from shared.errors import KeyNotUsable, LookupPending, PermanentError
+
+type Refusal = PermanentError | LookupPending
+"""Why something cannot proceed: for good, or after it was waited for in vain."""
 
 RECORD: Final = "*"
 """The pseudo-field under which a whole record is parked."""
@@ -31,7 +34,7 @@ class Blocked:
     field: str
     side: Side
     digest: str
-    error: PermanentError
+    error: Refusal
 
     def is_parked(self, link: Link) -> bool:
         """Whether this very value was parked before."""

@@ -7,6 +7,7 @@ import pytest
 from shared.domain.messages.events import Event
 from shared.domain.messages.queues import PARKED
 from shared.errors import Conflict, LinkTooLarge, LookupPending, MappingError, RejectedByTarget
+from shared.flows.routing.route import ATTEMPTS
 from tests.fakes import document_mapping
 from tests.flows.test_rules import agreed
 from tests.kit.world import World
@@ -49,6 +50,22 @@ async def test_a_field_whose_lookup_is_pending_is_tried_again_until_its_target_i
     assert (waiting.already_true, waiting.retried, world.parked) == (0, 1, [])
     assert (await world.dirty()).applied == 1
     assert world.row().values["nombre"] == "Nueva"
+
+
+async def test_a_field_whose_lookup_waited_in_vain_is_parked_once_and_tried_by_later_messages(world: World) -> None:
+    await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    missing = LookupPending("no row has the code yet", field="nombre")
+    world.dynamics.faults.next = [missing] * ATTEMPTS
+    await world.webhook(world.row())
+    await world.settle()
+    assert world.parked == ["lookup_pending/nombre"]
+    assert [message.properties["key"] for message in world.bus.queues[PARKED.name]] == ["A"]
+    world.dynamics.faults.next = [missing]
+    later = await world.dirty()
+    assert (later.retried, world.parked) == (0, ["lookup_pending/nombre"])
+    await world.dirty()
+    assert (world.row().values["nombre"], (await world.link()).parked) == ("Nueva", {})
 
 
 async def test_a_good_field_arrives_in_one_attempt_however_many_fields_a_side_refuses() -> None:

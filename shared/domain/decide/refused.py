@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from shared.domain.blocked import RECORD, Blocked, digest
+from shared.domain.blocked import RECORD, Blocked, Refusal, digest
 from shared.domain.decide.plan import Decision, Plan, Wait
 from shared.domain.decide.situation import Context
 from shared.domain.link import Link
@@ -11,20 +11,30 @@ from shared.domain.merge import FieldWrite
 from shared.domain.model import Value, other
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Write
-from shared.errors import DoesNotConverge, KeyNotUsable, MassClear, NoEffect, PermanentError, RejectedByTarget
-
-LASTING: Final = frozenset(
-    error.reason for error in (RejectedByTarget, DoesNotConverge, NoEffect, MassClear, KeyNotUsable)
+from shared.errors import (
+    DoesNotConverge,
+    KeyNotUsable,
+    LookupNotFound,
+    LookupPending,
+    MassClear,
+    NoEffect,
+    RejectedByTarget,
 )
+
+ROWLESS: Final = frozenset({LookupNotFound.reason, LookupPending.reason})
+"""Reasons of lookups whose code has no row: only Dynamics tells whether that is still so."""
+LASTING: Final = ROWLESS | {
+    error.reason for error in (RejectedByTarget, DoesNotConverge, NoEffect, MassClear, KeyNotUsable)
+}
 """Reasons for which the same value is not sent again, until a person replays the message."""
 
 
-def refusal(entity: EntityMapping, name: str, write: Write, error: PermanentError) -> Blocked:
+def refusal(entity: EntityMapping, name: str, write: Write, error: Refusal) -> Blocked:
     """The block of one field of a write, by the value of the other side that the write carries."""
     return Blocked(name, other(write.side), value_digest(entity, name, write.sources.get(name)), error)
 
 
-def whole(write: Write, error: PermanentError) -> Blocked:
+def whole(write: Write, error: Refusal) -> Blocked:
     """The block of a whole write. The same write under another etag is the same refusal."""
     return Blocked(RECORD, other(write.side), _whole_digest(write), error)
 

@@ -1,10 +1,11 @@
 """A closer look at some records: snapshots as the engine takes them, and the engine's own decision about each."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.domain.decide import Snapshot
+from shared.domain.decide.refused import ROWLESS
 from shared.domain.link import Identity
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
@@ -37,6 +38,7 @@ class Comparer:
 
     def __init__(self, ledger: Ledger, dynamics: Dynamics, cmms: Cmms, clock: Clock, settle: timedelta) -> None:
         self._snapshots = Snapshots(ledger, dynamics, cmms)
+        self._dynamics = dynamics
         self._clock = clock
         self._settle = settle
 
@@ -52,6 +54,7 @@ class Comparer:
         wanted = list(dict.fromkeys(identities))
         now = self._clock.now()
         taken = await self._snapshots.take(entity, [Work(identity) for identity in wanted], now)
+        missing = await self._missing(entity, [one for one in taken if isinstance(one, Snapshot)])
         for identity, found in zip(wanted, taken, strict=True):
             match found:
                 case LedgerUnreadable():
@@ -61,11 +64,23 @@ class Comparer:
                 case snapshot if not unmet and snapshot.stored.etag is None:
                     continue
                 case snapshot if (name := _name(identity, snapshot)) not in result.keys:
-                    self._look(entity, name, snapshot, now, result)
+                    self._look(entity, name, snapshot, now, result, missing=missing)
         return result
 
+    async def _missing(self, entity: EntityMapping, snapshots: Sequence[Snapshot]) -> Collection[tuple[str, str]]:
+        """The codes that parked lookups have and no row, by field: asked once for all, and only where there are any."""
+        waiting = [one.cmms.values for one in snapshots if _rowless(one)]
+        return (await self._dynamics.unresolved(entity, waiting)).keys() if waiting else ()
+
     def _look(
-        self, entity: EntityMapping, identity: Identity, snapshot: Snapshot, now: datetime, result: Comparison
+        self,
+        entity: EntityMapping,
+        identity: Identity,
+        snapshot: Snapshot,
+        now: datetime,
+        result: Comparison,
+        *,
+        missing: Collection[tuple[str, str]],
     ) -> None:
         key = next((side.key for side in (snapshot.cmms, snapshot.row) if side.exists), snapshot.link.key)
         synced = snapshot.link.last_sync
@@ -74,7 +89,8 @@ class Comparer:
         if not snapshot.cmms.exists and entity.key_error(key) is not None:
             result.unusable.append(identity)
             return
-        found = assess(entity, snapshot, now)
+        have_rows = any((name, snapshot.cmms.values.get(name)) not in missing for name in _rowless(snapshot))
+        found = assess(entity, snapshot, now, ROWLESS if have_rows else frozenset())
         if found == "in_flight" or (found is not None and self._moves(snapshot, now)):
             result.in_flight.append(identity)
         elif found == "unremembered":
@@ -86,6 +102,11 @@ class Comparer:
         """Whether somebody touched the record so lately that a message may be on its way."""
         touched = (snapshot.link.last_sync, snapshot.cmms.changed_at, snapshot.row.modified)
         return any(at is not None and timedelta() <= now - at < self._settle for at in touched)
+
+
+def _rowless(snapshot: Snapshot) -> list[str]:
+    """The lookups that are parked because their codes had no row."""
+    return [name for name, parked in snapshot.link.parked.items() if parked.reason in ROWLESS]
 
 
 def _name(identity: Identity, snapshot: Snapshot) -> Identity:

@@ -72,8 +72,10 @@ class Drift:
 type Assessment = Drift | Literal["unremembered", "in_flight"] | None
 
 
-def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessment:
-    """Judge one record.
+def assess(
+    entity: EntityMapping, snapshot: Snapshot, now: datetime, insists_on: frozenset[str] = frozenset()
+) -> Assessment:
+    """Judge one record; what was parked for one of the reasons `insists_on` is sent again.
 
     Returns:
         The record's drift; "in_flight" while a write or an exchange of keys is under way; "unremembered" where the
@@ -81,7 +83,7 @@ def assess(entity: EntityMapping, snapshot: Snapshot, now: datetime) -> Assessme
         where a sync would do nothing. What was parked for the same value is known, and no drift; but for what has no
         effect, may not be read, or kept a side without the record: of these the sides stay apart, or nobody can tell.
     """
-    plan = foresee(snapshot, Context(entity, now, attempts=WAITING))
+    plan = foresee(snapshot, Context(entity, now, attempts=WAITING, insists_on=insists_on))
     if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
         return "in_flight"
     kind = _kind(entity, snapshot, plan)

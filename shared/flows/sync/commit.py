@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.domain.blocked import RECORD, Blocked, digest
+from shared.domain.blocked import RECORD, Blocked, Refusal, digest
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
@@ -14,8 +14,9 @@ from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value,
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
-from shared.errors import KeyTaken, NoEffect, PermanentError, SyncError
+from shared.errors import KeyTaken, LookupPending, NoEffect, PermanentError, SyncError
 from shared.flows.ports.engine import Failed
+from shared.flows.routing.route import ATTEMPTS
 
 
 @dataclass(frozen=True)
@@ -111,13 +112,20 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
     return link.model_copy(update={"parked": _parked(plan, link, answers), "chosen": chosen, "last_sync": now})
 
 
-def refusals(entity: EntityMapping, answers: Sequence[Answer]) -> Iterator[Blocked]:
-    """What the sides refused: a refused value blocks its own field, a refused row or record the whole write."""
+def refusals(entity: EntityMapping, answers: Sequence[Answer], link: Link, attempts: int) -> Iterator[Blocked]:
+    """What the sides refused: a refused value blocks its own field, a refused row or record the whole write.
+
+    A field is blocked as well whose lookup was waited for in vain: for all attempts, now or before.
+    """
     for answer in answers:
         if answer.error is None:
             yield from _without_effect(entity, answer)
         elif isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
+        elif isinstance(answer.error, LookupPending):
+            waited = _refused(entity, answer.intent, answer.error)
+            if attempts >= ATTEMPTS - 1 or waited.is_parked(link):
+                yield waited
 
 
 def _without_effect(entity: EntityMapping, confirmed: Answer) -> Iterator[Blocked]:
@@ -127,7 +135,7 @@ def _without_effect(entity: EntityMapping, confirmed: Answer) -> Iterator[Blocke
         yield refusal(entity, name, confirmed.intent, _no_effect(entity, confirmed.intent, name))
 
 
-def _refused(entity: EntityMapping, write: Intent, error: PermanentError) -> Blocked:
+def _refused(entity: EntityMapping, write: Intent, error: Refusal) -> Blocked:
     # Without a state that nobody says there is no row.
     if error.field in (write.sources.keys() & write.values.keys()) - write.unsaid:
         return refusal(entity, error.field, write, error)

@@ -176,7 +176,7 @@ class Executor:
         return [*kept, *stored], lost
 
     def _concluded(self, entity: EntityMapping, step: Step) -> Round:
-        refused = list(refusals(entity, step.answers))
+        refused = list(refusals(entity, step.answers, step.link, step.work.attempts))
         for block in refused:
             log.warning("%s %s: %s", entity.name, step.work.name, block.error.message)
         return step.concluded(refused, self._clock.now())

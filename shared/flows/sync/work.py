@@ -5,6 +5,7 @@ from datetime import datetime
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
+from shared.domain.decide.refused import ROWLESS
 from shared.domain.link import Identity, Link
 from shared.domain.messages.events import DeletedData, DirtyData
 from shared.domain.schema.mapping import EntityMapping
@@ -39,8 +40,8 @@ class Work:
 
     @property
     def insists_on(self) -> frozenset[str]:
-        """The reasons for which messages were parked that a person has just sent again."""
-        return frozenset().union(*(one.insists_on for one in self.deliveries))
+        """The reasons that a person's replay ends, and those of which only a write tells whether they are over."""
+        return ROWLESS.union(*(one.insists_on for one in self.deliveries))
 
     @property
     def attempts(self) -> int:

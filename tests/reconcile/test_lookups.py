@@ -1,0 +1,85 @@
+"""A field that refers to another asset, whose row comes late, is renamed, or never comes."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared.domain.messages.queues import PARKED
+from tests.reconcile.test_conditions import redeployed, settled
+from tests.reconcile.test_passes import classes
+from tests.reconcile.world import TABLE, World
+
+PARENT = {
+    "table": TABLE,
+    "set": "msdyn_customerassets",
+    "id": "msdyn_customerassetid",
+    "key": "msdyn_assetnumber",
+    "bind": "msdyn_parentasset_msdyn_customerasset",
+    "mapped": True,
+}
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Assets whose serial number is the key of another one; C names A, and has no row yet."""
+    world = World(tmp_path / "reports")
+    lookup = {"column": "msdyn_parentasset", "type": "lookup", "length": None, "targets": (PARENT,)}
+    redeployed(world, numero_de_serie=lookup)
+    world.cmms.put("C", numero_de_serie="A")
+    yield world
+    await world.aclose()
+
+
+def parent(world: World, key: str = "C") -> str | None:
+    """The key of the asset that a row refers to."""
+    wanted = world.row(key).values["msdyn_parentasset"]
+    return next((str(row.values["msdyn_assetnumber"]) for row in world.rows if row.id == wanted), None)
+
+
+def parked(world: World) -> list[tuple[object, ...]]:
+    found = world.bus.queues.get(PARKED.name, [])
+    return [tuple(message.properties[name] for name in ("key", "reason", "field")) for message in found]
+
+
+async def delivered(world: World, *keys: str) -> None:
+    """Messages about these records, and every retry when it is due."""
+    await world.resync(keys)
+    while waiting := world.bus.queues.get("assets"):
+        waiting.sort(key=lambda message: message.scheduled_at or world.clock.now())
+        due = waiting[0].scheduled_at or world.clock.now()
+        world.clock.advance(max(due - world.clock.now(), timedelta()))
+        body = waiting.pop(0).body
+        await world.sync.handle("asset", [body if isinstance(body, bytes) else body.encode()])
+
+
+async def test_a_record_arrives_without_what_it_refers_to_and_the_reference_follows(world: World) -> None:
+    world.cmms.put("A", numero_de_serie="C")  # they refer to each other
+    await delivered(world, "C", "A")
+    assert (parent(world, "C"), parent(world, "A"), parked(world)) == ("A", "C", [])
+
+
+async def test_what_never_comes_is_parked_once_and_is_no_drift(world: World) -> None:
+    await delivered(world, "C")
+    assert (world.row("C").values["msdyn_name"], parent(world), parked(world)) == (
+        "Bomba",
+        None,
+        [("C", "lookup_pending", "numero_de_serie")],
+    )
+    for kind in ("full", None, None):
+        report = await settled(world, kind)
+        assert (classes(report), report.repairs) == ({}, 0)
+    world.cmms.put("C", nombre="Otra")
+    await delivered(world, "C")
+    assert (world.row("C").values["msdyn_name"], len(parked(world))) == ("Otra", 1)
+
+
+async def test_what_comes_after_all_attempts_is_found_by_the_next_full_pass(world: World) -> None:
+    await delivered(world, "C")
+    world.cmms.put("A")
+    await delivered(world, "A")
+    assert parent(world) is None
+    await settled(world, "full")
+    assert (parent(world), len(parked(world))) == ("A", 1)
+    assert classes(await settled(world, "full")) == {}
