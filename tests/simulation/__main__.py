@@ -6,6 +6,7 @@ import time
 
 from tests.simulation.first_sync import FIRST_SYNC
 from tests.simulation.many import play_many
+from tests.simulation.references import REFERENCES
 from tests.simulation.upheavals import CURRENCIES, KINDS
 from tests.simulation.world import play
 
@@ -26,7 +27,7 @@ def main() -> int:
     parser.add_argument(
         "--play",
         action="append",
-        choices=(*KINDS, CURRENCIES, FIRST_SYNC),
+        choices=(*KINDS, CURRENCIES, REFERENCES, FIRST_SYNC),
         help="play this upheaval instead of the drawn ones",
     )
     given = parser.parse_args()

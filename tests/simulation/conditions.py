@@ -19,7 +19,8 @@ class Conditions:
     is among `told`: those of a side of which a restore took back what links had seen change, which tells of it until an
     operator does. `resumed` are what people edited in these since. `highest` is the highest row version of before a
     restore of Dynamics. `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the
-    rows that a person ever gave another currency. `mass` tells whether one field was ever emptied in very many records
+    rows that a person ever gave another currency. `lacking` are the serial numbers that stand for no row now, `lacked`
+    for none at any time. `mass` tells whether one field was ever emptied in very many records
     at once, `stale` whether list reads ever lagged. `orderless` tells whether orders were ever left out of the mapping.
     `said` is what an operator said to have been restored, and to the state of when.
     """
@@ -41,4 +42,6 @@ class Conditions:
     played: list[str] = field(default_factory=list)
     orderless: bool = False
     revalued: set[tuple[str, str]] = field(default_factory=set)
+    lacking: set[str] = field(default_factory=set)
+    lacked: set[str] = field(default_factory=set)
     said: dict[Restored, datetime] = field(default_factory=dict)

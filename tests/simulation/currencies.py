@@ -8,7 +8,7 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 from local.emulators.dataverse import Dataverse
 from local.emulators.dataverse.changes import Change, Message
 from local.emulators.dataverse.schema import Column, ColumnType
-from tests.simulation.cmms_model import Step
+from tests.simulation.cmms_model import CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.history import History
 from tests.simulation.observe import normal
@@ -56,8 +56,9 @@ class Currencies:
         self._replayed: dict[tuple[str, str], str] = {}
         """Rows whose other currency an operator took for agreed, with the one until then: the replay is on its way."""
 
-    def install(self) -> None:
+    def install(self, cmms: CmmsModel) -> None:
         """Give both tables the currency of their amounts, as every table with amounts has, and rows theirs at birth."""
+        cmms.watchers.append(self.record_changed)
         for table in TABLES.values():
             target = {"transactioncurrency": CURRENCY}
             self._dataverse.tables[table].table.columns[CURRENCY] = Column(CURRENCY, ColumnType.LOOKUP, targets=target)

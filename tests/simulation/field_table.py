@@ -7,11 +7,18 @@ from pathlib import Path
 import shared
 from shared.domain.schema.mapping import Mapping, parse_mapping
 from tests.simulation.rules import FIRST, SECOND, Rules
-from tests.simulation.tables import ALL_COLUMNS, CORRECTED, CURRENCY
+from tests.simulation.tables import ALL_COLUMNS, CORRECTED, CURRENCY, REFERRING
 
 _STAMP = 'stamp = "cmms_operation"\n'
 RETYPED = {"valor_libros": ("scale = 2", "scale = 3"), "fecha_adquisicion": ('type = "date"', 'type = "string"')}
 """Another scale and another type, by field, which change no value."""
+_LOOKUP = (
+    'numero_de_serie = {{ column = "{numero_de_serie}", type = "lookup", targets = ['
+    '{{ table = "account", set = "accounts", id = "accountid", key = "accountnumber", bind = "{numero_de_serie}" }}, '
+    '{{ table = "msdyn_customerasset", set = "msdyn_customerassets", id = "msdyn_customerassetid",'
+    ' key = "msdyn_assetnumber", bind = "msdyn_parentasset_msdyn_customerasset" }}] }}'
+)
+"""The second table is one of the mapping, so that a row which is not there is waited for."""
 
 
 @cache
@@ -41,6 +48,8 @@ def edited(rules: Rules) -> Mapping:
             text = text.replace(
                 f"{name} = {{ state = 0, status = {before} }}", f"{name} = {{ state = 0, status = {status} }}"
             )
+    if rules.referred is not None:
+        text = re.sub(rf"^{REFERRING} = .*", _LOOKUP.format(**rules.columns), text, flags=re.MULTILINE)
     if rules.currency:
         text = text.replace(_STAMP, f'{_STAMP}currency = "{CURRENCY}"\n', 1)
     for name in rules.retyped:

@@ -23,6 +23,7 @@ from tests.simulation.tables import (
     KEYS,
     ONE_WAY,
     TABLES,
+    code_of,
 )
 from tests.simulation.trace import Trace
 
@@ -38,6 +39,8 @@ def normal(name: str, raw: object) -> Held:
             return raw.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         case date():
             return raw.isoformat()
+        case UUID():
+            return code_of(raw)
         case int():
             return str(raw)
         case _ if name in DECIMALS:

@@ -10,7 +10,7 @@ from tests.simulation.cmms_model import QUEUES, Fields
 from tests.simulation.edits import SIDES, Name, Side
 from tests.simulation.evidence import Evidence
 from tests.simulation.observe import normal
-from tests.simulation.tables import DECIMALS, KEY_COLUMNS, KEYS, refused_by_cmms
+from tests.simulation.tables import DECIMALS, KEY_COLUMNS, KEYS, REFERRING, refused_by_cmms
 
 LONGEST_NAME = 100
 ATTEMPTS = 12
@@ -120,6 +120,12 @@ def _rejected(case: _Case) -> bool:
     return case.field == "nombre" and _mapping_error(case)
 
 
+def _named_nothing(case: _Case) -> bool:
+    """Whether the CMMS ever named what stood for no row then."""
+    given = case.evidence.history.held("cmms", case.entity, REFERRING, case.kin)
+    return any(edit.value in case.evidence.conditions.lacked for edit in given)
+
+
 def _mapping_error(case: _Case) -> bool:
     given = case.evidence.history.held("cmms", case.entity, "nombre", case.kin)
     # Of a record whose later changes were told before its creation, nothing but these is known.
@@ -134,6 +140,7 @@ _CAUSES: Mapping[str, Callable[[_Case], bool]] = {
     "gone_from_dynamics": _gone_from_dynamics,
     "invalid_message": lambda case: case.evidence.conditions.orderless and case.entity == "order",
     "key_not_usable": _key_not_usable,
+    "lookup_pending": lambda case: case.field == REFERRING and _named_nothing(case),
     "mapping_error": _mapping_error,
     "mass_clear": lambda case: case.evidence.conditions.mass,
     "no_effect": lambda case: _shows_nothing(case.evidence, case.entity, str(case.field), case.kin),
@@ -288,6 +295,8 @@ def _rightly(evidence: Evidence, entity: str, name: str, reason: str, cmms: str 
         return evidence.conditions.mass
     if reason == "rejected_by_target" and name in evidence.conditions.secured:
         return True
+    if reason == "lookup_pending":
+        return name == REFERRING and cmms in evidence.conditions.lacking
     if reason == "mapping_error":
         return name == "nombre" and cmms is not None and len(cmms) > LONGEST_NAME
     if reason == "rejected_by_target":

@@ -25,6 +25,7 @@ from tests.simulation.tables import (
     STATE_OF,
     TABLES,
     TO_STATUS,
+    code_of,
 )
 from tests.simulation.trace import Trace
 
@@ -102,6 +103,10 @@ class People:
         """Edit a row, whatever its key; a closed one refuses."""
         self._dynamics(entity, row, lambda rows: self._dataverse.update(rows, UUID(row), columns, self._caller()))
 
+    def remove(self, table: str, row: UUID) -> None:
+        """Delete a row of any table."""
+        self._dataverse.delete(self._dataverse.tables[table], row, self._caller())
+
     def go_on(self, entity: str, pk: int) -> None:
         """Edit a record of the CMMS, whatever its key, where it is still there."""
         name = "nombre" if entity == "asset" else "justificacion"
@@ -151,7 +156,7 @@ class People:
         if in_cmms:
             self._edit(entity, key, {name: None})
         elif row is not None:
-            self._update(entity, key, row, {self._rules.columns[name]: None})
+            self._update(entity, key, row, self._rules.entered(name, None))
 
     def announce_all(self) -> None:
         """Let the CMMS say everything once more."""
@@ -187,7 +192,7 @@ class People:
         if self._rng.random() < 0.5 or name in ONE_WAY:
             self._edit(entity, key, {name: value})
         elif (row := self._row(entity, key)) is not None:
-            self._update(entity, key, row, {self._rules.columns[name]: Decimal(value) if name in DECIMALS else value})
+            self._update(entity, key, row, self._rules.entered(name, value))
 
     def _both_alike(self, entity: str, key: str) -> None:
         """Two people give the same new value."""
@@ -198,7 +203,7 @@ class People:
         if self._cmms.find(entity, key) is not None and row is not None:
             value = self._new(entity, key, name)
             self._edit(entity, key, {name: value})
-            self._update(entity, key, row, {self._rules.columns[name]: Decimal(value) if name in DECIMALS else value})
+            self._update(entity, key, row, self._rules.entered(name, value))
 
     def _import(self, entity: str, key: str) -> None:
         """Many records at once, one of them with a name that Dynamics cannot take."""
@@ -267,7 +272,7 @@ class People:
         if found is None or row is None:
             return
         for name in FIELDS[entity]:
-            held, empty = found[1][name], {self._rules.columns[name]: None}
+            held, empty = found[1][name], self._rules.entered(name, None)
             agreed = held is not None and _plain(row.values[self._rules.columns[name]]) == _plain(held)
             if name in NULLABLE and name not in ONE_WAY and agreed:
                 self._update(entity, key, row, empty)
@@ -356,8 +361,7 @@ class People:
                 status = self._rng.choice(tuple(STATE_OF))
                 columns |= {"statuscode": status, "statecode": STATE_OF[status]}
             else:
-                value = give(name)
-                columns[self._rules.columns[name]] = Decimal(value) if name in DECIMALS else value
+                columns |= self._rules.entered(name, give(name))
         return columns
 
     def _caller(self) -> Caller:
@@ -365,6 +369,8 @@ class People:
 
 
 def _plain(value: object) -> str:
+    if isinstance(value, UUID):
+        return code_of(value)
     try:
         return str(Decimal(str(value)).normalize())
     except ArithmeticError:

@@ -1,11 +1,13 @@
 """The customer's field table as it stands at the moment: its columns and choices may be changed while a run goes on."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final
+from uuid import UUID
 
 from tests.simulation.edits import Edit, Held, Side
-from tests.simulation.tables import ALL_COLUMNS, CHOICES, CORRECTED, TO_ESTADO, TO_STATUS, rounded
+from tests.simulation.tables import ALL_COLUMNS, CHOICES, CORRECTED, DECIMALS, REFERRING, TO_ESTADO, TO_STATUS, rounded
 
 
 @dataclass(frozen=True)
@@ -51,12 +53,26 @@ class Rules:
         """Fields of another type or scale than the customer's table gives them, which takes the same values."""
         self.currency = False
         """Whether the mapping names the currency of assets as well, as it does that of orders."""
+        self.referred: Callable[[str], UUID] | None = None
+        """The row that a serial number stands for, where it refers to one; makes the row if it is not there."""
         self.orders = True
         """Whether orders are in the mapping."""
         self.restored = False
         """Whether a side was restored from a backup: it gets back what the other one made of its values."""
         self.choices = FIRST
         self.past = [FIRST]
+
+    def refer(self, referred: Callable[[str], UUID]) -> None:
+        """Let serial numbers refer to rows from now on."""
+        self.referred = referred
+        self.columns[REFERRING] = "msdyn_account"
+
+    def entered(self, name: str, value: Held) -> dict[str, object]:
+        """What a person sends who enters a value in Dynamics."""
+        column = self.columns[name]
+        if name == REFERRING and self.referred is not None:
+            return {f"{column}@odata.bind": None if value is None else f"/accounts({self.referred(value)})"}
+        return {column: Decimal(value) if name in DECIMALS and value is not None else value}
 
     def correct(self, choices: Choices) -> None:
         """Let other tables of choices count from now on; what was translated before was so by the earlier ones."""

@@ -2,6 +2,7 @@
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
+from uuid import UUID
 
 FIELDS: Final = {
     "asset": ("nombre", "numero_de_serie", "valor_adquisicion", "valor_libros", "fecha_adquisicion"),
@@ -24,6 +25,9 @@ COLUMNS: Final = {
     "estado": "statuscode",
     "fecha_creacion": "createdon",
 }
+REFERRING: Final = "numero_de_serie"
+"""What refers to rows of another table where the mapping says so: see `references`."""
+TARGETS: Final = "account"
 CURRENCY: Final = "transactioncurrencyid"
 DECIMALS: Final = frozenset({"valor_adquisicion", "valor_libros", "total"})
 CHOICES: Final = frozenset({"estado"})
@@ -85,3 +89,16 @@ def rounded(name: str, value: str | None) -> str | None:
         return value
     text = format(Decimal(value).quantize(Decimal(1).scaleb(-ROUNDED[name]), rounding=ROUND_HALF_UP), "f")
     return text.rstrip("0").rstrip(".") or "0"
+
+
+_FIRST: Final = 0xACC0 << 112
+
+
+def row_of(code: str) -> UUID:
+    """The id of the row that a serial number stands for, where it refers to one."""
+    return UUID(int=_FIRST + int(code.rpartition(" ")[2]))
+
+
+def code_of(row: UUID) -> str:
+    """The serial number that stands for a row."""
+    return f"{REFERRING} {row.int - _FIRST}"

@@ -16,13 +16,15 @@ from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.observe import normal
 from tests.simulation.people import People
 from tests.simulation.process import world_time
+from tests.simulation.references import REFERENCES, References
 from tests.simulation.rules import FIRST, SECOND, Rules
 from tests.simulation.tables import ALL_COLUMNS, FIELDS, KEY_COLUMNS, ONE_WAY, SPARE, TABLES
 from tests.simulation.trace import Trace
 
 KINDS = ("mapping", "secured", "idle", "dynamics restored", "cmms restored", "ledger restored", "mass", "brake")
 CURRENCIES = "currency"
-"""Played beside the others, so that a seed without it is the same run as before there was any."""
+BESIDE = {CURRENCIES: "currencies", REFERENCES: "references"}
+"""Played beside the others, each drawn by a generator of this name: a seed without it is the same run as before."""
 OF_ONE_WAY = ("mapping", "secured", "idle", "dynamics restored", "ledger restored", "mass")
 """Without its API a CMMS that was restored cannot be told from one that was edited."""
 _APP = "app-1"
@@ -50,6 +52,7 @@ class Upheavals:
         restart: Callable[[str], None],
         settle: Callable[[Restored], Awaitable[bool]],
         currencies: Currencies,
+        references: References,
         first_sync: FirstSync,
         one_way: bool,
         rounding: bool,
@@ -66,6 +69,7 @@ class Upheavals:
         self._restart = restart
         self._settle = settle
         self._currencies = currencies
+        self._references = references
         self._first_sync = first_sync
         self._one_way = one_way
         self._rounding = rounding
@@ -82,6 +86,7 @@ class Upheavals:
             "mass": self._mass,
             "brake": self._brake,
             CURRENCIES: self._currencies.work,
+            REFERENCES: self._references.work,
             FIRST_SYNC: self._first_sync.work,
         }
         await asyncio.gather(*(plays[kind]() for kind in self._conditions.played))
@@ -93,7 +98,8 @@ class Upheavals:
         """Edit the mapping once to three times, while messages wait; the functions are started anew each time."""
         for _ in range(self._rng.randint(1, 3)):
             await self._later(5.0, 300.0)
-            edits = [self._move, self._unmap, self._correct, self._retype, self._leave_orders_out]
+            edits = [self._unmap, self._correct, self._retype, self._leave_orders_out]
+            edits = edits if self._rules.referred else [self._move, *edits]
             edits += [] if self._rounding else [self._swap]
             self._started_with(self._rng.choice(edits)())
         if not self._rules.orders:
@@ -237,6 +243,8 @@ class Upheavals:
         self._rules.restored = True
         self._conditions.highest = self._dataverse.snapshot().version
         changed = self.backups.restore_dynamics(backup, asyncio.get_running_loop().time())
+        if self._rules.referred:
+            self._references.put_back()
         self._untold("dynamics", changed)
         self._trace("upheaval", f"dynamics is restored from a backup: {len(changed)} rows changed")
         await asyncio.gather(self._say("dynamics", at), *([self._count_up()] if counts_up else []))

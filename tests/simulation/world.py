@@ -35,6 +35,7 @@ from tests.simulation.operator import Operator
 from tests.simulation.people import People
 from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
+from tests.simulation.references import REFERENCES, References
 from tests.simulation.relay import Relay
 from tests.simulation.resumption import Resumption
 from tests.simulation.rules import Rules
@@ -43,7 +44,7 @@ from tests.simulation.stale import Past
 from tests.simulation.tables import COLUMNS, ROUNDED, TABLES
 from tests.simulation.timer import Timer
 from tests.simulation.trace import Trace
-from tests.simulation.upheavals import CURRENCIES, KINDS, OF_ONE_WAY, Upheavals, drawn
+from tests.simulation.upheavals import BESIDE, CURRENCIES, KINDS, OF_ONE_WAY, Upheavals, drawn
 from tests.simulation.watched_ledger import WatchedLedger
 from tests.simulation.weather import Weather, draw_weather
 from tests.simulation.webhooks import Webhooks
@@ -122,8 +123,9 @@ class World:
             ids=lambda: UUID(int=ids.getrandbits(128), version=4),
             dop_hint=4,
         )
-        app = create_app(self.dataverse, signing_key=SIGNING_KEY, audiences=[DYNAMICS_URL])
-        self._dynamics = httpx.ASGITransport(app).handle_async_request
+        self._dynamics = httpx.ASGITransport(
+            create_app(self.dataverse, signing_key=SIGNING_KEY, audiences=[DYNAMICS_URL])
+        ).handle_async_request
         self._token = mint_token(
             SIGNING_KEY, resource=DYNAMICS_URL, client_id="app-1", now=world_time(), lifetime=timedelta(days=30)
         )
@@ -147,16 +149,33 @@ class World:
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
         self.conditions = Conditions(stale=self.weather.stale > 0)
-        values = Random(f"{seed} currencies")  # noqa: S311  # as above
-        kinds = drawn(rng, OF_ONE_WAY if one_way else KINDS) + ([CURRENCIES] if values.random() < 0.1 else [])
-        kinds = [FIRST_SYNC] if first_sync else kinds
-        self.conditions.played = kinds if upheavals is None else list(upheavals)
+        beside = {kind: Random(f"{seed} {name}") for kind, name in BESIDE.items()}  # noqa: S311  # as above
+        also = [kind for kind, choosing in beside.items() if choosing.random() < 0.1]
+        own = [*drawn(rng, OF_ONE_WAY if one_way else KINDS), *also]
+        self.conditions.played = list(upheavals if upheavals is not None else [FIRST_SYNC] if first_sync else own)
         self._currencies = Currencies(
-            self.dataverse, self.ledger, self.people, self.history, self.conditions, self.rules, values, self.trace
+            self.dataverse,
+            self.ledger,
+            self.people,
+            self.history,
+            self.conditions,
+            self.rules,
+            beside[CURRENCIES],
+            self.trace,
         )
         if CURRENCIES in self.conditions.played:
-            self._currencies.install()
-            self.cmms.watchers.append(self._currencies.record_changed)
+            self._currencies.install(self.cmms)
+        self._references = References(
+            self.dataverse,
+            self.cmms,
+            self.people,
+            self.rules,
+            self.conditions,
+            beside[REFERENCES],
+            self.trace,
+            self.stragglers,
+        )
+        self._references.install()
         self._first_sync = FirstSync(
             self.people,
             self._webhooks,
@@ -182,6 +201,7 @@ class World:
             restart=self._restart,
             settle=self._settle,
             currencies=self._currencies,
+            references=self._references,
             first_sync=self._first_sync,
             one_way=one_way,
             rounding=rounding,
@@ -360,6 +380,8 @@ class World:
             self._resumption.edited("cmms", step.entity, str(step.pk))
 
     def _changed(self, change: Change) -> None:
+        if change.table not in TABLES.values():
+            return  # of what the rows refer to
         entity = next(name for name, table in TABLES.items() if table == change.table)
         row = str(change.row_id)
         if change.caller.user.name == "Person":
