@@ -53,6 +53,29 @@ async def test_a_row_whose_forgotten_record_was_deleted_becomes_no_record_again(
     assert (world.row().state, world.parked) == (1, [])
 
 
+async def test_a_row_whose_record_was_deleted_before_its_row_was_known_is_parked_once(make_world: MakeWorld) -> None:
+    world = await forgotten(make_world)
+    row = world.row()
+    world.cmms.delete()
+    await world.dirty()
+    for _ in range(2):
+        await world.webhook(row)
+        await world.settle()
+    assert (world.row().state, world.parked, (await world.link(row.id, "row")).intents) == (0, ["row_replaced"], ())
+    await world.replay()
+    assert (world.parked, len(world.cmms.records)) == (["row_replaced"], 1)
+
+
+async def test_a_row_whose_record_has_another_row_by_now_is_parked(make_world: MakeWorld) -> None:
+    world = await forgotten(make_world)
+    row = world.dynamics.rows.pop(world.row().id)
+    await world.dirty(operation="recreate")
+    world.dynamics.rows[row.id] = row
+    await world.webhook(row)
+    await world.settle()
+    assert (len(world.cmms.records), world.parked) == (1, ["row_replaced"])
+
+
 async def test_a_record_whose_row_nothing_tells_is_parked_and_gets_no_second_row(make_world: MakeWorld) -> None:
     world = make_world()
     world.cmms.put("A", nombre="Bomba")

@@ -266,6 +266,15 @@ async def _made_without_an_answer(world: World, fault: Fault) -> DynamicsRecord:
     return row
 
 
+async def test_a_record_that_is_deleted_while_its_create_is_in_doubt_leaves_its_row_to_a_person(world: World) -> None:
+    row = await _made_without_an_answer(world, "answer lost")
+    world.cmms.delete()
+    await world.dirty()
+    await world.settle()
+    assert (world.parked, (await world.link(row.id, "row")).intents) == (["row_replaced"], ())
+    assert [record.deleted for record in world.cmms.records.values()] == [True]
+
+
 async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothing_without_a_record(
     make_world: MakeWorld,
 ) -> None:

@@ -1,6 +1,6 @@
 """Rule 6: what the ledger remembers once a round's writes have been answered, and what the answers mean. Pure."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,13 +8,13 @@ from shared.domain.blocked import RECORD, Blocked, Refusal, digest
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import base, is_idle
 from shared.domain.decide.refused import refusal, whole
-from shared.domain.link import Link, ParkedField
+from shared.domain.link import Identity, Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
-from shared.errors import KeyTaken, LookupPending, NoEffect, PermanentError, SyncError
+from shared.errors import KeyTaken, LookupPending, NoEffect, PermanentError, RowReplaced, SyncError
 from shared.flows.ports.engine import Failed
 from shared.flows.routing.route import ATTEMPTS
 
@@ -52,11 +52,19 @@ class Answer:
         But the CMMS answers a create that it did with what it made, before it looks whose the key is.
         """
         repeated = self.intent.repeated and self.record is None
-        return self.unknown or (repeated and not self.key_taken_in("cmms"))
+        return self.unknown or (repeated and not self.failed_in("cmms", KeyTaken, RowReplaced))
 
-    def key_taken_in(self, side: Side) -> bool:
-        """Whether another row of Dynamics, or another record of the CMMS, holds the key that was to be written."""
-        return self.intent.side == side and isinstance(self.error, KeyTaken)
+    def failed_in(self, side: Side, *kinds: type[SyncError]) -> bool:
+        """Whether it is a failure of one of these kinds, of a write to that side.
+
+        `KeyTaken`: another row of Dynamics, or another record of the CMMS, holds the key that was to be written.
+        """
+        return self.intent.side == side and isinstance(self.error, kinds)
+
+    @property
+    def of_another(self) -> "Answer":
+        """The answer as a refusal: the record that the CMMS made of the row has a link without the row."""
+        return Answer(self.intent, None, _known_without_row(self.intent.id))
 
     def shown(self, entity: EntityMapping, name: str) -> Value:
         """What the written side holds of a field; what was written, where the answer does not say."""
@@ -86,6 +94,19 @@ class Answer:
         wanted, _ = self.intent.state or (None, None)
         row = self.record
         return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
+
+
+def made_before(answers: Iterable[Answer]) -> Mapping[Identity, Answer]:
+    """The answers to creates in the CMMS that tell what it made by an earlier try, or before the ledger was restored.
+
+    Returns:
+        Each answer by the identity of the record that was made. No other failure of the CMMS shows a record.
+    """
+    return {
+        Identity("cmms", one.record.id): one
+        for one in answers
+        if isinstance(one.record, CmmsRecord) and (one.intent.repeated or one.error is not None)
+    }
 
 
 def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[Answer], now: datetime) -> Link:
@@ -148,6 +169,15 @@ def _no_effect(entity: EntityMapping, write: Intent, name: str) -> NoEffect:
         f"{name}: {target} took the write and still holds what it held before. Look whether it is read-only, computed,"
         " or set back by a rule there, and correct the mapping's direction or the rule.",
         field=name,
+    )
+
+
+def _known_without_row(row_id: str) -> RowReplaced:
+    return RowReplaced(
+        f"The CMMS has made a record of the row {row_id} before, which the ledger knows without this row: it was"
+        " deleted before its row was known, or the ledger was restored. If the record was deleted, deactivate the row"
+        " in Dynamics. Else delete the row; where the record has no other one, have it made with an operator's resync"
+        " --recreate."
     )
 
 

@@ -14,7 +14,7 @@ from shared.domain.decide.in_doubt import may_still_land
 from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
-from shared.errors import Conflict, IntentHeld, MessageTransient, RoutingFailed, SyncError, TargetTransient
+from shared.errors import Conflict, IntentHeld, KeyTaken, MessageTransient, RoutingFailed, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
 from shared.flows.sync.commit import Answer
 from shared.flows.sync.deliveries import Outcomes
@@ -115,7 +115,7 @@ class Step:
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
             applied=self.work.applied or any(answer.may_have_landed for answer in self.answers),
             written=self.work.written | self._written(refused),
-            key_taken=any(answer.key_taken_in("dynamics") for answer in self.answers),
+            key_taken=any(answer.failed_in("dynamics", KeyTaken) for answer in self.answers),
             lost=next(iter([*self.errors(TargetTransient), *self.errors(Conflict)]), None),
         )
 
