@@ -83,3 +83,20 @@ async def test_what_comes_after_all_attempts_is_found_by_the_next_full_pass(worl
     await settled(world, "full")
     assert (parent(world), len(parked(world))) == ("A", 1)
     assert classes(await settled(world, "full")) == {}
+
+
+@pytest.mark.parametrize("said", ["B", None, "D"])
+async def test_a_key_that_another_asset_has_by_now_refers_to_that_asset(world: World, said: str | None) -> None:
+    world.cmms.put("A")
+    world.cmms.put("D")
+    await delivered(world, "A", "D", "C")
+    world.cmms.rename("A", "B")
+    world.cmms.put("C", numero_de_serie=said)
+    await delivered(world, "B", "C")
+    world.cmms.put("A")  # another asset, within the minutes for which codes are remembered
+    await delivered(world, "A")
+    world.cmms.put("C", numero_de_serie="A")
+    await delivered(world, "C")
+    assert (parent(world), parked(world)) == ("A", [])
+    await settled(world, "full")
+    assert (parent(world), world.cmms.values("C")["numero_de_serie"]) == ("A", "A")

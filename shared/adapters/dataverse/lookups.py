@@ -1,8 +1,9 @@
 """Lookups as codes: a row refers to another one by its GUID, the CMMS by a code, and the flows see only codes.
 
 Both directions are resolved in bulk, 500 in a request, and remembered for ten minutes in a bounded cache: what is
-remembered of a table is thrown away where Dynamics says that a row is gone. A code finds a row only if it is the same
-letter for letter and no second row has it.
+remembered of a table is thrown away where Dynamics says that a row is gone. Of the mapping's own tables nothing is
+remembered: their codes are business keys, which any host may give to another row at any moment. A code finds a row only
+if it is the same letter for letter and no second row has it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -136,6 +137,8 @@ class Lookups:
 
     def _table(self, target: Target) -> "_Table":
         now = self._now()
+        if target.mapped:
+            return _Table(now)
         known = self._known.get((target.table, target.key))
         if known is None or now - known.since > REMEMBERED.total_seconds() or len(known.codes) > MOST:
             known = self._known[target.table, target.key] = _Table(now)
