@@ -74,7 +74,8 @@ class Executor:
 
     async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
-        steps = [Step(work, plan, plan.stored) for work, plan in planned]
+        expires_at = self._clock.now() + INTENT_LIFE
+        steps = [Step.first(entity, work, plan, expires_at, self._ids) for work, plan in planned]
         quiet = [step for step in steps if not step.plan.is_announced]
         ready, lost = await self._announce(entity, [step for step in steps if step.plan.is_announced])
         written = await self._write(entity, ready, deadline)
@@ -85,8 +86,6 @@ class Executor:
 
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
-        expires_at = self._clock.now() + INTENT_LIFE
-        steps = [step.announcing(entity, expires_at, self._ids) for step in steps]
         holders = [step.plan.holder for step in steps if step.plan.holder is not None]
         ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], holders)
         conflicts = sum(len(step.plan.merged.conflicts) for step in ready)

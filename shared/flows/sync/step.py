@@ -57,7 +57,7 @@ class Round:
 
 @dataclass(frozen=True)
 class Step:
-    """`stored` is the link as the ledger holds it by now; `intents` were announced, `answers` came back."""
+    """`stored` is the link as the ledger holds it by now; `intents` are the plan's writes, `answers` what came back."""
 
     work: Work
     plan: Plan
@@ -74,11 +74,11 @@ class Step:
         """The failures of one kind."""
         return [answer.error for answer in self.answers if isinstance(answer.error, kind)]
 
-    def announcing(self, entity: EntityMapping, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
-        """The same with an intent for each write, each under its own operation id."""
-        link, writes = self.plan.link, self.plan.writes
-        intents = tuple(_under_rules(entity, _intent(link, write, expires_at, ids)) for write in writes)
-        return replace(self, intents=intents)
+    @staticmethod
+    def first(entity: EntityMapping, work: Work, plan: Plan, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
+        """A plan that is to be carried out: nothing is stored or sent yet."""
+        intents = tuple(_intent(entity, plan.link, write, expires_at, ids) for write in plan.writes)
+        return Step(work, plan, plan.stored, intents)
 
     @property
     def announced(self) -> Stored:
@@ -140,18 +140,18 @@ class Step:
         return Again(pending[0]) if pending else done
 
 
-def _under_rules(entity: EntityMapping, intent: Intent) -> Intent:
-    """The intent with the rules by which it was made; a create that is repeated may land as it was first sent."""
-    rules = {name: entity.rules[name].fingerprint for name in intent.sources}
-    return intent.model_copy(update={"rules": rules | intent.rules})
+def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
+    """The write under its own operation id, with the rules by which it was made.
 
-
-def _intent(link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
-    """A create in doubt is repeated under its own name: whichever of the two comes second changes nothing."""
-    for one in link.intents_of(write.side):
-        if one.creates and write.creates:
-            repeats = {"target": one.target, "expires_at": expires_at, "earlier": one.before_repeating(write)}
-            return one.model_copy(update=msgspec.structs.asdict(write) | repeats)
+    A create in doubt is repeated under its own name: whichever of the two comes second changes nothing. It may land as
+    it was first sent, under the rules of then.
+    """
+    members = msgspec.structs.asdict(write)
+    rules = {name: entity.rules[name].fingerprint for name in write.sources}
+    doubted = link.create_of(write.side)
+    if doubted is not None and write.creates:
+        repeats = {"target": doubted.target, "earlier": doubted.before_repeating(write), "rules": rules | doubted.rules}
+        return doubted.model_copy(update={**members, **repeats, "expires_at": expires_at})
     operation = write.operation or str(ids())
-    target = write.target or (str(ids()) if write.side == "dynamics" else None)
-    return Intent(**{**msgspec.structs.asdict(write), "target": target}, id=operation, expires_at=expires_at)
+    members["target"] = write.target or (str(ids()) if write.side == "dynamics" else None)
+    return Intent(**members, id=operation, expires_at=expires_at, rules=rules)
