@@ -210,8 +210,8 @@ class Sync:
         if blocked := [*chain.from_iterable(masses)]:
             log.error("%s: %s", entity.name, blocked[0].error.message)
         return [
-            self._without_mass(entity, one, mass, now) if mass else (one[0], one[2])
-            for one, mass in zip(planned, masses, strict=True)
+            self._without_mass(entity, (work, snapshot, plan), mass, now) if mass else (work, plan)
+            for (work, snapshot, plan), mass in zip(planned, masses, strict=True)
         ]
 
     def _without_mass(

@@ -79,8 +79,9 @@ class Watch:
         """The witnesses that are taken back, and since when they seem to be. What was not asked tells nothing."""
         before = self._doubted.get(whose, {})
         if shown:
-            found = [one for one in witnesses.newest if one.is_taken_back(shown.get(one.id))]
-            self._doubted[whose] = {one: before.get(one, now) for one in found}
+            self._doubted[whose] = {
+                one: before.get(one, now) for one in witnesses.newest if one.is_taken_back(shown.get(one.id))
+            }
         return self._doubted.get(whose, {})
 
     async def note(self, entity: str, seen: Iterable[tuple[Link, Link]]) -> None:
