@@ -94,7 +94,10 @@ def _gone_from_dynamics(case: _Case) -> bool:
 
 
 def _row_replaced(case: _Case) -> bool:
-    late = any(_came_late(case.evidence, case.entity, row) for row in case.names("dynamics"))
+    late = any(
+        _came_late(case.evidence, case.entity, row) or _was_made_of(case.evidence, case.entity, row)
+        for row in case.names("dynamics")
+    )
     unknown = any(_has_no_known_row(case.evidence, case.entity, record) for record in case.names("cmms"))
     return late or unknown or _gone_from_dynamics(case)
 
@@ -176,6 +179,13 @@ def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
     return any(link is None or link.row_id != row for link in links)
 
 
+def _was_made_of(evidence: Evidence, entity: str, row: str) -> bool:
+    """Whether the CMMS made a record of the row that was deleted before any link named both."""
+    made = [(str(pk), one) for pk, one in evidence.cmms.tables[entity].memories.items() if one.created_by == row]
+    partners = evidence.history.partners
+    return any(one.deleted and row not in partners["cmms", entity, record] for record, one in made)
+
+
 def _shows_nothing(evidence: Evidence, entity: str, name: str, kin: Collection[Name]) -> bool:
     """Whether a side ever went on showing a field as it was after a write of it, or showed that again."""
     if any(evidence.history.cell(side, entity, one, name).put_back for side, one in kin):
@@ -234,7 +244,8 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
             if row is None:
                 return _has_no_known_row(evidence, entity, str(link.cmms_id))
             removed = (entity, link.row_id) in evidence.observer.removed
-            return removed or _came_late(evidence, entity, str(row.id))
+            late = _came_late(evidence, entity, str(row.id))
+            return removed or late or _was_made_of(evidence, entity, str(row.id))
         case "key_not_usable":
             return _key_is_taken(evidence, entity, link, record, row)
         case "record_closed":
