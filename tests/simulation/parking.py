@@ -180,10 +180,11 @@ def _came_late(evidence: Evidence, entity: str, row: str) -> bool:
 
 
 def _was_made_of(evidence: Evidence, entity: str, row: str) -> bool:
-    """Whether the CMMS made a record of the row that was deleted before any link named both."""
-    made = [(str(pk), one) for pk, one in evidence.cmms.tables[entity].memories.items() if one.created_by == row]
-    partners = evidence.history.partners
-    return any(one.deleted and row not in partners["cmms", entity, record] for record, one in made)
+    """Whether the CMMS made a record of the row that was deleted, and whose link does not have the row."""
+    memories = evidence.cmms.tables[entity].memories.items()
+    deleted = [str(pk) for pk, one in memories if one.created_by == row and one.deleted]
+    links = [evidence.link(entity, record=record) for record in deleted]
+    return any(link is None or link.row_id != row for link in links)
 
 
 def _shows_nothing(evidence: Evidence, entity: str, name: str, kin: Collection[Name]) -> bool:
