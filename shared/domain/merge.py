@@ -7,6 +7,7 @@ of the CMMS are one state in Dynamics): a side has changed only against what tha
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Literal
 
 from shared.domain.base import Base, Why
@@ -140,7 +141,7 @@ def merge(
     *,
     key: str,
     prefer: Side | None = None,
-    prefer_fields: Mapping[str, Side] | None = None,
+    prefer_fields: Mapping[str, Side] = MappingProxyType({}),
     restored: bool = False,
 ) -> Merged:
     """Merge a record and its row, field by field, in the order of the rules.
@@ -149,14 +150,13 @@ def merge(
     the business key's field. `prefer` and `restored` are those of `judge`; `prefer_fields` names by field what counts
     before `prefer`.
     """
-    chosen = prefer_fields or {}
     merger = _Merger(row.is_open, now)
     said, held = cmms.content(key), row.content(key)
     for rule in rules:
         name = rule.name
         merger.unreadable(name, ("cmms", cmms), ("dynamics", row))
         if name in said and name in held:
-            base, side = bases.get(name), chosen.get(name, prefer)
+            base, side = bases.get(name), prefer_fields.get(name, prefer)
             verdict = judge(rule, said[name], held[name], base, side, restored=restored)
             merger.field(rule, {"cmms": said[name], "dynamics": held[name]}, base, verdict)
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))

@@ -47,8 +47,8 @@ class Change(NamedTuple):
 
     def is_undone(self, shown: "Change") -> bool:
         """Whether a change of before is shown, or another one with the same number: counted on from a backup."""
-        recounted = self.number is not None and shown.number == self.number and None not in {self.at, shown.at}
-        return (recounted and shown.at != self.at) or is_before(shown.number, self.number)
+        recounted = None not in (*self, *shown) and shown.number == self.number and shown.at != self.at
+        return recounted or is_before(shown.number, self.number)
 
 
 @dataclass(frozen=True)

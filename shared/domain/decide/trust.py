@@ -123,6 +123,11 @@ def _made_again(snapshot: Snapshot) -> Blocked:
     return held_back("dynamics", (error.reason, str(row.created), row.last_operation), error)
 
 
+def is_deleted(snapshot: Snapshot, context: Context) -> bool:
+    """Whether the CMMS deleted the record: by its tombstone, or as the link or a message says of what is not there."""
+    return snapshot.link.is_deleted(snapshot.cmms) or (context.said_deleted and not snapshot.cmms.exists)
+
+
 def _lacks_a_record(snapshot: Snapshot, context: Context) -> bool:
     """Whether the CMMS was asked for the record and has none."""
     return not (snapshot.cmms.exists or context.one_way)
@@ -181,9 +186,8 @@ def _row_forgotten(snapshot: Snapshot) -> Blocked:
 
 
 def _record_is_absent(snapshot: Snapshot, context: Context) -> bool:
-    link = snapshot.link
-    expected = link.cmms_id is not None and link.deleted_at is None
-    return _lacks_a_record(snapshot, context) and expected and not context.said_deleted
+    known = snapshot.link.cmms_id is not None
+    return known and _lacks_a_record(snapshot, context) and not is_deleted(snapshot, context)
 
 
 def _record_missing(snapshot: Snapshot) -> Blocked:
