@@ -5,7 +5,7 @@ a while. The business key is a field like any other. Only in one-way mode, where
 identified by its key, until a message brings the record's id.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from operator import attrgetter
 from typing import Final, Literal, NamedTuple
@@ -205,6 +205,15 @@ class Link(Kept, frozen=True):
     def park_of(self, field: str) -> ParkedField:
         """The park of a field, or of the record (`blocked.RECORD`); `NOT_PARKED` where there is none."""
         return self.parked.get(field, NOT_PARKED)
+
+    def unrecorded(self, conflicts: Iterable[ConflictRecord]) -> tuple[ConflictRecord, ...]:
+        """The conflicts that the link does not hold already as the last ones of their fields."""
+        latest = {conflict.field: conflict.model_copy(update={"at": None}) for conflict in self.conflicts}
+        return tuple(one for one in conflicts if one.model_copy(update={"at": None}) != latest.get(one.field))
+
+    def recording(self, conflicts: Iterable[ConflictRecord]) -> "Link":
+        """The link with these conflicts on record."""
+        return self.model_copy(update={"conflicts": (*self.conflicts, *self.unrecorded(conflicts))})
 
     def is_deleted(self, cmms: CmmsRecord) -> bool:
         """Whether the CMMS deleted the record: says its tombstone, or the link's mark where the CMMS shows nothing."""

@@ -62,7 +62,7 @@ def _decide(snapshot: Snapshot, context: Context) -> Decision:
     met = meet(snapshot, context)
     if not isinstance(met, Met):
         return met
-    plan = update(replace(snapshot, link=met.link, row=met.row), context, taken_over=met.taken_over)
+    plan = update(replace(snapshot, link=met.link, row=met.row), context, taken_over=met.is_taken_over)
     return replace(plan, holder=met.holder)
 
 

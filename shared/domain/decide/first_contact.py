@@ -7,7 +7,7 @@ from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
 from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.key_conflict import key_conflict
-from shared.domain.decide.plan import Decision, Plan, being_written, fresh, held
+from shared.domain.decide.plan import Decision, Plan, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
 from shared.domain.link import ConflictRecord, Link, Stored
 from shared.domain.model import DynamicsRecord
@@ -18,14 +18,17 @@ from shared.errors import KeyNotUsable
 class Met:
     """The row of a record, and the record's link with that row.
 
-    `taken_over` tells that the row was a deleted record's until now; `holder` is that record's link,
-    which still has it.
+    `holder` is the link of the deleted record whose row this still is.
     """
 
     link: Link
     row: DynamicsRecord
-    taken_over: bool = False
     holder: Stored | None = None
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Whether the row was a deleted record's until now."""
+        return self.link.takes_over is not None
 
 
 def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
@@ -47,7 +50,7 @@ def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
     if exact and candidate.is_free:
         return _free(snapshot, candidate.row, context)
     if exact and candidate.is_abandoned:
-        return _abandoned(snapshot, candidate.row, candidate.holder, context)
+        return _abandoned(snapshot, candidate, context)
     return key_conflict(snapshot, candidate, context)
 
 
@@ -61,8 +64,7 @@ def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Met:
     if announced or not let_go:
         return met
     # A ledger that was restored may have forgotten the row's record, whose state this then is.
-    states = fresh(met.link, _states_on_record(snapshot, row, context))
-    return replace(met, link=met.link.model_copy(update={"conflicts": (*met.link.conflicts, *states)}))
+    return replace(met, link=met.link.recording(_states_on_record(snapshot, row, context)))
 
 
 def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> list[ConflictRecord]:
@@ -73,11 +75,17 @@ def _states_on_record(snapshot: Snapshot, row: DynamicsRecord, context: Context)
     ]
 
 
-def _abandoned(snapshot: Snapshot, row: DynamicsRecord, holder: Stored, context: Context) -> Met | Decision:
+def _abandoned(snapshot: Snapshot, candidate: Candidate, context: Context) -> Met | Decision:
     """Take the row of a deleted record over, once the record's own link has announced it."""
-    announced = snapshot.link.takes_over == row.id
-    take_over = _take_over(snapshot, row, holder) if announced else _announced(snapshot, row)
-    return being_written(holder.link, context) or take_over
+    row, holder = candidate.row, candidate.holder
+    if (wait := being_written(holder.link, context)) is not None:
+        return wait
+    if snapshot.link.takes_over != row.id:
+        # Once the row is let go, nothing but this tells whose it was, and why it is inactive.
+        announced = snapshot.link.model_copy(update={"takes_over": row.id})
+        return Plan(snapshot.stored, announced, unfinished=True)
+    # The old link lets go of the row first, so that no two links have it.
+    return replace(_met(snapshot, row, taken_over=True), holder=holder)
 
 
 def _several(snapshot: Snapshot, exact: Sequence[Candidate], context: Context) -> Plan:
@@ -94,15 +102,4 @@ def _met(snapshot: Snapshot, row: DynamicsRecord, *, taken_over: bool) -> Met:
     """Both meet without bases: equal values agree, a value beats null, different values are conflicts."""
     takes_over = row.id if taken_over else None
     link = snapshot.link.model_copy(update={"row_id": row.id, "takes_over": takes_over, "bases": {}, "intents": ()})
-    return Met(link, row, taken_over)
-
-
-def _announced(snapshot: Snapshot, row: DynamicsRecord) -> Plan:
-    """Once the row is let go, nothing but this tells whose it was, and why it is inactive."""
-    link = snapshot.link.model_copy(update={"takes_over": row.id})
-    return Plan(snapshot.stored, link, unfinished=True)
-
-
-def _take_over(snapshot: Snapshot, row: DynamicsRecord, holder: Stored) -> Met:
-    """The old link lets go of the row first, so that no two links have it."""
-    return replace(_met(snapshot, row, taken_over=True), holder=holder)
+    return Met(link, row)

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.domain.blocked import held_by_key
-from shared.domain.decide.plan import Decision, Plan, Wait, being_written, fresh, held
+from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
 from shared.domain.decide.trust import doubt, ledger_is_behind
 from shared.domain.link import ConflictRecord
@@ -71,6 +71,5 @@ def _release(candidate: Candidate, key: str, context: Context) -> Plan:
         before={name: row.key},
     )
     record = ConflictRecord(field=name, winner="cmms", won=row.id, lost=row.key, why="key_released", at=context.now)
-    conflicts = (*link.conflicts, *fresh(link, [record]))
-    released = link.model_copy(update={"conflicts": conflicts, "last_sync": context.now})
+    released = link.recording([record]).model_copy(update={"last_sync": context.now})
     return Plan(candidate.holder, released, to_dynamics=write, unfinished=True)

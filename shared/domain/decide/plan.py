@@ -1,12 +1,11 @@
 """The outcome of a decision."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide.situation import Context, Snapshot
-from shared.domain.link import ConflictRecord, Link, Stored
+from shared.domain.link import Link, Stored
 from shared.domain.merge import Merged
 from shared.domain.write import Write
 from shared.errors import IntentHeld, TransientError
@@ -72,9 +71,3 @@ def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
     link = snapshot.link
     named = link if link.key else link.model_copy(update={"key": snapshot.cmms.key or snapshot.row.key})
     return Plan(snapshot.stored, named, blocked=blocked)
-
-
-def fresh(link: Link, conflicts: Sequence[ConflictRecord]) -> tuple[ConflictRecord, ...]:
-    """The conflicts that the link does not hold already as the last ones of their fields."""
-    latest = {conflict.field: conflict.model_copy(update={"at": None}) for conflict in link.conflicts}
-    return tuple(one for one in conflicts if one.model_copy(update={"at": None}) != latest.get(one.field))

@@ -8,7 +8,7 @@ from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.older import gone_back
-from shared.domain.decide.plan import Plan, fresh
+from shared.domain.decide.plan import Plan
 from shared.domain.decide.refused import known_refusals, loop_digest, refused_now, source_digest
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
@@ -214,7 +214,7 @@ def _remember(
     return link.identified_by(cmms).model_copy(
         update={
             "bases": dict(bases),
-            "conflicts": (*link.conflicts, *fresh(link, merged.conflicts)),
+            "conflicts": (*link.conflicts, *link.unrecorded(merged.conflicts)),
             "row_id": row.id,
             "key": cmms.key,
             "seen": seen,

@@ -14,7 +14,6 @@ from uuid import uuid4
 from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.older import gone_back, was_edited_after_a_restore
-from shared.domain.decide.plan import fresh
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Identity, Link, Restored, Stored
 from shared.domain.model import Side, is_before
@@ -144,7 +143,7 @@ class Restore:
             taken.for_people.append(key)
         elif not (
             plan.writes
-            or fresh(link, plan.merged.conflicts)
+            or link.unrecorded(plan.merged.conflicts)
             or link.restored
             or side in gone_back(snapshot)
             or (side == "ledger" and not right)
