@@ -60,7 +60,7 @@ def to_record(entity: EntityMapping, row: Mapping[str, Any], codes: Codes) -> Dy
         errors=errors,
         id=str(row[entity.id]).lower(),
         state=state if isinstance(state, int) else None,
-        is_open=entity.open_states is None or state in entity.open_states,
+        is_open=entity.takes_edits(state),
         modified=_instant(row.get(MODIFIED)),
         modified_by=_id(row.get(MODIFIED_BY)),
         created=_instant(row.get(CREATED)),

@@ -38,20 +38,20 @@ def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
         The row, to be merged without bases; a plan that creates a row where Dynamics has none for the key; a plan or a
         wait where the key is another row's.
     """
-    key, candidates = snapshot.cmms.key, snapshot.candidates
-    if (error := context.entity.key_error(key)) is not None:
+    exact, candidates = snapshot.exact, snapshot.candidates
+    if (error := context.entity.key_error(snapshot.cmms.key)) is not None:
         return held(snapshot, held_by_key(error))
-    exact = snapshot.exact
-    if len(exact) > 1:
-        return _several(snapshot, exact, context)
     if not candidates:
         return create_in_dynamics(snapshot, context)
-    candidate = [*exact, *candidates][0]
-    if exact and candidate.is_free:
-        return _free(snapshot, candidate.row, context)
-    if exact and candidate.is_abandoned:
-        return _abandoned(snapshot, candidate, context)
-    return key_conflict(snapshot, candidate, context)
+    if not exact:
+        return key_conflict(snapshot, candidates[0], context)
+    if len(exact) > 1:
+        return _several(snapshot, exact, context)
+    if exact[0].is_free:
+        return _free(snapshot, exact[0].row, context)
+    if exact[0].is_abandoned:
+        return _abandoned(snapshot, exact[0], context)
+    return key_conflict(snapshot, exact[0], context)
 
 
 def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Met:

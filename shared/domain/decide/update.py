@@ -46,7 +46,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     # What is not sent replaces nothing: its record was made before it was sent first.
     merged = merged.without(known)
     state = _state(entity, merged, reborn=reborn)
-    closed = _closed(merged) if not row.is_open and _opens(entity, state) else frozenset()
+    closed = _opened_by(state, snapshot, merged, context)
     merged = merged.without(closed)
     revived = state if reborn else None
     to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
@@ -156,11 +156,6 @@ def _known(snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[st
     return known_refusals(snapshot.link, context.insists_on | over, digests)
 
 
-def _closed(merged: Merged) -> frozenset[str]:
-    """The fields whose writes the row's state refuses."""
-    return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
-
-
 def _does_not_converge(write: FieldWrite) -> Blocked:
     target = {"dynamics": "Dynamics", "cmms": "the CMMS"}[write.side]
     error = DoesNotConverge(
@@ -178,9 +173,11 @@ def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | N
     return [*said, entity.active if reborn and not rules else None][0]
 
 
-def _opens(entity: EntityMapping, state: Option | None) -> bool:
-    """Whether a row with this state takes edits."""
-    return state is not None and state.state in (entity.open_states or ())
+def _opened_by(state: Option | None, snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[str]:
+    """The fields whose writes the row's state refuses, and that the row takes in the state that it gets."""
+    if snapshot.row.is_open or state is None or not context.entity.takes_edits(state.state):
+        return frozenset()
+    return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
 
 
 def _write(merged: Merged, side: Side, held: Record, state: Option | None = None) -> Write | None:

@@ -163,9 +163,18 @@ class EntityMapping(Frozen):
         wanted = [self.id, self.key.column]
         for field in self.fields.values():
             wanted.extend(field.read_columns())
-        if self.open_states is not None or self.inactive is not None:
+        if self.has_states:
             wanted.append("statecode")
         return tuple(dict.fromkeys(wanted))
+
+    @property
+    def has_states(self) -> bool:
+        """Whether it matters in which state a row is."""
+        return self.open_states is not None or self.inactive is not None
+
+    def takes_edits(self, state: int | None) -> bool:
+        """Whether a row in this state takes edits of everything: a closed one takes nothing but another state."""
+        return self.open_states is None or state in self.open_states
 
     @cached_property
     def state_fields(self) -> dict[str, FieldMapping]:

@@ -53,7 +53,7 @@ def mapped_columns(entity: EntityMapping) -> frozenset[str]:
     columns.update(name for name in (entity.stamp, entity.currency) if name is not None)
     for rule in entity.fields.values():
         columns.update(rule.attributes())
-    if entity.open_states is not None or entity.inactive is not None:
+    if entity.has_states:
         columns.update(("statecode", "statuscode"))
     return frozenset(column for column in columns if "@" not in column)
 
@@ -87,7 +87,7 @@ def watched_columns(entity: EntityMapping) -> frozenset[str]:
     for rule in entity.fields.values():
         if not rule.create_only:
             columns.update(map(attribute_of, rule.read_columns()))
-    if entity.open_states is not None or entity.inactive is not None:
+    if entity.has_states:
         columns.add("statecode")
     return frozenset(columns)
 
