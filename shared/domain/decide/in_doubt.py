@@ -89,11 +89,11 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     """Both bases follow the write, field by field."""
     last = shown.by_us and shown.last_operation == intent.id
     held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
-    bases = {
-        name: _followed(entity, intent, name, held.get(name), said.get(name), last=last) for name in intent.sources
-    }
-    known = {name: one for name, one in bases.items() if one is not None}
-    return link.without(intent).model_copy(update={"bases": link.bases | known, "seen": link.seen.after(shown)})
+    bases = dict(link.bases)
+    for name in intent.sources:
+        if (followed := _followed(entity, intent, name, held.get(name), said.get(name), last=last)) is not None:
+            bases[name] = followed
+    return link.without(intent).model_copy(update={"bases": bases, "seen": link.seen.after(shown)})
 
 
 def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, said: Value, *, last: bool) -> Base | None:
