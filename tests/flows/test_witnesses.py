@@ -4,16 +4,21 @@ import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
 from shared.domain.link import Link, Seen
 from shared.domain.model import NO_RECORD, NO_ROW, SIDES, CmmsRecord, DynamicsRecord, Record, Side, Version
 from shared.domain.witnesses import KEPT, Witness, Witnesses
+from shared.flows.ports.engine import Dynamics
+from shared.flows.sync.reads import Reads
 from shared.flows.sync.witnesses import Watch
+from tests.kit.world import World
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
+ANOTHER = "3117f054-c46e-4b3f-9ec0-feb9b4b6239f"
 ROW = DynamicsRecord("A", 'W/"7"', {}, id="r", version=7, modified=NOW)
 RECORD = CmmsRecord("A", '"7"', {}, id="1", version=Version(NOW))
 OF_ROW, OF_RECORD = Witness("r", NOW, 7), Witness("1", NOW)
@@ -133,9 +138,20 @@ async def test_a_batch_that_reads_nothing_of_a_side_settles_no_doubt_about_it() 
     watch = Watch(Texts())
     await noted(watch, (link(6), link(7)))
     await judged(watch, OLDER, NOW)
-    assert await judged(watch, {}, NOW + MINUTE / 2) == {"dynamics": NOW}
+    assert await judged(watch, {}, NOW + MINUTE) == {"dynamics": NOW}
+    assert (await watch.of("asset"))["dynamics"].since is None
     await judged(watch, OLDER, NOW + MINUTE)
     assert (await watch.of("asset"))["dynamics"].since == NOW
+
+
+async def test_witnesses_are_read_along_with_any_question_by_id_and_never_alone(world: World) -> None:
+    witness, asked = world.dynamics.put("A"), world.dynamics.put("B", ANOTHER)
+    dynamics, entity = cast("Dynamics", world.dynamics), world.mapping.entities["asset"]
+    reads = Reads(entity, world.ledger, dynamics, None, {"cmms": (), "dynamics": (witness.id,)})
+    await reads.ask_rows([None])
+    assert reads.rows == {}
+    await reads.ask_rows([asked.id])
+    assert reads.rows.keys() == {asked.id, witness.id}
 
 
 async def test_what_is_seen_while_a_restore_is_in_question_displaces_no_witness() -> None:

@@ -3,20 +3,34 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from shared.domain.link import Identity, Link, Stored
-from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, without
+from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
 
+_NOTHING: Final[Mapping[Side, Collection[str]]] = {"cmms": (), "dynamics": ()}
+
 
 class Reads:
     """Records and rows by id and by key, and links by identity, as far as they were asked for."""
 
-    def __init__(self, entity: EntityMapping, ledger: Ledger, dynamics: Dynamics, cmms: Cmms | None) -> None:
-        """`cmms` None means one-way mode: nothing is read there."""
+    def __init__(
+        self,
+        entity: EntityMapping,
+        ledger: Ledger,
+        dynamics: Dynamics,
+        cmms: Cmms | None,
+        along: Mapping[Side, Collection[str]] = _NOTHING,
+    ) -> None:
+        """`cmms` None means one-way mode: nothing is read there.
+
+        `along` are ids that are read together with whatever is asked for by id; no question is asked for them alone.
+        """
+        self._along = along
         self.entity = entity
         self._ledger = ledger
         self._dynamics = dynamics
@@ -47,7 +61,7 @@ class Reads:
     async def ask_records(self, ids: Iterable[str | None]) -> None:
         """Read CMMS records and tombstones by id."""
         if self._cmms is not None:
-            await _more(self.records, ids, partial(self._cmms.by_id, self.entity))
+            await _more(self.records, ids, partial(self._cmms.by_id, self.entity), self._along["cmms"])
 
     async def ask_records_by_key(self, keys: Iterable[str | None]) -> None:
         """Read living CMMS records by key."""
@@ -56,7 +70,7 @@ class Reads:
 
     async def ask_rows(self, ids: Iterable[str | None]) -> None:
         """Read rows by id."""
-        await _more(self.rows, ids, partial(self._dynamics.by_id, self.entity))
+        await _more(self.rows, ids, partial(self._dynamics.by_id, self.entity), self._along["dynamics"])
 
     async def ask_rows_by_key(self, keys: Iterable[str | None]) -> None:
         """Read the rows that Dynamics takes for these keys."""
@@ -108,8 +122,11 @@ def readable(record: CmmsRecord | MappingError) -> CmmsRecord:
 
 
 async def _more[V](
-    known: dict[str, V], wanted: Iterable[str | None], ask: Callable[[Collection[str]], Awaitable[Mapping[str, V]]]
+    known: dict[str, V],
+    wanted: Iterable[str | None],
+    ask: Callable[[Collection[str]], Awaitable[Mapping[str, V]]],
+    along: Collection[str] = (),
 ) -> None:
     missing = set(filter(None, wanted)) - known.keys()
     if missing:
-        known.update(await ask(sorted(missing)))
+        known.update(await ask(sorted(missing | (set(along) - known.keys()))))

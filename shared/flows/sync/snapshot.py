@@ -10,14 +10,13 @@ from shared.domain.decide.in_doubt import is_of_another, resolve_in_doubt
 from shared.domain.link import Identity, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.witnesses import Witnesses
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import hear, unheard
 from shared.flows.sync.look import Look
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.secured import hide
-from shared.flows.sync.witnesses import OfBoth, Watch
+from shared.flows.sync.witnesses import Watch
 from shared.flows.sync.work import Work
 
 type Unusable = LedgerUnreadable | MappingError
@@ -54,9 +53,10 @@ class Snapshots:
         await links.ask_links(name for work in works if work.identity not in links.known for name in work.names)
         witnesses = await self.watch.of(entity.name)
         # Whose a row is that is met by its key, is asked after the sides.
-        reads = self.reads(entity)
+        along = {side: some.ids for side, some in witnesses.items()}
+        reads = Reads(entity, self._ledger, self._dynamics, self._cmms, along)
         looks = [self._look(work, links, reads) for work in works]
-        await self._read(reads, [look for look in looks if isinstance(look, Look)], witnesses)
+        await self._read(reads, [look for look in looks if isinstance(look, Look)])
         shown: Mapping[Side, Mapping[str, object]] = {"cmms": reads.records, "dynamics": reads.rows}
         restored = await self.watch.judge(entity.name, witnesses, shown, now)
         return [_snapshot(one, restored, now) if isinstance(one, Look) else one for one in looks]
@@ -73,12 +73,11 @@ class Snapshots:
         """What was read of an entity's records: nothing yet."""
         return Reads(entity, self._ledger, self._dynamics, self._cmms)
 
-    async def _read(self, reads: Reads, looks: Sequence[Look], witnesses: OfBoth) -> None:
+    async def _read(self, reads: Reads, looks: Sequence[Look]) -> None:
         """Both sides by id, and by key where an id is not enough; then the links of the rows that were met there."""
         # The hinted keys save a second question where nothing is known of a row yet.
         hints = [look.work.key_hint for look in looks if look.link.row_id is None or look.work.key_taken]
-        ids = _with(witnesses["cmms"], [look.link.cmms_id for look in looks])
-        rows = _with(witnesses["dynamics"], [look.link.row_id for look in looks])
+        ids, rows = [look.link.cmms_id for look in looks], [look.link.row_id for look in looks]
         await reads.ask_who_is_down(ids, (), rows)
         await asyncio.gather(reads.ask_records(ids), reads.ask_rows(rows), reads.ask_rows_by_key(hints))
         await reads.ask_records_by_key(look.row.key for look in looks if look.has_no_record)
@@ -103,11 +102,6 @@ def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> S
     record = record if rival is None else NO_RECORD
     met = _of_the_rows_link(Snapshot(look.stored, look.link, record, look.row, look.candidates, rival, restored))
     return replace(met, link=resolve_in_doubt(look.reads.entity, met.link, met.cmms, met.row, now))
-
-
-def _with(witnesses: Witnesses, wanted: Sequence[str | None]) -> Sequence[str | None]:
-    """What is asked for, and what tells whether the side was restored: no question is asked for that alone."""
-    return [*wanted, *witnesses.ids] if any(wanted) else wanted
 
 
 def _of_the_rows_link(met: Snapshot) -> Snapshot:

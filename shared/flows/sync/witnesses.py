@@ -67,7 +67,8 @@ class Watch:
             suspected = witnesses.proven if doubted else witnesses
             if suspected.since is not None:
                 since[side] = suspected.since
-            if now - min(doubted.values(), default=now) >= _CONFIRMED:
+            # A doubt is confirmed by another look: until then its own may have lagged, however long ago that was.
+            if shown[side] and now - min(doubted.values(), default=now) >= _CONFIRMED:
                 after[side] = suspected
         if after != known:
             await self._store(entity, after)
