@@ -15,8 +15,9 @@ class Resumption:
 
     def edited(self, side: Side, entity: str, name: str) -> None:
         """Note a person's edit in what may have gone back: where nothing tells of that, all its fields seem edited."""
-        conditions, ledger = self.backups.conditions, self.backups.ledger
-        if ledger.proves_a_restore(side, entity):
+        conditions = self.backups.conditions
+        proven = self._is_proven(side, entity)
+        if proven:
             conditions.told[side].add(entity)
         if entity not in conditions.told[side]:
             self._adopt(side, {(entity, name)})
@@ -26,10 +27,16 @@ class Resumption:
         if entity in conditions.told[side]:
             return
         # Unless that was seen in time, nothing is left that tells of the restore: each of these was edited since.
-        if ledger.proves_a_restore(side, entity):
+        if proven:
             conditions.told[side].add(entity)
         else:
-            self._adopt(side, {one for one in conditions.resumed[side] if one[0] == entity} - ledger.held_back(side))
+            edited = {one for one in conditions.resumed[side] if one[0] == entity}
+            self._adopt(side, edited - self.backups.ledger.held_back(side))
+
+    def _is_proven(self, side: Side, entity: str) -> bool:
+        """Whether the product has proven a restore that took back something of the entity: without one it is wrong."""
+        rewound = {of for of, _ in self.backups.conditions.rewound[side]}
+        return entity in rewound and self.backups.ledger.proves_a_restore(side, entity)
 
     def _adopt(self, side: Side, edited: set[tuple[str, str]]) -> None:
         for entity, name in sorted(edited & self.backups.conditions.untraced[side]):
