@@ -46,6 +46,11 @@ class Write(Kept, frozen=True):
         return frozenset(name for name in written if self.values[name] is not None and self.sources[name] is None)
 
 
+def part_of(operation: str) -> str:
+    """What a row shows of an update that it took in part: without a lookup that waits, or to find a refused field."""
+    return f"{operation}~" if operation else ""
+
+
 class Intent(Write, frozen=True, kw_only=True):
     """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
 

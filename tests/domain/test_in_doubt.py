@@ -41,6 +41,7 @@ TABLE = [
     # id, intent, what the side shows, verdict
     ("an update that the side shows", intent(), seen(etag="new", shows=True), "landed"),
     ("an update; the etag moved, not shown", intent(), seen(etag="new", shows=False), "not_landed"),
+    ("an update of which the side shows a part", intent(), replace(seen(etag="new"), operations=("op~",)), "unclear"),
     ("an update; the etag moved, nothing names writes", intent(), seen(etag="new"), "unclear"),
     ("an update; the etag is the old one", intent(), seen(shows=False), "open"),
     ("an update; the etag is the old one, too late", intent(expires_at=OVER), seen(shows=False), "not_landed"),

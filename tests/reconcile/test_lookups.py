@@ -1,13 +1,15 @@
 """A field that refers to another asset, whose row comes late, is renamed, or never comes."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from shared.domain.messages.queues import PARKED
-from tests.reconcile.test_conditions import redeployed, settled
+from tests.reconcile.test_conditions import link, redeployed, settled
 from tests.reconcile.test_passes import classes
 from tests.reconcile.world import TABLE, World
 
@@ -83,6 +85,33 @@ async def test_what_comes_after_all_attempts_is_found_by_the_next_full_pass(worl
     await settled(world, "full")
     assert (parent(world), len(parked(world))) == ("A", 1)
     assert classes(await settled(world, "full")) == {}
+
+
+async def test_a_part_that_landed_without_an_answer_is_nobodys_edit(world: World) -> None:
+    redeployed(world, valor_libros={"on_conflict": "dynamics"})
+    world.cmms.put("C", numero_de_serie=None, valor_libros="10.00")
+    await delivered(world, "C")
+    world.cmms.put("C", numero_de_serie="A", valor_libros="11.00")
+    world.wire.answering = _lost_once(world)
+    await delivered(world, "C")
+    assert (world.cmms.values("C")["valor_libros"], world.row("C").values["msdyn_currentbookvalue"]) == (
+        "12.00",
+        Decimal("12.00"),
+    )
+    assert (await link(world, "C")).conflicts == ()
+
+
+def _lost_once(world: World) -> Callable[[httpx.Request], None]:
+    """Lose the answer to the next write, while somebody goes on in the CMMS."""
+    left = [True]
+
+    def lose(request: httpx.Request) -> None:
+        if request.url.path.endswith("$batch") and left:
+            left.clear()
+            world.cmms.put("C", valor_libros="12.00")
+            raise httpx.ReadTimeout("lost", request=request)
+
+    return lose
 
 
 @pytest.mark.parametrize("said", ["B", None, "D"])

@@ -194,18 +194,21 @@ def remapped(mapping: FieldTable, columns: Mapping[str, str]) -> FieldTable:
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Passes requests on, counts them, and lets a test look in before each, or answer it."""
+    """Passes requests on, counts them, and lets a test look in before each, or answer it; or lose the answer."""
 
     def __init__(self, inner: Callable[[httpx.Request], Any]) -> None:
         self._inner = inner
         self.requests = 0
         self.before: Callable[[httpx.Request], httpx.Response | None] | None = None
+        self.answering: Callable[[httpx.Request], None] | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests += 1
         if self.before is not None and (instead := self.before(request)) is not None:
             return instead
         answer: httpx.Response = await self._inner(request)
+        if self.answering is not None:
+            self.answering(request)
         return answer
 
 

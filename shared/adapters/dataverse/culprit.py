@@ -1,7 +1,7 @@
 """Which field of a refused row is at fault, where the refusal names none: the row is written in halves.
 
 A half that is taken has arrived, so that in the end everything is in the row but one field, and the refusal names it.
-Each write is conditional on the etag that the one before it left. No half carries the operation stamp: a row that shows
+Each write is conditional on the etag that the one before it left. A half carries a stamp of its own: a row that shows
 an operation holds all of its values, and after a half it would not.
 
 Some refusals are the whole row's (a plug-in that lets nobody edit it): then every half is refused, and no field named.
@@ -159,7 +159,7 @@ class Search:
             values={name: value for name, value in self._write.values.items() if name in held},
             state=self._write.state if _STATE in held else None,
             writes_key=_KEY in held,
-            operation="",
+            operation=self._write.part,
         )
         return part if self._row is None else replace(part, id=self._row.id, etag=self._row.etag, new_id=None)
 

@@ -37,7 +37,7 @@ class References:
     def without_problems(self, write: DynamicsWrite) -> tuple[DynamicsWrite | None, SyncError | None]:
         """What of a write can be written, and the error of a field that cannot.
 
-        A part of a write bears no operation stamp: a row that shows an operation holds all of its values.
+        A part of a write bears a stamp of its own: a row that shows an operation holds all of its values.
         """
         wrong = {
             name: self.problems[name, value]
@@ -51,7 +51,7 @@ class References:
         rest = {name: value for name, value in write.values.items() if name not in wrong}
         if write.id is not None and not rest and write.state is None and not write.writes_key:
             return None, error
-        return replace(write, values=rest, operation=""), error
+        return replace(write, values=rest, operation=write.part), error
 
 
 NO_REFERENCES: Final = References()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from shared.domain.model import Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.write import Intent
+from shared.domain.write import Intent, part_of
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class DynamicsWrite:
     writes_key: bool = False
     new_id: str | None = None
     operation: str = ""
+
+    @property
+    def part(self) -> str:
+        """What goes into the stamp column with a part of the write; a row that is made in parts is told by its id."""
+        return "" if self.id is None else part_of(self.operation)
 
     def __post_init__(self) -> None:
         if self.id is not None and not self.etag:

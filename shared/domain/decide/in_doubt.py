@@ -12,7 +12,7 @@ from shared.domain.link import ConflictRecord, Link
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
-from shared.domain.write import Intent
+from shared.domain.write import Intent, part_of
 
 LATEST: Final = timedelta(minutes=15)
 """How long after its intent's expiry a request may still be on its way. No service holds a request for longer."""
@@ -27,7 +27,7 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
 
     Returns:
         `landed`; `not_landed`, and it cannot land any more; `open` while it may still land; `unclear` where the side
-        changed without naming its writes, so that the values decide.
+        changed without naming its writes, or shows a part of the write, so that the values decide.
     """
     unmoved: Verdict = "not_landed" if now >= intent.expires_at + LATEST else "open"
     if not shown.living:
@@ -40,7 +40,8 @@ def verdict(intent: Intent, shown: Record, now: datetime) -> Verdict:
         return "unclear" if intent.side == "dynamics" else "not_landed"
     if shown.etag == intent.etag:
         return unmoved
-    return "not_landed" if intent.stamped and shown.operations is not None else "unclear"
+    names_writes = intent.stamped and shown.operations is not None
+    return "not_landed" if names_writes and not shown.shows(part_of(intent.id)) else "unclear"
 
 
 def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: DynamicsRecord, now: datetime) -> Link:
@@ -135,7 +136,8 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         if name not in intent.unsaid and is_other(intended, held) and not intent.tries(name):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
-    return link.without(intent).model_copy(update={"bases": bases, "conflicts": (*link.conflicts, *conflicts)})
+    update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": link.seen.after(shown)}
+    return link.without(intent).model_copy(update=update)
 
 
 def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> tuple[Link, Intent]:
