@@ -19,6 +19,8 @@ from shared.errors import MappingError
 from shared.flows.sync.deliveries import Delivery
 
 _BEFORE: Final = Version(datetime.min.replace(tzinfo=UTC))
+_UNSAID: Final = FieldVersion(value=None, version=_BEFORE)
+"""Stands for a field that was not said: any message is newer."""
 
 
 def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> tuple[Link, CmmsRecord]:
@@ -82,7 +84,7 @@ def _register(
 ) -> None:
     """Take a message's fields into the registers `said` and `errors`, as far as they are newer."""
     for name, raw in fields.items():
-        if name in said and version <= said[name].version:
+        if version <= said.get(name, _UNSAID).version:
             continue
         try:
             said[name] = FieldVersion(value=entity.rules[name].from_cmms(raw), version=version)

@@ -83,15 +83,16 @@ class Snapshots:
         await reads.ask_records_by_key(look.row.key for look in looks if look.has_no_record)
         await reads.ask_rows_by_key(look.key for look in looks)
         await reads.ask_rows(name for look in looks for name in look.origins)
-        await self._holders(looks, reads)
+        await _ask_holders(looks, reads)
         await hide(looks, reads, self._dynamics)
 
-    async def _holders(self, looks: Sequence[Look], reads: Reads) -> None:
-        """The links of rows and records that were met by key, and the records of such rows."""
-        met = [Identity("row", row.id) for look in looks for row in look.near]
-        named = [Identity("cmms", one.id) for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
-        await reads.ask_links([*met, *named])
-        await reads.ask_records(holder.link.cmms_id for holder in filter(None, map(reads.holder, met)))
+
+async def _ask_holders(looks: Sequence[Look], reads: Reads) -> None:
+    """Read the links of rows and records that were met by key, and the records of such rows."""
+    met = [Identity("row", row.id) for look in looks for row in look.near]
+    named = [Identity("cmms", one.id) for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
+    await reads.ask_links([*met, *named])
+    await reads.ask_records(holder.link.cmms_id for holder in filter(None, map(reads.holder, met)))
 
 
 def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | MappingError:

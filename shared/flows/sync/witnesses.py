@@ -40,8 +40,8 @@ class Watch:
         """
         texts = await self._state.get_state([_name(entity), _word(entity)])
         found, words = _parsed(_TEXT, texts.get(_name(entity))), _parsed(_WORDS, texts.get(_word(entity)))
-        blank: OfBoth = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
-        return {side: one if (one := found.get(side, none)).word == none.word else none for side, none in blank.items()}
+        blank: dict[Side, Witnesses] = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
+        return blank | {side: one for side, one in found.items() if one.word == blank[side].word}
 
     async def judge(
         self, entity: str, known: OfBoth, shown: Mapping[Side, Mapping[str, object]], now: datetime
