@@ -3,8 +3,13 @@
 from typing import Final, Protocol
 
 import pytest
+from hypothesis import settings
 
 from tests.infra import bicep
+
+# A machine that has other work may stall any example: a time limit per example tells nothing.
+settings.register_profile("patient", parent=settings(), deadline=None)
+settings.load_profile("patient")
 
 FIRST: Final = (
     "tests/e2e/",
