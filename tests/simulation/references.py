@@ -14,7 +14,7 @@ from tests.simulation.cmms_model import CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.people import People
 from tests.simulation.rules import Rules
-from tests.simulation.tables import REFERRING, TARGETS, row_of
+from tests.simulation.tables import REFERRING, TABLES, TARGETS, row_of
 from tests.simulation.trace import Trace
 
 REFERENCES = "references"
@@ -67,7 +67,14 @@ class References:
                 self._people.remove(TARGETS, row_of(code))
 
     def put_back(self) -> None:
-        """Have all of them again after a restore, which is of the records and rows alone."""
+        """Have all of them again after a restore, which is of the records and rows alone.
+
+        What a restored row refers to was in the same backup: it is there again, though it was deleted since.
+        """
+        held = {value for row in self._dataverse.tables[TABLES["asset"]] for value in row.values.values()}
+        for code in sorted(self._known - self._made):
+            if row_of(code) in held:
+                self._make(code)
         self._dataverse.tables[TARGETS].become([self._row(code) for code in sorted(self._made)])
 
     def _named(self, step: Step) -> None:
