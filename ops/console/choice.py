@@ -1,7 +1,8 @@
 """Which parked messages a page shows and a form means."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.flows.operate.parked import Filter, Waiting

@@ -5,10 +5,12 @@ of the CMMS are one state in Dynamics): a side has changed only against what tha
 """
 
 from collections.abc import Container, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from copy import replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
+
+from msgspec import Struct, field
 
 from shared.domain.base import Base, Why
 from shared.domain.blocked import Blocked, digest
@@ -18,8 +20,7 @@ from shared.domain.schema.fields import FieldMapping
 from shared.errors import NoEffect, PermanentError, RecordClosed
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """The outcome of one field's merge.
 
     `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
@@ -84,8 +85,7 @@ def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value, prefer: Sid
     return Verdict(knows) if rule.source in {None, knows} else Verdict("kept", "first_contact")
 
 
-@dataclass(frozen=True)
-class FieldWrite:
+class FieldWrite(Struct, frozen=True):
     """A value for one side, in that side's normal form.
 
     `source` is what the other side holds, `before` what the written side holds.
@@ -98,8 +98,7 @@ class FieldWrite:
     before: Value
 
 
-@dataclass(frozen=True)
-class Merged:
+class Merged(Struct, frozen=True):
     """The outcome for one record: bases to remember, writes to do, losers to record, fields to park."""
 
     bases: Mapping[str, Base] = field(default_factory=dict)

@@ -13,12 +13,17 @@ so that formatting is never drift, decimals never pass through float and dates n
 | boolean  | `true` or `false`                                                              |
 | integer  | plain digits: `-42`                                                            |
 | lookup   | the code by which the CMMS knows the other record: `ACC-7`, on both sides        |
+
+Records, and whatever else is made anew for each message, are msgspec's `Struct`s: a frozen dataclass takes ten times as
+long to make or to replace.
 """
 
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, NamedTuple, override
+
+import msgspec
 
 from shared.errors import MappingError
 
@@ -63,8 +68,7 @@ class BadValue:
     shown: str = field(default="", repr=False)
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(msgspec.Struct, frozen=True):
     """One side's record as read: values by the CMMS's field names.
 
     A field in neither `values` nor `errors` is not said; one in `errors` holds what its rule refuses, and is in
@@ -79,7 +83,7 @@ class Record:
     key: str
     etag: str
     values: Values
-    errors: Mapping[str, BadValue] = field(default_factory=dict)
+    errors: Mapping[str, BadValue] = msgspec.field(default_factory=dict)
     id: str = ""
     operations: tuple[str, ...] | None = None
     by_us: bool = False
@@ -115,8 +119,7 @@ class Record:
         return (self.key or None) if name == key else self.values.get(name, otherwise)
 
 
-@dataclass(frozen=True)
-class CmmsRecord(Record):
+class CmmsRecord(Record, frozen=True):
     """A CMMS record; a deleted one is a tombstone without values.
 
     `revision` counts the record's changes: it only rises, until a backup is restored. None: not said.
@@ -146,8 +149,7 @@ class CmmsRecord(Record):
         return self.version.at if self.version is not None else None
 
 
-@dataclass(frozen=True)
-class DynamicsRecord(Record):
+class DynamicsRecord(Record, frozen=True):
     """A Dynamics row.
 
     `version` is the number in the row's etag (`W/"12345"` has the version 12345): in one organization it only rises,

@@ -1,6 +1,6 @@
 """A refusal that names no column: the field at fault is found, and everything else arrives."""
 
-from dataclasses import replace
+from copy import replace
 from math import ceil, log2
 from typing import Any
 

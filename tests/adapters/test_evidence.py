@@ -1,7 +1,7 @@
 """What a row says about who wrote it and when: its version, and the operation stamp."""
 
 import json
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from copy import replace
 from typing import Any, cast
 from uuid import UUID
 

@@ -2,7 +2,7 @@
 
 import json
 from contextlib import closing
-from dataclasses import replace
+from copy import replace
 
 from tests.attack.places import EDITED, ENTITIES, MODEL_COLUMNS, MODELS
 from tests.attack.systems import Systems

@@ -1,6 +1,6 @@
 """Every scenario of `make bench` runs, in miniature: with a few records, and for its first variant only."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

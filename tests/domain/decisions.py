@@ -1,6 +1,6 @@
 """Records, rows and links to decide about, and a decision in a few words."""
 
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime, timedelta
 
 from shared.domain.base import Base

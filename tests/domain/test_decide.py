@@ -1,6 +1,6 @@
 """The decision about one record: docs/architecture.md, "The decision"."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

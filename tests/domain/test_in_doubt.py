@@ -1,6 +1,6 @@
 """Rule 6 as a table: docs/architecture.md, "A write in doubt"."""
 
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest

@@ -1,6 +1,6 @@
 """A record that meets a row by its key: docs/architecture.md, "First contact" and "Key conflict"."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

@@ -1,6 +1,6 @@
 """What is believed, and what a restored side or ledger means: docs/architecture.md, "Trust"."""
 
-from dataclasses import replace
+from copy import replace
 from datetime import datetime, timedelta
 
 import pytest

@@ -1,6 +1,6 @@
 """Rule 7, edits between a restore and the operator's word: what a restore took back does not travel with them."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

@@ -1,13 +1,13 @@
 """An operator's word that a side was restored: how it is stored, and what it outlives."""
 
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from shared.domain.link import Identity, Restored
-from shared.domain.model import BadValue, CmmsRecord, DynamicsRecord, without
+from shared.domain.model import BadValue, CmmsRecord, DynamicsRecord, Record, without
 from shared.errors import MappingError, RejectedByTarget, Unavailable
 from tests.flows.conftest import MakeWorld
 from tests.flows.restoring import Backup, agreed, look, restore_of, restored, values
@@ -16,11 +16,11 @@ from tests.kit.faults import Fault
 from tests.kit.world import World
 
 
-def put_as_it_is(world: World, shown: CmmsRecord | DynamicsRecord) -> None:
+def put_as_it_is(world: World, shown: Record) -> None:
     """A side shows record A as it is here."""
     if isinstance(shown, CmmsRecord):
         world.cmms.records["1"] = replace(shown, etag=f'"{world.clock.now()}{len(shown.errors)}"')
-    else:
+    elif isinstance(shown, DynamicsRecord):
         world.dynamics.change(shown)
 
 

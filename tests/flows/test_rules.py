@@ -1,6 +1,6 @@
 """The rules of the sync engine, each by the smallest play that shows it. The simulation plays them all together."""
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

@@ -1,6 +1,6 @@
 """Rule 7, values: what cannot be read is not said, and what a side makes of a write is no edit."""
 
-from dataclasses import replace
+from copy import replace
 
 from shared.domain.model import BadValue
 from shared.errors import MappingError

@@ -1,7 +1,7 @@
 """Rule 7, sides and ledgers that went back: an older state is no edit."""
 
 import sqlite3
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 
 import pytest

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4

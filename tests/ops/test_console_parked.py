@@ -1,7 +1,7 @@
 """What the console shows of parked messages, and what replay and discard do."""
 
 import re
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

@@ -1,7 +1,7 @@
 """A standard Field Service organization: provision makes what the mapping needs, and check finds nothing else."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 import pytest

@@ -1,7 +1,7 @@
 """Engines that get an operator's choices for a first sync wrong."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 from typing import Final
 

@@ -1,7 +1,7 @@
 """Engines that trust their memory whatever became of the systems since: each forgets one condition of rule 7."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 from typing import Any, Final
 

@@ -1,7 +1,7 @@
 """Engines that decide wrongly about a record and do the rest well, so that whatever they leave looks orderly."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 from typing import Any, Final
 

@@ -8,7 +8,8 @@ Some refusals are the whole row's (a plug-in that lets nobody edit it): then eve
 """
 
 from collections.abc import Awaitable, Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared.adapters.dataverse.refusals import of_field

@@ -1,14 +1,13 @@
 """A write of one row as the requests need it, made from the engine's intent."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from shared.domain.model import Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, part_of
 
 
-@dataclass(frozen=True)
-class DynamicsWrite:
+class DynamicsWrite(Struct, frozen=True):
     """A create (`id` None) or an update of one row, by id and etag.
 
     `values` are in the Dynamics normal form by field; `state` sets a state and status beside them; `key` is the

@@ -3,7 +3,7 @@
 Only then, field by field: who changed. The decision table stands in docs/architecture.md.
 """
 
-from dataclasses import replace
+from copy import replace
 
 from shared.domain.blocked import Blocked, held_by_key
 from shared.domain.decide.create import create_in_cmms

@@ -1,7 +1,8 @@
 """The only time that the business key matches anything: a record whose row is not known, or is gone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics

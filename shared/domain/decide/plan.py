@@ -1,7 +1,8 @@
 """The outcome of a decision."""
 
-from dataclasses import dataclass, field
 from functools import cached_property
+
+from msgspec import Struct, field
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide.situation import Context, Snapshot
@@ -11,8 +12,7 @@ from shared.domain.write import Write
 from shared.errors import IntentHeld, TransientError
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Struct, frozen=True, dict=True):
     """What to do about one link: store it, then write; `blocked` is parked, once per value.
 
     `stored` is the link as read, which the plan replaces by `link`. `holder` is the link of a deleted record as read,
@@ -43,8 +43,7 @@ class Plan:
         return bool(self.writes) or self.holder is not None
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(Struct, frozen=True):
     """Nothing can be decided yet; the message is tried again."""
 
     error: TransientError

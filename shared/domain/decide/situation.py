@@ -1,9 +1,10 @@
 """What a decision is made from: the ledger's link and both sides as read after it, and what the messages said."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
+
+from msgspec import Struct, field
 
 from shared.domain.blocked import Blocked
 from shared.domain.link import Link, Stored
@@ -20,8 +21,7 @@ NO_HOLDER: Final = Stored(link=Link())
 """Stands for the link of a row that no link has."""
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(Struct, frozen=True):
     """A row that Dynamics takes for the record's key, or that the record was made from, and that no link says is its.
 
     `holder` is the link of that row, and `record` what the CMMS shows of the holder.
@@ -42,8 +42,7 @@ class Candidate:
         return self.holder.link.is_deleted(self.record)
 
 
-@dataclass(frozen=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """One record as of one moment: the link first, then both sides, with in-doubt writes resolved in the link.
 
     `stored` is the link as the ledger holds it, with its etag (None where the ledger does not hold it yet); `link` is
@@ -72,8 +71,7 @@ class Snapshot:
         return self.origin or [one for one in self.candidates if one.row.key == self.cmms.key]
 
 
-@dataclass(frozen=True)
-class Context:
+class Context(Struct, frozen=True):
     """What a decision depends on beside the snapshot.
 
     Args:

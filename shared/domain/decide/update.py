@@ -1,7 +1,7 @@
 """A record that both sides have: merged field by field, the business key among them, and the row's state kept right."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 
 from shared.domain.base import NEWS, Base
 from shared.domain.blocked import Blocked, digest

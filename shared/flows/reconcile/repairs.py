@@ -1,7 +1,7 @@
 """What becomes of what a run found: enqueued, held by the brake, or pending; and then what the next run begins with."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Final
 
 from shared.domain.link import Identity

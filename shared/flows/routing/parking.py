@@ -5,7 +5,7 @@ that its own queue just took becomes too large for `parked` by the reason that i
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Any, Final
 
 from shared.domain.jsontext import dumps

@@ -1,8 +1,9 @@
 """Rule 6: what the ledger remembers once a round's writes have been answered, and what the answers mean. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.domain.blocked import RECORD, Blocked, Refusal, digest
 from shared.domain.decide import Plan
@@ -19,8 +20,7 @@ from shared.flows.ports.engine import Failed
 from shared.flows.routing.route import ATTEMPTS
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(Struct, frozen=True):
     """An announced write with what came back.
 
     `record` is the row or record as stored, also where all but one refused field was; None if nothing was confirmed.

@@ -1,8 +1,9 @@
 """The messages of a batch, read one by one. A bad message is parked alone, whatever is wrong with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.domain.link import Identity, known_identities
 from shared.domain.messages.ahead import ahead_of_time
@@ -26,8 +27,7 @@ type Outcomes = dict[int, Outcome]
 """The ends of messages, by their places in the batch."""
 
 
-@dataclass(frozen=True)
-class Delivery:
+class Delivery(Struct, frozen=True):
     """One message of a batch. `place` is its number there; `row_id`, `cmms_id` and `key` name its record."""
 
     place: int
@@ -65,8 +65,7 @@ class Delivery:
         return (known_identities(self.cmms_id, self.row_id) or known_identities(key=self.key))[0]
 
 
-@dataclass(frozen=True)
-class Unread:
+class Unread(Struct, frozen=True):
     """A message that cannot be used: parked as it is. `event` and `key` tell what could be read of it."""
 
     place: int

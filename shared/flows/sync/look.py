@@ -1,7 +1,8 @@
 """A record that is looked at, with what was read of it so far."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from shared.domain.decide import Candidate
 from shared.domain.decide.in_doubt import is_of_another
@@ -12,8 +13,7 @@ from shared.flows.sync.reads import Reads, readable
 from shared.flows.sync.work import Work
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(Struct, frozen=True):
     """A record with its link as stored, and what is read of both sides: the properties tell what is there by now.
 
     In one-way mode, `link` is as messages changed it, `said` what they say.

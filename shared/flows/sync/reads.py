@@ -1,7 +1,7 @@
 """What snapshots are made of, read in bulk, and each thing once."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from functools import partial
 from typing import Final
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from copy import replace
 from datetime import datetime
 from uuid import UUID
 
 import msgspec
+from msgspec import Struct, field
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan
@@ -21,8 +22,7 @@ from shared.flows.sync.deliveries import Outcomes
 from shared.flows.sync.work import Work
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(Struct, frozen=True):
     """The end of a round: the messages that ended, and the records that need another round."""
 
     outcomes: Outcomes = field(default_factory=dict)
@@ -55,8 +55,7 @@ class Round:
         return Round.of(one.result() for one in tasks)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(Struct, frozen=True):
     """`stored` is the link as the ledger holds it by now; `intents` are the plan's writes, `answers` what came back."""
 
     work: Work

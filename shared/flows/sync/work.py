@@ -1,7 +1,9 @@
 """The messages of one record on their way through a batch, and what earlier rounds of the batch found out about it."""
 
-from dataclasses import dataclass, replace
+from copy import replace
 from datetime import datetime
+
+from msgspec import Struct
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
@@ -14,8 +16,7 @@ from shared.flows.routing.outcomes import Outcome, WrittenFields
 from shared.flows.sync.deliveries import Delivery, Outcomes
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(Struct, frozen=True):
     """A record to look at, with its open messages.
 
     `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for

@@ -1,7 +1,7 @@
 """An installation to check, whole or with one part of it changed, and what was found bad."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import replace
+from copy import replace
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Who signs in, and what the application user may do."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from uuid import UUID
 
 import pytest

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from datetime import datetime
 
 from shared.domain.model import DynamicsRecord
