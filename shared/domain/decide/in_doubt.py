@@ -119,8 +119,7 @@ def _is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
     Another host may have repeated the create with what the source said later, and a restored ledger not know of it:
     both sides meet there for the first time.
     """
-    said = intent.creates and name in intent.values
-    return said and not intent.tries(name) and is_other(intent.values[name], held)
+    return intent.creates and name in intent.values and _is_unknown(intent, name, held)
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
@@ -133,7 +132,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         if held == intent.before.get(name) != intended:
             continue
         bases[name] = base(entity, intent, name, held, edited=True)
-        if name not in intent.unsaid and is_other(intended, held) and not intent.tries(name):
+        if name not in intent.unsaid and _is_unknown(intent, name, held):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
     update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": link.seen.after(shown)}
@@ -157,12 +156,16 @@ def _not_landed(link: Link, intent: Intent) -> Link:
 
 
 def is_idle(intent: Intent, name: str, shown: Value) -> bool:
-    """Whether a field that was written still holds what it held before; rounding is an effect.
+    """Whether a field that was written still holds what it held before; rounding is an effect."""
+    return shown == intent.before.get(name) and _is_unknown(intent, name, shown)
+
+
+def _is_unknown(intent: Intent, name: str, shown: Value) -> bool:
+    """Whether a side shows of a field what the write did not make of it.
 
     A create's earlier try that said otherwise may have landed instead.
     """
-    written = intent.values.get(name)
-    return shown == intent.before.get(name) and is_other(written, shown) and not intent.tries(name)
+    return is_other(intent.values.get(name), shown) and not intent.tries(name)
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edited: bool = False) -> Base:
