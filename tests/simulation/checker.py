@@ -59,9 +59,12 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                 base = link.bases.get(name)
                 if not evidence.history.rules.same(name, *held):
                     continue
-                if base is None or (base.cmms, base.dynamics) != held:
+                waits = name in link.parked and _is_held_by_its_currency(link, name, row)
+                # That Dynamics rounds only an answer tells, and a figure that waits for its currency is not written.
+                unwritten = waits and held[0] != held[1]
+                if not unwritten and (base is None or (base.cmms, base.dynamics) != held):
                     yield f"{entity} #{pk} {name}: the sides agree on {held}, and the ledger remembers {base}"
-                if name in link.parked and not _is_held_by_its_currency(link, name, row):
+                if name in link.parked and not waits:
                     yield f"{entity} #{pk} {name}: the sides agree, and it still counts as parked"
 
 
