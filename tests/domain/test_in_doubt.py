@@ -76,6 +76,18 @@ def test_bases_follow_a_write_that_landed_and_was_rounded() -> None:
     assert (resolved.intents, resolved.bases["nombre"]) == ((), Base(cmms="new", dynamics="new.", rule=NAME))
 
 
+@pytest.mark.parametrize(
+    ("doubtful", "stamp", "known"),
+    [(intent(), "op~", "op~"), (intent(etag=None), "a later operation", None)],
+    ids=["a part of it", "a create; a restored ledger has forgotten the stamp"],
+)
+def test_a_write_that_the_values_settle_makes_only_its_own_stamp_known(
+    doubtful: Intent, stamp: str, known: str | None
+) -> None:
+    resolved = resolve_in_doubt(ASSET, link(doubtful), NO_RECORD, row("new", stamp, by_us=True), NOW)
+    assert (resolved.intents, resolved.bases["nombre"].dynamics, resolved.seen.stamp) == ((), "new", known)
+
+
 def test_an_edit_after_a_write_that_landed_stays_an_edit() -> None:
     resolved = resolve_in_doubt(ASSET, link(intent()), NO_RECORD, row("edited", "op"), NOW)
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)

@@ -135,7 +135,9 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         if name not in intent.unsaid and _is_unknown(intent, name, held):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
-    update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": link.seen.after(shown)}
+    # Another stamp than the write's own may be one that a restored ledger has forgotten.
+    seen = link.seen.after(shown) if shown.shows(part_of(intent.id)) else link.seen
+    update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": seen}
     return link.without(intent).model_copy(update=update)
 
 
