@@ -112,11 +112,25 @@ class Backups:
             one: at for one, at in self.observer.deleted.items() if one in vanished
         }
         self.conditions.rewound["cmms"] |= changed & after.keys()
+        self.conditions.unwritten |= self._unwritten()
         kept = self._operations()
         self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}
         self.conditions.vanished["cmms"] |= vanished
         self.history.vanished |= vanished
         return changed
+
+    def _unwritten(self) -> set[tuple[str, str]]:
+        """The records of which the CMMS shows other values than are agreed: Dynamics may have to take them yet."""
+        records = {
+            (entity, str(pk)): one for entity, table in self.cmms.tables.items() for pk, one in table.records.items()
+        }
+        links = [(entity, link, records.get((entity, str(link.cmms_id)))) for entity, link in self.ledger.all_links()]
+        return {
+            (entity, str(link.cmms_id))
+            for entity, link, record in links
+            if record is not None
+            and any(normal(name, record[name]) != base.cmms for name, base in link.bases.items() if name in record)
+        }
 
     def restore_ledger(self, backup: LedgerBackup, now: float) -> set[tuple[Side, str, str]]:
         """Put the links and checkpoints back.

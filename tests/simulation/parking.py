@@ -81,7 +81,9 @@ def _went_back(case: _Case) -> bool:
     conditions = case.evidence.conditions
     # A message that failed often for other reasons has no patience left for a list read that lags.
     lagged = conditions.stale or case.any_in(conditions.vanished["dynamics"])
-    return lagged or any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
+    unwritten = case.any_in(conditions.unwritten, "cmms")
+    back = any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
+    return lagged or unwritten or back
 
 
 def _gone_from_cmms(case: _Case) -> bool:
@@ -236,7 +238,7 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
             held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
             # A row that the backup lacks may have been made again by a create that was under way.
             rows = held["dynamics"] | conditions.vanished["dynamics"]
-            return (entity, link.cmms_id) in held["cmms"] or (entity, link.row_id) in rows
+            return (entity, link.cmms_id) in held["cmms"] | conditions.unwritten or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
         case "gone_from_dynamics":
