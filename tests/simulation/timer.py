@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from shared.errors import SyncError
 from shared.flows.reconcile.checkpoint import release_brake
-from shared.flows.reconcile.report import Kind, Report
+from shared.flows.reconcile.report import Finding, Kind, Report
 from tests.simulation.history import History
 from tests.simulation.trace import Trace
 from tests.simulation.watched_ledger import WatchedLedger
@@ -43,17 +43,25 @@ class Timer:
         worker = next((worker for worker in self._workers if not worker.process.dead.is_set()), None)
         if worker is not None:
             with suppress(SyncError, asyncio.CancelledError):
-                report = await worker.reconcile(kind)
-                for one in report.findings:
-                    if one.identity is not None:
-                        side = "cmms" if one.identity.kind == "cmms" else "dynamics"
-                        seen = self.repairable if one.kind.repairable else self.reported
-                        seen.add((side, one.entity, one.identity.value))
+                try:
+                    report = await worker.reconcile(kind)
+                except SyncError:
+                    # What the run found until then is in its report all the same.
+                    self._note(worker.report.findings)
+                    raise
+                self._note(report.findings)
                 totals = ", ".join(f"{kind.value} {n}" for kind, n in report.totals().items())
                 self._trace("reconcile", f"{report.kind}: {totals}")
                 await self._braked(report)
                 return report.repairs + report.pending
         return 1
+
+    def _note(self, findings: Sequence[Finding]) -> None:
+        for one in findings:
+            if one.identity is not None:
+                side = "cmms" if one.identity.kind == "cmms" else "dynamics"
+                seen = self.repairable if one.kind.repairable else self.reported
+                seen.add((side, one.entity, one.identity.value))
 
     async def sweep_until_quiet(self, kind: Kind | None) -> list[str]:
         """Reconcile until nothing is left to repair."""

@@ -112,7 +112,7 @@ class Worker:
         self._sync = parts.sync(mapping, reached, *sides, router, clock=process, ids=self._new_id, lane=lane)
         self._restore = Restore(ledger=reached, dynamics=sides[0], cmms=sides[1], router=router, clock=process)
         policy = Policy(timedelta(), full_every=NEVER)
-        self._reconciler = Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)
+        self._reconciler = _Reconciler(mapping, reached, *sides, router, clock=process, policy=policy, state=reached)
         bus = ReachedBus(queues, Reach("bus", process, weather, "bus_down", rng))
         seen = SeenQueues(queues, Reach("bus", process, weather, "bus_down", rng))
         self._desk = Desk(mapping, state, *sides, DataversePlatform(client), router, seen, process)
@@ -137,6 +137,11 @@ class Worker:
     async def reconcile(self, kind: Kind | None) -> Report:
         """Run the timer's pass, as a part of this process; `kind` None lets it find out which one is due."""
         return await self.process.run(self._reconciler.run(kind))
+
+    @property
+    def report(self) -> Report:
+        """The report of the last run, which is stored even where a part of the run failed."""
+        return self._reconciler.report
 
     async def restored(self, side: Restored, at: datetime) -> None:
         """Do what `ops restored` does, as a part of this process; raises what stops the command."""
@@ -173,3 +178,14 @@ class Worker:
                     await self._queues.settle(delivery, how)
                 except LockLostError:
                     continue  # somebody else has it, or had it
+
+
+class _Reconciler(Reconciler):
+    """The real one, which shows its report also where the run raises."""
+
+    report: Report
+
+    @override
+    async def _compare(self, kind: Kind | None, report: Report) -> None:
+        self.report = report
+        await super()._compare(kind, report)
