@@ -18,7 +18,8 @@ from shared.errors import Conflict, LinkTooLarge
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
-from shared.flows.sync.commit import Answer, committed, made_before, refusals
+from shared.flows.sync.answer import Answer, made_before, refusals
+from shared.flows.sync.commit import committed
 from shared.flows.sync.reads import Reads
 from shared.flows.sync.step import Round, Step
 from shared.flows.sync.witnesses import Watch

@@ -17,7 +17,7 @@ from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
 from shared.errors import Conflict, IntentHeld, KeyTaken, MessageTransient, RoutingFailed, SyncError, TargetTransient
 from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
-from shared.flows.sync.commit import Answer
+from shared.flows.sync.answer import Answer
 from shared.flows.sync.deliveries import Outcomes
 from shared.flows.sync.work import Work
 
