@@ -1,12 +1,13 @@
 """Rule 8: a deletion in the CMMS deactivates the row; a row that is gone, or came back, needs a person."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
 from shared.adapters.ledger.sqlite import SqliteLedger
 from shared.domain.link import Stored
 from shared.domain.model import DynamicsRecord
+from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LinkTooLarge, RejectedByTarget, Unavailable
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping
@@ -241,6 +242,30 @@ async def test_a_row_that_a_record_deleted_meanwhile_does_not_take_is_the_next_o
     link = await world.link("3")
     assert (world.row().state, world.row().values["numero_de_serie"], link.row_id) == (0, None, world.row().id)
     assert ({one.why for one in link.conflicts}, world.parked) == ({"taken_over"}, [])
+
+
+async def test_a_row_that_is_made_inactive_while_it_is_taken_over_becomes_active(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await agreed(world)
+    world.cmms.delete()
+    world.cmms.put("A", "2", nombre="Otra bomba")
+    by_key = world.dynamics.by_key
+
+    async def before_the_deletion_is_heard_of(
+        entity: EntityMapping, keys: Collection[str]
+    ) -> Mapping[str, Sequence[DynamicsRecord]]:
+        rows = await by_key(entity, keys)
+        if (await world.link("2")).takes_over is not None:
+            monkeypatch.undo()
+            await world.dirty()
+        return rows
+
+    monkeypatch.setattr(world.dynamics, "by_key", before_the_deletion_is_heard_of)
+    await world.dirty("2")
+    link = await world.link("2")
+    assert (world.row().state, world.row().values["nombre"], world.parked) == (0, "Otra bomba", [])
+    assert (link.row_id, link.takes_over) == (world.row().id, None)
 
 
 async def test_a_row_that_changes_hands_without_any_write_is_let_go(world: World) -> None:

@@ -55,12 +55,12 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
     return Plan(
         snapshot.stored,
-        _remember(snapshot, context, bases, merged, reborn=reborn, waits=waits),
+        _remember(snapshot, context, bases, merged, marked=reborn or taken_over, waits=waits),
         to_dynamics=to_dynamics,
         to_cmms=to_cmms,
         blocked=merged.blocked,
         merged=merged,
-        unfinished=revived is not None or waits or bool(closed),
+        unfinished=revived is not None or waits or taken_over or bool(closed),
         decided=True,
         still_parked=known,
     )
@@ -197,13 +197,14 @@ def _write(merged: Merged, side: Side, held: Record, state: Option | None = None
 
 
 def _remember(
-    snapshot: Snapshot, context: Context, bases: Mapping[str, Base], merged: Merged, *, reborn: bool, waits: bool
+    snapshot: Snapshot, context: Context, bases: Mapping[str, Base], merged: Merged, *, marked: bool, waits: bool
 ) -> Link:
     link, cmms, row = snapshot.link, snapshot.cmms, snapshot.row
     # A row that a write in doubt may still make inactive stays marked, like one that is to be made active, now or once
-    # the record's state is said.
+    # the record's state is said. So does one that is taken over, until it has been looked at as this record's: it was
+    # read before its holder, who may have made it inactive in between.
     unsaid = context.entity.state_fields.keys() - (cmms.values.keys() & row.values.keys())
-    marked = reborn or (is_inactive(context.entity, row) and bool(unsaid)) or bool(link.intents_of("dynamics"))
+    marked = marked or (is_inactive(context.entity, row) and bool(unsaid)) or bool(link.intents_of("dynamics"))
     settled: dict[str, object] = {} if marked else {"deleted_at": None, "takes_over": None}
     seen = link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
