@@ -101,8 +101,8 @@ class Seen(Kept, frozen=True):
 
     `row_version` is the number in the row's etag, `row_modified` when the row was changed then, `row_state` the state
     that it had, `stamp` the operation that it showed and `first_stamp` the first one of the row, `row_made` when
-    Dynamics made it; `cmms_version` and
-    `cmms_revision` are the record's version and its number of changes, `operation` the last operation that it showed.
+    Dynamics made it; `cmms_version` and `cmms_revision` are the record's version and its number of changes, `operation`
+    the last operation that it showed.
     `currency` is the row's currency under which its figures were agreed: it changes by a person's word alone.
     """
 
