@@ -169,6 +169,21 @@ async def test_what_cannot_be_read_of_a_row_that_is_taken_over_is_the_deleted_re
     assert [(one.why, one.lost) for one in link.conflicts if one.field == "numero_de_serie"] == [("both_changed", "S1")]
 
 
+async def test_a_null_that_could_not_be_read_of_a_row_that_is_taken_over_empties_nothing(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", valor_libros=None)
+    await world.dirty()
+    world.cmms.delete()
+    await world.dirty()
+    world.dynamics.secured = world.dynamics.unheard = {"valor_libros"}
+    world.cmms.put("A", "2", nombre="Otra bomba", valor_libros="10")
+    await world.dirty("2")
+    world.dynamics.secured = set()
+    await world.dirty("2")
+    link = await world.link("2")
+    assert (world.cmms.records["2"].values["valor_libros"], world.row().values["valor_libros"]) == ("10", "10")
+    assert {one.why for one in link.conflicts if one.field == "valor_libros"} <= {"taken_over"}
+
+
 @pytest.fixture
 async def broken_off(world: World, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> World:
     """The worker dies as a second record takes over a deleted one's row, before or after that record lets it go."""

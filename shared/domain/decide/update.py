@@ -119,9 +119,9 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     Such a base counts until its field is agreed: what the record says later, or cannot be written yet, is news as well.
     """
     held = snapshot.row.content(context.entity.key.name)
-    # What cannot be read now is the other record's as well, once it can be.
+    # A value that cannot be read now is the other record's as well, once it can be; a null then is nobody's.
     rules = context.entity.fingerprints.items()
-    return {name: Base(cmms=NEWS, dynamics=held.get(name, NEWS), rule=rule, why="taken_over") for name, rule in rules}
+    return {name: Base(cmms=NEWS, dynamics=held.get(name), rule=rule, why="taken_over") for name, rule in rules}
 
 
 def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:

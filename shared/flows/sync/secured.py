@@ -40,7 +40,7 @@ def _lost_a_value(look: Look) -> bool:
     What was never agreed, and would be written, may have been there as well.
     """
     link = look.link
-    held = {name for name, base in link.bases.items() if base.dynamics is not None}
+    held = {name for name, base in link.bases.items() if base.dynamics is not None or not base.is_agreed}
     idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
     unknown = _said(look) - link.bases.keys() if link.bases else set()
     return not _empty(look.row).isdisjoint(held | idle | unknown)
