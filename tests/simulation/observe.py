@@ -88,6 +88,7 @@ class Observer:
         self.removed: dict[tuple[str, str], float] = {}
         """(entity, id) of rows that a person deleted, and when."""
         self._again: set[tuple[str, str]] = set()
+        self._made_at: dict[tuple[str, str], float] = {}
         self.touched: set[tuple[str, str]] = set()
         """(entity, id) of rows that a person edited while they were inactive: a person may have retired them."""
         cmms.watchers.append(self.cmms_changed)
@@ -192,6 +193,9 @@ class Observer:
         if (entity, row) in self._again:
             self._again.discard((entity, row))
             made.clear()
+        # A request that was sent before another row was made, and arrives once that row is gone, makes the only one.
+        made[:] = [one for one in made if (entity, one) not in self.removed or SENT.get() > self._made_at[entity, one]]
+        self._made_at[entity, row] = now
         # A request that was sent before somebody deleted the row cannot know of that.
         if row not in made or SENT.get() > self.removed[entity, row]:
             made.append(row)
