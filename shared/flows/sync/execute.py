@@ -20,7 +20,6 @@ from shared.flows.routing.outcomes import Park
 from shared.flows.routing.route import Router
 from shared.flows.sync.answer import Answer, made_before, refusals
 from shared.flows.sync.commit import committed
-from shared.flows.sync.reads import Reads
 from shared.flows.sync.step import Round, Step
 from shared.flows.sync.witnesses import Watch
 from shared.flows.sync.work import Work
@@ -143,10 +142,10 @@ class Executor:
 
         both = await asyncio.gather(sent("dynamics", self._dynamics), sent("cmms", self._cmms))
         answers = both[0] | both[1]
-        # Mostly nothing was made before, and the ledger is not asked. A link of this very row has another etag by now.
-        made, reads = made_before(answers.values()), Reads(entity, self._ledger, self._dynamics, self._cmms)
-        await reads.ask_links(made)
-        answers |= {made[name].intent.id: made[name].of_another for name in made.keys() & reads.links.keys()}
+        made = made_before(answers.values())
+        # Mostly nothing was made before, and the ledger is not asked.
+        known = await self._ledger.find(entity.name, sorted(made)) if made else {}
+        answers |= {made[name].intent.id: made[name].of_another for name in known}
         return [replace(step, answers=tuple(answers[intent.id] for intent in step.intents)) for step in steps]
 
     async def _park(self, entity: EntityMapping, step: Step) -> Step:
