@@ -20,10 +20,10 @@ class Conditions:
     operator does. `resumed` are what people edited in these since, `unwritten` the records of a restored CMMS that
     showed something that was not agreed: nothing tells whether the restore took back a change without a version.
     `highest` is the highest row version of before a restore of Dynamics. `forgotten` are CMMS records whose link a
-    restored ledger does not have, `revalued` the
-    rows that a person ever gave another currency. `lacking` are the serial numbers that stand for no row now, `lacked`
-    for none at any time. `mass` tells whether one field was ever emptied in very many records
-    at once, `stale` whether list reads ever lagged. `orderless` tells whether orders were ever left out of the mapping.
+    restored ledger does not have, `revalued` the rows that a person ever gave another currency. `lacking` are the
+    serial numbers that stand for no row now, `lacked` for none at any time. `mass` tells whether one field was ever
+    emptied in very many records at once, `stale` whether list reads ever lagged. `orderless` tells whether orders were
+    ever left out of the mapping.
     `said` is what an operator said to have been restored, and to the state of when.
     """
 

@@ -101,7 +101,7 @@ class WatchedLedger(SqliteLedger):
     def bound(self, entity: str, row: str) -> bool:
         """Whether the ledger knows by now that the row was made."""
         link = self.link_of_row(entity, row)
-        return link is not None and not any(one.side == "dynamics" and one.creates for one in link.intents)
+        return link is not None and link.create_of("dynamics") is None
 
     def losers(self, cell: Cell, kin: Collection[Name], *, discarded: bool) -> set[str | None]:
         """The values that lost in a cell, as links say that name any of its kin; `discarded` ones as well."""
