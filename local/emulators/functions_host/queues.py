@@ -49,7 +49,7 @@ class QueueListener:
         self._options = options
         self._stopping = asyncio.Event()
         self._connected: bool | None = None
-        # One operation at a time: concurrent ones wait for each other's socket time-outs in the SDK.
+        # Receiving, settling and renewing take turns: beside each other they wait for the SDK's socket time-outs.
         self._link = asyncio.Lock()
 
     def stop(self) -> None:
