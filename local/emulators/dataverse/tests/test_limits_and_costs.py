@@ -9,6 +9,7 @@ import pytest
 from local.emulators.dataverse import Costs, Dataverse, Limits
 from local.emulators.dataverse.tests.asking import ASSETS, asset, code_of
 from local.emulators.dataverse.tests.conftest import Clock
+from local.emulators.dataverse.wire.pace import Pace
 
 
 async def test_too_many_requests_are_refused_until_the_window_has_moved(
@@ -98,6 +99,14 @@ async def test_a_slow_read_shows_what_was_there_when_it_was_read(
     await asyncio.sleep(0.01)
     await client.patch(f"{ASSETS}({row['msdyn_customerassetid']})", json={"msdyn_name": "New"})
     assert (await reading).json()["value"][0]["msdyn_name"] == "Pump"
+
+
+async def test_what_a_request_does_counts_towards_the_time_that_it_is_to_take() -> None:
+    pace, begun = Pace(), time.monotonic()
+    await pace.let_pass(0.1)
+    time.sleep(0.4)  # noqa: ASYNC251  # the processor's work on a row
+    await pace.let_pass(0.4)
+    assert 0.5 <= time.monotonic() - begun < 0.8
 
 
 async def test_a_page_of_five_thousand_rows_is_quick(client: httpx.AsyncClient, dataverse: Dataverse) -> None:

@@ -137,5 +137,6 @@ def _embedded(outer: ODataRequest, part: BatchPart) -> ODataRequest:
         body=part.body,
         root=outer.root,
         caller=replace(outer.caller, numbers_as_text=compatible),
+        pace=outer.pace,
         in_batch=True,
     )

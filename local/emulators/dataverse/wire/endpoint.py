@@ -15,6 +15,7 @@ from local.emulators.dataverse.users import SystemUser
 from local.emulators.dataverse.wire.auth import Authenticator, NotAuthenticatedError
 from local.emulators.dataverse.wire.connections import Connections
 from local.emulators.dataverse.wire.messages import ODataRequest, ODataResponse
+from local.emulators.dataverse.wire.pace import Pace
 from local.emulators.dataverse.wire.service import ODataService, kind_of
 from local.emulators.dataverse.wire.statistics import Statistics
 
@@ -111,6 +112,7 @@ class WebApi:
             body=body,
             root=f"{request.url.scheme}://{request.url.netloc}/api/data/{version}",
             caller=_caller(user, request, self._dataverse.new_id()),
+            pace=Pace(),
         )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from local.emulators.dataverse import jsontext
 from local.emulators.dataverse.changes import Caller
 from local.emulators.dataverse.errors import DataverseError, Refusal
+from local.emulators.dataverse.wire.pace import Pace
 
 JSON_TYPE = "application/json; odata.metadata=minimal"
 
@@ -23,6 +24,9 @@ class ODataRequest:
     body: bytes
     root: str
     caller: Caller
+    pace: Pace
+    """Shared by all operations of one HTTP request."""
+
     in_batch: bool = False
 
     @cached_property

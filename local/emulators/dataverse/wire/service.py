@@ -1,6 +1,5 @@
 """Dispatch of one OData operation to its handler."""
 
-import asyncio
 from typing import Any
 
 from local.emulators.dataverse.errors import DataverseError, Refusal
@@ -77,7 +76,7 @@ class ODataService:
             self.count(request, refused)
             return refused
         response = self.handle_now(request)
-        await _pass_time(self._dataverse.costs.after(response.rows_read))
+        await request.pace.let_pass(self._dataverse.costs.after(response.rows_read))
         self.count(request, response)
         return response
 
@@ -90,7 +89,7 @@ class ODataService:
         kind = kind_of(request.method, request.path)
         targets = self._targets(request, kind)
         rows = 1 if targets is None else len(targets)
-        await _pass_time(self._dataverse.costs.before(kind, rows, in_batch=request.in_batch))
+        await request.pace.let_pass(self._dataverse.costs.before(kind, rows, in_batch=request.in_batch))
 
     def handle_now(self, request: ODataRequest) -> ODataResponse:
         """Carry out one operation at once."""
@@ -109,7 +108,7 @@ class ODataService:
             raise Refusal.PAYLOAD(set="$batch", detail="A batch must not hold another batch.")
         if request.method != "POST":
             raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
-        await _pass_time(self._dataverse.costs.before("batch", 0, in_batch=False))
+        await request.pace.let_pass(self._dataverse.costs.before("batch", 0, in_batch=False))
         return await self._batches.run(request)
 
     def _targets(self, request: ODataRequest, kind: str) -> list[dict[str, Any]] | None:
@@ -173,8 +172,3 @@ class ODataService:
             case (("PUT" | "DELETE"), 1):
                 return change_property(self._dataverse, request, rows, resource)
         raise Refusal.METHOD_NOT_ALLOWED(method=request.method)
-
-
-async def _pass_time(seconds: float) -> None:
-    if seconds > 0:
-        await asyncio.sleep(seconds)
