@@ -162,6 +162,23 @@ async def test_two_lanes_make_one_row_of_a_new_record(
     assert ((await world.link()).row_id, world.parked) == (world.row().id, [])
 
 
+async def test_lanes_share_the_requests_that_may_be_under_way(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = make_world(lane=1)
+    cut: list[int] = []
+
+    def share(records: int) -> int:
+        cut.append(records)
+        return records
+
+    for number, key in enumerate("ABC", start=1):
+        world.cmms.put(key, str(number), nombre="Bomba")
+    monkeypatch.setattr(world.dynamics, "share", share)
+    summary = await world.sync.handle("asset", [dirty(cmms_id=str(number)) for number in (1, 2, 3)])
+    assert (summary.applied, cut) == (3, [3, 3, 3])
+
+
 async def test_a_lane_that_fails_costs_the_other_nothing(make_world: MakeWorld) -> None:
     world = make_world(lane=1)
     for number, key in enumerate("AB", start=1):

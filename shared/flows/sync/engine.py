@@ -120,15 +120,16 @@ class Sync:
         return Summary(0, 0, routed.retried, routed.parked)
 
     async def _in_lanes(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
-        ends = [self._guarded(entity, lane) for lane in lanes(deliveries, self._lane)]
+        parts = lanes(deliveries, self._lane)
+        ends = [self._guarded(entity, lane, len(parts)) for lane in parts]
         # One lane, as of most batches, needs no task beside this one.
         return await (ends[0] if len(ends) == 1 else Round.beside(ends))
 
-    async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
+    async def _guarded(self, entity: EntityMapping, deliveries: Sequence[Delivery], abreast: int) -> Round:
         """Work on a lane; whatever fails as a whole is tried again, message by message."""
         done = Round()
         try:
-            async for part in self._rounds(entity, deliveries):
+            async for part in self._rounds(entity, deliveries, abreast):
                 done += part
         except RoutingFailed:
             raise
@@ -141,7 +142,9 @@ class Sync:
             return done + _rest(deliveries, done, Again(fault))
         return done
 
-    async def _rounds(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> AsyncIterator[Round]:
+    async def _rounds(
+        self, entity: EntityMapping, deliveries: Sequence[Delivery], abreast: int
+    ) -> AsyncIterator[Round]:
         """Work on the records of a lane until every message has an end; yields what each round ended."""
         latest = self._clock.monotonic() + (OF_ENTITY[entity.name].lock_duration - _ROUND).total_seconds()
         resolved, reads = await self._patiently(partial(self._resolve, entity, deliveries), latest)
@@ -152,7 +155,7 @@ class Sync:
         for number in range(max(ROUNDS, len(entity.fields) + 1)):
             if not works or (number and self._clock.monotonic() > latest):
                 break
-            done = await self._patiently(partial(self._round, entity, works, fresh), latest)
+            done = await self._patiently(partial(self._round, entity, works, fresh, abreast), latest)
             yield replace(done, open=())
             works = done.open
         for work in works:
@@ -182,7 +185,7 @@ class Sync:
         reads = self._snapshots.reads(entity)
         return await resolve(deliveries, reads), reads
 
-    async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Reads]) -> Round:
+    async def _round(self, entity: EntityMapping, works: Sequence[Work], fresh: Iterator[Reads], abreast: int) -> Round:
         now = self._clock.now()
         outcomes: Outcomes = {}
         planned: list[Planned] = []
@@ -201,7 +204,7 @@ class Sync:
                 planned.append((left, taken, decision))
             else:
                 outcomes |= left.ends(Again(decision.error))
-        return Round(outcomes) + await self._executor.run(entity, self._without_masses(entity, planned, now))
+        return Round(outcomes) + await self._executor.run(entity, self._without_masses(entity, planned, now), abreast)
 
     def _without_masses(
         self, entity: EntityMapping, planned: Sequence[Planned], now: datetime

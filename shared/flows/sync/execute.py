@@ -55,8 +55,14 @@ class Executor:
         self._router = router
         self._clock = clock
 
-    async def run(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
+    async def run(self, entity: EntityMapping, planned: Sequence[Planned], abreast: int) -> Round:
         """Carry out the plans of one round, in parts beside each other: while one is written, the next is announced.
+
+        Args:
+            entity: What the records are.
+            planned: One lane's records.
+            abreast: How many lanes of the batch do so. They share the requests that may be under way, so that each
+                cuts its records into as large parts as if it wrote all of theirs.
 
         Returns:
             The ends of the messages whose records are done, and the records that need another round.
@@ -67,10 +73,8 @@ class Executor:
         """
         # Creates and updates go in requests of their own: a part of one kind needs one request.
         ordered = sorted(planned, key=lambda one: any(write.creates for write in one[1].writes))
-        parts = [
-            self._part(entity, part) for part in batched(ordered, self._dynamics.share(len(planned)), strict=False)
-        ]
-        return await Round.beside(parts)
+        share = self._dynamics.share(len(planned) * abreast)
+        return await Round.beside(self._part(entity, part) for part in batched(ordered, share, strict=False))
 
     async def _part(self, entity: EntityMapping, planned: Sequence[Planned]) -> Round:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
