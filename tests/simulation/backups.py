@@ -150,8 +150,7 @@ class Backups:
         lost = (before.keys() - after.keys()) | rowless
         self.conditions.forgotten |= lost
         self.history.forgotten |= lost
-        for one in lost:
-            self.observer.created_for.pop(one, None)
+        self.observer.forget(lost, now)
         # Of a row that a restored Dynamics does not have, the create is in doubt once more, and is repeated.
         doubtful = [(entity, link) for (entity, _), link in after.items() if any(one.creates for one in link.intents)]
         gone = {(entity, str(link.row_id)) for entity, link in doubtful} & self.conditions.vanished["dynamics"]

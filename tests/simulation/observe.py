@@ -88,7 +88,7 @@ class Observer:
         self.removed: dict[tuple[str, str], float] = {}
         """(entity, id) of rows that a person deleted, and when."""
         self._again: set[tuple[str, str]] = set()
-        self._made_at: dict[tuple[str, str], float] = {}
+        self._forgotten_at: dict[tuple[str, str], float] = {}
         self.touched: set[tuple[str, str]] = set()
         """(entity, id) of rows that a person edited while they were inactive: a person may have retired them."""
         cmms.watchers.append(self.cmms_changed)
@@ -179,6 +179,12 @@ class Observer:
                 if row in rows:
                     rows.remove(row)
 
+    def forget(self, records: Collection[tuple[str, str]], now: float) -> None:
+        """Note that a restored ledger knows no row of these records: what was made for them is no row of theirs."""
+        for one in records:
+            self.created_for.pop(one, None)
+            self._forgotten_at[one] = now
+
     def may_be_made_again(self, rows: Collection[tuple[str, str]]) -> None:
         """Note that an operator has rows that a backup took away made again: each is its record's row from then on."""
         self._again |= set(rows)
@@ -189,13 +195,14 @@ class Observer:
         if not partners:
             self._history.violations.append(f"{now:.3f}: the row {row} of {entity} was made and never announced")
             return
-        made = self.created_for.setdefault((entity, partners[0]), [])
+        record = (entity, partners[0])
+        # No evidence tells a restored ledger of a create that it does not hold and that is still under way.
+        if SENT.get() < self._forgotten_at.get(record, 0.0):
+            return
+        made = self.created_for.setdefault(record, [])
         if (entity, row) in self._again:
             self._again.discard((entity, row))
             made.clear()
-        # A request that was sent before another row was made, and arrives once that row is gone, makes the only one.
-        made[:] = [one for one in made if (entity, one) not in self.removed or SENT.get() > self._made_at[entity, one]]
-        self._made_at[entity, row] = now
         # A request that was sent before somebody deleted the row cannot know of that.
         if row not in made or SENT.get() > self.removed[entity, row]:
             made.append(row)
