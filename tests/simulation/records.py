@@ -88,7 +88,7 @@ def records(evidence: Evidence) -> Iterator[str]:
     for entity, link in evidence.links:
         kin = evidence.kin(entity, link)
         for one in link.conflicts:
-            if not _rightly(evidence.history, entity, kin, one):
+            if not _rightly(evidence.history, entity, kin, one) and not _had_no_effect(evidence, one):
                 lost = f"{one.lost!r} lost to {one.winner}'s {one.won!r}"
                 yield f"{entity} {link.key} {one.field}: a record says that {lost} ({one.why}), which was not so"
 
@@ -113,6 +113,17 @@ def _rightly(history: History, entity: str, kin: Collection[Name], one: Conflict
         case "restored":
             return one.winner in history.counting
     return True
+
+
+def _had_no_effect(evidence: Evidence, one: ConflictRecord) -> bool:
+    """Whether the lost value may be what a side went on showing after a write without effect.
+
+    Where that write's answer was lost and the row has been edited since, a person may have put the old value back, as
+    far as the engine can see: it goes on record when a newer value is written over it.
+    """
+    loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
+    kept = one.why == "both_changed" and one.winner == winner(one.field)
+    return kept and (loser, one.field) in evidence.conditions.idle
 
 
 def _is_conflict(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
