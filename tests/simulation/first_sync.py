@@ -88,6 +88,7 @@ class FirstSync:
             if one.retired and one.row is not None:
                 self._observer.touched.add((one.entity, one.row))
         self._people.untold -= self.untold
+        self._observer.saved.clear()
 
     async def work(self) -> None:
         """Plan and run, while people edit; the run is broken off now and then, and begun again."""
@@ -182,10 +183,16 @@ class FirstSync:
             return sum(plan.messages for plan, _ in await _compared(desk, stored.choices, stack, None))
 
     def _disobeyed(self) -> Iterator[str]:
-        """Pairs that nobody has touched, in which another side won than the operator chose in every plan."""
+        """Pairs in which another side won than the operator chose in every plan.
+
+        What a person saves before both sides have met has a message of its own, which may have them meet without the
+        choice, whether or not a field has changed.
+        """
         for one in self._found if self._begun_at_work else ():
             link = self._ledger.link_of_row(one.entity, one.row or "")
-            if one.record is None or link is None or link.cmms_id != one.record or self._was_touched(one):
+            if one.record is None or link is None or link.cmms_id != one.record:
+                continue
+            if not self._observer.saved.isdisjoint(_addresses(one)):
                 continue
             for conflict in link.conflicts:
                 sides = {words.side(one.entity, conflict.field) for words in self._said}

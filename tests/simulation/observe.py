@@ -10,7 +10,7 @@ from uuid import UUID
 
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
-from tests.simulation.edits import Cell, Held, across
+from tests.simulation.edits import Cell, Held, Side, across
 from tests.simulation.history import History
 from tests.simulation.sent import BATCH, SENT
 from tests.simulation.tables import (
@@ -91,6 +91,8 @@ class Observer:
         self._forgotten_at: dict[tuple[str, str], float] = {}
         self.touched: set[tuple[str, str]] = set()
         """(entity, id) of rows that a person edited while they were inactive: a person may have retired them."""
+        self.saved: set[tuple[str, str, str]] = set()
+        """(side, entity, id) of what a person saved or deleted before both sides met, also where no field changed."""
         cmms.watchers.append(self.cmms_changed)
 
     def cmms_changed(self, step: Step) -> None:
@@ -99,6 +101,8 @@ class Observer:
         entity, pk = step.entity, str(step.pk)
         who = "product" if step.by_integration else "person"
         self.writes += step.by_integration
+        if not step.by_integration:
+            self._saved("cmms", entity, pk)
         key = (step.after or step.before or {})[KEYS[entity]]
         self._trace(who, f"cmms {entity} {key} #{pk}: {_difference(step.before, step.after)}")
         if step.after is None:
@@ -117,6 +121,10 @@ class Observer:
                 self._told(cell, before, value, now, born=step.before is None)
             elif value != before:
                 self._history.edited(cell, value, now)
+
+    def _saved(self, side: Side, entity: str, name: str) -> None:
+        if not self._history.partners[side, entity, name]:
+            self.saved.add((side, entity, name))
 
     def _born(self, entity: str, pk: str, operation: str | None, now: float) -> None:
         """A record was made for a row: the only one ever."""
@@ -153,6 +161,8 @@ class Observer:
         row = str(change.row_id)
         by_integration = change.caller.user.id == self._integration
         self.writes += by_integration
+        if not by_integration:
+            self._saved("dynamics", entity, row)
         columns = [*(self._history.rules.columns[name] for name in CELLS[entity]), "statecode"]
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity, columns)}")
         if change.after is None:
