@@ -245,9 +245,10 @@ class History:
     def _without_origin(self, cell: Cell, value: Held, at: float) -> None:
         """Judge a value that nobody gave on the other side."""
         replaced = cell.edit
-        # A ledger that forgot a half-made row takes the state in which the row was born for somebody's; and where an
-        # operator said that Dynamics counts, so does that state.
-        settled = (cell.entity, cell.record) in self.forgotten or "dynamics" in self.counting
+        # A ledger that forgot a half-made row takes the state in which the row was born for somebody's, as does one
+        # that was restored and forgot a write; and where an operator said that Dynamics counts, so does that state.
+        behind = self.ledger_restored > 0 and self.meets_anew(cell)
+        settled = behind or (cell.entity, cell.record) in self.forgotten or "dynamics" in self.counting
         born = any(one.by_policy for one in self._across(cell)) and settled
         # A row that a ledger forgot may be met by another record that has its key by now, and says what it shows.
         born = born or (cell.side == "cmms" and self._is_said_by_a_forgotten_row(cell, value))
