@@ -39,7 +39,7 @@ async def test_what_cannot_be_read_of_a_row_that_is_taken_over_is_the_deleted_re
     await world.dirty()
     world.cmms.delete()
     await world.dirty()
-    world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
+    world.dynamics.secured = {"numero_de_serie"}
     world.cmms.put("A", "2", nombre="Otra bomba", numero_de_serie=None)
     await world.dirty("2")
     world.dynamics.secured = set()
@@ -54,7 +54,7 @@ async def test_a_null_that_could_not_be_read_of_a_row_that_is_taken_over_empties
     await world.dirty()
     world.cmms.delete()
     await world.dirty()
-    world.dynamics.secured = world.dynamics.unheard = {"valor_libros"}
+    world.dynamics.secured = {"valor_libros"}
     world.cmms.put("A", "2", nombre="Otra bomba", valor_libros="10")
     await world.dirty("2")
     world.dynamics.secured = set()

@@ -2,6 +2,8 @@
 
 from copy import replace
 
+import pytest
+
 from shared.domain.model import BadValue
 from shared.errors import MappingError
 from tests.flows.conditions import agreed
@@ -41,27 +43,36 @@ async def test_a_column_whose_value_was_never_agreed_is_not_written_over(make_wo
     world.dynamics.put("A", nombre="Bomba", valor_libros="9")
     await world.said(world.clock.now(), nombre="Bomba", valor_libros="4")
     assert "valor_libros" not in (await world.link()).bases  # Dynamics wins, and the CMMS cannot be told
-    world.dynamics.secured = world.dynamics.unheard = {"valor_libros"}
+    world.dynamics.secured = {"valor_libros"}
     world.later(minutes=1)
     await world.said(world.clock.now(), nombre="Motor", valor_libros="5")
     world.dynamics.secured = set()
     assert (world.row().values["nombre"], world.row().values["valor_libros"]) == ("Motor", "9")
 
 
-async def test_a_column_that_shows_nothing_of_a_write_is_asked_about_before_the_next_one(world: World) -> None:
-    world.cmms.put("A", nombre="Bomba")
-    await world.dirty()
-    world.cmms.put("A", numero_de_serie=None)
-    await world.dirty()
-    world.dynamics.secured = world.dynamics.unheard = {"numero_de_serie"}
-    world.cmms.put("A", numero_de_serie="S")
-    await world.dirty()
-    await world.settle()
-    world.dynamics.put("A", numero_de_serie="entered by hand")
-    world.cmms.put("A", numero_de_serie="T")
-    await world.dirty()
-    await world.settle()
-    assert (world.row().values["numero_de_serie"], world.parked) == ("entered by hand", ["no_effect/numero_de_serie"])
+@pytest.mark.parametrize("known", [True, False], ids=["empty on both sides before", "first contact"])
+@pytest.mark.parametrize("one_way", [True, False], ids=["one-way", "two-way"])
+async def test_what_was_entered_in_a_column_that_cannot_be_read_is_not_written_over(
+    make_world: MakeWorld, one_way: bool, known: bool
+) -> None:
+    world = make_world(one_way=one_way)
+
+    async def say(**values: str) -> None:
+        if one_way:
+            world.later(minutes=1)
+            await world.said(world.clock.now(), **values)
+        else:
+            world.cmms.put("A", "1", **values)
+            await world.dirty()
+        await world.settle()
+
+    if known:
+        await say(nombre="Bomba")
+    world.dynamics.secured = {"numero_de_serie"}
+    world.dynamics.put("A", nombre="Bomba", numero_de_serie="entered by hand")
+    await say(nombre="Motor", numero_de_serie="S")
+    row = world.row().values
+    assert (row["nombre"], row["numero_de_serie"], world.parked) == ("Motor", "entered by hand", [])
 
 
 async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:

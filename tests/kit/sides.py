@@ -23,9 +23,9 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null; one that is in `unheard` as well is told of only where the question is asked afresh.
-    A `refused` field is left out of updates. `opens` lets a write of the state open a closed row. `keeps_state` takes
-    writes of the state without effect. The host `stalls` for so long before it reads rows by id.
+    `secured` fields read as null. A `refused` field is left out of updates. `opens` lets a write of the state open a
+    closed row. `keeps_state` takes writes of the state without effect. The host `stalls` for so long before it reads
+    rows by id.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -39,7 +39,6 @@ class Dynamics:
         self.opens = False
         self.keeps_state = False
         self.secured: set[str] = set()
-        self.unheard: set[str] = set()
         self.refused = ""
         self.becomes: dict[str, Value] = {}
 
@@ -87,10 +86,9 @@ class Dynamics:
     def _shown(self, row: DynamicsRecord) -> DynamicsRecord:
         return replace(row, values={**row.values, **dict.fromkeys(self.secured & row.values.keys())})
 
-    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+    async def unreadable(self, entity: EntityMapping) -> frozenset[str]:
         self._calls.append("dynamics security")
-        self.unheard = set() if fresh else self.unheard
-        return frozenset(entity.fields[name].column for name in self.secured - self.unheard)
+        return frozenset(entity.fields[name].column for name in self.secured)
 
     def share(self, records: int) -> int:
         return max(records, 1)

@@ -33,7 +33,7 @@ class Like:
 class Readable(Like):
     """Takes each column for one that our user may read."""
 
-    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+    async def unreadable(self, entity: EntityMapping) -> frozenset[str]:
         return frozenset()
 
 

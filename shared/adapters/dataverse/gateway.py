@@ -94,9 +94,9 @@ class DataverseGateway:
         if answer is self._identity and (answer.cancelled() or answer.exception() is not None):
             self._identity = None
 
-    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+    async def unreadable(self, entity: EntityMapping) -> frozenset[str]:
         """The columns, of those that the mapping reads, that are secured against our user: they read as null."""
-        return await self._security.unreadable(entity, fresh=fresh)
+        return await self._security.unreadable(entity)
 
     async def unresolved(self, entity: EntityMapping, values: Sequence[Values]) -> Mapping[tuple[str, str], SyncError]:
         """The codes of lookups that refer to no single row, by field and code, and why."""

@@ -12,7 +12,7 @@ A table without secured columns costs one request, any other two.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,7 +25,6 @@ from shared.flows.operate.required import attribute_of
 from shared.flows.ports.engine import Clock
 from shared.flows.ports.platform import ColumnAccess
 
-REMEMBERED: Final = timedelta(minutes=10)
 ALLOWED: Final = 4
 """`field_security_permission_type`: 0 not allowed, 4 allowed."""
 # Definitions are cached per web server; without this a read may show them as they were.
@@ -33,7 +32,7 @@ _CONSISTENT: Final = {"Consistency": "Strong"}
 
 
 class ColumnSecurity:
-    """Remembers the columns that our user may not read, by table."""
+    """Asks which columns our user may not read; all who ask at the same time share one answer."""
 
     def __init__(self, client: DataverseClient, clock: Clock, user: Callable[[], Awaitable[UUID]]) -> None:
         """`user` gives the id of the user that is signed in."""
@@ -41,20 +40,19 @@ class ColumnSecurity:
         self._clock = clock
         self._user = user
         self._known: dict[str, tuple[float, frozenset[str]]] = {}
+        """By table, with when the question was put: an answer may be older than its arrival."""
         self._asking = asyncio.Lock()
 
-    async def unreadable(self, entity: EntityMapping, *, fresh: bool) -> frozenset[str]:
-        """The mapped columns that read as null for our user.
+    async def unreadable(self, entity: EntityMapping) -> frozenset[str]:
+        """The mapped columns that read as null for our user, from this moment on.
 
         Raises:
             TargetTransient: Dynamics could not be asked.
         """
         asked_at = self._clock.monotonic()
         async with self._asking:
-            known_at, columns = self._known.get(entity.table, (None, frozenset[str]()))
-            # A question counts from when it was put: an answer may be older than its arrival.
-            oldest = asked_at if fresh else asked_at - REMEMBERED.total_seconds()
-            if known_at is not None and known_at > oldest:
+            known_at, columns = self._known.get(entity.table, (-inf, frozenset[str]()))
+            if known_at >= asked_at:
                 return columns
             put_at = self._clock.monotonic()
             columns = await self._ask(entity)

@@ -107,11 +107,10 @@ class Dynamics(Protocol):
             DeltaRefused: The link is no longer known.
         """
 
-    async def unreadable(self, entity: EntityMapping, *, fresh: bool = False) -> frozenset[str]:
+    async def unreadable(self, entity: EntityMapping) -> frozenset[str]:
         """The columns, of those that the mapping reads, that are secured against our user: they read as null.
 
-        A null there is "not said", not an edit; any other value proves that the column can be read after all. The
-        answer is remembered for ten minutes; `fresh` asks again, for whoever sees a value turn into null meanwhile.
+        A null there is "not said", not an edit; any other value proves that the column can be read after all.
 
         Returns:
             Names as in `EntityMapping.select`, the operation stamp's among them.
