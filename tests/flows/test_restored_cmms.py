@@ -1,5 +1,7 @@
 """`ops restored --side cmms`: Dynamics' values count, and no value is lost unrecorded."""
 
+from copy import replace
+
 import pytest
 
 from shared.domain.link import Identity
@@ -66,9 +68,30 @@ async def test_a_lost_record_whose_id_went_to_another_one_is_for_a_person(world:
     row = world.dynamics.put("A", nombre="Pump")
     await world.webhook(row, "create")
     backup.of_the_cmms()
+    world.later(minutes=1)
     world.cmms.put("N", (await world.link(row.id, "row")).cmms_id or "", nombre="Another")
     taken = await restored(world, "cmms", backup.at)
     assert (taken.for_people, taken.keys, world.row("A").values["nombre"]) == (["N"], set(), "Pump")
+
+
+@pytest.mark.parametrize("edited", [False, True], ids=["as it was seen", "edited since the restore"])
+async def test_a_record_whose_row_alone_was_renamed_is_no_other_record(world: World, edited: bool) -> None:
+    backup = await agreed(world)
+    old = world.cmms.put("A", valor_libros="20")
+    await world.dirty()
+    # As Django's QuerySet.update does it: another value, and neither a version nor a revision.
+    world.cmms.records["1"] = replace(old, values={**old.values, "nombre": "Nueva"})
+    await world.dirty()
+    backup.of_the_cmms()
+    world.cmms.records["1"] = old
+    world.dynamics.change(world.row(), key="A?")
+    world.later(minutes=1)
+    if edited:
+        world.cmms.put("A", valor_libros="77")
+    taken = await restored(world, "cmms", backup.at)
+    lost = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
+    assert (taken.for_people, values(world)["nombre"], world.parked) == ([], ("Nueva", "Nueva"), [])
+    assert lost >= {("nombre", "Bomba", "restored"), ("codigo_interno", "A?", "first_contact")}
 
 
 async def test_a_record_that_somebody_typed_in_again_gets_its_row_and_the_row_counts(world: World) -> None:

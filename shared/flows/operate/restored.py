@@ -17,7 +17,7 @@ from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.older import gone_back, was_edited_after_a_restore
 from shared.domain.decide.situation import WAITING
 from shared.domain.link import Identity, Link, Restored, Stored
-from shared.domain.model import Side, is_before
+from shared.domain.model import Side, is_before, is_until
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import RecordGone, RecordMissing, RowReplaced, WentBack
 from shared.flows.operate.mapping_plan import EXAMPLES, Effect
@@ -116,7 +116,7 @@ class Restore:
         expected = snapshot.stored.etag is not None and not gone_back(snapshot)
         if side == "ledger" and expected and not _changed(snapshot, since):
             return
-        if side == "cmms" and (problem := _beyond(snapshot)) is not None:
+        if side == "cmms" and (problem := _beyond(snapshot, since)) is not None:
             taken.for_people.append(key)
             taken.tell(RECORD, problem, key, cmms.key or None, row.key or None)
             return
@@ -252,16 +252,16 @@ def _changed(snapshot: Snapshot, since: datetime) -> bool:
     return any(moment is None or moment >= since for moment in (snapshot.cmms.changed_at, snapshot.row.modified))
 
 
-def _beyond(snapshot: Snapshot) -> str | None:
+def _beyond(snapshot: Snapshot, since: datetime) -> str | None:
     """Why a record of a restored CMMS is for a person alone."""
     link, cmms, row = snapshot.stored.link, snapshot.cmms, snapshot.row
     if not cmms.living:
         return None
     if link.deleted_at is not None and "cmms" in gone_back(snapshot):
         return "for a person: it was deleted in the CMMS since the backup, and is back there: delete it again"
-    seen = link.seen.cmms_version
-    # A key that the restore took back belongs to an older state of the record.
-    explained = cmms.changed_at is None or seen is None or cmms.changed_at < seen
-    if row.exists and row.key != cmms.key and not explained:
+    # Another record with a lost one's id is newer than what was seen of the lost one since the backup, and bears a key
+    # that the lost one never had. A row alone that has another key was renamed by a person.
+    newer = is_until(since, link.seen.cmms_version) and is_before(link.seen.cmms_version, cmms.changed_at)
+    if newer and row.exists and cmms.key not in {row.key, link.key}:
         return "for a person: the CMMS may have given the id of a lost record to another one: compare both"
     return None
