@@ -76,7 +76,7 @@ async def restored(
     if dry_run or not _agreed(session, found, what, yes=yes):
         return _only_shown(session, found, dry_run=dry_run)
     with _progress(session) as progress:
-        task = progress.add_task("settling", total=sum(len(one.records) + len(one.lost) for one in found))
+        task = progress.add_task("settling", total=sum(len(one.work) for one in found))
         for one in found:
             await restore.settle(one, what, rate=rate, progress=lambda count: progress.advance(task, count))
     replayed = await _replay(session, found)

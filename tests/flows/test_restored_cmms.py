@@ -94,6 +94,25 @@ async def test_a_record_whose_row_alone_was_renamed_is_no_other_record(world: Wo
     assert lost >= {("nombre", "Bomba", "restored"), ("codigo_interno", "A?", "first_contact")}
 
 
+NEWER = (("nombre", "Nueva"), ("valor_libros", "77"))
+
+
+async def test_a_record_that_was_renamed_since_the_restore_replaces_nothing_unrecorded(world: World) -> None:
+    backup = await agreed(world)
+    world.cmms.put("A", nombre="Nueva")
+    await world.dirty()
+    backup.of_the_cmms()
+    world.later(minutes=1)
+    world.cmms.put("B")
+    world.cmms.put("B", valor_libros="77")
+    for _ in range(2):
+        taken = await restored(world, "cmms", backup.at)
+        assert (taken.for_people, world.row().values["nombre"], world.parked) == (["B"], "Nueva", ["went_back"])
+    await world.dirty(operation="recreate")
+    lost = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
+    assert lost == {(name, one, "first_contact") for name, one in (*NEWER, ("codigo_interno", "A"))}
+
+
 async def test_a_record_that_somebody_typed_in_again_gets_its_row_and_the_row_counts(world: World) -> None:
     backup = Backup(world)
     row = world.dynamics.put("A", nombre="Pump")

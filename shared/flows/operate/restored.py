@@ -16,7 +16,7 @@ from shared.domain.blocked import RECORD
 from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.older import gone_back, was_edited_after_a_restore
 from shared.domain.decide.situation import WAITING
-from shared.domain.link import Identity, Link, Restored, Stored
+from shared.domain.link import Identity, Link, ParkedField, Restored, Stored
 from shared.domain.model import Side, is_before, is_until
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import RecordGone, RecordMissing, RowReplaced, WentBack
@@ -45,8 +45,9 @@ class Taken:
     `records` are to be settled, by identity, with their keys; `keys` are all that these records and those of `lost`
     have on a side or in the ledger, by which their parked messages are found. `lost` are rows whose records the CMMS no
     longer has: each lets go of its old record, and is met as a new row. `intact` are those of the records of which the
-    backup lacks nothing: their rows were only edited since the restore. `busy` records are being written right now.
-    `effects` tell what becomes of which fields, and what needs a person.
+    backup lacks nothing: their rows were only edited since the restore. `held` are records about which no word tells
+    anything: they wait for a person. `busy` records are being written right now. `effects` tell what becomes of which
+    fields, and what needs a person.
     """
 
     entity: EntityMapping
@@ -54,10 +55,16 @@ class Taken:
     records: dict[Identity, str] = field(default_factory=dict)
     lost: dict[Identity, str] = field(default_factory=dict)
     intact: set[Identity] = field(default_factory=set)
+    held: dict[Identity, str] = field(default_factory=dict)
     busy: list[str] = field(default_factory=list)
     for_people: list[str] = field(default_factory=list)
     effects: dict[tuple[str, str], Effect] = field(default_factory=dict)
     keys: set[str] = field(default_factory=set)
+
+    @property
+    def work(self) -> dict[Identity, str]:
+        """Whatever is to be marked and looked at, with its keys."""
+        return {**self.lost, **self.records, **self.held}
 
     def tell(self, name: str, what: str, key: str, cmms: str | None, dynamics: str | None) -> None:
         """Count one field of one record."""
@@ -117,6 +124,7 @@ class Restore:
         if side == "ledger" and expected and not _changed(snapshot, since):
             return
         if side == "cmms" and (problem := _beyond(snapshot, since)) is not None:
+            taken.held[identity] = key
             taken.for_people.append(key)
             taken.tell(RECORD, problem, key, cmms.key or None, row.key or None)
             return
@@ -171,8 +179,7 @@ class Restore:
         started, done = self._clock.monotonic(), 0
         prefer: Side | None = {"cmms": "dynamics", "dynamics": "cmms", "ledger": None}[side]
         why = f"{side} was restored from a backup"
-        work = [*taken.lost.items(), *taken.records.items()]
-        for chunk in batched(work, max(1, min(_AT_ONCE, int(rate))), strict=False):
+        for chunk in batched(taken.work.items(), max(1, min(_AT_ONCE, int(rate))), strict=False):
             await self._clock.sleep(max(0.0, started + done / rate - self._clock.monotonic()))
             some = dict(chunk)
             lost = {name: some[name] for name in some.keys() & taken.lost.keys()}
@@ -212,6 +219,8 @@ class Restore:
     def _marked(self, link: Link, side: Restored, taken: Taken, name: Identity) -> Link:
         if name in taken.lost:
             return link.without_row.model_copy(update={"deleted_at": self._clock.now()})
+        if name in taken.held:
+            return _held(link)
         return _released(link, side) if name in taken.intact else link.model_copy(update={"restored": side})
 
 
@@ -245,6 +254,14 @@ def _released(link: Link, side: Restored) -> Link:
     seen = link.seen.model_copy(update=dict.fromkeys(unseen))
     parked = {name: park for name, park in link.parked.items() if (name, park.reason) != (RECORD, WentBack.reason)}
     return link.model_copy(update={"seen": seen, "parked": parked})
+
+
+def _held(link: Link) -> Link:
+    """The link held back as `went_back`: once a word is given, nothing else tells of the restore any more."""
+    known = link.park_of(RECORD)
+    # A new park has the next look at the record set a message aside.
+    park = known if known.reason == WentBack.reason else ParkedField(side="cmms", digest="", reason=WentBack.reason)
+    return link.model_copy(update={"restored": None, "parked": {**link.parked, RECORD: park}})
 
 
 def _changed(snapshot: Snapshot, since: datetime) -> bool:
