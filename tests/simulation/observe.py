@@ -138,8 +138,10 @@ class Observer:
             self.late.add((entity, pk))
             self._history.partners["cmms", entity, pk].append(row)
             return
-        settled = self._history.vanished if "dynamics" in self._history.counting else set()
-        # The row is what its last record was; one that is lost, an operator has made again.
+        lost = self._history.vanished
+        # The row is what its last record was. One that is lost, an operator has made again, or nobody knows of it: a
+        # restored CMMS lost the record, and a restored ledger its link.
+        settled = lost if "dynamics" in self._history.counting else lost & self._history.forgotten
         for other in self._history.partners["dynamics", entity, row][-1:]:
             if (entity, other) in settled:
                 continue
