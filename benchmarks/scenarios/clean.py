@@ -61,10 +61,9 @@ CLEAN: Final = Scenario(
     "clean",
     "Clean rows: creates, updates of two fields, no-ops",
     "The same assets are created, then two of their five fields change, then the last messages come again. A peer is"
-    " told which two columns changed; the product finds out. The product's time begins when its host is ready and ends"
-    " when its queue is empty; a peer's begins with its first request, its start-up and its token for nothing. With few"
-    " records most of the product's time is the first imports of its host: *Cold start* below says how long one message"
-    " takes.",
+    " told which two columns changed; the product finds out. Everybody's time begins with the first request to"
+    " Dataverse, start-up and token for nothing; the product's ends when its queue is empty, a peer's with its last"
+    " answer. *Cold start* below says how long a host takes for its first message.",
     _bulk,
     measure_clean,
     (

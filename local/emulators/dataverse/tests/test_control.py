@@ -3,13 +3,16 @@
 import httpx
 import pytest
 
+from local.emulators.dataverse import Dataverse
 from local.emulators.dataverse.tests.asking import ASSETS, asset
 from local.emulators.dataverse.tests.conftest import AUDIENCE
 
 CONTROL = f"{AUDIENCE}/_emulator"
 
 
-async def test_statistics_count_requests_operations_and_written_rows(client: httpx.AsyncClient) -> None:
+async def test_statistics_count_requests_operations_and_written_rows(
+    client: httpx.AsyncClient, dataverse: Dataverse
+) -> None:
     row = await asset(client)
     await client.get(ASSETS)
     await client.post(ASSETS, json={"nonsense": 1})
@@ -26,8 +29,10 @@ async def test_statistics_count_requests_operations_and_written_rows(client: htt
     assert stats["operations_by_kind"] == {"create": 2, "delete": 1, "list": 1, "update": 1, "who_am_i": 1}
     assert (stats["writes"], stats["rows_written"]) == (4, 3)
     assert stats["statuses"] == {"200": 2, "201": 1, "204": 1, "400": 1}
+    assert stats["first_request_at"] == dataverse.clock().isoformat()
     await client.post(f"{CONTROL}/reset-stats")
-    assert (await client.get(f"{CONTROL}/stats")).json()["requests"] == 0
+    stats = (await client.get(f"{CONTROL}/stats")).json()
+    assert (stats["requests"], stats["first_request_at"]) == (0, None)
 
 
 async def test_a_client_that_keeps_the_affinity_cookie_is_noticed(client: httpx.AsyncClient) -> None:

@@ -49,6 +49,7 @@ class WebApi:
         raw_path: bytes = scope.get("raw_path") or request.url.path.encode()
         version, _, path = raw_path.removeprefix(_PREFIX).decode("ascii", "replace").partition("/")
         kind = kind_of(request.method, path)
+        self._statistics.arrived(self._dataverse.clock())
         fault = self._dataverse.faults.strike(request.method, f"{path}?{request.url.query}", kind)
         response = await self._faulty(fault, request, version, path, body)
         self._statistics.request(kind, response.status)

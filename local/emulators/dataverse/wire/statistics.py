@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 _WRITES = {"create", "update", "delete", "create_multiple", "update_multiple", "upsert_multiple"}
@@ -11,6 +12,7 @@ _WRITES = {"create", "update", "delete", "create_multiple", "update_multiple", "
 class Statistics:
     """Counters since the last reset.
 
+    `first_request_at` is when the first HTTP request arrived, in UTC; None before.
     `requests` are HTTP requests by kind; `operations` count the parts of batches instead of the batch;
     `writes` are the operations that were asked to change rows, `rows_written` the rows that did change.
     """
@@ -21,6 +23,11 @@ class Statistics:
     writes: int = 0
     rows_written: int = 0
     kept_cookies: int = 0
+    first_request_at: datetime | None = None
+
+    def arrived(self, at: datetime) -> None:
+        """Note an HTTP request that has arrived at an instant."""
+        self.first_request_at = at if self.first_request_at is None else self.first_request_at
 
     def request(self, kind: str, status: int) -> None:
         """Count an HTTP request with its answer's status."""
@@ -47,4 +54,5 @@ class Statistics:
             "writes": self.writes,
             "rows_written": self.rows_written,
             "kept_cookies": self.kept_cookies,
+            "first_request_at": self.first_request_at and self.first_request_at.isoformat(),
         }
