@@ -115,3 +115,13 @@ async def test_a_create_that_a_forgotten_host_repeated_with_another_value_agrees
         ("nombre", "Bomba", "Motor", "first_contact")
     ]
     assert (world.row().values["nombre"], world.cmms.records["1"].values["nombre"]) == ("Bomba", "Bomba")
+
+
+async def test_a_record_whose_row_was_deleted_before_both_were_known_waits_for_a_person(make_world: MakeWorld) -> None:
+    world = await forgotten(make_world)
+    world.dynamics.rows.clear()
+    await world.dirty()
+    await world.settle()
+    assert (world.dynamics.rows, world.parked) == ({}, ["row_replaced"])
+    await world.dirty(operation="recreate")
+    assert (world.row("B").values["nombre"], len(world.cmms.records)) == (world.cmms.records["1"].values["nombre"], 1)

@@ -162,10 +162,15 @@ _CAUSES: Mapping[str, Callable[[_Case], bool]] = {
 
 
 def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
-    """Whether a record was made late, for a row that had another one, or its link, or its row, went with a restore."""
+    """Whether a record was made late, for a row that had another one, or its link, or its row, went with a restore.
+
+    The row that it was made of may also have been deleted by a person, before the ledger knew both together.
+    """
     gone = evidence.conditions.vanished["dynamics"]
+    made_of = {str(pk): str(one.created_by) for pk, one in evidence.cmms.tables[entity].memories.items()}
     lost = any((entity, row) in gone for row in evidence.history.partners["cmms", entity, record])
-    return lost or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
+    deleted = (entity, made_of.get(record, "")) in evidence.observer.removed
+    return lost or deleted or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
 
 
 def _came_late(evidence: Evidence, entity: str, row: str) -> bool:

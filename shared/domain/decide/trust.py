@@ -179,8 +179,8 @@ def _row_forgotten(snapshot: Snapshot) -> Blocked:
     record, operations = snapshot.cmms, snapshot.cmms.operations
     error = RowReplaced(
         f"The record {record.key} (id {record.id}) shows a write of ours, so it had a row, and the ledger does not know"
-        " which: the ledger was restored. Give its row this key in Dynamics, and replay; or, if it has none any more,"
-        " have one made with an operator's resync --recreate."
+        " which: the ledger was restored, or the row deleted at once. Give its row this key in Dynamics, and replay; or"
+        " if it has none any more delete the record, or have a row made with an operator's resync --recreate."
     )
     return held_back("cmms", (error.reason, operations), error)
 
