@@ -80,10 +80,20 @@ def _had_cause(evidence: Evidence, parked: Mapping[str, object]) -> bool:
 def _went_back(case: _Case) -> bool:
     conditions = case.evidence.conditions
     # A message that failed often for other reasons has no patience left for a list read that lags.
-    lagged = conditions.stale or case.any_in(conditions.vanished["dynamics"])
+    lagged = conditions.stale or case.any_in(_made_again(case.evidence), "dynamics")
     unwritten = case.any_in(conditions.unwritten, "cmms")
     back = any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
     return lagged or unwritten or back
+
+
+def _made_again(evidence: Evidence) -> set[tuple[str, str]]:
+    """The rows that a create under way may have made again in a restored Dynamics, which counts versions anew.
+
+    The backup lacks such a row, or a person had deleted it.
+    """
+    conditions = evidence.conditions
+    deleted = evidence.observer.removed.keys() if conditions.highest else frozenset()
+    return conditions.vanished["dynamics"] | deleted
 
 
 def _gone_from_cmms(case: _Case) -> bool:
@@ -241,8 +251,7 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
         case "went_back":
             conditions = evidence.conditions
             held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
-            # A row that the backup lacks may have been made again by a create that was under way.
-            rows = held["dynamics"] | conditions.vanished["dynamics"]
+            rows = held["dynamics"] | _made_again(evidence)
             return (entity, link.cmms_id) in held["cmms"] | conditions.unwritten or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
