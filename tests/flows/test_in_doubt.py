@@ -275,6 +275,24 @@ async def test_a_record_that_is_deleted_while_its_create_is_in_doubt_leaves_its_
     assert [record.deleted for record in world.cmms.records.values()] == [True]
 
 
+async def test_a_record_that_lives_again_waits_for_a_person_where_its_row_is_known_without_it(world: World) -> None:
+    row = await _made_without_an_answer(world, "answer lost")
+    before = world.cmms.records["1"]
+    world.cmms.delete()
+    await world.dirty()
+    await world.settle()
+    world.cmms.records["1"] = before
+    world.later(minutes=1)
+    world.cmms.put("A", nombre="Motor")
+    world.dynamics.put("B", row_id=row.id)
+    await world.dirty()
+    await world.settle()
+    assert (world.parked, list(world.dynamics.rows)) == (["row_replaced"] * 2, [row.id])
+    del world.dynamics.rows[row.id]
+    await world.dirty()
+    assert [one.key for one in world.dynamics.rows.values()] == ["A"]
+
+
 async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothing_without_a_record(
     make_world: MakeWorld,
 ) -> None:

@@ -179,7 +179,10 @@ def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
     gone = evidence.conditions.vanished["dynamics"]
     made_of = {str(pk): str(one.created_by) for pk, one in evidence.cmms.tables[entity].memories.items()}
     lost = any((entity, row) in gone for row in evidence.history.partners["cmms", entity, record])
-    deleted = (entity, made_of.get(record, "")) in evidence.observer.removed
+    origin = made_of.get(record, "")
+    deleted = (entity, origin) in evidence.observer.removed
+    apart = evidence.link(entity, row=origin)
+    deleted = deleted or (apart is not None and apart.cmms_id != record)
     return lost or deleted or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
 
 

@@ -97,8 +97,9 @@ def _has_gone_back(snapshot: Snapshot, _: Context) -> bool:
 def _went_back(snapshot: Snapshot) -> Blocked:
     side = _unexplained(snapshot)[0]
     name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
+    key = snapshot.link.key or snapshot.cmms.key or snapshot.row.key
     error = WentBack(
-        f"{name} shows an older state of {snapshot.link.key} than the ledger has seen, or goes on from one: it was"
+        f"{name} shows an older state of {key} than the ledger has seen, or goes on from one: it was"
         " probably restored from a backup. Decide which side's values count: see the runbook."
     )
     return held_back(side, (error.reason, side), error)
@@ -153,17 +154,18 @@ def _made_late(snapshot: Snapshot) -> Blocked:
 
 
 def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
-    """Whether a create of ours made the record, for a row that had found another record before the create arrived."""
-    return snapshot.link.row_id is None and any(one.holder.link.cmms_id is not None for one in snapshot.origin)
+    """Whether a create of ours made the record, for a row that the ledger knows as another record's, or as nobody's."""
+    return snapshot.link.row_id is None and any(not (one.is_free or one.is_being_made) for one in snapshot.origin)
 
 
 def _record_made_late(snapshot: Snapshot) -> Blocked:
     record, operations = snapshot.cmms, snapshot.cmms.operations
     error = RowReplaced(
-        f"The record {record.key} (id {record.id}) was made in the CMMS by a write of ours that arrived late: its row"
-        f" {snapshot.origin[0].row.id} had found another record by then. Delete the record in the CMMS; or, if that"
-        " other record was deleted, an operator's resync with --recreate has this one take over the row, differences"
-        " are then on record."
+        f"The record {record.key} (id {record.id}) was made in the CMMS from the row {snapshot.origin[0].row.id}, which"
+        " the ledger knows as another record's, or as nobody's: the write arrived late, or the record was deleted and"
+        " lives again. Delete the record in the CMMS; or delete the row in Dynamics and replay, for a new one; or, if"
+        " the other record was deleted, an operator's resync with --recreate has this one take over the row,"
+        " differences are then on record."
     )
     return held_back("cmms", (error.reason, operations), error)
 
