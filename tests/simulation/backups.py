@@ -117,6 +117,8 @@ class Backups:
         self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}
         self.conditions.vanished["cmms"] |= vanished
         self.history.vanished |= vanished
+        # The answer to a create may have been lost with the record: then nobody ever knew of it.
+        self.history.forgotten |= vanished - {(entity, link.cmms_id) for entity, link in self.ledger.all_links()}
         return changed
 
     def _unwritten(self) -> set[tuple[str, str]]:

@@ -59,7 +59,7 @@ class History:
         self.lost: dict[Cell, Edit | None] = {}
         """The edits that a backup took back, by cell, as long as nobody went on from there."""
         self.forgotten: set[tuple[str, str]] = set()
-        """(entity, record) of those whose link a restored ledger does not have."""
+        """(entity, record) of those whose link a restored ledger does not have, or that were lost without one."""
         self.vanished: set[tuple[str, str]] = set()
         """(entity, record) of those that a restored CMMS does not have: told of it, their rows are new ones."""
         self.ledger_restored = 0.0
