@@ -78,7 +78,8 @@ class History:
         for other in self.partners["cmms", entity, record]:
             if (entity, other) in self.rows and (entity, record) not in self.forgotten:
                 self.violations.append(f"{at:.3f}: {entity} #{record} has the row {other}, and was linked with {row}")
-        for other in self.partners["dynamics", entity, row]:
+        # Whether earlier records had let the row go, was judged when the next one got it.
+        for other in self.partners["dynamics", entity, row][-1:]:
             # A create that arrived late makes a row whose record has another one by then.
             late = self.partners["cmms", entity, other][-1] != row
             gone = any(grave.record == other and grave.entity == entity for grave in self._graves)
