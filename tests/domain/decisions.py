@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from shared.domain.base import Base
 from shared.domain.decide import Candidate, Context, Decision, Snapshot, Wait
+from shared.domain.decide.situation import NO_HOLDER
 from shared.domain.link import Link, Seen, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Version
 from shared.domain.schema.mapping import EntityMapping
@@ -50,7 +51,12 @@ def snap(
     rival: Link | None = None,
 ) -> Snapshot:
     return Snapshot(
-        Stored(link=link), link, cmms or NO_RECORD, row or NO_ROW, candidates, Stored(link=rival) if rival else None
+        Stored(link=link),
+        link,
+        cmms or NO_RECORD,
+        row or NO_ROW,
+        candidates,
+        Stored(link=rival) if rival else NO_HOLDER,
     )
 
 

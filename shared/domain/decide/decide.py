@@ -12,7 +12,7 @@ from shared.domain.decide.first_contact import Met, meet
 from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held, nothing
 from shared.domain.decide.refused import value_digest, without_refused
-from shared.domain.decide.situation import Context, Snapshot
+from shared.domain.decide.situation import NO_HOLDER, Context, Snapshot
 from shared.domain.decide.trust import doubt, is_deleted
 from shared.domain.decide.update import update
 from shared.errors import Conflict, KeyNotUsable
@@ -86,7 +86,7 @@ def _without_record(snapshot: Snapshot, context: Context) -> Decision:
     row, rival = snapshot.row, snapshot.rival
     if not row.exists or context.one_way or "cmms" not in context.entity.create_in:
         return nothing(snapshot)
-    if rival is None:
+    if rival is NO_HOLDER:
         return create_in_cmms(snapshot, context)
     if rival.link.row_id == row.id:
         # The ledger was read before its link was made, and both sides after: nothing is parked by an old memory.

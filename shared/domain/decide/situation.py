@@ -18,7 +18,7 @@ WAITING: Final = 10
 
 
 NO_HOLDER: Final = Stored(link=Link())
-"""Stands for the link of a row that no link has."""
+"""Stands for the link of a row or record that no link has."""
 
 
 class Candidate(Struct, frozen=True):
@@ -62,7 +62,7 @@ class Snapshot(Struct, frozen=True):
     cmms: CmmsRecord = NO_RECORD
     row: DynamicsRecord = NO_ROW
     candidates: Sequence[Candidate] = ()
-    rival: Stored | None = None
+    rival: Stored = NO_HOLDER
     restored: Mapping[Side, datetime] = field(default_factory=dict)
 
     @property

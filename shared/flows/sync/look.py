@@ -75,4 +75,4 @@ class Look(Struct, frozen=True):
 
     def _candidate(self, row: DynamicsRecord) -> Candidate:
         holder = self.reads.holder(Identity("row", row.id))
-        return Candidate(row) if holder is None else Candidate(row, holder, self.reads.record_of(holder.link))
+        return Candidate(row, holder, self.reads.record_of(holder.link))

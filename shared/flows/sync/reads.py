@@ -5,6 +5,7 @@ from copy import replace
 from functools import partial
 from typing import Final
 
+from shared.domain.decide.situation import NO_HOLDER
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side, without
 from shared.domain.schema.mapping import EntityMapping
@@ -105,15 +106,14 @@ class Reads:
         """What the CMMS shows of another link's record; one that cannot be read counts as none."""
         return remembered(holder) if self.one_way else readable(self.records.get(holder.cmms_id or "", NO_RECORD))
 
-    def holder(self, identity: Identity) -> Stored | None:
+    def holder(self, identity: Identity) -> Stored:
         """The link with this identity. One that cannot be read counts as none: its own messages park it."""
         found = self.links.get(identity)
-        return found if isinstance(found, Stored) else None
+        return found if isinstance(found, Stored) else NO_HOLDER
 
     def stored_under(self, identity: Identity) -> Identity:
         """The first name of the link that has this identity, so that all names of one record lead to one."""
-        holder = self.holder(identity)
-        return identity if holder is None else holder.link.identities[0]
+        return (*self.holder(identity).link.identities, identity)[0]
 
 
 def readable(record: CmmsRecord | MappingError) -> CmmsRecord:

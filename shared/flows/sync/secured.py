@@ -37,4 +37,4 @@ def _empty(row: DynamicsRecord) -> set[str]:
 
 def _takes_over(look: Look) -> bool:
     """Whether a deleted record's row has the record's key: all that it holds is the deleted one's."""
-    return any(one.holder is not None and one.holder.link.deleted_at is not None for one in look.candidates)
+    return any(one.holder.link.deleted_at is not None for one in look.candidates)

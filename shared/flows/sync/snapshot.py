@@ -7,6 +7,7 @@ from datetime import datetime
 
 from shared.domain.decide import Snapshot
 from shared.domain.decide.in_doubt import is_of_another, resolve_in_doubt
+from shared.domain.decide.situation import NO_HOLDER
 from shared.domain.link import Identity, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
@@ -92,15 +93,15 @@ async def _ask_holders(looks: Sequence[Look], reads: Reads) -> None:
     met = [Identity("row", row.id) for look in looks for row in look.near]
     named = [Identity("cmms", one.id) for one in reads.records_by_key.values() if isinstance(one, CmmsRecord)]
     await reads.ask_links([*met, *named])
-    await reads.ask_records(holder.link.cmms_id for holder in filter(None, map(reads.holder, met)))
+    await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met))
 
 
 def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | MappingError:
     record = look.record
     if isinstance(record, MappingError):
         return record
-    rival = look.reads.holder(Identity("cmms", record.id)) if look.has_no_record else None
-    record = record if rival is None else NO_RECORD
+    rival = look.reads.holder(Identity("cmms", record.id)) if look.has_no_record else NO_HOLDER
+    record = record if rival is NO_HOLDER else NO_RECORD
     met = _of_the_rows_link(Snapshot(look.stored, look.link, record, look.row, look.candidates, rival, restored))
     return replace(met, link=resolve_in_doubt(look.reads.entity, met.link, met.cmms, met.row, now))
 
