@@ -15,7 +15,8 @@ the host would overwrite with it; `subject` is the one exception, so nothing rea
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal, Self, cast
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
 from uuid import UUID, uuid4
 
 from pydantic import (
@@ -77,6 +78,11 @@ class _Data(BaseModel):
 
 
 class _Versioned(_Data):
+    # A message of the CMMS tells what is; what an operator orders or chooses, only a dirty one says.
+    operation: ClassVar[Operation | None] = None
+    prefer: ClassVar[Side | None] = None
+    prefer_fields: ClassVar[Mapping[str, Side]] = MappingProxyType({})
+
     id: RecordId | None = Field(
         default=None,
         description="the CMMS's own id of the record, which never changes and is never given to another; a whole number"
@@ -117,6 +123,8 @@ class UpsertedData(_Versioned):
 class DeletedData(_Versioned):
     """A CMMS record was deleted."""
 
+    fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+
     key: Text
 
 
@@ -147,6 +155,10 @@ class DirtyData(_Data):
         default_factory=dict, description="the same by the field's own name, before `prefer`"
     )
     reason: str = Field(default="", max_length=1024, description="why, for people")
+
+    def as_version(self, _time: datetime | None) -> Version | None:
+        """None: only the CMMS's messages announce a version."""
+        return None
 
     @model_validator(mode="after")
     def _named(self) -> Self:

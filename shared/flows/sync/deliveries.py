@@ -41,12 +41,12 @@ class Delivery(Struct, frozen=True):
     @property
     def version(self) -> Version | None:
         """The CMMS version that the message announces; None where it announces none."""
-        return None if isinstance(self.payload, DirtyData) else self.payload.as_version(self.event.time)
+        return self.payload.as_version(self.event.time)
 
     @property
     def operation(self) -> Operation | None:
         """What a dirty message announces or orders; None for a message of the CMMS."""
-        return self.payload.operation if isinstance(self.payload, DirtyData) else None
+        return self.payload.operation
 
     @property
     def is_replay(self) -> bool:
@@ -128,8 +128,7 @@ def _names(entity: EntityMapping, payload: Payload) -> tuple[str | None, str | N
 
 
 def _key(entity: EntityMapping, payload: UpsertedData | DeletedData) -> str:
-    among_fields = payload.fields.get(entity.key.name) if isinstance(payload, UpsertedData) else None
-    said = {one for one in (payload.key, among_fields) if isinstance(one, str)}
+    said = {one for one in (payload.key, payload.fields.get(entity.key.name)) if isinstance(one, str)}
     if not said:
         raise InvalidMessage(f"The message names no record: data.key or {entity.key.name} is needed.")
     if len(said) > 1:

@@ -9,7 +9,7 @@ from shared.domain.blocked import Blocked
 from shared.domain.decide import Context
 from shared.domain.decide.refused import ROWLESS
 from shared.domain.link import Identity, Link
-from shared.domain.messages.events import DeletedData, DirtyData
+from shared.domain.messages.events import DeletedData
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
 from shared.flows.routing.outcomes import Outcome, WrittenFields
@@ -75,19 +75,19 @@ class Work(Struct, frozen=True):
 
     def context(self, entity: EntityMapping, now: datetime, *, one_way: bool) -> Context:
         """What a decision about the record depends on beside both sides and the ledger."""
-        orders = {delivery.operation for delivery in self.deliveries}
-        choices = [one.payload for one in self.deliveries if isinstance(one.payload, DirtyData)]
+        payloads = [delivery.payload for delivery in self.deliveries]
+        orders = {one.operation for one in payloads}
         return Context(
             entity=entity,
             now=now,
             one_way=one_way,
-            said_deleted=any(isinstance(delivery.payload, DeletedData) for delivery in self.deliveries),
+            said_deleted=any(isinstance(one, DeletedData) for one in payloads),
             said_row_gone="delete" in orders,
             recreate="recreate" in orders,
             insists_on=self.insists_on,
             refused=self.refused,
             attempts=self.attempts,
             key_taken=self.key_taken,
-            prefer=next((one.prefer for one in reversed(choices) if one.prefer is not None), None),
-            prefer_fields={name: side for one in choices for name, side in one.prefer_fields.items()},
+            prefer=next(filter(None, (one.prefer for one in reversed(payloads))), None),
+            prefer_fields={name: side for one in payloads for name, side in one.prefer_fields.items()},
         )
