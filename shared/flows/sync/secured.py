@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from shared.domain.model import DynamicsRecord
+from shared.domain.model import Record
 from shared.errors import NoEffect
 from shared.flows.ports.engine import Dynamics
 from shared.flows.sync.look import Look
@@ -26,13 +26,13 @@ def _may_hide(look: Look) -> bool:
     link = look.link
     held = {name for name, base in link.bases.items() if base.dynamics is not None or not base.is_agreed}
     idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
-    said = {name for name, value in look.living.values.items() if value is not None}
+    said = look.living.values.keys() - _empty(look.living)
     return any(not _empty(row).isdisjoint(held | idle | said) for row in (look.row, *look.near))
 
 
-def _empty(row: DynamicsRecord) -> set[str]:
-    """The fields of which the row shows nothing."""
-    return {name for name, value in row.values.items() if value is None}
+def _empty(shown: Record) -> set[str]:
+    """The fields of which a row or record shows nothing."""
+    return {name for name, value in shown.values.items() if value is None}
 
 
 def _takes_over(look: Look) -> bool:
