@@ -27,8 +27,8 @@ class Look(Struct, frozen=True):
 
     @property
     def has_no_record(self) -> bool:
-        """Whether only the row's key may tell which record the row is of."""
-        return self.link.cmms_id is None and self.said is None
+        """Whether the link names no record: if the CMMS can be asked, the row's key may tell which one it is of."""
+        return self.link.cmms_id is None
 
     @property
     def row(self) -> DynamicsRecord:

@@ -1,7 +1,7 @@
 """Both sides of some records and the ledger between them, as of one moment: for sync, reconcile and show alike."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import replace
 from datetime import datetime
 
@@ -64,7 +64,8 @@ class Snapshots:
 
     def _look(self, work: Work, links: Reads, reads: Reads) -> Look | LedgerUnreadable:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
-        stored = [*(links.links[name] for name in work.names if name in links.links), Stored(link=work.new_link)][0]
+        held: Iterator[Stored | LedgerUnreadable] = filter(None, map(links.links.get, work.names))
+        stored = next(held, Stored(link=work.new_link))
         if isinstance(stored, LedgerUnreadable):
             return stored
         heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (unheard(stored.link), None)
