@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import starmap
 from typing import Final
 from uuid import UUID, uuid4
 
@@ -39,7 +41,7 @@ class Watch:
             TransientError: The ledger could not be read.
         """
         texts = await self._state.get_state([_name(entity), _word(entity)])
-        found, words = _parsed(_TEXT, texts.get(_name(entity))), _parsed(_WORDS, texts.get(_word(entity)))
+        found, words = _parsed(_TEXT, texts.get(_name(entity), "{}")), _parsed(_WORDS, texts.get(_word(entity), "{}"))
         blank: dict[Side, Witnesses] = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
         return blank | {side: one for side, one in found.items() if one.word == blank[side].word}
 
@@ -96,9 +98,9 @@ class Watch:
             TransientError: The ledger could not be read or written.
         """
         pairs = list(seen)
-        found = {side: [Witness.of(side, before, after) for before, after in pairs] for side in SIDES}
         # What is seen while a restore is in question must not take the place of what proves it.
-        news = {side: [*filter(None, some)] for side, some in found.items() if not self._doubted.get((entity, side))}
+        trusted = [side for side in SIDES if not self._doubted.get((entity, side))]
+        news = {side: [*filter(None, starmap(partial(Witness.of, side), pairs))] for side in trusted}
         if not any(news.values()):
             return
         async with self._noting:
@@ -129,8 +131,8 @@ def _word(entity: str) -> str:
     return f"sync/restored/{entity}"
 
 
-def _parsed[V](form: TypeAdapter[dict[Side, V]], text: str | None) -> dict[Side, V]:
+def _parsed[V](form: TypeAdapter[dict[Side, V]], text: str) -> dict[Side, V]:
     try:
-        return form.validate_json(text or "{}")
+        return form.validate_json(text)
     except ValidationError:
         return {}
