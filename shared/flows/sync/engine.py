@@ -134,12 +134,12 @@ class Sync:
         except RoutingFailed:
             raise
         except TransientError as error:
-            return done + _rest(deliveries, done, Again(error))
+            return _rest(deliveries, done, Again(error))
         except Exception as error:
             # A fault of ours must not redeliver the good messages of the batch for ever: it counts as an attempt.
             log.exception("The %s batch failed in an unexpected way", entity.name)
             fault = Unexpected(f"{type(error).__name__} in the sync engine: see the log.")
-            return done + _rest(deliveries, done, Again(fault))
+            return _rest(deliveries, done, Again(fault))
         return done
 
     async def _rounds(
@@ -236,7 +236,8 @@ class Sync:
 
 
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:
-    return Round({one.place: outcome for one in deliveries if one.place not in done.outcomes})
+    """A lane that failed as a whole: what no round has ended before, ends like this."""
+    return Round({one.place: outcome for one in deliveries} | done.outcomes)
 
 
 def _unread(body: bytes, outcome: Outcome) -> Routed:
