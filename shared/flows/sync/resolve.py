@@ -51,7 +51,7 @@ async def _read(deliveries: Sequence[Delivery], reads: Reads) -> None:
 
 
 def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
-    hint = next((one.key for one in reversed(deliveries) if one.key is not None), None)
+    hint = next(filter(None, (one.key for one in reversed(deliveries))), None)
     return Work(identity, tuple(deliveries), key_hint=hint)
 
 
