@@ -81,16 +81,28 @@ def _by_its_row(delivery: Delivery, reads: Reads) -> Identity | Outcome:
         return Done(applied=False) if delivery.operation == "delete" else unseen
     if entity.key_error(row.key) is not None:
         return Park(_unusable_row_key(entity, identity.value))
-    return _of_record(reads.records_by_key.get(row.key)) or identity
+    return _of_record_with(row.key, reads, identity)
 
 
 def _by_its_key(delivery: Delivery, reads: Reads) -> Identity | Outcome:
     key = delivery.identity.value
-    if (found := _of_record(reads.records_by_key.get(key))) is not None:
-        return found
-    for row in reads.rows_by_key.get(key, ()):
-        if row.key == key:
-            return Identity("row", row.id)
+    rows = (Identity("row", row.id) for row in reads.rows_by_key.get(key, ()) if row.key == key)
+    return _of_record_with(key, reads, next(rows, _unknown_key(delivery)))
+
+
+def _of_record_with(key: str, reads: Reads, otherwise: Identity | Outcome) -> Identity | Outcome:
+    """The identity of the CMMS's record with a key, or why it cannot be read; `otherwise` where there is none."""
+    match reads.records_by_key.get(key):
+        case CmmsRecord(id=record_id):
+            return Identity("cmms", record_id)
+        case MappingError() as error:
+            return Park(error)
+    return otherwise
+
+
+def _unknown_key(delivery: Delivery) -> Outcome:
+    """The end of a message whose key no side shows: what the CMMS announced may appear yet."""
+    key = delivery.identity.value
     if delivery.operation is None:
         return Again(
             NotYetVisible(f"Neither side shows a record with the key {key} yet. Messages should carry data.id.")
@@ -98,12 +110,6 @@ def _by_its_key(delivery: Delivery, reads: Reads) -> Identity | Outcome:
     return Park(
         InvalidMessage(f"Neither side has a record with the key {key}: correct the key, or discard the message.")
     )
-
-
-def _of_record(record: CmmsRecord | MappingError | None) -> Identity | Outcome | None:
-    if isinstance(record, MappingError):
-        return Park(record)
-    return Identity("cmms", record.id) if record is not None else None
 
 
 def unreadable_row(entity: EntityMapping, row_id: str) -> NotYetVisible:
