@@ -189,8 +189,8 @@ def without[V](values: Mapping[str, V], names: Container[str]) -> dict[str, V]:
     return {name: value for name, value in values.items() if name not in names}
 
 
-def is_until[V: (int, datetime)](one: V | None, other: V | None) -> bool:
-    """Whether a number or instant is another one, or before it; False where either is unknown."""
+def is_until[V: (int, datetime, Version)](one: V | None, other: V | None) -> bool:
+    """Whether a number, instant or version is another one, or before it; False where either is unknown."""
     return one is not None and other is not None and one <= other
 
 

@@ -13,7 +13,7 @@ from typing import Final
 from shared.domain.blocked import digest
 from shared.domain.link import FieldVersion, Link
 from shared.domain.messages.events import UpsertedData
-from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Version
+from shared.domain.model import NO_RECORD, BadValue, CmmsRecord, Version, is_until
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import MappingError
 from shared.flows.sync.deliveries import Delivery
@@ -32,9 +32,9 @@ def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> t
     said, errors, deleted = _registers(entity, link, deliveries)
     cmms_id = link.cmms_id or next(filter(None, (one.cmms_id for one in deliveries)), None)
     by_key = link.by_key and cmms_id is None
-    key = said.get(entity.key.name)
+    key = said.get(entity.key.name, FieldVersion(value=link.key, version=_BEFORE)).value
     # A link that only its key identifies keeps that key.
-    known = link.key if key is None or by_key else key.value
+    known = link.key if by_key else key
     update = {"cmms_id": cmms_id, "by_key": by_key, "key": known, "said": said, "deleted": deleted}
     link = link.model_copy(update=update)
     return link, remembered(link, errors)
@@ -54,7 +54,7 @@ def _registers(
     errors: dict[str, BadValue] = {}
     # The oldest first: a deletion ends what was said until then, and a usable value the error of an older one.
     for version, one in sorted(told, key=itemgetter(0)):
-        if deleted is not None and version <= deleted:
+        if is_until(version, deleted):
             continue
         if isinstance(one.payload, UpsertedData):
             _register(entity, version, {**one.payload.fields, entity.key.name: one.key}, said, errors)
