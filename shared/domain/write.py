@@ -47,7 +47,7 @@ class Write(Kept, frozen=True):
 
 
 def part_of(operation: str) -> str:
-    """What a row shows of an update that it took in part: without a lookup that waits, or to find a refused field."""
+    """What a row shows of a write that it took in part: without a lookup that waits, or to find a refused field."""
     return f"{operation}~" if operation else ""
 
 

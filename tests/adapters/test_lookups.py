@@ -118,7 +118,7 @@ async def test_an_unknown_code_blocks_its_field_alone_and_everything_else_arrive
     assert (failed.row.values["nombre"], failed.row.values["cliente"], failed.row.last_operation) == (
         "Bomba",
         None,
-        None,
+        "op-1~",
     )
     (only,) = await world.write(ASSET, [update(failed.row, cliente="ACC-1")])
     assert isinstance(only_failure(only).error, LookupNotFound)

@@ -26,8 +26,8 @@ class DynamicsWrite(Struct, frozen=True):
 
     @property
     def part(self) -> str:
-        """What goes into the stamp column with a part of the write; a row that is made in parts is told by its id."""
-        return "" if self.id is None else part_of(self.operation)
+        """What goes into the stamp column with a part of the write."""
+        return part_of(self.operation)
 
     def __post_init__(self) -> None:
         if self.id is not None and not self.etag:
