@@ -71,10 +71,11 @@ class Backups:
         self.dataverse.restore(backup.rows)
         after = {(entity, str(row.id)): row for entity, row in self._rows()}
         changed = {one for one in before.keys() | after.keys() if before.get(one) is not after.get(one)}
-        for entity, name in changed & before.keys() & after.keys():
-            stamps = {one[entity, name].values[STAMP] for one in (before, after)}
-            if len(stamps) == 1:
-                self.conditions.untraced["dynamics"].add((entity, name))
+        seen = {(entity, link.row_id): link.seen.stamp for entity, link in self.ledger.all_links()}
+        for one in changed & before.keys() & after.keys():
+            newest, kept = (rows[one].values[STAMP] for rows in (before, after))
+            if kept in {newest, seen.get(one, newest)}:
+                self.conditions.untraced["dynamics"].add(one)
         self._put_back("dynamics", backup.cells)
         self.note_what_tells("dynamics")
         self._follow_columns(backup, now)
@@ -114,7 +115,12 @@ class Backups:
         self.conditions.rewound["cmms"] |= changed & after.keys()
         self.conditions.unwritten |= self._unwritten()
         kept = self._operations()
-        self.conditions.untraced["cmms"] |= {one for one in changed & kept.keys() if operations.get(one) == kept[one]}
+        seen = {(entity, link.cmms_id): link.seen.operation for entity, link in self.ledger.all_links()}
+        self.conditions.untraced["cmms"] |= {
+            one
+            for one in changed & kept.keys()
+            if operations.get(one) == kept[one] or seen.get(one, "") in {None, *kept[one]}
+        }
         self.conditions.vanished["cmms"] |= vanished
         self.history.vanished |= vanished
         # The answer to a create may have been lost with the record: then nobody ever knew of it.

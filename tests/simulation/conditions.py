@@ -15,15 +15,15 @@ class Conditions:
     `closed` are the columns that our user was ever refused, `unreadable` those of now, `secured` the fields that ever
     had one of them. `idle` are the fields of a side of which writes ever had no effect, `idle_columns` such columns.
     `rewound` are (entity, id) of what a restored backup took back, by side, and `vanished` of what it took away. Of the
-    `untraced` ones it took back no write of ours, so that an edit since is all that there is to see, unless the entity
-    is among `told`: those of a side of which a restore took back what links had seen change, which tells of it until an
-    operator does. `resumed` are what people edited in these since, `unwritten` the records of a restored CMMS that
-    showed something that was not agreed: nothing tells whether the restore took back a change without a version.
-    `highest` is the highest row version of before a restore of Dynamics. `forgotten` are CMMS records whose link a
-    restored ledger does not have, `revalued` the rows that a person ever gave another currency. `lacking` are the
-    serial numbers that stand for no row now, `lacked` for none at any time. `mass` tells whether one field was ever
-    emptied in very many records at once, `stale` whether list reads ever lagged. `orderless` tells whether orders were
-    ever left out of the mapping.
+    `untraced` ones it took back no write of ours that their links had seen, so that an edit since is all that there is
+    to see, unless the entity is among `told`: those of a side of which a restore took back what links had seen change,
+    which tells of it until an operator does. `resumed` are what people edited in these since, `unwritten` the records
+    of a restored CMMS that showed something that was not agreed: nothing tells whether the restore took back a change
+    without a version. `highest` is the highest row version of before a restore of Dynamics. `forgotten` are CMMS
+    records whose link a restored ledger does not have, `revalued` the rows that a person ever gave another currency.
+    `lacking` are the serial numbers that stand for no row now, `lacked` for none at any time. `mass` tells whether one
+    field was ever emptied in very many records at once, `stale` whether list reads ever lagged. `orderless` tells
+    whether orders were ever left out of the mapping.
     `said` is what an operator said to have been restored, and to the state of when.
     """
 
