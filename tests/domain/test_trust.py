@@ -233,6 +233,7 @@ TRUST = [
 ]
 
 OLDER_ROW = replace(ROW, version=4, values={"nombre": "Old"})
+BORN_WITH_D0 = KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"first_stamp": "d0"})})
 OLDER_RECORD = replace(RECORD, version=Version(EARLIER), values={"nombre": "Old"}, operations=("c0",))
 
 
@@ -277,6 +278,12 @@ RESTORED = [
     (
         "the ledger, and both sides differ",
         snap(told_of("ledger"), RECORD, OLDER_ROW),
+        context(),
+        "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "the ledger, and a lagging read shows the row's first state",
+        snap(told_of("ledger", BORN_WITH_D0), RECORD, replace(OLDER_ROW, operations=("d0",))),
         context(),
         "update Dynamics: nombre=Pump, record first_contact",
     ),

@@ -11,7 +11,7 @@ from shared.domain.blocked import Blocked, held_back
 from shared.domain.decide.older import deletion_is_undone, gone_back
 from shared.domain.decide.plan import Plan, Wait, held
 from shared.domain.decide.situation import PATIENCE, Context, Snapshot
-from shared.domain.model import Record, Side, is_before
+from shared.domain.model import Record, Side, is_before, is_until
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import NoEffect, NotYetVisible, RecordGone, RecordMissing, RowReplaced, WentBack
 
@@ -110,8 +110,9 @@ def _was_made_again(snapshot: Snapshot, context: Context) -> bool:
     if snapshot.link.restored == "dynamics":
         return False
     # Where the mapping writes the column that says when a row was made, the column proves nothing; but a create that
-    # arrives late shows itself once more.
+    # arrives late shows itself once more, and is no state that a lagging read shows.
     first = row.by_us and seen.first_stamp not in {None, seen.stamp} and row.last_operation == seen.first_stamp
+    first = first and not is_until(row.version, seen.row_version)
     return first or (context.entity.tells_creation and is_before(seen.row_made, row.created))
 
 
