@@ -144,10 +144,12 @@ def _knew(history: History, edit: Edit, replaced: Edit) -> bool:
     """Whether an edit was made on top of another one.
 
     A row is born in its first state, whether or not the CMMS says that one, or is given it only later; where messages
-    alone tell of the CMMS, whether or not one has said it yet.
+    alone tell of the CMMS, whether or not one has said it yet, or what the CMMS said before it.
     """
     untold = history.only_told or replaced not in edit.cell.held
-    born = untold and edit.cell.field in CHOICES and edit.over == ACTIVE and edit.previous is replaced
+    last = edit.previous
+    across = last is not None and last.cell.side != edit.cell.side
+    born = untold and edit.cell.field in CHOICES and edit.over == ACTIVE and (last is replaced or across)
     return replaced in edit.ancestors() and not born
 
 
