@@ -1,5 +1,6 @@
 """Rule 6: a write whose answer was lost is decided by what the side shows, and until then it is looked at again."""
 
+from copy import replace
 from datetime import timedelta
 
 import pytest
@@ -45,6 +46,21 @@ async def test_an_update_without_answer_ends_as_it_should(make_world: MakeWorld,
     link = await world.link()
     assert (world.row().values["nombre"], link.intents, link.conflicts) == ("Nueva", (), ())
     assert (link.bases["nombre"].cmms, link.bases["nombre"].dynamics) == ("Nueva", "Nueva")
+
+
+async def test_a_bulk_change_after_a_write_without_answer_is_a_change(world: World) -> None:
+    await agreed(world)
+    row = world.dynamics.put("A", valor_libros="11")
+    world.cmms.faults.next = ["answer lost"]
+
+    def change_without_a_version() -> None:
+        record = world.cmms.records["1"]
+        world.cmms.records["1"] = replace(record, etag='"changed"', values={**record.values, "valor_libros": "18"})
+
+    world.cmms.faults.meanwhile = change_without_a_version
+    await world.webhook(row)
+    await world.settle()
+    assert world.cmms.records["1"].values["valor_libros"] == world.row().values["valor_libros"] == "18"
 
 
 @pytest.mark.parametrize("stamp", [WITH_STAMP, WITHOUT_STAMP])

@@ -88,7 +88,8 @@ def is_of_another(link: Link, met: CmmsRecord) -> bool:
 
 def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:
     """Both bases follow the write, field by field."""
-    last = shown.by_us and shown.last_operation == intent.id
+    # A bulk change of the CMMS (QuerySet.update) leaves no trace: there the write need not be the last change.
+    last = intent.side == "dynamics" and shown.by_us and shown.last_operation == intent.id
     held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
     bases = dict(link.bases)
     for name in intent.sources:
