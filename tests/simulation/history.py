@@ -251,8 +251,9 @@ class History:
         behind = self.ledger_restored > 0 and self.meets_anew(cell)
         settled = behind or (cell.entity, cell.record) in self.forgotten or "dynamics" in self.counting
         born = any(one.by_policy for one in self._across(cell)) and settled
-        # A row that a ledger forgot may be met by another record that has its key by now, and says what it shows.
-        born = born or (cell.side == "cmms" and self._is_said_by_a_forgotten_row(cell, value))
+        # A row that a ledger forgot may be met by another record that has its key by now, and says what it shows; as
+        # does a row of which a ledger that was restored forgot a write: several states of the CMMS are one of Dynamics.
+        born = born or (cell.side == "cmms" and self._is_said_by_a_forgotten_row(cell, value, behind=behind))
         alone = cell.side == "dynamics" and (self.only_told or cell.field in ONE_WAY or self._made_anew(cell))
         if value is not None and not born:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
@@ -265,10 +266,10 @@ class History:
             self.violations.append(f"{at:.3f}: {cell}: nobody cleared {replaced}")
         cell.hold(value, None)
 
-    def _is_said_by_a_forgotten_row(self, cell: Cell, value: Held) -> bool:
+    def _is_said_by_a_forgotten_row(self, cell: Cell, value: Held, *, behind: bool) -> bool:
         rows = [one for one in self._across(cell) if self.rules.same(cell.field, value, one.value)]
         owners = {(cell.entity, name) for one in rows for name in self.partners["dynamics", one.entity, one.record]}
-        return bool(owners & self.forgotten)
+        return bool(owners & self.forgotten) or (behind and bool(rows))
 
     def _by_policy(self, cell: Cell, value: Held, at: float, origins: list[Edit]) -> None:
         """Note a value that nobody gave. A key that a person gave the row is lost as any other value."""
