@@ -83,7 +83,13 @@ def _went_back(case: _Case) -> bool:
     lagged = conditions.stale or case.any_in(_made_again(case.evidence), "dynamics")
     unwritten = case.any_in(conditions.unwritten, "cmms")
     back = any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
-    return lagged or unwritten or back
+    other = any(_may_be_another(case.evidence, case.entity, record) for record in case.names("cmms"))
+    return lagged or unwritten or back or other
+
+
+def _may_be_another(evidence: Evidence, entity: str, record: str | None) -> bool:
+    """Whether a record was renamed, and an operator said that the CMMS was restored: a lost one may have had its id."""
+    return "cmms" in evidence.conditions.said and len(evidence.history.keys["cmms", entity, str(record)]) > 1
 
 
 def _made_again(evidence: Evidence) -> set[tuple[str, str]]:
@@ -255,7 +261,9 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
             conditions = evidence.conditions
             held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
             rows = held["dynamics"] | _made_again(evidence)
-            return (entity, link.cmms_id) in held["cmms"] | conditions.unwritten or (entity, link.row_id) in rows
+            records = held["cmms"] | conditions.unwritten
+            other = _may_be_another(evidence, entity, link.cmms_id)
+            return other or (entity, link.cmms_id) in records or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
         case "gone_from_dynamics":
