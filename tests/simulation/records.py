@@ -88,7 +88,8 @@ def records(evidence: Evidence) -> Iterator[str]:
     for entity, link in evidence.links:
         kin = evidence.kin(entity, link)
         for one in link.conflicts:
-            if not _rightly(evidence.history, entity, kin, one) and not _had_no_effect(evidence, one):
+            may_be = _had_no_effect(evidence, one) or _is_of_a_repeated_create(evidence.history, entity, kin, one)
+            if not _rightly(evidence.history, entity, kin, one) and not may_be:
                 lost = f"{one.lost!r} lost to {one.winner}'s {one.won!r}"
                 yield f"{entity} {link.key} {one.field}: a record says that {lost} ({one.why}), which was not so"
 
@@ -124,6 +125,12 @@ def _had_no_effect(evidence: Evidence, one: ConflictRecord) -> bool:
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
     kept = one.why == "both_changed" and one.winner == winner(one.field)
     return kept and (loser, one.field) in evidence.conditions.idle
+
+
+def _is_of_a_repeated_create(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
+    """Whether the row or record may have been made with another value than its source's: then both have changed."""
+    tried = any((side, entity, name, one.field) in history.tried for side, name in kin)
+    return tried and one.why == "both_changed" and one.winner == winner(one.field)
 
 
 def _is_conflict(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
