@@ -177,6 +177,12 @@ TRUST = [
         context(attempts=PATIENCE),
         "park *: went_back",
     ),
+    (
+        "a row that is gone, and is to be taken for new as Dynamics counts",
+        snap(KNOWN, RECORD),
+        context(recreate=True, prefer="dynamics", attempts=PATIENCE),
+        "park *: gone_from_dynamics",
+    ),
     ("a row that was made again", snap(KNOWN, RECORD, replace(ROW, created=NOW)), context(), "park *: row_replaced"),
     (
         "a row that was made again, taken for new",

@@ -23,7 +23,8 @@ def doubt(snapshot: Snapshot, context: Context) -> Plan | Wait | None:
         A wait, as the side may lag, until `PATIENCE` is over; then a plan that parks the record; None where everything
         that was read can be believed, or where an operator ordered to take it for new.
     """
-    if context.recreate:
+    # Where Dynamics counts, as the CMMS was restored, a row that is to be taken for new is not made again there.
+    if context.recreate and not (context.prefer == "dynamics" and _row_is_absent(snapshot, context)):
         return None
     for check in _CHECKS:
         if check.applies(snapshot, context):
