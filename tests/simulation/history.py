@@ -297,8 +297,8 @@ class History:
         Between two looks nothing tells such a cell from one that nobody edited, also where the other side was given the
         value in between as well.
         """
-        by_people = replaced.cell is cell and replaced.over != given
-        return by_people and replaced.value in self._agreed(cell)
+        between = replaced.over != given or (replaced.previous is not None and replaced.previous.cell is cell)
+        return replaced.cell is cell and between and replaced.value in self._agreed(cell)
 
     def _emptied_with_a_row(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether the value is of a row that never held what was emptied: somebody made it for one that is gone.
