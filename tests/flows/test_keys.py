@@ -92,6 +92,22 @@ async def test_a_key_that_a_row_gave_up_for_another_record_is_on_record(world: W
     assert [(one.why, one.lost) for one in (await world.link("2")).conflicts] == [("key_released", "B")]
 
 
+async def test_a_record_that_gets_the_key_back_that_its_row_gave_up_gives_it_to_its_row(world: World) -> None:
+    await born(world, "A", "B")
+    world.cmms.put("B", "1", nombre="N1")
+    world.cmms.put("A", "2", nombre="N2")
+    await world.dirty("1")
+    await world.settle()
+    assert world.row("B").values["nombre"] == "N1"
+    world.cmms.put("C", "1", nombre="N1")
+    world.cmms.put("B", "2", nombre="N2")
+    for cmms_id in "12":
+        await world.dirty(cmms_id)
+    await world.settle()
+    assert names(world) == {"C": "N1", "B": "N2"}
+    assert world.parked == []
+
+
 async def test_a_key_changed_in_dynamics_is_restored_and_recorded(world: World) -> None:
     await born(world, "A")
     world.dynamics.change(world.row(), key="OTHER")

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from shared.domain.base import NEWS
 from shared.domain.blocked import held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
@@ -32,7 +33,7 @@ def key_conflict(snapshot: Snapshot, candidate: Candidate, context: Context) -> 
         if (wait := being_written(holder.link, context)) is not None:
             return wait
         if context.attempts >= RELEASE_AFTER and row.is_open and not _is_doubtful(candidate, context):
-            return _release(candidate, key, context)
+            return _release(candidate, context)
         problem = f"{where} still has the key {key}, which its own record has left."
         if context.attempts < WAITING:
             return Wait(Conflict(f"{problem} Retrying until the row gets its own key."))
@@ -59,7 +60,7 @@ def _is_doubtful(candidate: Candidate, context: Context) -> bool:
     return unsettled or ledger_is_behind(pair) or doubt(pair, asked) is not None
 
 
-def _release(candidate: Candidate, key: str, context: Context) -> Plan:
+def _release(candidate: Candidate, context: Context) -> Plan:
     """The holder's row gives the key up; the row's own id, which no other row can have, stands in."""
     row, link, name = candidate.row, candidate.holder.link, context.entity.key.name
     write = Write(
@@ -67,7 +68,8 @@ def _release(candidate: Candidate, key: str, context: Context) -> Plan:
         target=row.id,
         etag=row.etag,
         values={name: row.id},
-        sources={name: link.bases[name].cmms if name in link.bases else key},
+        # Whatever key its record has next is news, be it the one that the row gives up.
+        sources={name: NEWS},
         before={name: row.key},
     )
     record = ConflictRecord(field=name, winner="cmms", won=row.id, lost=row.key, why="key_released", at=context.now)
