@@ -104,7 +104,8 @@ class FirstSync:
             if await self._command("run", self._run, seconds) == 0:
                 break
             await asyncio.sleep(self._rng.uniform(1.0, 40.0))
-        self._begun_at_work = self._begun
+        # A run that broke off before it had stored that it is open has handed nothing over.
+        self._begun_at_work = self._begun and await progress_of(self._ledger) is not None
         self._is_over = True
         if looks is not None:
             await looks
