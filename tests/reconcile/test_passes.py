@@ -12,6 +12,7 @@ from shared.domain.link import Identity
 from shared.errors import RoutingFailed, Unavailable
 from shared.flows.reconcile import Report
 from shared.flows.reconcile.drift import DriftClass
+from shared.flows.reconcile.report import Kind
 from tests.reconcile.world import TABLE, World, remapped
 
 DRIFTED = {
@@ -305,3 +306,22 @@ async def test_records_that_exchange_their_keys_are_told_by_their_ids_and_repair
     assert {key: world.row(key).id for key in rows} == {"A-013": rows["A-014"], "A-014": rows["A-013"]}
     world.clock.advance(timedelta(hours=25))
     assert classes(await world.reconciler().run()) == {}
+
+
+@pytest.mark.parametrize("kind", ["incremental", "full"])
+async def test_a_record_whose_key_another_record_s_row_still_has_gets_its_own_row(world: World, kind: Kind) -> None:
+    await world.reconciler().run()
+    world.create("R-1", msdyn_name="a person's")
+    world.cmms.rename("A-001", "R-1")
+    renamed = {Identity("cmms", world.cmms.id("R-1")): "R-1"}
+    await world.router.resync("asset", renamed, reason="renamed", source="/test")
+    await world.settle()
+    world.cmms.put("A-001", nombre="Nueva", announced=kind == "incremental")
+    world.clock.advance(timedelta(minutes=15))
+    report = await world.reconciler().run(kind)
+    assert (classes(report)["A-001"], report.repairs) == (DriftClass.MISSING_IN_DYNAMICS, 1)
+    await world.settle()
+    assert world.row("A-001").values["msdyn_name"] == "Nueva"
+    world.clock.advance(timedelta(hours=25))
+    again = await world.reconciler().run()
+    assert (classes(again), again.repairs, again.pending) == ({"R-1": DriftClass.DUPLICATE_KEY}, 0, 0)

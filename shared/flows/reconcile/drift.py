@@ -78,13 +78,13 @@ def assess(
     """Judge one record; what was parked for one of the reasons `insists_on` is sent again.
 
     Returns:
-        The record's drift; "in_flight" while a write or an exchange of keys is under way; "unremembered" where the
-        sides agree and only the ledger does not know it yet, so that the next edit would look like a conflict; None
-        where a sync would do nothing. What was parked for the same value is known, and no drift; but for what has no
-        effect, may not be read, or kept a side without the record: of these the sides stay apart, or nobody can tell.
+        The record's drift; "in_flight" while a write is under way; "unremembered" where the sides agree and only the
+        ledger does not know it yet, so that the next edit would look like a conflict; None where a sync would do
+        nothing. What was parked for the same value is known, and no drift; but for what has no effect, may not be
+        read, or kept a side without the record: of these the sides stay apart, or nobody can tell.
     """
     plan = foresee(snapshot, Context(entity, now, attempts=WAITING, insists_on=insists_on))
-    if isinstance(plan, Wait) or plan.stored is not snapshot.stored:
+    if isinstance(plan, Wait):
         return "in_flight"
     kind = _kind(entity, snapshot, plan)
     if kind is not None:
@@ -132,6 +132,8 @@ def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass |
     fresh = [block for block in plan.blocked if not block.is_parked(snapshot.link)]
     if not plan.writes:
         return _blocked(snapshot, fresh) if fresh else None
+    if _lets_go_first(plan, snapshot):
+        return DriftClass.MISSING_IN_DYNAMICS
     if creates := [write for write in plan.writes if write.creates]:
         missing = {"dynamics": DriftClass.MISSING_IN_DYNAMICS, "cmms": DriftClass.MISSING_IN_CMMS}
         return missing[creates[0].side]
@@ -142,6 +144,11 @@ def _kind(entity: EntityMapping, snapshot: Snapshot, plan: Plan) -> DriftClass |
     if plan.merged.conflicts:
         return DriftClass.CONFLICT
     return DriftClass.CMMS_AHEAD if plan.to_dynamics is not None else DriftClass.DYNAMICS_AHEAD
+
+
+def _lets_go_first(plan: Plan, snapshot: Snapshot) -> bool:
+    """Whether another record's row gives up its key, which the record needs for a row: no look at that row does so."""
+    return plan.stored is not snapshot.stored
 
 
 def _blocked(snapshot: Snapshot, fresh: list[Blocked]) -> DriftClass:
@@ -173,6 +180,8 @@ def differences(entity: EntityMapping, plan: Plan, snapshot: Snapshot) -> Iterat
     cmms, row = snapshot.cmms, snapshot.row
     planned = _planned(plan)
     of_all = [block.error.message for block in plan.blocked if block.field == RECORD] or whole(plan)
+    if _lets_go_first(plan, snapshot):
+        of_all = ["created in Dynamics, once another record's row has given up its key"]
     if of_all:
         yield Difference(RECORD, _present(cmms), _present(row), "", of_all[0])
         return
