@@ -4,9 +4,12 @@ from copy import replace
 
 import pytest
 
+from shared.domain.blocked import RECORD as WHOLE
+from shared.domain.blocked import Blocked
 from shared.domain.decide import Candidate, Context, Snapshot, decide, foresee
 from shared.domain.decide.situation import PATIENCE, WAITING
 from shared.domain.link import Stored
+from shared.errors import RejectedByTarget
 from tests.domain.decisions import (
     DELETED,
     EARLIER,
@@ -35,6 +38,7 @@ TAKING = NEW.model_copy(update={"takes_over": "r"})
 LATE = replace(RECORD, by_us=True, operations=("r",))
 RENAMED_ROW = Candidate(replace(ROW, key="B"))
 OWN_BY_NOW = Candidate(ROW, Stored(link=KNOWN), RECORD)
+REFUSED = Blocked(WHOLE, "cmms", "", RejectedByTarget("no"))
 OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
@@ -247,6 +251,18 @@ KEY_CONFLICT = [
         snap(OF_OWN, RECORD, OWN, replace(RENAMED, row=replace(ROW, created=NOW))),
         context(key_taken=True, attempts=2, recreate=True),
         "wait: conflict",
+    ),
+    (
+        "Dynamics refused moments ago to take the key from the holder's row, after two attempts",
+        snap(OF_OWN, RECORD, OWN, RENAMED),
+        context(key_taken=True, attempts=2, refused=(REFUSED,)),
+        "wait: conflict",
+    ),
+    (
+        "Dynamics refused moments ago to take the key from the holder's row, for long",
+        snap(NEW, PERSONS, None, RENAMED),
+        context(attempts=WAITING, refused=(REFUSED,)),
+        "park *: key_not_usable",
     ),
     (
         "the holder was deleted, after two attempts",

@@ -3,7 +3,7 @@
 from typing import Final
 
 from shared.domain.base import NEWS
-from shared.domain.blocked import held_by_key
+from shared.domain.blocked import RECORD, held_by_key
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held
 from shared.domain.decide.situation import PATIENCE, WAITING, Candidate, Context, Snapshot
 from shared.domain.decide.trust import doubt, ledger_is_behind
@@ -51,13 +51,17 @@ def _has_left(candidate: Candidate, key: str) -> bool:
 
 
 def _is_doubtful(candidate: Candidate, context: Context) -> bool:
-    """Whether the holder's own pair waits for a person: a write would make what its row shows by now look agreed."""
+    """Whether the holder's own pair waits for a person: a write would make what its row shows by now look agreed.
+
+    So does a pair whose row was to give the key up, and did not.
+    """
     link = candidate.holder.link
     pair = Snapshot(candidate.holder, link, candidate.record, candidate.row)
     # What was said and ordered is of the record that needs the key; the patience is with its message, too.
     asked = Context(context.entity, context.now, one_way=context.one_way, attempts=PATIENCE)
     unsettled = bool(link.intents) or link.restored is not None
-    return unsettled or ledger_is_behind(pair) or doubt(pair, asked) is not None
+    refused = {one.field for one in context.refused} & {RECORD, context.entity.key.name}
+    return bool(refused) or unsettled or ledger_is_behind(pair) or doubt(pair, asked) is not None
 
 
 def _release(candidate: Candidate, context: Context) -> Plan:
