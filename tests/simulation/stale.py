@@ -20,14 +20,17 @@ class Past:
         self._weather = weather
         self._rng = rng
         self._shown = shown
-        self._states: dict[tuple[str, str, str], deque[tuple[float, Any]]] = defaultdict(deque)
+        self._states: dict[tuple[str, str, str, str], deque[tuple[float, Any]]] = defaultdict(deque)
 
-    def lagging[T](self, entity: str, by: str, asked: Collection[str], found: Mapping[str, T]) -> dict[str, T]:
+    def lagging[T](
+        self, entity: EntityMapping, by: str, asked: Collection[str], found: Mapping[str, T]
+    ) -> dict[str, T]:
         """The answer, with older states in it."""
         now = asyncio.get_running_loop().time()
         answer = dict(found)
         for name in sorted(asked):
-            states = self._states[entity, by, name]
+            # What was read by another mapping holds other columns.
+            states = self._states[entity.name, entity.fingerprint, by, name]
             while states and states[0][0] < now - LONGEST:
                 states.popleft()
             late = [state for _, state in states if state != found.get(name)]
@@ -38,7 +41,7 @@ class Past:
             answer.pop(name, None)
             if (state := self._rng.choice(old)) is not None:
                 answer[name] = state
-            self._shown(entity, name)
+            self._shown(entity.name, name)
         return answer
 
 
@@ -60,4 +63,4 @@ class Lagging:
 
     async def by_id(self, entity: EntityMapping, ids: Collection[str]) -> Mapping[str, Any]:
         """As the port says, but late."""
-        return self._past.lagging(entity.name, "id", ids, await self._real.by_id(entity, ids))
+        return self._past.lagging(entity, "id", ids, await self._real.by_id(entity, ids))
