@@ -3,9 +3,10 @@
 import pytest
 
 from shared.domain.model import DynamicsRecord
-from shared.errors import RejectedByTarget
+from shared.errors import RejectedByTarget, Throttled
 from tests.flows.conftest import MakeWorld
 from tests.flows.test_in_doubt import mapping
+from tests.kit.faults import Fault
 from tests.kit.world import World
 
 
@@ -24,6 +25,23 @@ async def test_a_deletion_deactivates_and_only_a_newer_change_brings_the_row_bac
     world.cmms.put("A", nombre="De nuevo", valor_libros="10")
     await world.dirty()
     assert (world.row().state, world.row().values["nombre"], (await world.link()).deleted_at) == (0, "De nuevo", None)
+
+
+@pytest.mark.parametrize("fault", [Throttled("slow down"), "answer lost", "never arrives"])
+@pytest.mark.parametrize("one_way", [True, False], ids=["one-way", "two-way"])
+async def test_a_row_that_is_met_in_a_deleted_one_s_place_takes_its_values_whatever_befalls_the_write(
+    make_world: MakeWorld, one_way: bool, fault: Fault
+) -> None:
+    world = make_world(mapping=mapping(stamp=True), one_way=one_way)
+    world.cmms.put("A", nombre="Bomba")
+    await (world.said(world.clock.now(), nombre="Bomba") if one_way else world.dirty())
+    deleted = world.dynamics.rows.pop(world.row().id)
+    world.dynamics.put("A", nombre="entered by hand")
+    world.dynamics.faults.next = [fault]
+    await world.webhook(deleted, "delete")
+    await world.settle()
+    assert [row.values["nombre"] for row in world.dynamics.rows.values()] == ["Bomba"]
+    assert (await world.link()).intents == ()
 
 
 async def test_a_deactivation_without_effect_is_parked_once(world: World) -> None:

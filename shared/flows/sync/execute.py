@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 INTENT_LIFE: Final = timedelta(seconds=150)
 WRITE_BUDGET: Final = timedelta(seconds=130)
 
+_SOURCE: Final = "/sync"
+
 type Planned = tuple[Work, Plan]
 
 
@@ -94,6 +96,10 @@ class Executor:
         ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], holders)
         conflicts = sum(len(step.plan.merged.conflicts) for step in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
+        # A message that names the row before is tried again for nothing: the record is looked at by its own name.
+        moved = {name: key for step in ready for name, key in step.moved.items()}
+        if moved:
+            await self._router.resync(entity.name, moved, reason="its row was replaced", source=_SOURCE)
         return ready, lost
 
     async def _swap(
