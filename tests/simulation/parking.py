@@ -252,6 +252,20 @@ def whole_records(evidence: Evidence, *, everything_seen: bool) -> Iterator[str]
                 yield f"{entity} {link.key}: {name} held back as {reason} without cause"
 
 
+def _lagged_before_an_edit(evidence: Evidence, entity: str, link: Link, row: Row | None) -> bool:
+    """Whether a lagging read had the record held, and somebody edited it before the next look.
+
+    That looks like an edit of a side that was restored, in which what was taken back is missing still.
+    """
+    memory = evidence.cmms.tables[entity].memories.get(int(link.cmms_id or 0))
+    shown = {
+        "dynamics": (row.version if row is not None else None, link.seen.row_version),
+        "cmms": (memory.revision if memory is not None else None, link.seen.cmms_revision),
+    }
+    now, seen = shown[link.parked["*"].side]
+    return evidence.conditions.stale and now is not None and seen is not None and now > seen
+
+
 def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bool:
     """Whether what a person reads of it is so."""
     record = evidence.cmms.tables[entity].records.get(int(link.cmms_id or 0))
@@ -262,7 +276,9 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
             held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
             rows = held["dynamics"] | _made_again(evidence)
             records = held["cmms"] | conditions.unwritten
-            other = _may_be_another(evidence, entity, link.cmms_id)
+            other = _may_be_another(evidence, entity, link.cmms_id) or _lagged_before_an_edit(
+                evidence, entity, link, row
+            )
             return other or (entity, link.cmms_id) in records or (entity, link.row_id) in rows
         case "gone_from_cmms":
             return (entity, link.cmms_id) in evidence.conditions.vanished["cmms"]
