@@ -117,6 +117,21 @@ async def test_a_create_that_a_forgotten_host_repeated_with_another_value_agrees
     assert (world.row().values["nombre"], world.cmms.records["1"].values["nombre"]) == ("Bomba", "Bomba")
 
 
+async def test_a_forgotten_record_that_is_made_once_more_agrees_on_nothing_that_it_does_not_hold(world: World) -> None:
+    row = world.dynamics.put("A", nombre="Bomba", numero_de_serie="S")
+    await world.webhook(row, "create")
+    await world.settle()
+    world.forget()
+    world.cmms.faults.next = ["never arrives"]
+    await world.webhook(world.dynamics.put("B", row.id, nombre="Motor"))
+    await world.settle()
+    (record,) = world.cmms.records.values()
+    assert record.values["nombre"] == world.dynamics.rows[row.id].values["nombre"] == "Bomba"
+    assert [(one.field, one.lost) for one in (await world.link()).conflicts if one.field == "nombre"] == [
+        ("nombre", "Motor")
+    ]
+
+
 async def test_a_record_whose_row_was_deleted_before_both_were_known_waits_for_a_person(make_world: MakeWorld) -> None:
     world = await forgotten(make_world)
     world.dynamics.rows.clear()

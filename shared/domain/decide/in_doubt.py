@@ -88,8 +88,9 @@ def is_of_another(link: Link, met: CmmsRecord) -> bool:
 
 def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:
     """Both bases follow the write, field by field."""
-    # A bulk change of the CMMS (QuerySet.update) leaves no trace: there the write need not be the last change.
-    last = intent.side == "dynamics" and shown.by_us and shown.last_operation == intent.id
+    # A bulk change of the CMMS (QuerySet.update) leaves no trace: there an update need not be the last change.
+    traced = intent.creates or intent.side == "dynamics"
+    last = traced and shown.by_us and shown.last_operation == intent.id
     held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
     bases = dict(link.bases)
     for name in intent.sources:
@@ -107,14 +108,14 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
     """
     idle = is_idle(intent, name, held)
     if last:
-        return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
+        return None if idle or is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
     if idle and said == intent.sources[name]:
         both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
     return base(entity, intent, name, held, edited=True)
 
 
-def _is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
+def is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
     """Whether a new row or record, which nobody edited, holds of a field what no known try of its create said.
 
     Another host may have repeated the create with what the source said later, and a restored ledger not know of it:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from shared.domain.blocked import RECORD, digest
 from shared.domain.decide import Plan
-from shared.domain.decide.in_doubt import base
+from shared.domain.decide.in_doubt import base, is_of_a_forgotten_try
 from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
 from shared.domain.model import CmmsRecord, Record, other, without
@@ -54,6 +54,11 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
     # What a new row holds instead of what was written may be a person's edit.
     edited = intent.creates and not (answer.error is None and _is_untouched(intent, record))
     bases = {name: base(entity, intent, name, answer.shown(entity, name), edited=edited) for name in decided}
+    if intent.side == "cmms" and intent.repeated:
+        # The CMMS answers with the record that it made of the row, perhaps before the ledger was restored: what it does
+        # not hold of these tries meets for the first time.
+        forgotten = {name for name in bases if is_of_a_forgotten_try(intent, name, answer.shown(entity, name))}
+        bases = without(bases, forgotten)
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
         for name in decided & intent.values.keys()
