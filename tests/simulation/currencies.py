@@ -84,11 +84,18 @@ class Currencies:
         self._replayed.clear()
 
     def accepted(self, entity: str, key: str) -> None:
-        """An operator takes the present currency of what has this key for agreed."""
-        for (of, row), agreed in list(self._agreed.items()):
-            if of == entity and key in self._history.keys["dynamics", entity, row]:
+        """An operator takes the currency for agreed for which the figures of what has this key were parked.
+
+        The row may have its own one again by now: the word is of the parked one all the same.
+        """
+        for (side, of, row), keys in list(self._history.keys.items()):
+            if (side, of) != ("dynamics", entity) or key not in keys:
+                continue
+            agreed, link = self._agreed.pop((of, row), None), self._ledger.link_of_row(of, row)
+            if agreed is not None:
                 self._replayed[of, row] = agreed.currency
-                del self._agreed[of, row]
+            elif link is not None and link.seen.currency is not None:
+                self._replayed[of, row] = link.seen.currency
 
     def row_changed(self, change: Change, *, by_integration: bool) -> None:
         """Note another currency; judge a figure that the integration wrote."""
