@@ -3,6 +3,7 @@
 import pytest
 
 from shared.domain.messages.events import Event
+from shared.errors import Throttled
 from shared.flows.sync.mass_clear import MANY, PER_FILL
 from tests.kit.world import World
 
@@ -50,6 +51,15 @@ async def test_a_mass_of_clears_stays_held_one_by_one_until_a_person_replays_it(
     await world.replay()
     assert serials(world) == {None}
     assert (await world.link("0")).parked == {}
+
+
+async def test_a_clear_that_is_tried_again_and_again_is_no_mass(world: World) -> None:
+    await many(world, 1)
+    for _ in range(MANY):
+        world.cmms.faults.next = [Throttled("slow down")]
+        await world.dirty("0")
+    await world.dirty("0")
+    assert (serials(world), world.parked) == ({None}, [])
 
 
 async def test_a_replay_of_something_else_lets_no_mass_of_clears_pass(world: World) -> None:

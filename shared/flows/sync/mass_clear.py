@@ -1,6 +1,6 @@
 """One field that is emptied in many records and filled in few is no people's work: such writes are held."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
@@ -9,6 +9,7 @@ from typing import Final
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan, Snapshot
 from shared.domain.decide.refused import refusal
+from shared.domain.link import Identity
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Write
@@ -30,7 +31,7 @@ class MassClears:
     """What one worker has seen emptied lately: a flood may come in small batches."""
 
     def __init__(self) -> None:
-        self._emptied: dict[Field, list[datetime]] = {}
+        self._emptied: dict[Field, dict[Identity, datetime]] = {}
 
     def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> list[list[Blocked]]:
         """Find the writes that are part of a mass of clears.
@@ -40,18 +41,25 @@ class MassClears:
         """
         clears = [_clears(entity, plan) for _, _, plan in planned]
         fills = [_fills(entity, plan) for _, _, plan in planned]
-        masses = self._masses(Counter(chain.from_iterable(clears)), Counter(chain.from_iterable(fills)), now)
+        emptied: dict[Field, dict[Identity, datetime]] = defaultdict(dict)
+        for (work, _, _), own in zip(planned, clears, strict=True):
+            for field in own:
+                emptied[field][work.identity] = now
+        masses = self._masses(emptied, Counter(chain.from_iterable(fills)), now)
         return [
             [] if _is_meant(work, snapshot) else _held(entity, own, masses)
             for (work, snapshot, _), own in zip(planned, clears, strict=True)
         ]
 
-    def _masses(self, emptied: Counter[Field], filled: Counter[Field], now: datetime) -> dict[Field, int]:
-        """The fields that are emptied in too many records, each with their number."""
+    def _masses(
+        self, emptied: Mapping[Field, Mapping[Identity, datetime]], filled: Counter[Field], now: datetime
+    ) -> dict[Field, int]:
+        """The fields that are emptied in too many records, each with their number; one that is tried again is one."""
         for field in emptied.keys() | self._emptied.keys():
-            recent = [at for at in self._emptied.get(field, ()) if now - at <= WINDOW] + [now] * emptied[field]
-            self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else []
-        return {field: len(times) for field, times in self._emptied.items() if len(times) >= MANY}
+            known = {name: at for name, at in self._emptied.get(field, {}).items() if now - at <= WINDOW}
+            recent = {**known, **emptied.get(field, {})}
+            self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else {}
+        return {field: len(records) for field, records in self._emptied.items() if len(records) >= MANY}
 
 
 def _is_meant(work: Work, snapshot: Snapshot) -> bool:
