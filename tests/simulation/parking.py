@@ -180,16 +180,17 @@ _CAUSES: Mapping[str, Callable[[_Case], bool]] = {
 def _has_no_known_row(evidence: Evidence, entity: str, record: str) -> bool:
     """Whether a record was made late, for a row that had another one, or its link, or its row, went with a restore.
 
-    The row that it was made of may also have been deleted by a person, before the ledger knew both together.
+    The row that it was made of may also have been deleted by a person, before the ledger knew both together, or be
+    known as another record's or as nobody's.
     """
     gone = evidence.conditions.vanished["dynamics"]
     made_of = {str(pk): str(one.created_by) for pk, one in evidence.cmms.tables[entity].memories.items()}
     lost = any((entity, row) in gone for row in evidence.history.partners["cmms", entity, record])
     origin = made_of.get(record, "")
     deleted = (entity, origin) in evidence.observer.removed
-    apart = evidence.link(entity, row=origin)
-    deleted = deleted or (apart is not None and apart.cmms_id != record)
-    return lost or deleted or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
+    holder = evidence.link(entity, row=origin)
+    apart = holder is not None and holder.cmms_id != record
+    return lost or deleted or apart or (entity, record) in evidence.observer.late | evidence.conditions.forgotten
 
 
 def _came_late(evidence: Evidence, entity: str, row: str) -> bool:

@@ -88,8 +88,7 @@ def records(evidence: Evidence) -> Iterator[str]:
     for entity, link in evidence.links:
         kin = evidence.kin(entity, link)
         for one in link.conflicts:
-            may_be = _had_no_effect(evidence, one) or _is_of_a_repeated_create(evidence.history, entity, kin, one)
-            if not _rightly(evidence.history, entity, kin, one) and not may_be:
+            if not _rightly(evidence.history, entity, kin, one) and not _may_be_a_conflict(evidence, entity, kin, one):
                 lost = f"{one.lost!r} lost to {one.winner}'s {one.won!r}"
                 yield f"{entity} {link.key} {one.field}: a record says that {lost} ({one.why}), which was not so"
 
@@ -116,21 +115,17 @@ def _rightly(history: History, entity: str, kin: Collection[Name], one: Conflict
     return True
 
 
-def _had_no_effect(evidence: Evidence, one: ConflictRecord) -> bool:
-    """Whether the lost value may be what a side went on showing after a write without effect.
+def _may_be_a_conflict(evidence: Evidence, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
+    """Whether both sides may have changed, as far as the engine can see.
 
-    Where that write's answer was lost and the row has been edited since, a person may have put the old value back, as
-    far as the engine can see: it goes on record when a newer value is written over it.
+    Where the answer to a write without effect was lost and the row has been edited since, a person may have put the old
+    value back: it goes on record when a newer value is written over it. And a row or record whose create was repeated
+    may have been made with another value than its source's.
     """
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
-    kept = one.why == "both_changed" and one.winner == winner(one.field)
-    return kept and (loser, one.field) in evidence.conditions.idle
-
-
-def _is_of_a_repeated_create(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
-    """Whether the row or record may have been made with another value than its source's: then both have changed."""
-    tried = any((side, entity, name, one.field) in history.tried for side, name in kin)
-    return tried and one.why == "both_changed" and one.winner == winner(one.field)
+    idle = (loser, one.field) in evidence.conditions.idle
+    tried = any((side, entity, name, one.field) in evidence.history.tried for side, name in kin)
+    return (idle or tried) and one.why == "both_changed" and one.winner == winner(one.field)
 
 
 def _is_conflict(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:
