@@ -83,21 +83,22 @@ async def test_records_that_pass_their_keys_around_keep_their_rows(world: World,
     assert world.parked == []
 
 
-async def test_a_key_that_a_row_gave_up_for_another_record_is_on_record(world: World) -> None:
+async def half_exchanged(world: World) -> None:
+    """Two records have exchanged keys, and the first one's message alone has come: the other row gives its key up."""
     await born(world, "A", "B")
     world.cmms.put("B", "1", nombre="N1")
     world.cmms.put("A", "2", nombre="N2")
     await world.dirty("1")
     await world.settle()
+
+
+async def test_a_key_that_a_row_gave_up_for_another_record_is_on_record(world: World) -> None:
+    await half_exchanged(world)
     assert [(one.why, one.lost) for one in (await world.link("2")).conflicts] == [("key_released", "B")]
 
 
 async def test_a_record_that_gets_the_key_back_that_its_row_gave_up_gives_it_to_its_row(world: World) -> None:
-    await born(world, "A", "B")
-    world.cmms.put("B", "1", nombre="N1")
-    world.cmms.put("A", "2", nombre="N2")
-    await world.dirty("1")
-    await world.settle()
+    await half_exchanged(world)
     assert world.row("B").values["nombre"] == "N1"
     world.cmms.put("C", "1", nombre="N1")
     world.cmms.put("B", "2", nombre="N2")
