@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from shared.domain.base import Base
-from shared.domain.decide import Context, Snapshot, decide
+from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.situation import PATIENCE
 from shared.domain.link import Link, ParkedField, Restored
 from shared.domain.model import CmmsRecord, DynamicsRecord, Side, Version
@@ -315,3 +315,15 @@ ROWS = [
 @pytest.mark.parametrize(("snapshot", "said", "expected"), ROWS)
 def test_what_is_believed(snapshot: Snapshot, said: Context, expected: str) -> None:
     assert told(decide(snapshot, said)) == expected
+
+
+def test_a_restored_row_is_made_active_again_also_when_the_first_write_of_it_was_refused() -> None:
+    link = KNOWN.model_copy(update={"restored": "dynamics", "seen": SEEN.model_copy(update={"row_state": 0})})
+    as_in_the_backup = replace(OLDER_ROW, state=1)
+    first = decide(snap(link, RECORD, as_in_the_backup), context())
+    assert isinstance(first, Plan)
+    assert told(first) == "update Dynamics: nombre=Pump state 0, record restored"
+
+    second = decide(snap(first.link, RECORD, as_in_the_backup), context())
+
+    assert told(second) == told(first)

@@ -206,7 +206,8 @@ def _remember(
     unsaid = context.entity.state_fields.keys() - (cmms.values.keys() & row.values.keys())
     marked = marked or (is_inactive(context.entity, row) and bool(unsaid)) or bool(link.intents_of("dynamics"))
     settled: dict[str, object] = {} if marked else {"deleted_at": None, "takes_over": None}
-    seen = link.seen.after(cmms, row)
+    # What the restored side showed before counts until both agree: it tells that a row has to be made active again.
+    seen = link.seen if waits else link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
         seen = seen.model_copy(update={"currency": row.currency})  # a person has accepted it
     return link.identified_by(cmms).model_copy(
