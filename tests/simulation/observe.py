@@ -10,7 +10,7 @@ from uuid import UUID
 
 from local.emulators.dataverse.changes import Change, Message
 from tests.simulation.cmms_model import CmmsModel, Fields, Step
-from tests.simulation.edits import Cell, Held, Side, across
+from tests.simulation.edits import Cell, Held, Name, Side
 from tests.simulation.history import History
 from tests.simulation.sent import BATCH, SENT
 from tests.simulation.tables import (
@@ -56,6 +56,7 @@ class Observer:
 
     `bound` tells whether the ledger knows a row: the integration may not make a row anew that a person deleted, unless
     it never learnt that it had made the first one. `row_of` names the row that a create in the CMMS was announced for.
+    `obeys` tells whether a side's record or row follows an operator's word just now that its side was restored.
     """
 
     def __init__(
@@ -67,10 +68,12 @@ class Observer:
         *,
         bound: Callable[[str, str], bool],
         row_of: Callable[[str, str], str | None],
+        obeys: Callable[[str, Name], bool],
     ) -> None:
         self._history = history
         self._bound = bound
         self._row_of = row_of
+        self._obeys = obeys
         self._integration = integration
         self._trace = trace
         self.writes = 0
@@ -239,9 +242,9 @@ class Observer:
     def _counted(self, cell: Cell, before: Held, value: Held) -> None:
         """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's.
 
-        What a restored side lacks, and an operator's word has written there again, is nobody's mass.
+        What an operator's word has written to a restored side is nobody's mass: the command showed it and asked.
         """
-        told = across(cell.side) in self._history.counting and self._history.meets_anew(cell)
+        told = self._obeys(cell.entity, (cell.side, cell.record))
         field = (BATCH.get(), cell.entity, cell.side, cell.field)
         if value is not None:
             self.filled.add(field)

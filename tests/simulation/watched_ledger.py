@@ -110,6 +110,11 @@ class WatchedLedger(SqliteLedger):
         link = self.link_of_row(entity, row)
         return link is not None and link.create_of("dynamics") is None
 
+    def obeys(self, entity: str, name: Name) -> bool:
+        """Whether the link of a record or row holds an operator's word by now that the side was restored."""
+        links = [link for of, link in self.all_links() if of == entity and link.restored == name[0]]
+        return any(name in {("cmms", link.cmms_id), ("dynamics", link.row_id)} for link in links)
+
     def losers(self, cell: Cell, kin: Collection[Name], *, discarded: bool) -> set[str | None]:
         """The values that lost in a cell, as links say that name any of its kin; `discarded` ones as well."""
         before = self.discarded if discarded else []

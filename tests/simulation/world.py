@@ -136,7 +136,13 @@ class World:
         self.rules = Rules()
         self.history = History(self._on_record, self.ledger.agreed, self.rules, self.ledger.tried, only_told=one_way)
         self.observer = Observer(
-            self.history, self.cmms, users[0].id, self.trace, bound=self.ledger.bound, row_of=self.ledger.row_of
+            self.history,
+            self.cmms,
+            users[0].id,
+            self.trace,
+            bound=self.ledger.bound,
+            row_of=self.ledger.row_of,
+            obeys=self.ledger.obeys,
         )
         self.dataverse.subscribers.append(self._changed)
         self.cmms.watchers.insert(0, self._adopted)
