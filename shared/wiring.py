@@ -113,9 +113,13 @@ class Wiring:
         from shared.adapters.credentials import BearerToken
         from shared.adapters.dataverse import DataverseGateway
         from shared.adapters.dataverse.client import DataverseClient
+        from shared.flows.record_keys import LinkedKeys
 
         auth = BearerToken(self.dynamics_credential, self.settings.dynamics_365_resource_url)
-        return DataverseGateway(DataverseClient(self.settings.web_api_url, auth, self.clock), self.clock)
+        client = DataverseClient(self.settings.web_api_url, auth, self.clock)
+        if not self.mapping.refers_to_itself or self.cmms is None:
+            return DataverseGateway(client, self.clock)
+        return DataverseGateway(client, self.clock, LinkedKeys(self.mapping, self.ledger, self.cmms))
 
     @cached_property
     def cmms(self) -> Cmms | None:

@@ -7,10 +7,12 @@ from typing import override
 
 import pytest
 
+from shared.adapters.dataverse import DataverseGateway
 from shared.adapters.ledger import SqliteLedger
 from shared.errors import ConfigurationError
-from shared.settings import Settings
-from shared.wiring import Wiring
+from shared.flows.record_keys import LinkedKeys
+from shared.settings import DOCUMENT_MAPPING, Settings
+from shared.wiring import Wiring, load_mapping
 from tests.fakes import FakeBus, make_settings
 
 LATE = (
@@ -50,6 +52,19 @@ async def test_every_part_is_built_once() -> None:
     for name in parts:
         assert getattr(wiring, name) is getattr(wiring, name), name
     assert wiring.dynamics_credential is wiring.credential
+    await wiring.aclose()
+
+
+@pytest.mark.real_time
+@pytest.mark.parametrize(("mapping", "asked"), [("document", False), ("field_service", True)])
+async def test_links_are_asked_for_lookups_only_where_records_of_the_mapping_refer_to_each_other(
+    mapping: str, *, asked: bool
+) -> None:
+    wiring = Given()
+    wiring.__dict__["mapping"] = load_mapping(DOCUMENT_MAPPING.with_name(f"{mapping}.toml"))
+    wiring.__dict__["ledger"] = object()
+    assert isinstance(wiring.dynamics, DataverseGateway)
+    assert isinstance(wiring.dynamics._lookups._keys, LinkedKeys) is asked
     await wiring.aclose()
 
 

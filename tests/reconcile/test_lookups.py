@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -129,3 +130,51 @@ async def test_a_key_that_another_asset_has_by_now_refers_to_that_asset(world: W
     assert (parent(world), parked(world)) == ("A", [])
     await settled(world, "full")
     assert (parent(world), world.cmms.values("C")["numero_de_serie"]) == ("A", "A")
+
+
+def _exchanged(world: World) -> None:
+    """A and B exchange their keys."""
+    for key, to in (("A", "X"), ("B", "A"), ("X", "B")):
+        world.cmms.rename(key, to)
+
+
+def _handed_on(world: World) -> None:
+    """B gets another key, A that of B."""
+    world.cmms.rename("B", "Z")
+    world.cmms.rename("A", "B")
+
+
+@pytest.mark.parametrize("renamed", [_exchanged, _handed_on])
+@pytest.mark.parametrize("order", ["CAB", "ACB", "BCA", "ABC"])
+@pytest.mark.parametrize("said", [{"numero_de_serie": "B"}, {}], ids=["a foreign key", "a text"])
+async def test_a_reference_stays_with_its_record_while_keys_change_hands(
+    world: World, renamed: Callable[[World], None], order: str, said: dict[str, Any]
+) -> None:
+    world.cmms.put("A")
+    world.cmms.put("B")
+    await delivered(world, "A", "B", "C")
+    first = world.row("A").id
+    keys = {"C": "C"}
+    renamed(world)
+    keys |= {"A": "B", "B": "A" if renamed is _exchanged else "Z"}
+    # A foreign key follows its record by itself, a text does not.
+    world.cmms.put("C", nombre="Otra", **said)
+    for name in order:
+        await delivered(world, keys[name])
+    report = await settled(world, "full")
+    assert world.row("B").id == first
+    assert (parent(world), world.cmms.values("C")["numero_de_serie"], parked(world)) == ("B", "B", [])
+    assert [one.field for one in (await link(world, "C")).conflicts] == []
+    assert classes(report) == {}
+
+
+async def test_a_new_record_is_waited_for_while_another_row_still_has_its_key(world: World) -> None:
+    world.cmms.put("A")
+    await delivered(world, "A")
+    first = world.row("A").id
+    world.cmms.rename("A", "B")
+    world.cmms.put("A")
+    await delivered(world, "C")
+    assert parent(world) is None
+    await delivered(world, "B", "A", "C")
+    assert (parent(world), world.row("A").id == first) == ("A", False)

@@ -23,6 +23,7 @@ from shared.domain.link import Identity
 from shared.domain.schema.mapping import Mapping as FieldTable
 from shared.flows.reconcile import Policy, Reconciler
 from shared.flows.reconcile.dead_letters import DeadLetterMover
+from shared.flows.record_keys import LinkedKeys
 from shared.flows.routing.route import Router
 from shared.flows.sync import Sync
 from tests.adapters.worlds import StaticToken
@@ -232,15 +233,15 @@ class World:
             KEY, resource=RESOURCE, client_id="app-1", now=self.clock.now(), lifetime=timedelta(days=400)
         )
         client = DataverseClient(f"{RESOURCE}/api/data/v9.2", StaticToken(token), self.clock, self.wire)
-        self.dynamics = DataverseGateway(client, self.clock)
         self.gateway = CmmsGateway("https://cmms.example", "token", self.clock, self.cmms_wire)
         self.ledger = SqliteLedger(ledger)
+        self.mapping = document_mapping()
+        self.dynamics = DataverseGateway(client, self.clock, LinkedKeys(self.mapping, self.ledger, self.gateway))
         self.bus = FakeBus()
         self.reports = FolderReports(folder)
         self.folder = folder
         self.letters: DeadLetterMover | None = None
         self.router = Router(self.bus, self.clock, random.Random(2))  # noqa: S311  # jitter
-        self.mapping = document_mapping()
         self.sync = Sync(self.mapping, self.ledger, self.dynamics, self.gateway, self.router, clock=self.clock)
         self.policy = {"settle": timedelta(), "full_every": timedelta(hours=24), **policy}
 

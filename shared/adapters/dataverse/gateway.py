@@ -15,7 +15,7 @@ from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.chunks import share
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
-from shared.adapters.dataverse.lookups import NO_REFERENCES, Lookups, References
+from shared.adapters.dataverse.lookups import NO_RECORDS, NO_REFERENCES, Lookups, References
 from shared.adapters.dataverse.query import fold, in_filters
 from shared.adapters.dataverse.security import ColumnSecurity
 from shared.adapters.dataverse.writes import DynamicsWrite, write_of
@@ -24,7 +24,7 @@ from shared.domain.model import DynamicsRecord, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
 from shared.errors import SyncError, Unavailable
-from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsHashes, Failed
+from shared.flows.ports.engine import Clock, DynamicsChanges, DynamicsHashes, Failed, RecordKeys
 
 log = logging.getLogger(__name__)
 
@@ -42,10 +42,13 @@ async def _once(ask: _Ask) -> httpx.Response:
 class DataverseGateway:
     """The Dynamics side for the flows."""
 
-    def __init__(self, client: DataverseClient, clock: Clock) -> None:
+    def __init__(self, client: DataverseClient, clock: Clock, keys: RecordKeys = NO_RECORDS) -> None:
+        """`keys` tells how the CMMS calls the rows of the mapping's own tables, for lookups that refer to them."""
         self._client = client
         self._identity: asyncio.Future[tuple[UUID, UUID]] | None = None
-        self._lookups = Lookups(client, clock)
+        self._lookups = Lookups(client, clock, keys)
+        # A pass over all rows takes the keys that Dynamics has: what differs for the moment is looked at closely.
+        self._listed = Lookups(client, clock)
         self._bulk = BulkWriter(client, clock, self._lookups)
         self._keys = AlternateKeys(client, clock)
         self._security = ColumnSecurity(client, clock, self.user_id)
@@ -155,7 +158,7 @@ class DataverseGateway:
 
     def hashes(self, entity: EntityMapping) -> AsyncIterator[DynamicsHashes]:
         """Every row as a hash, page by page, then the delta link."""
-        return tracking.hashes(self._client, entity, self._lookups)
+        return tracking.hashes(self._client, entity, self._listed)
 
     def changes(self, entity: EntityMapping, link: str) -> AsyncIterator[DynamicsChanges]:
         """What changed since the delta link was given."""

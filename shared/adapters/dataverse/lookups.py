@@ -1,9 +1,12 @@
 """Lookups as codes: a row refers to another one by its GUID, the CMMS by a code, and the flows see only codes.
 
 Both directions are resolved in bulk, 500 in a request, and remembered for ten minutes in a bounded cache: what is
-remembered of a table is thrown away where Dynamics says that a row is gone. Of the mapping's own tables nothing is
-remembered: their codes are business keys, which any host may give to another row at any moment. A code finds a row only
-if it is the same letter for letter and no second row has it.
+remembered of a table is thrown away where Dynamics says that a row is gone. A code finds a row only if it is the same
+letter for letter and no second row has it.
+
+Of the mapping's own tables nothing is remembered: their codes are business keys, which any host may give to another row
+at any moment. A row of theirs has the key that the CMMS gives its record by now: in Dynamics it may still have an older
+one, which is another row's in the CMMS already. Only a row without a record is called as Dynamics does.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +24,7 @@ from shared.domain.model import Values
 from shared.domain.schema.fields import FieldMapping, Target
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import LookupNotFound, LookupPending, SyncError, Unavailable
-from shared.flows.ports.engine import Clock
+from shared.flows.ports.engine import Clock, RecordKeys
 
 REMEMBERED: Final = timedelta(minutes=10)
 MOST: Final = 50_000
@@ -58,11 +61,25 @@ class References:
 NO_REFERENCES: Final = References()
 
 
-class Lookups:
-    """Resolves the lookups of one organization."""
+class _NoRecords:
+    """Where the CMMS cannot be asked, every row is called as Dynamics does."""
 
-    def __init__(self, client: DataverseClient, clock: Clock) -> None:
+    async def of_rows(self, *_: object) -> Mapping[str, str]:
+        """None."""
+        return {}
+
+    to_rows = of_rows
+
+
+NO_RECORDS: Final = _NoRecords()
+
+
+class Lookups:
+    """Resolves the lookups of one organization. `keys` tells how the CMMS calls the rows of the mapping's tables."""
+
+    def __init__(self, client: DataverseClient, clock: Clock, keys: RecordKeys = NO_RECORDS) -> None:
         self._client = client
+        self._keys = keys
         self._known: dict[tuple[str, str], _Table] = {}
         self._now: Callable[[], float] = clock.monotonic
 
@@ -115,6 +132,7 @@ class Lookups:
         known = self._table(target)
         wanted = set(ids)
         fresh = {row_id: known.codes[row_id] for row_id in wanted if row_id in known.codes}
+        fresh |= await self._keys.of_rows(target, wanted)
         asked = sorted(wanted - fresh.keys())
         rows = await self._read(target, target.id, asked, guids=True) if asked else {}
         for row_id in asked:
@@ -126,8 +144,7 @@ class Lookups:
         wanted = set(codes)
         found = {code: [known.ids[code]] for code in wanted if code in known.ids}
         asked = sorted(wanted - found.keys())
-        rows = await self._read(target, target.key, asked) if asked else {}
-        for row_id, code in rows.items():
+        for row_id, code in (await self._called(target, asked)).items() if asked else ():
             # Dynamics' collation finds other spellings too.
             if code in wanted:
                 found.setdefault(code, []).append(row_id)
@@ -135,6 +152,15 @@ class Lookups:
             if len(ids := found.get(code, [])) == 1:
                 known.remember(ids[0], code)
         return found
+
+    async def _called(self, target: Target, codes: Sequence[str]) -> dict[str, str | None]:
+        """What the rows are called that have one of these codes in Dynamics, or whose records have it in the CMMS."""
+        rows = await self._read(target, target.key, codes)
+        linked = {row_id: code for code, row_id in (await self._keys.to_rows(target, codes)).items()}
+        if elsewhere := sorted(linked.keys() - rows.keys()):
+            rows |= await self._read(target, target.id, elsewhere, guids=True)
+        others = await self._keys.of_rows(target, rows.keys() - linked.keys())
+        return {row_id: linked.get(row_id) or others.get(row_id) or code for row_id, code in rows.items()}
 
     def _table(self, target: Target) -> "_Table":
         now = self._now()

@@ -268,6 +268,11 @@ class Mapping(Frozen):
         """The entities by their Dataverse tables."""
         return {entity.table: entity for entity in self.entities.values()}
 
+    @property
+    def refers_to_itself(self) -> bool:
+        """Whether a lookup refers to rows of an entity: other records may have their keys by now."""
+        return any(target.mapped for one in self.entities.values() for rule in one.lookups for target in rule.targets)
+
 
 def parse_mapping(text: str, source: str) -> Mapping:
     """Read a mapping from TOML; `source` is what messages call it, such as the file's path.

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from shared.domain.link import Identity, Link, LinkHash, Stored
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Values
+from shared.domain.schema.fields import Target
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
 from shared.errors import LedgerUnreadable, LinkTooLarge, MappingError, SyncError
@@ -130,6 +131,27 @@ class Dynamics(Protocol):
 
     async def organization_id(self) -> UUID:
         """The organization that we are signed in to (WhoAmI)."""
+
+
+class RecordKeys(Protocol):
+    """What the CMMS calls the rows of the mapping's own tables by now, whatever keys they still have in Dynamics.
+
+    Rows and keys that it knows nothing of are left out; so is every row of another table.
+    """
+
+    async def of_rows(self, target: Target, rows: Collection[str], /) -> Mapping[str, str]:
+        """The keys of the records that these rows are linked with, by row id.
+
+        Raises:
+            TransientError: The ledger or the CMMS could not be asked.
+        """
+
+    async def to_rows(self, target: Target, keys: Collection[str], /) -> Mapping[str, str]:
+        """The ids of the rows that the records with these keys are linked with, by key.
+
+        Raises:
+            TransientError: The ledger or the CMMS could not be asked.
+        """
 
 
 class Cmms(Protocol):
