@@ -119,7 +119,7 @@ class Wiring:
         client = DataverseClient(self.settings.web_api_url, auth, self.clock)
         if not self.mapping.refers_to_itself or self.cmms is None:
             return DataverseGateway(client, self.clock)
-        return DataverseGateway(client, self.clock, LinkedKeys(self.mapping, self.ledger, self.cmms))
+        return DataverseGateway(client, self.clock, LinkedKeys(self.mapping, self.ledger, self.cmms, self.clock))
 
     @cached_property
     def cmms(self) -> Cmms | None:

@@ -168,6 +168,19 @@ async def test_a_reference_stays_with_its_record_while_keys_change_hands(
     assert classes(report) == {}
 
 
+async def test_a_row_that_another_record_has_taken_over_is_that_records_at_once(world: World) -> None:
+    world.cmms.put("A")
+    await delivered(world, "A", "C")
+    first = world.row("A").id
+    world.cmms.delete("A")
+    world.cmms.put("A")
+    await delivered(world, "A")
+    world.cmms.put("C", nombre="Otra")
+    await delivered(world, "C")
+    assert (world.row("A").id, parent(world), parked(world)) == (first, "A", [])
+    assert world.cmms.values("C")["numero_de_serie"] == "A"
+
+
 async def test_a_new_record_is_waited_for_while_another_row_still_has_its_key(world: World) -> None:
     world.cmms.put("A")
     await delivered(world, "A")

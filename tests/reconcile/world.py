@@ -236,7 +236,9 @@ class World:
         self.gateway = CmmsGateway("https://cmms.example", "token", self.clock, self.cmms_wire)
         self.ledger = SqliteLedger(ledger)
         self.mapping = document_mapping()
-        self.dynamics = DataverseGateway(client, self.clock, LinkedKeys(self.mapping, self.ledger, self.gateway))
+        self.dynamics = DataverseGateway(
+            client, self.clock, LinkedKeys(self.mapping, self.ledger, self.gateway, self.clock)
+        )
         self.bus = FakeBus()
         self.reports = FolderReports(folder)
         self.folder = folder

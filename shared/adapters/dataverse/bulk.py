@@ -103,17 +103,20 @@ class BulkWriter:
             answers = await self._batch(parts, deadline, size, rows=len(parts), keep_going=True)
         except SyncError as error:
             return _all_failed(writes, error)
-        codes = await self._codes(entity, answers)
+        codes = await self._codes(entity, answers, references)
         results = self._results(entity, writes, answers, codes)
         return await self._decided(entity, writes, results, deadline) if creating else results
 
-    async def _codes(self, entity: EntityMapping, answers: Sequence[httpx.Response | None]) -> Codes | None:
+    async def _codes(
+        self, entity: EntityMapping, answers: Sequence[httpx.Response | None], references: References
+    ) -> Codes | None:
         """The codes of the rows that the answers refer to; None where Dynamics could not be asked for them."""
         if not entity.lookups:
             return {}
         try:
             rows = [json_of(answer) for answer in answers if answer is not None and answer.is_success]
-            return await self._lookups.codes(entity, [one for row in rows for one in row.get("value", [row])])
+            shown = [one for row in rows for one in row.get("value", [row])]
+            return await self._lookups.codes(entity, shown, references)
         except (SyncError, AttributeError, TypeError):
             return None
 
@@ -142,7 +145,7 @@ class BulkWriter:
         if not created.is_success:
             return self._refused(entity, writes, created)
         rows: dict[str, DynamicsRecord] = {}
-        codes = await self._codes(entity, read)
+        codes = await self._codes(entity, read, references)
         for answer in read if codes is not None else ():
             rows.update(_read_back(entity, answer, codes or {}))
         # Created but not read back: the engine asks once more, and then its intent tells what became of it.

@@ -38,6 +38,11 @@ class References:
     bindings: Mapping[tuple[str, str], Binding] = field(default_factory=dict)
     problems: Mapping[tuple[str, str], SyncError] = field(default_factory=dict)
 
+    @property
+    def codes(self) -> Codes:
+        """The codes of the rows that they refer to."""
+        return {(name, path[path.index("(") + 1 : -1]): code for (name, code), (_, path) in self.bindings.items()}
+
     def without_problems(self, write: DynamicsWrite) -> tuple[DynamicsWrite | None, SyncError | None]:
         """What of a write can be written, and the error of a field that cannot.
 
@@ -83,17 +88,21 @@ class Lookups:
         self._known: dict[tuple[str, str], _Table] = {}
         self._now: Callable[[], float] = clock.monotonic
 
-    async def codes(self, entity: EntityMapping, rows: Iterable[Mapping[str, Any]]) -> Codes:
-        """The codes of all rows that some rows refer to.
+    async def codes(
+        self, entity: EntityMapping, rows: Iterable[Mapping[str, Any]], written: References = NO_REFERENCES
+    ) -> Codes:
+        """The codes of all rows that some rows refer to; asked for but for those that were written just now.
 
         Raises:
             TargetTransient: Dynamics could not be asked.
         """
-        found: dict[tuple[str, str], str | None] = {}
+        said = written.codes
+        found = dict(said)
         shown = list(rows) if entity.lookups else []
         for rule in entity.lookups:
             column = rule.read_column
             wanted = {raw.lower() for row in shown if isinstance(raw := row.get(column), str)}
+            wanted -= {row_id for name, row_id in said if name == rule.name}
             # A lookup of several tables does not say which one a GUID is of: they are asked one after the other.
             for target in rule.targets:
                 codes = await self._codes(target, wanted)
