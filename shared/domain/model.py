@@ -100,6 +100,11 @@ class Record(msgspec.Struct, frozen=True):
         """The newest write of ours that the record shows."""
         return self.operations[-1] if self.operations else None
 
+    @property
+    def untouched_since(self) -> str | None:
+        """The newest write of ours, where it was the record's last change; None where somebody has changed it since."""
+        return self.last_operation if self.by_us else None
+
     def shows(self, operation: str) -> bool:
         """Whether a write of ours is among the last ones that the record shows."""
         return operation in (self.operations or ())

@@ -90,7 +90,7 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     """Both bases follow the write, field by field."""
     # A bulk change of the CMMS (QuerySet.update) leaves no trace: there an update need not be the last change.
     traced = intent.creates or intent.side == "dynamics"
-    last = traced and shown.by_us and shown.last_operation == intent.id
+    last = traced and shown.untouched_since == intent.id
     held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
     bases = dict(link.bases)
     for name in intent.sources:

@@ -66,7 +66,7 @@ def _is_of_now(snapshot: Snapshot) -> bool:
     link = snapshot.stored.link
 
     def is_known(shown: Record, version: object) -> bool:
-        ours = shown.by_us and shown.last_operation in link.announced
+        ours = shown.untouched_since in link.announced
         return shown.living and version is not None and (ours or link.seen.after(shown) == link.seen)
 
     return is_known(snapshot.row, snapshot.row.version) and is_known(snapshot.cmms, snapshot.cmms.changed_at)
@@ -112,9 +112,9 @@ def _was_made_again(snapshot: Snapshot, context: Context) -> bool:
         return False
     # Where the mapping writes the column that says when a row was made, the column proves nothing; but a create that
     # arrives late shows itself once more, and is no state that a lagging read shows.
-    first = row.by_us and seen.first_stamp not in {None, seen.stamp} and row.last_operation == seen.first_stamp
-    first = first and not is_until(row.version, seen.row_version)
-    return first or (context.entity.tells_creation and is_before(seen.row_made, row.created))
+    first = row.untouched_since == seen.first_stamp and seen.first_stamp not in {None, seen.stamp}
+    late = first and not is_until(row.version, seen.row_version)
+    return late or (context.entity.tells_creation and is_before(seen.row_made, row.created))
 
 
 def _made_again(snapshot: Snapshot) -> Blocked:
