@@ -66,7 +66,5 @@ def nothing(snapshot: Snapshot) -> Plan:
 
 
 def held(snapshot: Snapshot, *blocked: Blocked) -> Plan:
-    """A plan that only parks. A link without a key takes the record's or the row's, so that people can find it."""
-    link = snapshot.link
-    named = link if link.key else link.model_copy(update={"key": snapshot.cmms.key or snapshot.row.key})
-    return Plan(snapshot.stored, named, blocked=blocked)
+    """A plan that only parks; its link has a key, so that people can find it."""
+    return Plan(snapshot.stored, snapshot.link.model_copy(update={"key": snapshot.key}), blocked=blocked)

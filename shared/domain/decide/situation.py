@@ -66,6 +66,11 @@ class Snapshot(Struct, frozen=True):
     restored: Mapping[Side, datetime] = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """The key by which people find the record: as the link knows it, else as a side shows it."""
+        return self.link.key or self.cmms.key or self.row.key
+
+    @property
     def origin(self) -> Sequence[Candidate]:
         """The candidate that the record was made from, if there is one."""
         return [one for one in self.candidates if self.cmms.was_made_from(one.row.id)]

@@ -98,10 +98,9 @@ def _has_gone_back(snapshot: Snapshot, _: Context) -> bool:
 def _went_back(snapshot: Snapshot) -> Blocked:
     side = _unexplained(snapshot)[0]
     name = {"dynamics": "Dynamics", "cmms": "The CMMS"}[side]
-    key = snapshot.link.key or snapshot.cmms.key or snapshot.row.key
     error = WentBack(
-        f"{name} shows an older state of {key} than the ledger has seen, or goes on from one: it was"
-        " probably restored from a backup. Decide which side's values count: see the runbook."
+        f"{name} shows an older state of {snapshot.key} than the ledger has seen, or goes on from one: it was probably"
+        " restored from a backup. Decide which side's values count: see the runbook."
     )
     return held_back(side, (error.reason, side), error)
 
