@@ -24,11 +24,13 @@ class Verdict(Struct, frozen=True):
     """The outcome of one field's merge.
 
     `outcome`: `unchanged` and `agreed` write nothing (`agreed` renews the bases); `cmms` and `dynamics` name the side
-    whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses.
+    whose value goes to the other; `kept` leaves both as they are. `why` is set where a value loses, and `unclear` where
+    it is not known whether the last write to that side had an effect.
     """
 
     outcome: Literal["unchanged", "agreed", "cmms", "dynamics", "kept"]
     why: Why | None = None
+    unclear: Side | None = None
 
 
 def judge(
@@ -63,7 +65,7 @@ def judge(
     if dynamics != base.dynamics:
         changed.append("dynamics")
     if not changed:
-        return Verdict("unchanged")
+        return Verdict("unchanged", unclear=base.unclear)
     if rule.agree(cmms, dynamics):
         return Verdict("agreed")
     if restored and prefer is not None:
@@ -155,9 +157,9 @@ def merge(
         name = rule.name
         merger.unreadable(name, ("cmms", cmms), ("dynamics", row))
         if name in said and name in held:
-            base, side = bases.get(name), prefer_fields.get(name, prefer)
-            verdict = judge(rule, said[name], held[name], base, side, restored=restored)
-            merger.field(rule, {"cmms": said[name], "dynamics": held[name]}, base, verdict)
+            side = prefer_fields.get(name, prefer)
+            verdict = judge(rule, said[name], held[name], bases.get(name), side, restored=restored)
+            merger.field(rule, {"cmms": said[name], "dynamics": held[name]}, verdict)
     return Merged(merger.bases, tuple(merger.writes), tuple(merger.conflicts), tuple(merger.blocked))
 
 
@@ -179,12 +181,12 @@ class _Merger:
                 self.blocked.append(Blocked(name, side, bad.digest, bad.error))
                 break
 
-    def field(self, rule: FieldMapping, held: dict[Side, Value], base: Base | None, verdict: Verdict) -> None:
+    def field(self, rule: FieldMapping, held: dict[Side, Value], verdict: Verdict) -> None:
         """Add the outcome of a field of which the sides hold these values."""
         match verdict.outcome:
             case "unchanged":
-                if base is not None and base.unclear is not None:
-                    self.blocked.append(_unclear(rule.name, base.unclear, held))
+                if verdict.unclear is not None:
+                    self.blocked.append(_unclear(rule.name, verdict.unclear, held))
             case "agreed":
                 self._agree(rule, held)
             case "kept":
@@ -202,9 +204,6 @@ class _Merger:
             return
         try:
             value = rule.translate(held[winner], target)
-            if value == held[target]:
-                self._agree(rule, held)
-                return
             self._check_open(rule, target)
         except PermanentError as error:
             self.blocked.append(Blocked(rule.name, winner, digest(held[winner]), error))
