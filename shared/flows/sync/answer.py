@@ -8,12 +8,13 @@ from shared.domain.blocked import Blocked, Refusal
 from shared.domain.decide.in_doubt import is_idle
 from shared.domain.decide.refused import refusal, whole
 from shared.domain.link import Identity, Link
-from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value
+from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
 from shared.errors import KeyTaken, LookupPending, NoEffect, PermanentError, RowReplaced, SyncError
 from shared.flows.ports.engine import Failed
+from shared.flows.routing.outcomes import WrittenFields
 from shared.flows.routing.route import ATTEMPTS
 
 
@@ -21,21 +22,24 @@ class Answer(Struct, frozen=True):
     """An announced write with what came back.
 
     `record` is the row or record as stored, also where all but one refused field was; None if nothing was confirmed.
-    `error` is the failure; None if the whole write was confirmed. `unknown` means that the write has no answer, and may
-    nevertheless have happened.
+    `shown` is what the written side holds; what was written, where the answer does not say. `error` is the failure;
+    None if the whole write was confirmed. `unknown` means that the write has no answer, and may nevertheless have
+    happened.
     """
 
     intent: Intent
     record: Record | None
+    shown: Values
     error: SyncError | None = None
     unknown: bool = False
 
     @staticmethod
-    def of(intent: Intent, result: Record | Failed) -> "Answer":
+    def of(entity: EntityMapping, intent: Intent, result: Record | Failed) -> "Answer":
         """What a side answered to one write."""
         if isinstance(result, Failed):
-            return Answer(intent, result.row, result.error, result.unknown)
-        return Answer(intent, result)
+            shown = intent.values if result.row is None else _shown(entity, intent, result.row)
+            return Answer(intent, result.row, shown, result.error, result.unknown)
+        return Answer(intent, result, _shown(entity, intent, result))
 
     @property
     def may_have_landed(self) -> bool:
@@ -61,36 +65,46 @@ class Answer(Struct, frozen=True):
     @property
     def of_another(self) -> "Answer":
         """The answer as a refusal: the record that the CMMS made of the row has a link without the row."""
-        return Answer(self.intent, None, _known_without_row(self.intent.id))
+        return Answer(self.intent, None, self.intent.values, _known_without_row(self.intent.id))
 
-    def shown(self, entity: EntityMapping, name: str) -> Value:
-        """What the written side holds of a field; what was written, where the answer does not say."""
-        written = self.intent.values.get(name)
-        return self.record.held(entity.key.name, name, written) if self.record is not None else written
-
-    def decided(self, entity: EntityMapping) -> set[str]:
+    @property
+    def decided(self) -> set[str]:
         """The fields of which the answer tells that the write took them.
 
         Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
         or that rounded to fewer decimals.
         """
-        idle = self._refused(entity) if self.error is not None else self.without_effect(entity)
+        idle = self._refused if self.error is not None else self.without_effect
         return self.intent.sources.keys() - set(idle)
 
-    def _refused(self, entity: EntityMapping) -> list[str]:
-        written = self.intent.values
-        return [name for name in written if is_other(written[name], self.shown(entity, name))]
+    @property
+    def _refused(self) -> list[str]:
+        return [name for name, value in self.intent.values.items() if is_other(value, self.shown.get(name))]
 
-    def without_effect(self, entity: EntityMapping) -> list[str]:
+    @property
+    def without_effect(self) -> list[str]:
         """The written fields of which the side still holds what it held before; rounding is an effect."""
-        return [name for name in self.intent.values if is_idle(self.intent, name, self.shown(entity, name))]
+        return [name for name in self.intent.values if is_idle(self.intent, name, self.shown.get(name))]
+
+    @property
+    def written(self) -> WrittenFields:
+        """What was written: of a write whose answer was lost all that was sent, of a refused one what got through."""
+        if not self.may_have_landed:
+            return frozenset()
+        names = self.decided & self.intent.values.keys()
+        if self.intent.state is not None:
+            names.add("state")
+        return frozenset((self.intent.side, name) for name in names)
 
     @property
     def state_stays(self) -> bool:
         """Whether the write of the row's state left the row in another one."""
-        wanted, _ = self.intent.state or (None, None)
-        row = self.record
-        return wanted is not None and isinstance(row, DynamicsRecord) and row.state not in {None, wanted}
+        state, row = self.intent.state, self.record
+        return state is not None and isinstance(row, DynamicsRecord) and row.state not in {None, state[0]}
+
+
+def _shown(entity: EntityMapping, intent: Intent, record: Record) -> Values:
+    return {**intent.values, **record.content(entity.key.name)}
 
 
 def made_before(answers: Iterable[Answer]) -> Mapping[Identity, Answer]:
@@ -125,7 +139,7 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer], link: Link, attem
 def _without_effect(entity: EntityMapping, confirmed: Answer) -> Iterator[Blocked]:
     if confirmed.state_stays:
         yield whole(confirmed.intent, _state_stays())
-    for name in confirmed.without_effect(entity):
+    for name in confirmed.without_effect:
         yield refusal(entity, name, confirmed.intent, _no_effect(entity, confirmed.intent, name))
 
 

@@ -50,14 +50,14 @@ def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
 
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
-    intent, decided = answer.intent, answer.decided(entity)
+    intent, decided, shown = answer.intent, answer.decided, answer.shown
     # What a new row holds instead of what was written may be a person's edit.
     edited = intent.creates and not (answer.error is None and _is_untouched(intent, record))
-    bases = {name: base(entity, intent, name, answer.shown(entity, name), edited=edited) for name in decided}
+    bases = {name: base(entity, intent, name, shown.get(name), edited=edited) for name in decided}
     if intent.side == "cmms" and intent.repeated:
         # The CMMS answers with the record that it made of the row, perhaps before the ledger was restored: what it does
         # not hold of these tries meets for the first time.
-        forgotten = {name for name in bases if is_of_a_forgotten_try(intent, name, answer.shown(entity, name))}
+        forgotten = {name for name in bases if is_of_a_forgotten_try(intent, name, shown.get(name))}
         bases = without(bases, forgotten)
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)

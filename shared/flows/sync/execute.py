@@ -148,7 +148,7 @@ class Executor:
         async def sent(side: Side, target: Dynamics | Cmms | None) -> dict[str, Answer]:
             mine = [intent for step in steps for intent in step.intents if intent.side == side]
             results = await target.write(entity, mine, deadline) if mine and target is not None else ()
-            return {intent.id: Answer.of(intent, result) for intent, result in zip(mine, results, strict=False)}
+            return {intent.id: Answer.of(entity, intent, result) for intent, result in zip(mine, results, strict=False)}
 
         both = await asyncio.gather(sent("dynamics", self._dynamics), sent("cmms", self._cmms))
         answers = both[0] | both[1]

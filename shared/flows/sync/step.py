@@ -16,7 +16,7 @@ from shared.domain.link import Identity, Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
 from shared.errors import Conflict, IntentHeld, KeyTaken, MessageTransient, RoutingFailed, SyncError, TargetTransient
-from shared.flows.routing.outcomes import Again, Done, Outcome, WrittenFields
+from shared.flows.routing.outcomes import Again, Done, Outcome
 from shared.flows.sync.answer import Answer
 from shared.flows.sync.deliveries import Outcomes
 from shared.flows.sync.work import Work
@@ -121,20 +121,9 @@ class Step(Struct, frozen=True):
             refused=(*self.work.refused, *refused),
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
             applied=self.work.applied or any(answer.may_have_landed for answer in self.answers),
-            written=self.work.written | self._written(refused),
+            written=self.work.written.union(*(answer.written for answer in self.answers)),
             key_taken=any(answer.failed_in("dynamics", KeyTaken) for answer in self.answers),
             lost=next(iter([*self.errors(TargetTransient), *self.errors(Conflict)]), None),
-        )
-
-    def _written(self, refused: Sequence[Blocked]) -> WrittenFields:
-        """What was written: of a write whose answer was lost all that was sent, of a refused one what got through."""
-        back = {block.field for block in refused}
-        return frozenset(
-            (answer.intent.side, name)
-            for answer in self.answers
-            if answer.may_have_landed
-            for name in (*answer.intent.values, *(("state",) if answer.intent.state is not None else ()))
-            if name not in back
         )
 
     def _end(self, work: Work, now: datetime) -> Outcome:
