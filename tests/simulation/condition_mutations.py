@@ -5,13 +5,14 @@ from copy import replace
 from datetime import datetime
 from typing import Any, Final
 
-from shared.domain.decide import Decision, Snapshot, Wait
+from shared.domain.decide import Decision, Plan, Snapshot
 from shared.domain.model import Record
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.write import Intent, Write
+from shared.domain.write import Intent
 from shared.flows.ports.engine import Cmms, Dynamics, Failed, Ledger
 from shared.flows.reconcile import BrakeState
 from shared.flows.sync import Sync
+from shared.flows.sync.mass_clear import Planned
 from shared.flows.sync.work import Work
 from tests.simulation.choice_mutations import CHOICE_MUTATIONS
 from tests.simulation.first_sync import FIRST_SYNC
@@ -127,16 +128,10 @@ def _trusting(trust: Trusting) -> Callable[[], Parts]:
 class _Unbraked(Sync):
     """Empties whatever it is told to, in however many records."""
 
-    def _decide(self, entity: EntityMapping, work: Work, snapshot: Snapshot, now: datetime) -> Decision:
-        decision = super()._decide(entity, work, snapshot, now)
-        if isinstance(decision, Wait):
-            return decision
-        # What a write replaces is all by which a mass of clears is known.
-        return replace(decision, to_dynamics=_blind(decision.to_dynamics), to_cmms=_blind(decision.to_cmms))
-
-
-def _blind(write: Write | None) -> Write | None:
-    return write.model_copy(update={"before": {}}) if write is not None else None
+    def _without_masses(
+        self, entity: EntityMapping, planned: Sequence[Planned], now: datetime
+    ) -> list[tuple[Work, Plan]]:
+        return [(work, plan) for work, _, plan in planned]
 
 
 def _dynamics(kind: type[Like]) -> Callable[[], Parts]:

@@ -1,6 +1,10 @@
-"""How a message ends. Every message gets exactly one outcome; routing carries it out."""
+"""How a message ends. Every message gets exactly one outcome; routing carries it out.
+
+`name` is the outcome in metrics and traces, `reason` the code of the failure: "" where nothing failed.
+"""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from shared.domain.model import Side
 from shared.errors import SyncError, TransientError
@@ -19,13 +23,25 @@ class Done:
     applied: bool
     fields: WrittenFields = frozenset()
     key: str | None = None
+    reason: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """The outcome's name."""
+        return "applied" if self.applied else "already_true"
 
 
 @dataclass(frozen=True)
 class Again:
-    """To be tried again later."""
+    """To be tried again later; parked where routing finds that this was the last attempt."""
 
     error: TransientError
+    name: ClassVar[str] = "retried"
+
+    @property
+    def reason(self) -> str:
+        """The failure's code."""
+        return self.error.reason
 
 
 @dataclass(frozen=True)
@@ -33,6 +49,12 @@ class Park:
     """Set aside for a person."""
 
     error: SyncError
+    name: ClassVar[str] = "parked"
+
+    @property
+    def reason(self) -> str:
+        """The failure's code."""
+        return self.error.reason
 
 
 type Outcome = Done | Again | Park

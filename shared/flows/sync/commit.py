@@ -70,7 +70,7 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
             # Nothing else that was announced for this side can land any more: the etag has moved.
             "intents": link.intents_of(other(intent.side)),
             "seen": link.seen.after(record),
-            **({"row_id": record.id} if intent.side == "dynamics" else {"cmms_id": record.id or link.cmms_id}),
+            "cmms_id": record.id if intent.side == "cmms" else link.cmms_id,
         }
     )
 
@@ -89,7 +89,7 @@ def _parked(plan: Plan, link: Link, answers: Sequence[Answer]) -> Mapping[str, P
     """What is parked now: what is blocked, and of the earlier parks those of which this round decided nothing."""
     blocked = {block.field: block.as_parked for block in plan.blocked}
     undecided = {name for answer in answers if answer.error for name in (RECORD, *answer.intent.sources)}
-    if not plan.decided or RECORD in blocked:
+    if not plan.decided:
         undecided |= link.parked.keys()
     kept = link.parked.keys() & (undecided | plan.still_parked)
     return {name: link.parked[name] for name in kept} | blocked

@@ -116,8 +116,8 @@ def _names(entity: EntityMapping, payload: Payload) -> tuple[str | None, str | N
     if isinstance(payload, DirtyData):
         row_id = str(payload.record_id) if payload.record_id is not None else None
         # A key beside an identity is for people, and need not be usable.
-        alone = row_id is None and payload.cmms_id is None
-        return row_id, payload.cmms_id, entity.usable_key(payload.key) if alone else payload.key
+        identified = known_identities(payload.cmms_id, row_id)
+        return row_id, payload.cmms_id, payload.key if identified else entity.usable_key(payload.key)
     key = _key(entity, payload)
     if isinstance(payload, RenamedData) and payload.id is None:
         raise InvalidMessage(

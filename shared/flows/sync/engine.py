@@ -13,14 +13,12 @@ from uuid import UUID, uuid4
 
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Decision, Plan, Snapshot, Wait, decide
-from shared.domain.messages.events import parse_event
 from shared.domain.messages.queues import OF_ENTITY
 from shared.domain.schema.mapping import EntityMapping, Mapping
 from shared.domain.words import plural
 from shared.errors import (
     Conflict,
     InvalidMessage,
-    PermanentError,
     RoutingFailed,
     Throttled,
     TransientError,
@@ -29,6 +27,7 @@ from shared.errors import (
 )
 from shared.flows.ports.engine import Clock, Cmms, Dynamics, Ledger
 from shared.flows.routing.outcomes import Again, Outcome, Park
+from shared.flows.routing.postpone import routed_unread
 from shared.flows.routing.route import FIRST_DELAY, Routed, Router
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread, read_deliveries
 from shared.flows.sync.execute import INTENT_LIFE, Executor
@@ -116,7 +115,7 @@ class Sync:
     async def _unmapped(self, entity_name: str, bodies: Sequence[bytes]) -> Summary:
         error = InvalidMessage(f"The mapping holds no {entity_name}: add it (SYNC_MAPPING), and replay this message.")
         queue = OF_ENTITY[entity_name].name
-        routed = await self._router.route(queue, [_unread(body, Park(error)) for body in bodies])
+        routed = await self._router.route(queue, [routed_unread(body, Park(error)) for body in bodies])
         return Summary(0, 0, routed.retried, routed.parked)
 
     async def _in_lanes(self, entity: EntityMapping, deliveries: Sequence[Delivery]) -> Round:
@@ -238,16 +237,6 @@ class Sync:
 def _rest(deliveries: Sequence[Delivery], done: Round, outcome: Outcome) -> Round:
     """A lane that failed as a whole: what no round has ended before, ends like this."""
     return Round({one.place: outcome for one in deliveries} | done.outcomes)
-
-
-def _unread(body: bytes, outcome: Outcome) -> Routed:
-    """A message that no mapping explains, with what every event says of itself: its history, and its record's key."""
-    try:
-        event = parse_event(body)
-    except PermanentError:
-        return Routed(body, None, None, outcome)
-    key = event.data.get("key")
-    return Routed(body, event, key if isinstance(key, str) else None, outcome)
 
 
 def _routed(deliveries: Sequence[Delivery], unread: Sequence[Unread], outcomes: Outcomes) -> list[Routed]:

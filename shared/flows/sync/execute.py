@@ -98,8 +98,7 @@ class Executor:
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
         # A message that names the row before is tried again for nothing: the record is looked at by its own name.
         moved = {name: key for step in ready for name, key in step.moved.items()}
-        if moved:
-            await self._router.resync(entity.name, moved, reason="its row was replaced", source=_SOURCE)
+        await self._router.resync(entity.name, moved, reason="its row was replaced", source=_SOURCE)
         return ready, lost
 
     async def _swap(
@@ -182,7 +181,7 @@ class Executor:
         for step in steps:
             link = committed(entity, step.plan, step.link, step.answers, now)
             # What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
-            if step.intents or step.plan.blocked or not link.same_as(step.plan.stored.link):
+            if step.plan.blocked or not link.same_as(step.stored.link):
                 changed.append((step, Stored(link=link, etag=step.stored.etag)))
             else:
                 kept.append(step)

@@ -89,7 +89,7 @@ def _clears(entity: EntityMapping, plan: Plan) -> dict[Field, Write]:
         (entity.name, write.side, name): write
         for write in plan.writes
         for name, value in write.values.items()
-        if value is None and write.before.get(name) is not None
+        if value is None
     }
 
 

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from shared import telemetry
 from shared.domain.messages.queues import OF_ENTITY
 from shared.flows.ports.engine import Clock
-from shared.flows.routing.outcomes import Again, Done, Outcome, Park
 from shared.flows.sync.deliveries import Delivery, Outcomes, Unread
 
 
@@ -26,7 +25,10 @@ def observed(
     causes = {one.place: one.event.traceparent if one.event else None for one in messages}
 
     def report(outcomes: Outcomes) -> Counter[str]:
-        ends = {place: telemetry.End(cause, *_named(outcomes[place])) for place, cause in causes.items()}
+        # A message that is retried may be parked by routing: then the next message of its trace says so.
+        ends = {
+            place: telemetry.End(cause, outcomes[place].name, outcomes[place].reason) for place, cause in causes.items()
+        }
         telemetry.finished(queue, list(ends.values()), started)
         tally = Counter(end.outcome for end in ends.values())
         applied = [one for one in deliveries if ends[one.place].outcome == "applied"]
@@ -41,14 +43,3 @@ def observed(
 
     with telemetry.batch(queue, list(causes.values())):
         yield report
-
-
-def _named(outcome: Outcome) -> tuple[str, str]:
-    match outcome:
-        case Done(applied=applied):
-            return ("applied" if applied else "already_true"), ""
-        case Again(error=error):
-            # Also where routing then found that it was the last attempt: the next message of the trace is parked.
-            return "retried", error.reason
-        case Park(error=error):
-            return "parked", error.reason

@@ -91,9 +91,9 @@ class Step(Struct, frozen=True):
     def announced(self) -> Stored:
         """The link with its intents; a row is bound before it is made: whatever is heard of the row finds the link."""
         link = self.plan.link
-        born = [intent.target for intent in self.intents if intent.side == "dynamics" and intent.creates]
+        written = [intent.target for intent in self.intents if intent.side == "dynamics"]
         by_id = {intent.id: intent for intent in (*link.intents, *self.intents)}
-        update = {"intents": tuple(by_id.values()), "row_id": [*born, link.row_id][0]}
+        update = {"intents": tuple(by_id.values()), "row_id": [*written, link.row_id][0]}
         return Stored(link=link.model_copy(update=update), etag=self.plan.stored.etag)
 
     def concluded(self, refused: Sequence[Blocked], now: datetime) -> Round:
@@ -145,7 +145,7 @@ def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetim
     members = msgspec.structs.asdict(write)
     rules = {name: entity.rules[name].fingerprint for name in write.sources}
     doubted = link.create_of(write.side)
-    if doubted is not None and write.creates:
+    if doubted is not None:
         repeats = {"target": doubted.target, "earlier": doubted.before_repeating(write), "rules": rules | doubted.rules}
         return doubted.model_copy(update={**members, **repeats, "expires_at": expires_at})
     operation = write.operation or str(ids())
