@@ -16,7 +16,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, cast, override
 from uuid import UUID, uuid4
 
 from pydantic import (
@@ -31,7 +31,7 @@ from pydantic import (
 )
 
 from shared.domain import jsontext
-from shared.domain.model import Side, Version, without
+from shared.domain.model import CmmsRecord, Side, Version, is_before, without
 from shared.domain.schema import values
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import InvalidMessage
@@ -101,6 +101,10 @@ class _Versioned(_Data):
         at = self.version or time
         return Version(at.astimezone(UTC), self.sequence) if at else None
 
+    def is_ahead_of(self, shown: CmmsRecord) -> bool:
+        """Whether the CMMS announced more than it shows, by its own versions: an event's time is any sender's clock."""
+        return not shown.exists or is_before(shown.changed_at, self.version)
+
 
 class UpsertedData(_Versioned):
     """A CMMS record was created or changed. A field that is absent is not said; null is cleared."""
@@ -126,6 +130,12 @@ class DeletedData(_Versioned):
     fields: ClassVar[Mapping[str, Any]] = MappingProxyType({})
 
     key: Text
+
+    @override
+    def is_ahead_of(self, shown: CmmsRecord) -> bool:
+        """Whether the record lives, and nothing tells that it was made again since."""
+        undated = None in {shown.changed_at, self.version}
+        return shown.living and (undated or is_before(shown.changed_at, self.version))
 
 
 class RenamedData(UpsertedData):
@@ -159,6 +169,10 @@ class DirtyData(_Data):
     def as_version(self, _time: datetime | None) -> Version | None:
         """None: only the CMMS's messages announce a version."""
         return None
+
+    def is_ahead_of(self, _shown: CmmsRecord) -> bool:
+        """False: nothing is announced of the CMMS."""
+        return False
 
     @model_validator(mode="after")
     def _named(self) -> Self:
