@@ -147,7 +147,8 @@ async def test_a_batch_that_reads_nothing_of_a_side_settles_no_doubt_about_it() 
 async def test_witnesses_are_read_along_with_any_question_by_id_and_never_alone(world: World) -> None:
     witness, asked = world.dynamics.put("A"), world.dynamics.put("B", ANOTHER)
     dynamics, entity = cast("Dynamics", world.dynamics), world.mapping.entities["asset"]
-    reads = Reads(entity, world.ledger, dynamics, None, {"cmms": (), "dynamics": (witness.id,)})
+    newest = Witnesses(newest=(Witness(witness.id, NOW),))
+    reads = Reads(entity, world.ledger, dynamics, None, {"cmms": Witnesses(), "dynamics": newest})
     await reads.ask_rows([None])
     assert reads.rows == {}
     await reads.ask_rows([asked.id])

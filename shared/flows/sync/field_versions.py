@@ -102,4 +102,5 @@ def remembered(link: Link, errors: Mapping[str, BadValue] = MappingProxyType({})
     if not link.said and link.deleted is not None:
         return CmmsRecord(link.key, "", {}, id=identity, version=link.deleted, deleted=True)
     values = {name: said.value for name, said in _said(link).items()}
-    return CmmsRecord(link.key, "", values, errors, id=identity) if values or errors else NO_RECORD
+    # A message whose values cannot be used has said its key, at least.
+    return CmmsRecord(link.key, "", values, errors, id=identity) if values else NO_RECORD

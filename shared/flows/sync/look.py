@@ -8,7 +8,7 @@ from shared.domain.decide import Candidate
 from shared.domain.decide.in_doubt import is_of_another
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
-from shared.errors import KeyNotUsable, MappingError
+from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
 from shared.flows.sync.reads import Reads, readable
 from shared.flows.sync.work import Work
 
@@ -16,7 +16,8 @@ from shared.flows.sync.work import Work
 class Look(Struct, frozen=True):
     """A record with its link as stored, and what is read of both sides: the properties tell what is there by now.
 
-    In one-way mode, `link` is as messages changed it, `said` what they say.
+    In one-way mode, `link` is as messages changed it, `said` what they say. `unreadable` is set where the ledger holds
+    a link that cannot be read: a new link stands for it.
     """
 
     work: Work
@@ -24,6 +25,7 @@ class Look(Struct, frozen=True):
     stored: Stored
     link: Link
     said: CmmsRecord | None = None
+    unreadable: LedgerUnreadable | None = None
 
     @property
     def has_no_record(self) -> bool:

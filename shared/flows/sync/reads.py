@@ -9,11 +9,12 @@ from shared.domain.decide.situation import NO_HOLDER
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Side, without
 from shared.domain.schema.mapping import EntityMapping
+from shared.domain.witnesses import Witnesses
 from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
 
-_NOTHING: Final[Mapping[Side, Collection[str]]] = {"cmms": (), "dynamics": ()}
+_NO_WITNESSES: Final[Mapping[Side, Witnesses]] = {"cmms": Witnesses(), "dynamics": Witnesses()}
 
 
 class Reads:
@@ -25,13 +26,13 @@ class Reads:
         ledger: Ledger,
         dynamics: Dynamics,
         cmms: Cmms | None,
-        along: Mapping[Side, Collection[str]] = _NOTHING,
+        witnesses: Mapping[Side, Witnesses] = _NO_WITNESSES,
     ) -> None:
         """`cmms` None means one-way mode: nothing is read there.
 
-        `along` are ids that are read together with whatever is asked for by id; no question is asked for them alone.
+        `witnesses` are read together with whatever is asked for by id; no question is asked for them alone.
         """
-        self._along = along
+        self._witnesses = witnesses
         self.entity = entity
         self._ledger = ledger
         self._dynamics = dynamics
@@ -40,7 +41,8 @@ class Reads:
         self.records_by_key: dict[str, CmmsRecord | MappingError] = {}
         self.rows: dict[str, DynamicsRecord] = {}
         self.rows_by_key: dict[str, Sequence[DynamicsRecord]] = {}
-        self.links: dict[Identity, Stored | LedgerUnreadable] = {}
+        self.links: dict[Identity, Stored] = {}
+        self.unreadable: dict[Identity, LedgerUnreadable] = {}
         self.known: set[Identity] = set()
         """Of these the ledger was asked, or showed them when it was asked otherwise."""
 
@@ -62,7 +64,7 @@ class Reads:
     async def ask_records(self, ids: Iterable[str | None]) -> None:
         """Read CMMS records and tombstones by id."""
         if self._cmms is not None:
-            await _more(self.records, ids, partial(self._cmms.by_id, self.entity), self._along["cmms"])
+            await _more(self.records, ids, partial(self._cmms.by_id, self.entity), self._witnesses["cmms"].ids)
 
     async def ask_records_by_key(self, keys: Iterable[str | None]) -> None:
         """Read living CMMS records by key."""
@@ -71,7 +73,7 @@ class Reads:
 
     async def ask_rows(self, ids: Iterable[str | None]) -> None:
         """Read rows by id."""
-        await _more(self.rows, ids, partial(self._dynamics.by_id, self.entity), self._along["dynamics"])
+        await _more(self.rows, ids, partial(self._dynamics.by_id, self.entity), self._witnesses["dynamics"].ids)
 
     async def ask_rows_by_key(self, keys: Iterable[str | None]) -> None:
         """Read the rows that Dynamics takes for these keys."""
@@ -82,11 +84,11 @@ class Reads:
         missing = set(identities) - self.known
         if not missing:
             return
-        found = await self._ledger.find(self.entity.name, sorted(missing))
-        self.links |= found
-        for stored in found.values():
-            if isinstance(stored, Stored):
-                self.links |= dict.fromkeys(stored.link.identities, stored)
+        for identity, one in (await self._ledger.find(self.entity.name, sorted(missing))).items():
+            if isinstance(one, Stored):
+                self.links |= dict.fromkeys(one.link.identities, one)
+            else:
+                self.unreadable[identity] = one
         self.known.update(missing, self.links)
 
     def hide(self, fields: frozenset[str]) -> None:
@@ -108,8 +110,11 @@ class Reads:
 
     def holder(self, identity: Identity) -> Stored:
         """The link with this identity. One that cannot be read counts as none: its own messages park it."""
-        found = self.links.get(identity)
-        return found if isinstance(found, Stored) else NO_HOLDER
+        return self.links.get(identity, NO_HOLDER)
+
+    def has_link(self, identity: Identity) -> bool:
+        """Whether the ledger holds a link with this identity, be it one that cannot be read."""
+        return identity in self.links or identity in self.unreadable
 
     def stored_under(self, identity: Identity) -> Identity:
         """The first name of the link that has this identity, so that all names of one record lead to one."""

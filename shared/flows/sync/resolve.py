@@ -61,7 +61,7 @@ def _is_known(delivery: Delivery, reads: Reads) -> bool:
     if kind == "key" and not reads.one_way:
         return False
     # In one-way mode, the key of a message of the CMMS is its record's identity: a producer may know no ids.
-    return kind == "cmms" or delivery.operation is None or delivery.identity in reads.links
+    return kind == "cmms" or delivery.operation is None or reads.has_link(delivery.identity)
 
 
 def _identify(delivery: Delivery, reads: Reads) -> Identity | Outcome:

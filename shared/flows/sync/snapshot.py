@@ -1,7 +1,7 @@
 """Both sides of some records and the ledger between them, as of one moment: for sync, reconcile and show alike."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from copy import replace
 from datetime import datetime
 
@@ -54,22 +54,20 @@ class Snapshots:
         await links.ask_links(name for work in works if work.identity not in links.known for name in work.names)
         witnesses = await self.watch.of(entity.name)
         # Whose a row is that is met by its key, is asked after the sides.
-        along = {side: some.ids for side, some in witnesses.items()}
-        reads = Reads(entity, self._ledger, self._dynamics, self._cmms, along)
+        reads = Reads(entity, self._ledger, self._dynamics, self._cmms, witnesses)
         looks = [self._look(work, links, reads) for work in works]
-        await self._read(reads, [look for look in looks if isinstance(look, Look)])
+        await self._read(reads, looks)
         shown: Mapping[Side, Mapping[str, object]] = {"cmms": reads.records, "dynamics": reads.rows}
         restored = await self.watch.judge(entity.name, witnesses, shown, now)
-        return [_snapshot(one, restored, now) if isinstance(one, Look) else one for one in looks]
+        return [_snapshot(look, restored, now) for look in looks]
 
-    def _look(self, work: Work, links: Reads, reads: Reads) -> Look | LedgerUnreadable:
+    def _look(self, work: Work, links: Reads, reads: Reads) -> Look:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
-        held: Iterator[Stored | LedgerUnreadable] = filter(None, map(links.links.get, work.names))
-        stored = next(held, Stored(link=work.new_link))
-        if isinstance(stored, LedgerUnreadable):
-            return stored
-        heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (unheard(stored.link), None)
-        return Look(work, reads, stored, *heard)
+        name = next(filter(links.has_link, work.names), work.identity)
+        stored = links.links.get(name, Stored(link=work.new_link))
+        unreadable, link = links.unreadable.get(name), stored.link
+        link, said = hear(reads.entity, link, work.deliveries) if reads.one_way else (unheard(link), None)
+        return Look(work, reads, stored, link, said, unreadable)
 
     def reads(self, entity: EntityMapping) -> Reads:
         """What was read of an entity's records: nothing yet."""
@@ -97,7 +95,9 @@ async def _ask_holders(looks: Sequence[Look], reads: Reads) -> None:
     await reads.ask_records(holder.link.cmms_id for holder in map(reads.holder, met))
 
 
-def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | MappingError:
+def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | Unusable:
+    if look.unreadable is not None:
+        return look.unreadable
     record = look.record
     if isinstance(record, MappingError):
         return record
