@@ -24,19 +24,14 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
     if "dynamics" not in entity.create_in:
         return nothing(snapshot)
     born = _newborn("cmms", cmms, snapshot, context)
-    state = entity.active.state if entity.active is not None else 0
     later = False
     for name, rule in entity.state_fields.items():
         said = born.values.get(name)
-        if said is not None and rule.state_of(said) == state:
+        if said is not None and rule.state_of(said) == entity.active.state:
             continue
         # A row is born active: any other state takes a second write. Whatever the CMMS says of the state is then news.
         later |= said is not None
-        if entity.active is None:
-            born.values.pop(name, None)
-            born.sources.pop(name, None)
-        else:
-            born.values[name], born.sources[name] = str(entity.active.status), None
+        born.values[name], born.sources[name] = str(entity.active.status), None
     # What was agreed with an earlier row means nothing for a new one.
     update: dict[str, object] = {
         "deleted_at": None,

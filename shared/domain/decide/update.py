@@ -73,7 +73,7 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
     tells its state.
     """
     link = snapshot.link
-    if entity.active is None or not is_inactive(entity, snapshot.row):
+    if not is_inactive(entity, snapshot.row):
         return False
     if link.restored == "dynamics" and not entity.state_fields and "dynamics" in gone_back(snapshot):
         return link.seen.row_state == entity.active.state

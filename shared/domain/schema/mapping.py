@@ -74,6 +74,7 @@ class EntityMapping(Frozen):
     that a write whose answer was lost can be told from one that did not land. None: nothing is written or read.
     `currency` is the lookup of the row's currency, such as `transactioncurrencyid`: where it changes, the figures wait
     for a person. None: a currency is not looked at.
+    `active` is the state of living rows, by default the one in which Dataverse has every new row.
     """
 
     name: str = ""
@@ -88,7 +89,7 @@ class EntityMapping(Frozen):
     create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
     on_delete: Literal["deactivate", "report"] = "deactivate"
     inactive: Option | None = None
-    active: Option | None = None
+    active: Option = Option(state=0, status=1)
     open_states: frozenset[int] | None = None
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
     fields: Annotated[dict[str, FieldMapping], BeforeValidator(_named)]
