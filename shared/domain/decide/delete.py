@@ -32,7 +32,7 @@ def _deactivation(entity: EntityMapping, row: DynamicsRecord) -> Write | None:
 
 def is_inactive(entity: EntityMapping, row: DynamicsRecord) -> bool:
     """Whether the row is in the state of deleted records."""
-    return row.exists and entity.inactive is not None and row.state == entity.inactive.state
+    return entity.inactive is not None and row.state == entity.inactive.state
 
 
 def states_apart(entity: EntityMapping, said: Values, held: Values) -> list[str]:

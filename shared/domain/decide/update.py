@@ -46,7 +46,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     # What is not sent replaces nothing: its record was made before it was sent first.
     merged = merged.without(known)
     state = _state(entity, merged, reborn=reborn)
-    closed = _opened_by(state, snapshot, merged, context)
+    closed = _opened_by(state, merged, entity)
     merged = merged.without(closed)
     revived = state if reborn else None
     to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
@@ -173,9 +173,9 @@ def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | N
     return [*said, entity.active if reborn and not rules else None][0]
 
 
-def _opened_by(state: Option | None, snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[str]:
+def _opened_by(state: Option | None, merged: Merged, entity: EntityMapping) -> frozenset[str]:
     """The fields whose writes the row's state refuses, and that the row takes in the state that it gets."""
-    if snapshot.row.is_open or state is None or not context.entity.takes_edits(state.state):
+    if state is None or not entity.takes_edits(state.state):
         return frozenset()
     return frozenset(block.field for block in merged.blocked if isinstance(block.error, RecordClosed))
 
