@@ -121,7 +121,7 @@ class Record(msgspec.Struct, frozen=True):
             name: The field's name.
             otherwise: Stands for a field that the record does not say.
         """
-        return (self.key or None) if name == key else self.values.get(name, otherwise)
+        return self.content(key).get(name, otherwise)
 
 
 class CmmsRecord(Record, frozen=True):

@@ -169,7 +169,7 @@ def _does_not_converge(write: FieldWrite) -> Blocked:
 def _state(entity: EntityMapping, merged: Merged, *, reborn: bool) -> Option | None:
     """The state that the row gets: what the record says of it; where no field says it, that of living records."""
     rules = entity.state_fields
-    said = [rules[one.field].option_of(one.value) for one in merged.to("dynamics") if one.field in rules]
+    said = [rules[one.field].options[one.value] for one in merged.to("dynamics") if one.field in rules]
     return [*said, entity.active if reborn and not rules else None][0]
 
 

@@ -246,13 +246,14 @@ class FieldMapping(Frozen):
         """A value in its normal form as JSON carries it: true and false, whole numbers, and text for all others."""
         return None if value is None else _AS_JSON.get(self.type, str)(value)
 
-    def option_of(self, dynamics: Value) -> Option | None:
-        """The option of a choice's value in the Dynamics normal form; None where there is none."""
-        return next((option for option in self.to_dynamics_choices.values() if str(option.status) == dynamics), None)
+    @cached_property
+    def options(self) -> Mapping[Value, Option]:
+        """The options of a choice by their values in the Dynamics normal form."""
+        return {str(option.status): option for option in self.to_dynamics_choices.values()}
 
     def state_of(self, dynamics: Value) -> int | None:
         """The state that an option, in the Dynamics normal form, belongs to."""
-        option = self.option_of(dynamics)
+        option = self.options.get(dynamics)
         return None if option is None else option.state
 
     def translate(self, value: Value, target: Side) -> Value:
