@@ -215,9 +215,12 @@ class Link(Kept, frozen=True):
         """The link with these conflicts on record."""
         return self.model_copy(update={"conflicts": (*self.conflicts, *self.unrecorded(conflicts))})
 
-    def is_deleted(self, cmms: CmmsRecord) -> bool:
-        """Whether the CMMS deleted the record: says its tombstone, or the link's mark where the CMMS shows nothing."""
-        return cmms.deleted or (self.deleted_at is not None and not cmms.exists)
+    def is_deleted(self, cmms: CmmsRecord, *, said: bool = False) -> bool:
+        """Whether the CMMS deleted the record.
+
+        Its tombstone says so; where the CMMS shows nothing, the link's mark, or a message (`said`).
+        """
+        return cmms.deleted or (not cmms.exists and (said or self.deleted_at is not None))
 
     def identified_by(self, cmms: CmmsRecord) -> "Link":
         """The link with the record's id, where the record has one: in one-way mode a producer may send none."""

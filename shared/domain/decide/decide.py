@@ -13,7 +13,7 @@ from shared.domain.decide.key_conflict import key_conflict
 from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held, nothing
 from shared.domain.decide.refused import value_digest, without_refused
 from shared.domain.decide.situation import NO_HOLDER, Context, Snapshot
-from shared.domain.decide.trust import doubt, is_deleted
+from shared.domain.decide.trust import doubt
 from shared.domain.decide.update import update
 from shared.errors import Conflict, KeyNotUsable
 
@@ -53,7 +53,7 @@ def foresee(snapshot: Snapshot, context: Context) -> Decision:
 
 def _decide(snapshot: Snapshot, context: Context) -> Decision:
     cmms = snapshot.cmms
-    if is_deleted(snapshot, context):
+    if snapshot.link.is_deleted(cmms, said=context.said_deleted):
         return delete(snapshot, context)
     if not cmms.exists:
         return _without_record(snapshot, context)

@@ -47,6 +47,10 @@ class Candidate(Struct, frozen=True):
         return self.holder.link.is_deleted(self.record)
 
 
+NO_CANDIDATE: Final = Candidate(NO_ROW)
+"""Stands for the row that a record was made from, where it was made from none."""
+
+
 class Snapshot(Struct, frozen=True):
     """One record as of one moment: the link first, then both sides, with in-doubt writes resolved in the link.
 
@@ -71,14 +75,15 @@ class Snapshot(Struct, frozen=True):
         return self.link.key or self.cmms.key or self.row.key
 
     @property
-    def origin(self) -> Sequence[Candidate]:
-        """The candidate that the record was made from, if there is one."""
-        return [one for one in self.candidates if self.cmms.was_made_from(one.row.id)]
+    def origin(self) -> Candidate:
+        """The candidate that the record was made from; `NO_CANDIDATE` where there is none."""
+        return next((one for one in self.candidates if self.cmms.was_made_from(one.row.id)), NO_CANDIDATE)
 
     @property
     def exact(self) -> Sequence[Candidate]:
         """The candidates that may be the record's row: the one that it was made from, else those with its very key."""
-        return self.origin or [one for one in self.candidates if one.row.key == self.cmms.key]
+        of_this_key = [one for one in self.candidates if one.row.key == self.cmms.key]
+        return of_this_key if self.origin is NO_CANDIDATE else [self.origin]
 
 
 class Context(Struct, frozen=True):

@@ -125,11 +125,6 @@ def _made_again(snapshot: Snapshot) -> Blocked:
     return held_back("dynamics", (error.reason, str(row.created), row.last_operation), error)
 
 
-def is_deleted(snapshot: Snapshot, context: Context) -> bool:
-    """Whether the CMMS deleted the record: by its tombstone, or as the link or a message says of what is not there."""
-    return snapshot.link.is_deleted(snapshot.cmms) or (context.said_deleted and not snapshot.cmms.exists)
-
-
 def _lacks_a_record(snapshot: Snapshot, context: Context) -> bool:
     """Whether the CMMS was asked for the record and has none."""
     return not (snapshot.cmms.exists or context.one_way)
@@ -156,13 +151,14 @@ def _made_late(snapshot: Snapshot) -> Blocked:
 
 def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
     """Whether a create of ours made the record, for a row that the ledger knows as another record's, or as nobody's."""
-    return snapshot.link.row_id is None and any(not (one.is_free or one.is_being_made) for one in snapshot.origin)
+    origin = snapshot.origin
+    return snapshot.link.row_id is None and not (origin.is_free or origin.is_being_made)
 
 
 def _record_made_late(snapshot: Snapshot) -> Blocked:
     record, operations = snapshot.cmms, snapshot.cmms.operations
     error = RowReplaced(
-        f"The record {record.key} (id {record.id}) was made in the CMMS from the row {snapshot.origin[0].row.id}, which"
+        f"The record {record.key} (id {record.id}) was made in the CMMS from the row {snapshot.origin.row.id}, which"
         " the ledger knows as another record's, or as nobody's: the write arrived late, or the record was deleted and"
         " lives again. Delete the record in the CMMS; or delete the row in Dynamics and replay, for a new one; or, if"
         " the other record was deleted, an operator's resync with --recreate has this one take over the row,"
@@ -173,9 +169,9 @@ def _record_made_late(snapshot: Snapshot) -> Blocked:
 
 def _row_is_forgotten(snapshot: Snapshot, _: Context) -> bool:
     """Whether a record shows a write of ours that its link does not know, and no row is its: it had one."""
-    record, link = snapshot.cmms, snapshot.link
-    alone = record.living and link.row_id is None and link.deleted_at is None and not snapshot.exact
-    return alone and record.last_operation not in {None, link.seen.operation}
+    link = snapshot.link
+    alone = link.row_id is None and link.deleted_at is None and not snapshot.exact
+    return alone and snapshot.cmms.last_operation not in {None, link.seen.operation}
 
 
 def _row_forgotten(snapshot: Snapshot) -> Blocked:
@@ -190,7 +186,8 @@ def _row_forgotten(snapshot: Snapshot) -> Blocked:
 
 def _record_is_absent(snapshot: Snapshot, context: Context) -> bool:
     known = snapshot.link.cmms_id is not None
-    return known and _lacks_a_record(snapshot, context) and not is_deleted(snapshot, context)
+    deleted = snapshot.link.is_deleted(snapshot.cmms, said=context.said_deleted)
+    return known and _lacks_a_record(snapshot, context) and not deleted
 
 
 def _record_missing(snapshot: Snapshot) -> Blocked:
