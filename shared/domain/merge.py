@@ -116,9 +116,9 @@ class Merged(Struct, frozen=True):
         """The outcome without what is to be written, recorded or parked of these fields."""
         return Merged(
             self.bases,
-            of_others(fields, self.writes),
-            of_others(fields, self.conflicts),
-            of_others(fields, self.blocked),
+            _of_others(fields, self.writes),
+            _of_others(fields, self.conflicts),
+            _of_others(fields, self.blocked),
         )
 
     def parking(self, blocked: Iterable[Blocked]) -> "Merged":
@@ -128,7 +128,7 @@ class Merged(Struct, frozen=True):
         return replace(rest, blocked=(*rest.blocked, *stopped.values()))
 
 
-def of_others[T: (FieldWrite, ConflictRecord, Blocked)](fields: Container[str], items: Iterable[T]) -> tuple[T, ...]:
+def _of_others[T: (FieldWrite, ConflictRecord, Blocked)](fields: Container[str], items: Iterable[T]) -> tuple[T, ...]:
     """The items that concern other fields than these."""
     return tuple(one for one in items if one.field not in fields)
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from shared.domain.blocked import Blocked, digest
 from shared.domain.decide.delete import is_inactive
 from shared.domain.decide.plan import Plan, nothing
-from shared.domain.decide.refused import known_refusals, refused_now, source_digest
+from shared.domain.decide.refused import known_refusals, marks_of, refused_now
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.link import Seen
-from shared.domain.merge import FieldWrite, of_others
+from shared.domain.merge import FieldWrite, Merged
 from shared.domain.model import Record, Side, Value, other, without
 from shared.domain.write import Write
 from shared.errors import PermanentError
@@ -100,13 +100,14 @@ def _newborn(side: Side, source: Record, snapshot: Snapshot, context: Context) -
                 said.append(FieldWrite(name, target, sent, value, None))
             except PermanentError as error:
                 blocked.append(Blocked(name, side, digest(value), error))
-    known = known_refusals(snapshot.link, context.insists_on, ((one.field, source_digest(entity, one)) for one in said))
-    blocked += refused_now(entity, said, context.refused)
-    writes = of_others(known | {block.field for block in blocked}, said)
-    writes = (*writes, FieldWrite(entity.key.name, target, source.key, source.key, None))
+    merged = Merged(writes=tuple(said), blocked=tuple(blocked))
+    merged = merged.parking(refused_now(context.refused, marks_of(entity, said)))
+    known = known_refusals(snapshot.link, context.insists_on, marks_of(entity, merged.writes))
+    key = FieldWrite(entity.key.name, target, source.key, source.key, None)
+    writes = (*merged.without(known).writes, key)
     return _Newborn(
         values={one.field: one.value for one in writes if one.value is not None},
         sources={one.field: one.source for one in writes},
-        blocked=tuple(blocked),
+        blocked=merged.blocked,
         known=known,
     )

@@ -1,6 +1,6 @@
 """What a side refused: known again by a digest, so that the same value is neither sent nor parked twice."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from shared.domain.blocked import RECORD, Blocked, Refusal, digest
@@ -28,6 +28,9 @@ LASTING: Final = ROWLESS | {
 }
 """Reasons for which the same value is not sent again, until a person replays the message."""
 
+type Mark = tuple[str, str]
+"""A field, or `RECORD`, and the digest of what would be sent of it: see `Blocked.mark`."""
+
 
 def refusal(entity: EntityMapping, name: str, write: Write, error: Refusal) -> Blocked:
     """The block of one field of a write, by the value of the other side that the write carries."""
@@ -48,34 +51,34 @@ def value_digest(entity: EntityMapping, name: str, source: Value) -> str:
     return digest((entity.rules[name].fingerprint, source))
 
 
-def source_digest(entity: EntityMapping, write: FieldWrite) -> str:
-    """Recognise the value of the other side that a write carries."""
-    return value_digest(entity, write.field, write.source)
+def marks_of(entity: EntityMapping, writes: Iterable[FieldWrite]) -> Iterator[Mark]:
+    """The marks by which a side's refusals of these writes are known: by the values of the other side."""
+    return ((one.field, value_digest(entity, one.field, one.source)) for one in writes)
 
 
 def loop_digest(write: FieldWrite) -> str:
     """Recognise the two values between which two rules go to and fro, whichever of them is written next."""
-    return digest(sorted((write.source or "", write.before or "")))
+    return digest(sorted((write.source, write.before), key=str))
 
 
-def refused_now(entity: EntityMapping, writes: Iterable[FieldWrite], refused: Sequence[Blocked]) -> list[Blocked]:
-    """The blocks of the writes that a side has refused just now, and that would be sent again.
+def refused_now(refused: Sequence[Blocked], marks: Iterable[Mark]) -> list[Blocked]:
+    """The blocks of what a side has refused just now, and that would be sent again.
 
     Either side may have moved on since the refusal: then another value is sent.
     """
     if not refused:
         return []  # mostly: no digest need be made
-    sent = {(one.field, other(one.side), source_digest(entity, one)) for one in writes}
-    return [one for one in refused if (one.field, one.side, one.digest) in sent]
+    sent = frozenset(marks)
+    return [one for one in refused if one.mark in sent]
 
 
-def known_refusals(link: Link, insists_on: frozenset[str], digests: Iterable[tuple[str, str]]) -> frozenset[str]:
+def known_refusals(link: Link, insists_on: frozenset[str], marks: Iterable[Mark]) -> frozenset[str]:
     """Find the values that would be sent and were refused before.
 
     Args:
         link: Remembers the refusals as parked fields.
         insists_on: The reasons that stop nothing any more.
-        digests: Fields' names, each with the digest of the value that would be sent.
+        marks: Of the values that would be sent.
 
     Returns:
         The names of the fields that are parked for such a value, and for a reason on which no person insists.
@@ -84,7 +87,7 @@ def known_refusals(link: Link, insists_on: frozenset[str], digests: Iterable[tup
     known = {(name, parked.digest) for name, parked in link.parked.items() if parked.reason in lasting}
     if not known:
         return frozenset()  # mostly: no digest need be made
-    return frozenset(name for name, _ in known.intersection(digests))
+    return frozenset(name for name, _ in known.intersection(marks))
 
 
 def without_refused(decision: Decision, link: Link, context: Context) -> Decision:
@@ -94,11 +97,10 @@ def without_refused(decision: Decision, link: Link, context: Context) -> Decisio
         The decision; in its place a plan that only parks where the write was refused just now, or that does nothing
         where the record was parked for the write before and nobody insists.
     """
-    # Mostly nothing was refused, and no digest need be made.
-    if isinstance(decision, Wait) or not (context.refused or RECORD in link.parked):
+    if isinstance(decision, Wait):
         return decision
-    digests = set(map(_whole_digest, decision.writes))
-    fresh = [block for block in context.refused if block.field == RECORD and block.digest in digests]
+    marks = frozenset((RECORD, _whole_digest(write)) for write in decision.writes)
+    fresh = refused_now(context.refused, marks)
     parked = link.park_of(RECORD)
-    known = parked.digest in digests and parked.reason not in context.insists_on
+    known = (RECORD, parked.digest) in marks and parked.reason not in context.insists_on
     return Plan(decision.stored, link, blocked=tuple(fresh[:1])) if fresh or known else decision

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from copy import replace
+from itertools import chain
 
 from shared.domain.base import NEWS, Base
 from shared.domain.blocked import Blocked, digest
@@ -9,7 +10,7 @@ from shared.domain.decide.currency import currency_changed, held_figures
 from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.older import gone_back
 from shared.domain.decide.plan import Plan
-from shared.domain.decide.refused import known_refusals, loop_digest, refused_now, source_digest
+from shared.domain.decide.refused import known_refusals, loop_digest, marks_of, refused_now
 from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.decide.trust import trusted
 from shared.domain.link import Link
@@ -40,7 +41,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
     merged = _merge(snapshot, context, bases, reborn=reborn)
-    refused = refused_now(entity, merged.writes, context.refused)
+    refused = refused_now(context.refused, marks_of(entity, merged.writes))
     merged = merged.parking([*_endless(link, merged, context), *refused, *held_figures(snapshot, context)])
     known = _known(snapshot, merged, context)
     # What is not sent replaces nothing: its record was made before it was sent first.
@@ -149,11 +150,11 @@ def _endless(link: Link, merged: Merged, context: Context) -> list[Blocked]:
 
 def _known(snapshot: Snapshot, merged: Merged, context: Context) -> frozenset[str]:
     """The fields whose writes were refused before, and are still parked for just that value."""
-    entity = context.entity
-    digests = ((one.field, this) for one in merged.writes for this in (source_digest(entity, one), loop_digest(one)))
+    turns = ((one.field, loop_digest(one)) for one in merged.writes)
+    marks = chain(marks_of(context.entity, merged.writes), turns)
     # As long as a key is parked, rows are looked for by it: without any, no other row has the key any more.
     over = frozenset() if snapshot.candidates else frozenset({KeyNotUsable.reason})
-    return known_refusals(snapshot.link, context.insists_on | over, digests)
+    return known_refusals(snapshot.link, context.insists_on | over, marks)
 
 
 def _does_not_converge(write: FieldWrite) -> Blocked:
