@@ -14,7 +14,7 @@ from rich.text import Text
 from ops.command import command
 from ops.output import plain, table
 from ops.session import ExitCode, Session, UsageError
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 
 if TYPE_CHECKING:
     from shared.flows.reconcile import BrakeState, Report
@@ -98,7 +98,7 @@ async def _release(session: Session, who: str) -> int:
     elif released is None:
         session.out.print("[green]The brake holds nothing.[/]")
     else:
-        held = f"{plural(released.held, 'repair')} {plural(released.held, 'is', figures=False)}"
+        held = f"{plural(released.held, 'repair')} {word_for(released.held, 'is')}"
         session.out.print(f"{held} let go, at the pace of the next runs. A further flood is held again.")
     return ExitCode.FINE
 

@@ -16,7 +16,7 @@ from ops.command import command
 from ops.output import age, plain, restamp, stamp, table
 from ops.session import ExitCode, Session, UsageError, plain_lines
 from ops.suggest import known
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import reasons
 from shared.flows.operate.parked import Filter, ParkedMessages, Settled, Waiting, parse_age
 
@@ -333,7 +333,7 @@ def _conclude(session: Session, settled: Settled, what: str) -> int:
         _print_refused(session, settled)
         if settled.locked:
             numbers = ", ".join(str(message.sequence) for message in settled.locked)
-            are = plural(len(settled.locked), "is", figures=False)
+            are = word_for(len(settled.locked), "is")
             text = f"{numbers} {are} locked by somebody else: locks of a run that was killed end within 5 minutes."
             session.out.print(f"[yellow]{text}[/]", soft_wrap=True)
     return ExitCode.FINDINGS if settled.refused or settled.locked else ExitCode.FINE

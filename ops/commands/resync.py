@@ -14,7 +14,7 @@ from ops.session import Entity, ExitCode, Session, UsageError
 from shared.domain.link import Identity
 from shared.domain.model import Side
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import KeyNotUsable
 from shared.flows.operate.parked import parse_age
 from shared.flows.operate.resync import Followed, Resync, name_of
@@ -150,7 +150,7 @@ def _show(session: Session, records: Mapping[Identity, str]) -> None:
         return
     for one in keys:
         session.out.print(escape(plain(one)), soft_wrap=True)
-    session.note(f"{plural(len(keys), 'record')} {plural(len(keys), 'is', figures=False)} meant.")
+    session.note(f"{plural(len(keys), 'record')} {word_for(len(keys), 'is')} meant.")
 
 
 def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int:
@@ -173,7 +173,7 @@ def _conclude(session: Session, enqueued: int, followed: Followed | None) -> int
                 session.out.print(f"[red]{escape(plain(text))}[/] ('show' tells its story)", soft_wrap=True)
             if followed.waiting:
                 names = ", ".join(sorted(followed.waiting)[:10])
-                many = f"{plural(len(followed.waiting), 'record')} {plural(len(followed.waiting), 'is', figures=False)}"
+                many = f"{plural(len(followed.waiting), 'record')} {word_for(len(followed.waiting), 'is')}"
                 session.out.print(f"[yellow]{many} not done yet, such as {escape(plain(names))}[/]", soft_wrap=True)
     undone = followed is not None and (followed.parked or followed.waiting)
     return ExitCode.FINDINGS if undone else ExitCode.FINE

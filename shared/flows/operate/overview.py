@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from shared.domain.messages.queues import ALL, PARKED
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import SyncError
 from shared.flows.operate.parked import Queues, Survey, Waiting
 from shared.flows.ports.engine import State
@@ -181,7 +181,7 @@ def _concerns(view: Overview) -> list[str]:
             found.append(f"The oldest message of {queue.name} has waited for {minutes:,.0f} minutes.")
     if view.parked:
         total = sum(count for _, count in view.parked)
-        found.append(f"{plural(total, 'parked message')} {plural(total, 'waits', figures=False)} for a person.")
+        found.append(f"{plural(total, 'parked message')} {word_for(total, 'waits')} for a person.")
     if view.brake is not None and not view.brake.allowance:
         found.append(f"The brake holds {plural(view.brake.held, 'repair')}.")
     run = view.first_sync

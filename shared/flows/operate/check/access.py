@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from uuid import UUID
 
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.words import plural
+from shared.domain.words import word_for
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.operate.required import ENDPOINT, MESSAGES, uses
 from shared.flows.operate.secret_fingerprint import is_of
@@ -67,7 +67,7 @@ def _superfluous(subject: str, more: Sequence[Step]) -> Finding:
     foreign = sum(not step.made for step in more)
     if foreign:
         # Provision removes only what it made.
-        text = f"{foreign} of them {plural(foreign, 'was', figures=False)} not made by provision"
+        text = f"{foreign} of them {word_for(foreign, 'was')} not made by provision"
         return warning(_AREA, subject, f"{message}; {text}", "unregister these by hand (Plug-in Registration tool)")
     return warning(_AREA, subject, message, "run provision")
 

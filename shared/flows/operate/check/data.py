@@ -7,7 +7,7 @@ from typing import Final
 
 from shared.domain.model import Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import LookupNotFound, MappingError, SyncError
 from shared.flows.operate.check.findings import Finding, error, ok, warning
 from shared.flows.ports.engine import Cmms, Dynamics
@@ -96,7 +96,7 @@ def _code_findings(
             shown = ", ".join(sorted(wrong)[:EXAMPLES])
             more = ", ..." if len(wrong) > EXAMPLES else ""
             codes_of = f"{plural(len(wrong), 'code')} of {plural(records, 'record')}"
-            are = plural(len(wrong), "is", figures=False)
+            are = word_for(len(wrong), "is")
             message = f"{codes_of} {are} in no single row of {where}: {shown}{more}"
             yield error(area, rule.name, message, "create the rows, or correct the codes: such fields are parked")
 

@@ -11,7 +11,7 @@ from uuid import UUID
 from shared.domain import link
 from shared.domain.messages.queues import ALL, PARKED
 from shared.domain.schema.mapping import EntityMapping, Mapping
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import NotAuthorized, SyncError, Throttled, Unavailable
 from shared.flows.operate.check.access import (
     compare_column_access,
@@ -290,7 +290,7 @@ class Checker:
         if remapped:
             message = (
                 f"{', '.join(remapped)}: mapped otherwise than when both sides last agreed, so that"
-                f" {plural(len(remapped), 'field', figures=False)} and records meet for the first time again"
+                f" {word_for(len(remapped), 'field')} and records meet for the first time again"
             )
             action = (
                 "'mapping plan' counts what that writes; the runbook's section after-changing-the-mapping tells more"
@@ -314,7 +314,7 @@ class Checker:
         yield await self._timed("cmms", entity.cmms, self._world.expected.cmms_url, read)
         if unknown:
             named = ", ".join(sorted(unknown))
-            fields = plural(len(unknown), "field", figures=False)
+            fields = word_for(len(unknown), "field")
             message = f"does not show the mapped {fields} {named}: nothing of it is ever synchronized"
             action = "add it to FIELDS of the CMMS's settings, or correct its name in the mapping"
             yield error("cmms", entity.cmms, message, action)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.schema.mapping import Mapping as FieldTable
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.flows.operate.first_sync.classify import Kind
 from shared.flows.operate.first_sync.memory import Counts, StoredPlan, mapping_fingerprint
 from shared.flows.operate.first_sync.plan import EntityPlan
@@ -59,7 +59,7 @@ def _drifted(plan: EntityPlan, planned: Counts) -> Iterator[str]:
     for kind in Kind:
         before, now = planned.kinds.get(kind, 0), plan.kinds[kind]
         if now - before > most or (not kind.for_a_person and before - now > most + linked):
-            records = f"{plural(now, 'record')} {plural(now, 'is', figures=False)}"
+            records = f"{plural(now, 'record')} {word_for(now, 'is')}"
             yield f"{plan.entity}: {records} {WORDS[kind]}; the plan counted {before:,}."
     if plan.changed > most:
         yield f"{plan.entity}: changed since the plan: {plural(plan.changed, 'record')} that had not met yet."
