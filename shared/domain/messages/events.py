@@ -72,9 +72,9 @@ class _Data(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _unset(cls, data: object) -> object:
+    def _unset(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Drop members that are null. Null clears only the record's fields, one level down."""
-        return _said(data) if isinstance(data, dict) else data
+        return _said(data)
 
 
 class _Versioned(_Data):
@@ -117,11 +117,10 @@ class UpsertedData(_Versioned):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, data: object) -> object:
+    def _flat(cls, data: dict[str, Any]) -> dict[str, Any]:
         """Accept fields that stand beside the key instead of under `fields`."""
-        if not isinstance(data, dict) or data.get("fields") is not None:
-            return data
-        return {**data, "fields": without(data, cls.model_fields)}
+        beside = without(data, cls.model_fields)
+        return {"fields": beside, **_said(data)}
 
 
 class DeletedData(_Versioned):
