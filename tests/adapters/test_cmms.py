@@ -107,7 +107,7 @@ async def test_a_record_shows_the_names_of_the_writes_that_it_took(cmms: CmmsGat
 async def test_a_create_is_done_once_for_its_operation_and_answers_what_it_made(cmms: CmmsGateway) -> None:
     (made,) = await stored(cmms, new("A"))
     await stored(cmms, record_write(made.id, made.etag, {"nombre": "Motor"}, operation="change"))
-    (again,) = await stored(cmms, new("A").model_copy(update={"earlier": {}}))
+    (again,) = await stored(cmms, new("A").model_copy(update={"repeated": True}))
     assert (again.id, again.values["nombre"]) == (made.id, "Motor")
     assert [len(page) async for page in cmms.pages(ASSET)] == [1]
 

@@ -51,7 +51,7 @@ class WatchedLedger(SqliteLedger):
                 self._note_changes(entity, result.link)
                 link = result.link
                 for intent in link.intents:
-                    for name in intent.earlier or ():
+                    for name in intent.earlier:
                         self.tried.add(("dynamics", entity, str(link.row_id), name))
                         self.tried.add(("cmms", entity, str(link.cmms_id), name))
                     if intent.side == "cmms" and intent.creates:

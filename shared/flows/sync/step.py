@@ -146,8 +146,8 @@ def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetim
     rules = {name: entity.rules[name].fingerprint for name in write.sources}
     doubted = link.create_of(write.side)
     if doubted is not None:
-        repeats = {"target": doubted.target, "earlier": doubted.before_repeating(write), "rules": rules | doubted.rules}
-        return doubted.model_copy(update={**members, **repeats, "expires_at": expires_at})
+        tries = {"repeated": True, "earlier": doubted.before_repeating(write), "rules": rules | doubted.rules}
+        return doubted.model_copy(update={**members, **tries, "target": doubted.target, "expires_at": expires_at})
     operation = write.operation or str(ids())
     members["target"] = write.target or (str(ids()) if write.side == "dynamics" else None)
     return Intent(**members, id=operation, expires_at=expires_at, rules=rules)
