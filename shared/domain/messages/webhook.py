@@ -84,7 +84,7 @@ def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
     raw = parse_json(body, "The body")
     if not isinstance(raw, dict):
         raise InvalidMessage("The body is JSON but not an object.")
-    if "MessageName" in raw or "PrimaryEntityName" in raw:
+    if "MessageName" in raw:
         return _native(raw, mapping)
     if "eventType" in raw:
         return _document(raw, mapping)
