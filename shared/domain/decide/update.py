@@ -91,7 +91,7 @@ def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, r
         bases = without(bases, entity.state_fields)
     if snapshot.link.deleted_at is not None:
         # Nothing tells whether the record goes on from its deletion or from a backup: what it replaces is on record.
-        bases = {name: base.model_copy(update={"why": base.why or "revived"}) for name, base in bases.items()}
+        bases = {name: base.model_copy(update={"why": "revived"}) for name, base in bases.items()}
     merged = merge(
         entity.rules.values(),
         snapshot.cmms,
