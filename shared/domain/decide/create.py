@@ -27,7 +27,7 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
     later = False
     for name, rule in entity.state_fields.items():
         said = born.values.get(name)
-        if said is not None and rule.state_of(said) == entity.active.state:
+        if rule.state_of(said) == entity.active.state:
             continue
         # A row is born active: any other state takes a second write. Whatever the CMMS says of the state is then news.
         later |= said is not None

@@ -67,7 +67,7 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
             case "unclear":
                 link = _by_values(entity, link, intent, shown, now)
             case "not_landed":
-                link = _not_landed(link, intent)
+                link = _not_landed(link, announced)
     return link
 
 
@@ -154,8 +154,8 @@ def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> t
 
 
 def _not_landed(link: Link, intent: Intent) -> Link:
-    # A row that was not made is not the link's. A create in the CMMS has no target.
-    unborn = intent.creates and link.row_id == intent.target
+    # A row that was not made is not the link's.
+    unborn = intent == link.create_of("dynamics")
     return link.without(intent).model_copy(update={"row_id": None} if unborn else {})
 
 

@@ -55,12 +55,12 @@ def _record_is_older(snapshot: Snapshot) -> bool:
 
 
 def _is_newer(snapshot: Snapshot, side: Side) -> bool:
-    """Whether a living side shows another state than the one that was seen."""
-    row, record, link = snapshot.row, snapshot.cmms, snapshot.link
+    """Whether a living side shows a newer state than the one that was seen."""
+    record, link = snapshot.cmms, snapshot.link
     if side == "dynamics":
-        return row.exists and row.version != link.seen.row_version
+        return is_before(link.seen.row_version, snapshot.row.version)
     # A record that was deleted, and is changed where it lives again, is meant to live.
-    return record.living and link.deleted_at is None and record.changed_at != link.seen.cmms_version
+    return record.living and link.deleted_at is None and is_before(link.seen.cmms_version, record.changed_at)
 
 
 def _lost_a_write(snapshot: Snapshot) -> bool:

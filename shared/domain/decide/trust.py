@@ -67,7 +67,7 @@ def _is_of_now(snapshot: Snapshot) -> bool:
 
     def is_known(shown: Record, version: object) -> bool:
         ours = shown.untouched_since in link.announced
-        return shown.living and version is not None and (ours or link.seen.after(shown) == link.seen)
+        return version is not None and (ours or link.seen.after(shown) == link.seen)
 
     return is_known(snapshot.row, snapshot.row.version) and is_known(snapshot.cmms, snapshot.cmms.changed_at)
 
