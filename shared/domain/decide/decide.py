@@ -34,12 +34,9 @@ def decide(snapshot: Snapshot, context: Context) -> Decision:
 
 def _just_linked(snapshot: Snapshot) -> Wait | None:
     """Wait where the record got its row after its link was looked for: its row's link is its own by now."""
-    if snapshot.stored.etag is None:
-        for one in snapshot.candidates:
-            if one.holder.link.cmms_id == snapshot.cmms.id:
-                return Wait(
-                    Conflict(f"The record {snapshot.cmms.key} got its row {one.row.id} while it was looked at.")
-                )
+    for one in snapshot.candidates:
+        if one.holder.link.cmms_id == snapshot.cmms.id:
+            return Wait(Conflict(f"The record {snapshot.cmms.key} got its row {one.row.id} while it was looked at."))
     return None
 
 
