@@ -35,9 +35,7 @@ def is_inactive(entity: EntityMapping, row: DynamicsRecord) -> bool:
     return entity.inactive is not None and row.state == entity.inactive.state
 
 
-def states_apart(entity: EntityMapping, said: Values, held: Values) -> list[str]:
+def states_apart(entity: EntityMapping, said: Values, held: Values) -> set[str]:
     """The fields that tell the row's state, of which both sides say something, and not the same."""
-    known = said.keys() & held.keys()
-    return [
-        name for name, rule in entity.state_fields.items() if name in known and not rule.agree(said[name], held[name])
-    ]
+    known = entity.state_fields.keys() & said.keys() & held.keys()
+    return {name for name in known if not entity.fields[name].agree(said[name], held[name])}

@@ -79,7 +79,7 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
     if link.restored == "dynamics" and not entity.state_fields and "dynamics" in gone_back(snapshot):
         return link.seen.row_state == entity.active.state
     apart = states_apart(entity, snapshot.cmms.values, snapshot.row.values)
-    return link.revives and apart == [*entity.state_fields]
+    return link.revives and apart == entity.state_fields.keys()
 
 
 def _merge(snapshot: Snapshot, context: Context, bases: Mapping[str, Base], *, reborn: bool) -> Merged:
