@@ -186,14 +186,18 @@ def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edit
         What the source held and what the written side made of it. Where an earlier try of a create landed, what the
         source says now is a change, as is what none of the tries said.
     """
-    written, source, why = intent.values.get(name), intent.sources[name], None
-    if is_other(written, shown):
-        tries = intent.tries(name)
-        source = NEWS if tries else source
-        if edited and not all(is_other(value, shown) for value in tries):
-            # The row may have been made with the present value, and a person have put the earlier one back.
-            why = LATE
-        elif edited:
-            shown = NEWS if tries else written
-    held: dict[Side, Value] = {intent.side: shown, other(intent.side): source}
-    return Base.of(held, entity.fingerprints[name], why=why)
+    written, source, tries = intent.values.get(name), intent.sources[name], intent.tries(name)
+
+    def agreed(on: Value, source: Value, why: Why | None = None) -> Base:
+        return Base.of({intent.side: on, other(intent.side): source}, entity.fingerprints[name], why=why)
+
+    if not is_other(written, shown):
+        return agreed(shown, source)
+    if not tries:
+        return agreed(written if edited else shown, source)
+    if not edited:
+        return agreed(shown, NEWS)
+    if all(is_other(value, shown) for value in tries):
+        return agreed(NEWS, NEWS)
+    # The row may have been made with the present value, and a person have put the earlier one back.
+    return agreed(shown, NEWS, LATE)
