@@ -145,8 +145,8 @@ class CmmsRecord(Record, frozen=True):
 
     @property
     def last_change(self) -> Change:
-        """The record's last change."""
-        return Change(self.revision, self.changed_at)
+        """The record's last change; nothing is known of it where the record is absent or deleted: it has no state."""
+        return Change(self.revision, self.changed_at) if self.living else Change(None, None)
 
     @property
     def changed_at(self) -> datetime | None:

@@ -27,16 +27,16 @@ def was_edited_after_a_restore(snapshot: Snapshot, side: Side) -> bool:
     """Whether a restored side was edited since, in a state that may lack what the link saw of it."""
     seen, restored = snapshot.link.seen, snapshot.restored.get(side)
     before, shown = {
-        "dynamics": (seen.row, snapshot.row.last_change),
-        "cmms": (seen.record, snapshot.cmms.last_change),
+        "dynamics": (seen.row_modified, snapshot.row.modified),
+        "cmms": (seen.cmms_version, snapshot.cmms.changed_at),
     }[side]
     # What was seen after the restore lacks nothing.
-    return is_until(before.at, restored) and is_before(restored, shown.at)
+    return is_until(before, restored) and is_before(restored, shown)
 
 
 def deletion_is_undone(snapshot: Snapshot) -> bool:
     """Whether a deleted record lives again as it was before its deletion; a record made again has a newer version."""
-    return snapshot.cmms.living and is_until(snapshot.cmms.changed_at, snapshot.link.deleted_at)
+    return is_until(snapshot.cmms.last_change.at, snapshot.link.deleted_at)
 
 
 def _row_is_older(snapshot: Snapshot) -> bool:
@@ -44,23 +44,22 @@ def _row_is_older(snapshot: Snapshot) -> bool:
 
 
 def _record_is_older(snapshot: Snapshot) -> bool:
-    record, seen = snapshot.cmms, snapshot.link.seen
-    if not record.living or is_before(record.changed_at, seen.cmms_version):
-        # What is absent or deleted is no older state.
-        return record.living
+    shown, seen = snapshot.cmms.last_change, snapshot.link.seen
+    if is_before(shown.at, seen.cmms_version):
+        return True
     if snapshot.link.deleted_at is not None:
         # What the CMMS counts and keeps of a record may have gone with it.
         return deletion_is_undone(snapshot)
-    return seen.record.is_undone(record.last_change) or _lost_a_write(snapshot) or _is_silently_other(snapshot)
+    return seen.record.is_undone(shown) or _lost_a_write(snapshot) or _is_silently_other(snapshot)
 
 
 def _is_newer(snapshot: Snapshot, side: Side) -> bool:
     """Whether a living side shows a newer state than the one that was seen."""
-    record, link = snapshot.cmms, snapshot.link
+    link = snapshot.link
     if side == "dynamics":
         return is_before(link.seen.row_version, snapshot.row.version)
     # A record that was deleted, and is changed where it lives again, is meant to live.
-    return record.living and link.deleted_at is None and is_before(link.seen.cmms_version, record.changed_at)
+    return link.deleted_at is None and is_before(link.seen.cmms_version, snapshot.cmms.last_change.at)
 
 
 def _lost_a_write(snapshot: Snapshot) -> bool:
