@@ -216,10 +216,7 @@ class Link(Kept, frozen=True):
         return self.model_copy(update={"conflicts": (*self.conflicts, *self.unrecorded(conflicts))})
 
     def is_deleted(self, cmms: CmmsRecord, *, said: bool = False) -> bool:
-        """Whether the CMMS deleted the record.
-
-        Its tombstone says so; where the CMMS shows nothing, the link's mark, or a message (`said`).
-        """
+        """Whether the CMMS deleted the record: by its tombstone, or if it is absent by the link or a message."""
         return cmms.deleted or (not cmms.exists and (said or self.deleted_at is not None))
 
     def identified_by(self, cmms: CmmsRecord) -> "Link":

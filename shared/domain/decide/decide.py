@@ -69,14 +69,14 @@ def _key_taken(snapshot: Snapshot, context: Context) -> Decision:
     Returns:
         The key conflict's wait or release; where a person is needed, an update that holds back the key alone.
     """
-    others = snapshot.candidates
-    decision = key_conflict(snapshot, others[0], context) if others else nothing(snapshot)
-    if isinstance(decision, Plan) and not decision.writes:
-        name = context.entity.key.name
-        this = value_digest(context.entity, name, snapshot.cmms.key)
-        blocks = [Blocked(name, "cmms", this, block.error) for block in decision.blocked]
-        return update(snapshot, replace(context, refused=(*context.refused, *blocks)))
-    return decision
+    if not snapshot.candidates:
+        return update(snapshot, context)
+    decision = key_conflict(snapshot, snapshot.candidates[0], context)
+    if isinstance(decision, Wait) or decision.writes:
+        return decision
+    name, (block,) = context.entity.key.name, decision.blocked
+    of_key = Blocked(name, "cmms", value_digest(context.entity, name, snapshot.cmms.key), block.error)
+    return update(snapshot, replace(context, refused=(*context.refused, of_key)))
 
 
 def _without_record(snapshot: Snapshot, context: Context) -> Decision:
