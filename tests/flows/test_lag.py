@@ -1,6 +1,9 @@
 """Rule 2: nothing is concluded from a side that does not show yet what a message announced."""
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from shared.errors import Throttled
 from shared.flows.routing.route import ATTEMPTS
@@ -66,3 +69,23 @@ async def test_a_side_that_fails_for_a_day_parks_the_message(world: World) -> No
     await world.dirty()
     await world.settle(rounds=100)
     assert (world.parked, world.clock.monotonic() >= 24 * 3600) == (["throttled"], True)
+
+
+async def test_a_row_whose_key_was_a_records_a_moment_ago_becomes_a_record_of_its_own(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.cmms.put("X", nombre="Bomba")
+    await world.dirty()
+    world.cmms.put("A")
+    row = world.dynamics.put("A", nombre="Motor")
+    read = world.cmms.by_id
+
+    async def renamed_before(*asked: Any) -> Any:
+        monkeypatch.undo()
+        world.cmms.put("B")
+        return await read(*asked)
+
+    monkeypatch.setattr(world.cmms, "by_id", renamed_before)
+    await world.webhook(row, "create")
+    await world.settle()
+    assert {one.key: one.values["nombre"] for one in world.cmms.records.values()} == {"A": "Motor", "B": "Bomba"}

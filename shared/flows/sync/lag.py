@@ -2,7 +2,7 @@
 
 from shared.domain.decide import Snapshot
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import NotYetVisible
+from shared.errors import Conflict, NotYetVisible
 from shared.flows.routing.outcomes import Again
 from shared.flows.sync.deliveries import Outcomes
 from shared.flows.sync.resolve import unreadable_row
@@ -20,6 +20,9 @@ def behind(entity: EntityMapping, work: Work, snapshot: Snapshot, *, one_way: bo
     for delivery in work.deliveries:
         if unknown and delivery.operation in {"create", "update"}:
             ended[delivery.place] = Again(unreadable_row(entity, delivery.identity.value))
+        elif work.has_left(delivery, snapshot.cmms):
+            problem = f"{delivery.identity.value} was met by its key, and {work.name} has another key by now."
+            ended[delivery.place] = Again(Conflict(problem))
         elif not one_way and delivery.payload.is_ahead_of(snapshot.cmms):
             problem = (
                 f"The CMMS does not yet show what this message announced of {work.name}: if this goes on, look"

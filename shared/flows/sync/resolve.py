@@ -36,7 +36,7 @@ async def resolve(deliveries: Sequence[Delivery], reads: Reads) -> Round:
             grouped.setdefault(reads.stored_under(found), []).append(delivery)
         else:
             outcomes[delivery.place] = found
-    return Round(outcomes, tuple(_work(identity, some) for identity, some in grouped.items()))
+    return Round(outcomes, tuple(_work(identity, some, reads) for identity, some in grouped.items()))
 
 
 async def _read(deliveries: Sequence[Delivery], reads: Reads) -> None:
@@ -50,9 +50,10 @@ async def _read(deliveries: Sequence[Delivery], reads: Reads) -> None:
     await reads.ask_links(Identity("row", row.id) for rows in reads.rows_by_key.values() for row in rows)
 
 
-def _work(identity: Identity, deliveries: Sequence[Delivery]) -> Work:
+def _work(identity: Identity, deliveries: Sequence[Delivery], reads: Reads) -> Work:
     hint = next(filter(None, (one.key for one in reversed(deliveries))), None)
-    return Work(identity, tuple(deliveries), key_hint=hint)
+    met = {name: reads.rows[name].key for one in deliveries if (name := one.identity.value) in reads.rows}
+    return Work(identity, tuple(deliveries), key_hint=hint, met_by=met)
 
 
 def _is_known(delivery: Delivery, reads: Reads) -> bool:

@@ -1,7 +1,9 @@
 """The messages of one record on their way through a batch, and what earlier rounds of the batch found out about it."""
 
+from collections.abc import Mapping
 from copy import replace
 from datetime import datetime
+from types import MappingProxyType
 
 from msgspec import Struct
 
@@ -10,6 +12,7 @@ from shared.domain.decide import Context
 from shared.domain.decide.refused import ROWLESS
 from shared.domain.link import Identity, Link
 from shared.domain.messages.events import DeletedData
+from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
 from shared.errors import TransientError
 from shared.flows.routing.outcomes import Outcome, WrittenFields
@@ -20,13 +23,15 @@ class Work(Struct, frozen=True):
     """A record to look at, with its open messages.
 
     `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for
-    before the record is read. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
+    before the record is read. `met_by` are the keys by which rows that messages name, and no link knew, were found to
+    be the record's, by row id. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
     and digest, `written` what was written, for the log. `lost` is why the last round has to be repeated.
     """
 
     identity: Identity
     deliveries: tuple[Delivery, ...] = ()
     key_hint: str | None = None
+    met_by: Mapping[str, str] = MappingProxyType({})
     refused: tuple[Blocked, ...] = ()
     parked: frozenset[tuple[str, str]] = frozenset()
     applied: bool = False
@@ -64,6 +69,11 @@ class Work(Struct, frozen=True):
                 return Link(row_id=value)
             case (_, value):
                 return Link(key=value, by_key=True)
+
+    def has_left(self, delivery: Delivery, record: CmmsRecord) -> bool:
+        """Whether the row that a message names was met by a key that the record does not have any more."""
+        met_by = self.met_by.get(delivery.identity.value)
+        return met_by is not None and record.exists and met_by != record.key
 
     def ends(self, outcome: Outcome) -> Outcomes:
         """Give every message the same end."""
