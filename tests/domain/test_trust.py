@@ -20,6 +20,7 @@ from tests.domain.decisions import (
     ROW,
     SEEN,
     TOMBSTONE,
+    base,
     context,
     snap,
     told,
@@ -239,6 +240,9 @@ TRUST = [
 ]
 
 OLDER_ROW = replace(ROW, version=4, values={"nombre": "Old"})
+ROUNDED = KNOWN.model_copy(
+    update={"bases": {**KNOWN.bases, "nombre": base("Pump").model_copy(update={"dynamics": "Pum"})}}
+)
 BORN_WITH_D0 = KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"first_stamp": "d0"})})
 OLDER_RECORD = replace(RECORD, version=Version(EARLIER), values={"nombre": "Old"}, operations=("c0",))
 
@@ -286,6 +290,18 @@ RESTORED = [
         snap(told_of("ledger"), RECORD, OLDER_ROW),
         context(),
         "update Dynamics: nombre=Pump, record first_contact",
+    ),
+    (
+        "the ledger, and both sides hold what they agreed on, as each of them holds it",
+        snap(told_of("ledger", ROUNDED), RECORD, replace(OLDER_ROW, values={"nombre": "Pum"})),
+        context(),
+        "nothing",
+    ),
+    (
+        "nothing, and a side shows a write that the ledger does not know, and what both agreed on",
+        snap(ROUNDED, RECORD, replace(EDITED_ROW, values={"nombre": "Pum"}, operations=("d9",))),
+        context(),
+        "nothing",
     ),
     (
         "the ledger, and a lagging read shows the row's first state",

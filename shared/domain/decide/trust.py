@@ -6,7 +6,7 @@ The table "Trust" stands in docs/architecture.md.
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from shared.domain.base import Base
+from shared.domain.base import NEWS, Base
 from shared.domain.blocked import Blocked, held_back
 from shared.domain.decide.older import deletion_is_undone, gone_back
 from shared.domain.decide.plan import Plan, Wait, held
@@ -39,20 +39,25 @@ def trusted(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     """The bases that count.
 
     Returns:
-        Those that were taken under the present rule of their field, or need none; none from a ledger that is older than
-        the sides. Where a person replays what had no effect, what an unclear write was to carry counts as a change once
-        more.
+        Those that were taken under the present rule of their field, or need none. From a ledger that is older than the
+        sides, only those of which both sides hold what they agreed on: whatever happened in between is over. Where a
+        person replays what had no effect, what an unclear write was to carry counts as a change once more.
     """
     told = snapshot.link.restored
     behind = ledger_is_behind(snapshot) if told is None else told == "ledger" and not _is_of_now(snapshot)
-    if context.recreate or behind:
-        return {}
-    again = NoEffect.reason in context.insists_on
+    anew, again = context.recreate or behind, NoEffect.reason in context.insists_on
     return {
         name: base.as_news if again else base
         for name, base in snapshot.link.bases.items()
-        if _is_taken_by(context.entity, name, base)
+        if _is_taken_by(context.entity, name, base) and not (anew and _has_changed(snapshot, context, name, base))
     }
+
+
+def _has_changed(snapshot: Snapshot, context: Context, name: str, base: Base) -> bool:
+    """Whether a side does not hold, or does not say, what both agreed on; an unclear base is no agreement."""
+    key = context.entity.key.name
+    held = (snapshot.cmms.held(key, name, NEWS), snapshot.row.held(key, name, NEWS))
+    return base.unclear is not None or NEWS in held or held != (base.cmms, base.dynamics)
 
 
 def _is_taken_by(entity: EntityMapping, name: str, base: Base) -> bool:
