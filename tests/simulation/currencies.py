@@ -89,9 +89,14 @@ class Currencies:
         The row may have its own one again by now: the word is of the parked one all the same.
         """
         for (side, of, row), keys in list(self._history.keys.items()):
-            if (side, of) != ("dynamics", entity) or key not in keys:
+            if (side, of) != ("dynamics", entity):
                 continue
-            agreed, link = self._agreed.pop((of, row), None), self._ledger.link_of_row(of, row)
+            link = self._ledger.link_of_row(of, row)
+            # What is parked names its record's key, which the row may still wait for.
+            named = keys if link is None else {*keys, *self._history.keys["cmms", of, str(link.cmms_id)]}
+            if key not in named:
+                continue
+            agreed = self._agreed.pop((of, row), None)
             if agreed is not None:
                 self._replayed[of, row] = agreed.currency
             elif link is not None and link.seen.currency is not None:
