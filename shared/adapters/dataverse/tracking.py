@@ -19,7 +19,7 @@ from shared.adapters.http.retry import on_its_way, patiently
 from shared.adapters.pages import Parse, reader
 from shared.adapters.row_hasher import RowHasher
 from shared.domain import jsontext
-from shared.domain.schema.mapping import EntityMapping
+from shared.domain.schema.mapping import STATE, EntityMapping
 from shared.errors import Conflict, DeltaRefused, NotReady, PermanentError, Unavailable
 from shared.flows.ports.engine import DynamicsChanges, DynamicsHashes
 
@@ -43,7 +43,6 @@ async def hashes(client: DataverseClient, entity: EntityMapping, lookups: Lookup
         first = await reading.page(entity.set, params | {"$orderby": entity.id})
     hasher = RowHasher(entity)
     name, key_name = entity.id, entity.key.column
-    off = entity.inactive.state if entity.inactive is not None else None
     async for answer in reading.ahead(first):
         try:
             rows = answer["value"]
@@ -52,7 +51,7 @@ async def hashes(client: DataverseClient, entity: EntityMapping, lookups: Lookup
                 rows = [with_codes(entity, row, codes) for row in rows]
             ids = [row[name].lower() for row in rows]
             keys = [key if type(key := row.get(key_name)) is str else "" for row in rows]
-            inactive = [off is not None and row.get("statecode") == off for row in rows]
+            inactive = [row.get(STATE) == entity.inactive.state for row in rows]
             page = list(zip(ids, keys, hasher.dynamics(rows), inactive, strict=True))
         except (KeyError, TypeError, AttributeError) as error:
             raise Unavailable(f"Dynamics' list of {entity.set} has an unknown form.") from error

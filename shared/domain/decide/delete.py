@@ -24,7 +24,7 @@ def delete(snapshot: Snapshot, context: Context) -> Plan:
 
 
 def _deactivation(entity: EntityMapping, row: DynamicsRecord) -> Write | None:
-    if entity.inactive is None or entity.on_delete != "deactivate" or not row.exists or is_inactive(entity, row):
+    if entity.on_delete != "deactivate" or not row.exists or is_inactive(entity, row):
         return None
     state = (entity.inactive.state, entity.inactive.status)
     return Write(side="dynamics", target=row.id, etag=row.etag, state=state, stamped=row.is_open)
@@ -32,7 +32,7 @@ def _deactivation(entity: EntityMapping, row: DynamicsRecord) -> Write | None:
 
 def is_inactive(entity: EntityMapping, row: DynamicsRecord) -> bool:
     """Whether the row is in the state of deleted records."""
-    return entity.inactive is not None and row.state == entity.inactive.state
+    return row.state == entity.inactive.state
 
 
 def states_apart(entity: EntityMapping, said: Values, held: Values) -> set[str]:

@@ -21,6 +21,8 @@ MODIFIED: Final = "modifiedon"
 """The column of every table that says when a row was last touched."""
 CREATED: Final = "createdon"
 """The column of every table that says when a row was made."""
+STATE: Final = "statecode"
+"""The column of every table that says in which state a row is."""
 MODIFIED_BY: Final = "_modifiedby_value"
 """The column of every table that says who last touched a row."""
 STAMP_LENGTH: Final = 100
@@ -74,7 +76,7 @@ class EntityMapping(Frozen):
     that a write whose answer was lost can be told from one that did not land. None: nothing is written or read.
     `currency` is the lookup of the row's currency, such as `transactioncurrencyid`: where it changes, the figures wait
     for a person. None: a currency is not looked at.
-    `active` is the state of living rows, by default the one in which Dataverse has every new row.
+    `active` is the state of living rows, `inactive` that of deleted records' rows: by default those that Dataverse has.
     """
 
     name: str = ""
@@ -88,20 +90,14 @@ class EntityMapping(Frozen):
     currency: str | None = None
     create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
     on_delete: Literal["deactivate", "report"] = "deactivate"
-    inactive: Option | None = None
     active: Option = Option(state=0, status=1)
+    inactive: Option = Option(state=1, status=2)
     open_states: frozenset[int] | None = None
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
     fields: Annotated[dict[str, FieldMapping], BeforeValidator(_named)]
 
     @model_validator(mode="after")
     def _consistent_names(self) -> Self:
-        refuse(
-            (
-                self.on_delete == "deactivate" and self.inactive is None,
-                "on_delete = 'deactivate' needs inactive = { state = ..., status = ... }",
-            )
-        )
         _once("the name", self._names())
         return self
 
@@ -161,17 +157,8 @@ class EntityMapping(Frozen):
     @cached_property
     def mapped_columns(self) -> tuple[str, ...]:
         """The Dynamics columns that tell whether a row differs, each once. The stamp does not: it is no content."""
-        wanted = [self.id, self.key.column]
-        for field in self.fields.values():
-            wanted.extend(field.read_columns())
-        if self.has_states:
-            wanted.append("statecode")
-        return tuple(dict.fromkeys(wanted))
-
-    @property
-    def has_states(self) -> bool:
-        """Whether it matters in which state a row is."""
-        return self.open_states is not None or self.inactive is not None
+        of_fields = [column for field in self.fields.values() for column in field.read_columns()]
+        return tuple(dict.fromkeys((self.id, self.key.column, *of_fields, STATE)))
 
     def takes_edits(self, state: int | None) -> bool:
         """Whether a row in this state takes edits of everything: a closed one takes nothing but another state."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from shared.domain.schema.fields import FieldMapping
-from shared.domain.schema.mapping import STAMP_LENGTH, EntityMapping
+from shared.domain.schema.mapping import STAMP_LENGTH, STATE, EntityMapping
 
 ENDPOINT: Final = "Energy CMMS sync"
 """The name of the webhook's service endpoint."""
@@ -49,12 +49,10 @@ class NewColumn:
 
 def mapped_columns(entity: EntityMapping) -> frozenset[str]:
     """Every column that the mapping reads or writes, constants and the operation stamp included."""
-    columns = {entity.id, entity.key.column, *entity.constants}
+    columns = {entity.id, entity.key.column, STATE, "statuscode", *entity.constants}
     columns.update(name for name in (entity.stamp, entity.currency) if name is not None)
     for rule in entity.fields.values():
         columns.update(rule.attributes())
-    if entity.has_states:
-        columns.update(("statecode", "statuscode"))
     return frozenset(column for column in columns if "@" not in column)
 
 
@@ -83,12 +81,10 @@ def attribute_of(column: str) -> str:
 
 def watched_columns(entity: EntityMapping) -> frozenset[str]:
     """The columns whose update must call us: what is read, but for the stamp and those that only creation sets."""
-    columns = {entity.key.column, *([entity.currency] if entity.currency is not None else [])}
+    columns = {entity.key.column, STATE, *([entity.currency] if entity.currency is not None else [])}
     for rule in entity.fields.values():
         if not rule.create_only:
             columns.update(map(attribute_of, rule.read_columns()))
-    if entity.has_states:
-        columns.add("statecode")
     return frozenset(columns)
 
 
