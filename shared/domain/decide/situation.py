@@ -37,11 +37,6 @@ class Candidate(Struct, frozen=True):
         return self.holder is NO_HOLDER
 
     @property
-    def is_being_made(self) -> bool:
-        """Whether the row has no record yet, and a write for it has no known outcome."""
-        return self.holder.link.cmms_id is None and bool(self.holder.link.intents)
-
-    @property
     def is_abandoned(self) -> bool:
         """Whether the CMMS deleted the record whose row this is."""
         return self.holder.link.is_deleted(self.record)

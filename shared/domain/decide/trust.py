@@ -156,8 +156,7 @@ def _made_late(snapshot: Snapshot) -> Blocked:
 
 def _record_was_made_late(snapshot: Snapshot, _: Context) -> bool:
     """Whether a create of ours made the record, for a row that the ledger knows as another record's, or as nobody's."""
-    origin = snapshot.origin
-    return snapshot.link.row_id is None and not (origin.is_free or origin.is_being_made)
+    return snapshot.link.row_id is None and not snapshot.origin.is_free
 
 
 def _record_made_late(snapshot: Snapshot) -> Blocked:
