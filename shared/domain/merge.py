@@ -82,9 +82,14 @@ def _first_contact(rule: FieldMapping, cmms: Value, dynamics: Value, prefer: Sid
         return Verdict("agreed")
     if None not in {cmms, dynamics}:
         return Verdict(rule.source or prefer or rule.on_conflict, "first_contact")
-    knows: Side = "dynamics" if cmms is None else "cmms"
+    knows = _speaker(cmms)
     # The only side that may set this field holds nothing: emptying the other side would guess that this was meant.
     return Verdict(knows) if rule.source in {None, knows} else Verdict("kept", "first_contact")
+
+
+def _speaker(cmms: Value) -> Side:
+    """The side that holds a value, where just one of both does."""
+    return "dynamics" if cmms is None else "cmms"
 
 
 class FieldWrite(Struct, frozen=True):
@@ -190,9 +195,8 @@ class _Merger:
             case "agreed":
                 self._agree(rule, held)
             case "kept":
-                keeper: Side = "dynamics" if held["cmms"] is None else "cmms"
                 # Without a base, so that the kept value is recorded as the loser once the other side speaks.
-                self._lose(rule, keeper, held, verdict.why)
+                self._lose(rule, _speaker(held["cmms"]), held, verdict.why)
             case winner:
                 self._carry(rule, winner, held, verdict.why)
 
