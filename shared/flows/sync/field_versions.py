@@ -33,9 +33,7 @@ def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> t
     cmms_id = link.cmms_id or next(filter(None, (one.cmms_id for one in deliveries)), None)
     by_key = link.by_key and cmms_id is None
     key = said.get(entity.key.name, FieldVersion(value=link.key, version=_BEFORE)).value
-    # A link that only its key identifies keeps that key.
-    known = link.key if by_key else key
-    update = {"cmms_id": cmms_id, "by_key": by_key, "key": known, "said": said, "deleted": deleted}
+    update = {"cmms_id": cmms_id, "by_key": by_key, "key": key, "said": said, "deleted": deleted}
     link = link.model_copy(update=update)
     return link, remembered(link, errors)
 

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
-from itertools import chain
 from typing import Final
 
 from shared.domain.blocked import Blocked
@@ -31,7 +30,7 @@ class MassClears:
     """What one worker has seen emptied lately: a flood may come in small batches."""
 
     def __init__(self) -> None:
-        self._emptied: dict[Field, dict[Identity, datetime]] = {}
+        self._emptied: defaultdict[Field, dict[Identity, datetime]] = defaultdict(dict)
 
     def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> list[list[Blocked]]:
         """Find the writes that are part of a mass of clears.
@@ -39,25 +38,23 @@ class MassClears:
         Returns:
             For each plan, in order, its fields that are parked instead.
         """
-        clears = [_clears(entity, plan) for _, _, plan in planned]
-        fills = [_fills(entity, plan) for _, _, plan in planned]
-        emptied: dict[Field, dict[Identity, datetime]] = defaultdict(dict)
-        for (work, _, _), own in zip(planned, clears, strict=True):
-            for field in own:
-                emptied[field][work.identity] = now
-        masses = self._masses(emptied, Counter(chain.from_iterable(fills)), now)
+        clears: list[dict[Field, Write]] = []
+        filled = Counter[Field]()
+        for work, _, plan in planned:
+            clears.append(_clears(entity, plan))
+            filled.update(_fills(entity, plan))
+            for field in clears[-1]:
+                self._emptied[field][work.identity] = now
+        masses = self._masses(filled, now)
         return [
             [] if _is_meant(work, snapshot) else _held(entity, own, masses)
             for (work, snapshot, _), own in zip(planned, clears, strict=True)
         ]
 
-    def _masses(
-        self, emptied: Mapping[Field, Mapping[Identity, datetime]], filled: Counter[Field], now: datetime
-    ) -> dict[Field, int]:
+    def _masses(self, filled: Counter[Field], now: datetime) -> dict[Field, int]:
         """The fields that are emptied in too many records, each with their number; one that is tried again is one."""
-        for field in emptied.keys() | self._emptied.keys():
-            known = {name: at for name, at in self._emptied.get(field, {}).items() if now - at <= WINDOW}
-            recent = {**known, **emptied.get(field, {})}
+        for field, records in self._emptied.items():
+            recent = {name: at for name, at in records.items() if now - at <= WINDOW}
             self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else {}
         return {field: len(records) for field, records in self._emptied.items() if len(records) >= MANY}
 
