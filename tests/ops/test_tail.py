@@ -59,8 +59,8 @@ def test_the_trace_is_that_of_the_message(traceparent: str | None, trace: str) -
 @pytest.mark.parametrize(
     ("outcome", "end", "what"),
     [
-        (Done(applied=True, fields=BOTH), "applied", "Dynamics: costo, nombre; CMMS: estado"),
-        (Done(applied=False), "already true", ""),
+        (Done(fields=BOTH), "applied", "Dynamics: costo, nombre; CMMS: estado"),
+        (Done(), "already true", ""),
         (Again(Conflict("It changed.")), "retried", "conflict"),
         (Park(MappingError("Too long.", field="nombre")), "parked", "mapping_error"),
     ],

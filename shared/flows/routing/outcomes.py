@@ -15,12 +15,11 @@ type WrittenFields = frozenset[tuple[Side, str]]
 
 @dataclass(frozen=True)
 class Done:
-    """Nothing is left to do. `applied` tells a change that was written from one found already true.
+    """Nothing is left to do: a change was written, or found already true.
 
     `fields` names what was written, and `key` the record, for the log: a message may name it by its row alone.
     """
 
-    applied: bool
     fields: WrittenFields = frozenset()
     key: str | None = None
     reason: ClassVar[str] = ""
@@ -28,7 +27,7 @@ class Done:
     @property
     def name(self) -> str:
         """The outcome's name."""
-        return "applied" if self.applied else "already_true"
+        return "applied" if self.fields else "already_true"
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ class Router:
             telemetry.count(f"sync.messages.{end}", amount, queue=queue, reason=reason)
         for message in messages:
             if isinstance(message.outcome, Done):
-                done: End = "applied" if message.outcome.applied else "already true"
+                done: End = "applied" if message.outcome.fields else "already true"
                 _tell(queue, message, done, named(message.outcome.fields), now)
         for retry in sent:
             _tell(queue, retry.message, "retried", retry.error.reason, now)

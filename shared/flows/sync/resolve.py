@@ -79,7 +79,7 @@ def _by_its_row(delivery: Delivery, reads: Reads) -> Identity | Outcome:
     if row is None:
         unseen = Again(unreadable_row(entity, identity.value))
         # A row may have been created and deleted before the ledger ever knew it.
-        return Done(applied=False) if delivery.operation == "delete" else unseen
+        return Done() if delivery.operation == "delete" else unseen
     if entity.key_error(row.key) is not None:
         return Park(_unusable_row_key(entity, identity.value))
     return _of_record_with(row.key, reads, identity)

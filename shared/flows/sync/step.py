@@ -120,7 +120,6 @@ class Step(Struct, frozen=True):
             self.work,
             refused=(*self.work.refused, *refused),
             # A write without an answer that is found to have landed is not written again: it ends as applied as well.
-            applied=self.work.applied or any(answer.may_have_landed for answer in self.answers),
             written=self.work.written.union(*(answer.written for answer in self.answers)),
             key_taken=any(answer.failed_in("dynamics", KeyTaken) for answer in self.answers),
             lost=next(iter([*self.errors(TargetTransient), *self.errors(Conflict)]), None),
@@ -132,7 +131,7 @@ class Step(Struct, frozen=True):
             return Again(IntentHeld(f"A write to {work.name} has no known outcome, and may still land.", ends_in=rest))
         # Such as a row that a field refers to, and that is not there yet: another round would find the same.
         pending = self.errors(MessageTransient)
-        done = Done(applied=work.applied, fields=work.written, key=self.stored.link.key or None)
+        done = Done(work.written, key=self.stored.link.key or None)
         return Again(pending[0]) if pending else done
 
 

@@ -25,7 +25,7 @@ class Work(Struct, frozen=True):
     `identity` finds the record's link. `key_hint` is the key that a message gave, under which a row may be looked for
     before the record is read. `met_by` are the keys by which rows that messages name, and no link knew, were found to
     be the record's, by row id. `refused` is what a side refused in this batch, `parked` what was parked in it, by field
-    and digest, `written` what was written, for the log. `lost` is why the last round has to be repeated.
+    and digest, `written` what was written. `lost` is why the last round has to be repeated.
     """
 
     identity: Identity
@@ -34,7 +34,6 @@ class Work(Struct, frozen=True):
     met_by: Mapping[str, str] = MappingProxyType({})
     refused: tuple[Blocked, ...] = ()
     parked: frozenset[tuple[str, str]] = frozenset()
-    applied: bool = False
     written: WrittenFields = frozenset()
     key_taken: bool = False
     lost: TransientError | None = None
