@@ -1,9 +1,11 @@
 """What a side refuses is parked once and not sent again, until its value changes or a person replays it."""
 
+from collections.abc import Sequence
 from contextlib import closing
 
 import pytest
 
+from shared.domain.link import Stored
 from shared.domain.messages.events import Event
 from shared.domain.messages.queues import PARKED
 from shared.errors import Conflict, LinkTooLarge, LookupPending, MappingError, RejectedByTarget
@@ -144,8 +146,8 @@ async def test_a_refused_create_counts_no_more_once_the_row_is_there(world: Worl
 async def test_what_the_ledger_cannot_hold_is_parked_for_what_it_is(world: World) -> None:
     world.cmms.put("A", nombre="Bomba")
 
-    async def small(*_: object) -> object:
-        return [LinkTooLarge("The ledger cannot hold A.")]
+    async def small(_: str, links: Sequence[Stored]) -> object:
+        return [LinkTooLarge("The ledger cannot hold A.") for _ in links]
 
     world.ledger.write = small  # type: ignore[method-assign]
     summary = await world.dirty()

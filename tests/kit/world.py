@@ -29,11 +29,11 @@ class Ledger(SqliteLedger):
         self._told = calls
 
     async def find(self, entity, identities):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  # as its parent
-        self._told.append("ledger read")
+        self._told += ["ledger read"] if identities else []
         return await super().find(entity, identities)
 
     async def write(self, entity, links):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  # as its parent
-        self._told.append("ledger write")
+        self._told += ["ledger write"] if links else []
         return await super().write(entity, links)
 
 

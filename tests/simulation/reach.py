@@ -50,11 +50,11 @@ class ReachedLedger:
 
     async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
         """As the port says."""
-        return await self._reach.call("find", lambda: self._ledger.find(entity, identities))
+        return await self._reach.call("find", lambda: self._ledger.find(entity, identities)) if identities else {}
 
     async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
         """As the port says."""
-        return await self._reach.call("write", lambda: self._ledger.write(entity, links))
+        return await self._reach.call("write", lambda: self._ledger.write(entity, links)) if links else ()
 
     async def get_state(self, names: Collection[str]) -> Mapping[str, str]:
         """As the port `State` says."""

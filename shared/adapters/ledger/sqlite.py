@@ -87,7 +87,9 @@ class SqliteLedger:
         return found
 
     async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
-        """Compare and swap each link; one transaction for all of them."""
+        """Compare and swap each link; one transaction for all of them, and none for nothing."""
+        if not links:
+            return ()
         require_identities(links)
         with self._mapped(), self._transaction():
             return [self._swap(entity, stored) for stored in links]

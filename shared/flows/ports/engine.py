@@ -211,7 +211,10 @@ class State(Protocol):
 
 
 class Ledger(State, Protocol):
-    """The memory of both sides' last agreement. Every write is a compare-and-swap on the link's etag."""
+    """The memory of both sides' last agreement. Every write is a compare-and-swap on the link's etag.
+
+    To find or to write nothing costs no request.
+    """
 
     async def find(self, entity: str, identities: Collection[Identity]) -> Mapping[Identity, Stored | LedgerUnreadable]:
         """The links that have these identities; one that no link has is left out.

@@ -97,7 +97,7 @@ class Executor:
         conflicts = sum(len(step.plan.merged.conflicts) for step in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
         # A message that names the row before is tried again for nothing: the record is looked at by its own name.
-        moved = {name: key for step in ready for name, key in step.moved.items()}
+        moved = {step.link.identities[0]: step.link.key for step in ready if step.has_moved}
         await self._router.resync(entity.name, moved, reason="its row was replaced", source=_SOURCE)
         return ready, lost
 
@@ -113,8 +113,7 @@ class Executor:
         await self._watch.note(entity.name, ((step.stored.link, stored.link) for step, stored in wanted))
         let_go = [Stored(link=holder.link.without_row, etag=holder.etag) for holder in holders]
         links = [*let_go, *(stored for _, stored in wanted)]
-        results = await self._ledger.write(entity.name, links) if links else ()
-        await self._give_back(entity, holders, results)
+        results = await self._ledger.write(entity.name, links)
         kept: list[Step] = []
         lost = Round()
         for (step, _), result in zip(wanted, results[len(holders) :], strict=True):
@@ -126,20 +125,15 @@ class Executor:
                 case None:
                     race = Conflict(f"{step.work.name} changed in the ledger while it was being decided.")
                     lost += Round(open=(replace(step.work, lost=race),))
-        return kept, lost
-
-    async def _give_back(
-        self, entity: EntityMapping, holders: Sequence[Stored], results: Sequence[Stored | LinkTooLarge | None]
-    ) -> None:
-        """Store a holder as it was where its row was let go and not taken: else the row would be nobody's."""
-        taken = {result.link.row_id for result in results if isinstance(result, Stored)}
+        taken = {step.stored.link.row_id for step in kept}
+        # A row that was let go and not taken would be nobody's: its holder is stored as it was.
         left = [
             Stored(link=holder.link, etag=result.etag)
             for holder, result in zip(holders, results, strict=False)
             if isinstance(result, Stored) and holder.link.row_id not in taken
         ]
-        if left:
-            await self._ledger.write(entity.name, left)
+        await self._ledger.write(entity.name, left)
+        return kept, lost
 
     async def _write(self, entity: EntityMapping, steps: Sequence[Step], deadline: float) -> list[Step]:
         """Rule 5: each write under its own condition, both sides at the same time."""
@@ -152,8 +146,7 @@ class Executor:
         both = await asyncio.gather(sent("dynamics", self._dynamics), sent("cmms", self._cmms))
         answers = both[0] | both[1]
         made = made_before(answers.values())
-        # Mostly nothing was made before, and the ledger is not asked.
-        known = await self._ledger.find(entity.name, sorted(made)) if made else {}
+        known = await self._ledger.find(entity.name, sorted(made))
         answers |= {made[name].intent.id: made[name].of_another for name in known}
         return [replace(step, answers=tuple(answers[intent.id] for intent in step.intents)) for step in steps]
 
@@ -170,7 +163,7 @@ class Executor:
             return step
         # A replayed message carries the history of its failures, which must not end here.
         delivery = [*replayed, work.deliveries[-1]][0]
-        await self._router.park_fields(entity, step.plan.link.key or work.name, delivery.body, delivery.event, blocked)
+        await self._router.park_fields(entity, step.plan.link.key, delivery.body, delivery.event, blocked)
         return replace(step, work=replace(work, parked=work.parked | {block.mark for block in blocked}))
 
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:

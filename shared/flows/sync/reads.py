@@ -82,8 +82,6 @@ class Reads:
     async def ask_links(self, identities: Iterable[Identity]) -> None:
         """Read links, each known by all its identities then; one that the ledger does not hold stays absent."""
         missing = set(identities) - self.known
-        if not missing:
-            return
         for identity, one in (await self._ledger.find(self.entity.name, sorted(missing))).items():
             if isinstance(one, Stored):
                 self.links |= dict.fromkeys(one.link.identities, one)

@@ -16,9 +16,7 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
         TransientError: Dynamics could not be asked which columns these are.
     """
     if any(_may_hide(look) or _takes_over(look) for look in looks):
-        hidden = reads.entity.read_from(await dynamics.unreadable(reads.entity))
-        if hidden:
-            reads.hide(hidden)
+        reads.hide(reads.entity.read_from(await dynamics.unreadable(reads.entity)))
 
 
 def _may_hide(look: Look) -> bool:

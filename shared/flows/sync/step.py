@@ -1,7 +1,7 @@
 """One record's plan on its way through a round: announced, answered, parked, stored."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from copy import replace
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from shared.domain.blocked import Blocked
 from shared.domain.decide import Plan
 from shared.domain.decide.in_doubt import may_still_land
-from shared.domain.link import Identity, Link, Stored
+from shared.domain.link import Link, Stored
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent, Write
 from shared.errors import Conflict, IntentHeld, KeyTaken, MessageTransient, RoutingFailed, SyncError, TargetTransient
@@ -70,12 +70,9 @@ class Step(Struct, frozen=True):
         return self.stored.link if self.intents else self.plan.link
 
     @property
-    def moved(self) -> Mapping[Identity, str]:
-        """The record's own name, with its key, where it had another row until now; else nothing."""
-        before, link = self.plan.stored.link.row_id, self.link
-        if link.cmms_id is None or before in {None, link.row_id}:
-            return {}
-        return {Identity("cmms", link.cmms_id): link.key}
+    def has_moved(self) -> bool:
+        """Whether the record had another row until now."""
+        return self.plan.stored.link.row_id not in {None, self.link.row_id}
 
     def errors[T: SyncError](self, kind: type[T]) -> list[T]:
         """The failures of one kind."""
