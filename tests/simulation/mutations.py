@@ -49,7 +49,9 @@ class _WithoutIntents(Executor):
         bare = [one.stored.model_copy(update={"link": _without_intents(one.stored.link)}) for one in ready]
         forgotten = await self._ledger.write(entity.name, bare)
         kept = zip(ready, forgotten, strict=True)
-        return [replace(step, stored=one) if isinstance(one, Stored) else step for step, one in kept], lost
+        return [
+            replace(step, stored=one, link=one.link) if isinstance(one, Stored) else step for step, one in kept
+        ], lost
 
 
 def _without_intents(link: Link) -> Link:
@@ -62,11 +64,7 @@ class _ConflictsAtCommit(Executor):
         return await super()._announce(entity, silent)
 
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
-        told = [
-            replace(step, stored=step.stored.model_copy(update={"link": _told(step)})) if step.intents else step
-            for step in steps
-        ]
-        return await super()._commit(entity, told)
+        return await super()._commit(entity, [replace(step, link=_told(step)) for step in steps])
 
 
 def _with_conflicts(plan: Plan, conflicts: Sequence[Any]) -> Plan:
@@ -74,8 +72,8 @@ def _with_conflicts(plan: Plan, conflicts: Sequence[Any]) -> Plan:
 
 
 def _told(step: Step) -> Link:
-    found = (*step.stored.link.conflicts, *step.plan.merged.conflicts)
-    return step.stored.link.model_copy(update={"conflicts": found})
+    found = (*step.link.conflicts, *step.plan.merged.conflicts)
+    return step.link.model_copy(update={"conflicts": found}) if step.intents else step.link
 
 
 def _with_executor(kind: type[Executor]) -> Callable[[], Parts]:

@@ -82,8 +82,8 @@ class Executor:
         deadline = self._clock.monotonic() + WRITE_BUDGET.total_seconds()
         expires_at = self._clock.now() + INTENT_LIFE
         steps = [Step.first(entity, work, plan, expires_at, self._ids) for work, plan in planned]
-        quiet = [step for step in steps if not step.plan.is_announced]
-        ready, lost = await self._announce(entity, [step for step in steps if step.plan.is_announced])
+        loud, quiet = _parted(steps, lambda step: step.plan.is_announced)
+        ready, lost = await self._announce(entity, loud)
         written = await self._write(entity, ready, deadline)
         # Park before the ledger remembers that it was parked: twice is a nuisance, never is a loss.
         told = [await self._park(entity, step) for step in [*quiet, *written]]
@@ -93,7 +93,7 @@ class Executor:
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 4: one compare-and-swap stores the intents and every conflict before anything is sent."""
         holders = [step.plan.holder for step in steps if step.plan.holder is not None]
-        ready, lost = await self._swap(entity, [(step, step.announced) for step in steps], holders)
+        ready, lost = await self._swap(entity, steps, holders)
         conflicts = sum(len(step.plan.merged.conflicts) for step in ready)
         telemetry.count("sync.conflicts", conflicts, entity=entity.name)
         # A message that names the row before is tried again for nothing: the record is looked at by its own name.
@@ -102,21 +102,20 @@ class Executor:
         return ready, lost
 
     async def _swap(
-        self, entity: EntityMapping, wanted: Sequence[tuple[Step, Stored]], holders: Sequence[Stored] = ()
+        self, entity: EntityMapping, steps: Sequence[Step], holders: Sequence[Stored] = ()
     ) -> tuple[list[Step], Round]:
-        """Store one link for each step; the holders of the rows that some of these take let go first, in the same call.
+        """Store the link of each step; the holders of the rows that some of these take let go first, in the same call.
 
         Returns:
             The steps whose links are stored, and the end of those that lost a race or are too large. A link cannot
             take what another one did not let go.
         """
-        await self._watch.note(entity.name, ((step.stored.link, stored.link) for step, stored in wanted))
+        await self._watch.note(entity.name, ((step.stored.link, step.link) for step in steps))
         let_go = [Stored(link=holder.link.without_row, etag=holder.etag) for holder in holders]
-        links = [*let_go, *(stored for _, stored in wanted)]
-        results = await self._ledger.write(entity.name, links)
+        results = await self._ledger.write(entity.name, [*let_go, *(step.wanted for step in steps)])
         kept: list[Step] = []
         lost = Round()
-        for (step, _), result in zip(wanted, results[len(holders) :], strict=True):
+        for step, result in zip(steps, results[len(holders) :], strict=True):
             match result:
                 case Stored():
                     kept.append(replace(step, stored=result))
@@ -169,20 +168,25 @@ class Executor:
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
         """Rule 6: the bases follow each confirmed write; what has no answer stays in doubt."""
         now = self._clock.now()
-        changed: list[tuple[Step, Stored]] = []
-        kept: list[Step] = []
-        for step in steps:
-            link = committed(entity, step.plan, step.link, step.answers, now)
-            # What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
-            if step.plan.blocked or not link.same_as(step.stored.link):
-                changed.append((step, Stored(link=link, etag=step.stored.etag)))
-            else:
-                kept.append(step)
+        ended = [replace(step, link=committed(entity, step.plan, step.link, step.answers, now)) for step in steps]
+        changed, same = _parted(ended, lambda step: step.has_news)
         stored, lost = await self._swap(entity, changed)
-        return [*kept, *stored], lost
+        return [*same, *stored], lost
 
     def _concluded(self, entity: EntityMapping, step: Step) -> Round:
         refused = list(refusals(entity, step.answers, step.link, step.work.attempts))
         for block in refused:
             log.warning("%s %s: %s", entity.name, step.work.name, block.error.message)
         return step.concluded(refused, self._clock.now())
+
+
+def _parted(steps: Sequence[Step], test: Callable[[Step], bool]) -> tuple[list[Step], list[Step]]:
+    """The steps that pass a test, and the others."""
+    passed: list[Step] = []
+    failed: list[Step] = []
+    for step in steps:
+        if test(step):
+            passed.append(step)
+        else:
+            failed.append(step)
+    return passed, failed

@@ -8,24 +8,23 @@ from shared.domain.decide import Candidate
 from shared.domain.decide.in_doubt import is_of_another
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, DynamicsRecord
-from shared.errors import KeyNotUsable, LedgerUnreadable, MappingError
-from shared.flows.sync.reads import Reads, readable
+from shared.errors import KeyNotUsable, LedgerUnreadable
+from shared.flows.sync.reads import Reads, Unusable, readable
 from shared.flows.sync.work import Work
 
 
 class Look(Struct, frozen=True):
     """A record with its link as stored, and what is read of both sides: the properties tell what is there by now.
 
-    In one-way mode, `link` is as messages changed it, `said` what they say. `unreadable` is set where the ledger holds
-    a link that cannot be read: a new link stands for it.
+    In one-way mode, `link` is as messages changed it, `told` what they say. Where the ledger's link cannot be read,
+    `told` is the reason, and a new link stands for it.
     """
 
     work: Work
     reads: Reads
     stored: Stored
     link: Link
-    said: CmmsRecord | None = None
-    unreadable: LedgerUnreadable | None = None
+    told: CmmsRecord | LedgerUnreadable | None = None
 
     @property
     def has_no_record(self) -> bool:
@@ -38,10 +37,10 @@ class Look(Struct, frozen=True):
         return self.reads.row(self.link.row_id)
 
     @property
-    def record(self) -> CmmsRecord | MappingError:
-        """What the CMMS shows: by the link's id, else by its row's key."""
-        if self.said is not None:
-            return self.said
+    def record(self) -> CmmsRecord | Unusable:
+        """What the CMMS shows, by the link's id, else by its row's key; or why there is none to be judged."""
+        if self.told is not None:
+            return self.told
         if self.link.cmms_id is not None:
             return self.reads.records.get(self.link.cmms_id, NO_RECORD)
         found = self.reads.records_by_key.get(self.row.key, NO_RECORD)

@@ -14,6 +14,8 @@ from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import remembered
 
+type Unusable = LedgerUnreadable | MappingError
+"""Why there is no snapshot of a record: the ledger's row or the CMMS's record has an unknown form."""
 _NO_WITNESSES: Final[Mapping[Side, Witnesses]] = {"cmms": Witnesses(), "dynamics": Witnesses()}
 
 
@@ -119,7 +121,7 @@ class Reads:
         return (*self.holder(identity).link.identities, identity)[0]
 
 
-def readable(record: CmmsRecord | MappingError) -> CmmsRecord:
+def readable(record: CmmsRecord | Unusable) -> CmmsRecord:
     """The record as read; one that cannot be read counts as none."""
     return record if isinstance(record, CmmsRecord) else NO_RECORD
 

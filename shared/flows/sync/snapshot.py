@@ -11,17 +11,13 @@ from shared.domain.decide.situation import NO_HOLDER
 from shared.domain.link import Identity, Stored
 from shared.domain.model import NO_RECORD, CmmsRecord, Side
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import LedgerUnreadable, MappingError
 from shared.flows.ports.engine import Cmms, Dynamics, Ledger
 from shared.flows.sync.field_versions import hear, unheard
 from shared.flows.sync.look import Look
-from shared.flows.sync.reads import Reads
+from shared.flows.sync.reads import Reads, Unusable
 from shared.flows.sync.secured import hide
 from shared.flows.sync.witnesses import Watch
 from shared.flows.sync.work import Work
-
-type Unusable = LedgerUnreadable | MappingError
-"""Why there is no snapshot: the ledger's row or the CMMS's record has an unknown form."""
 
 
 class Snapshots:
@@ -65,9 +61,9 @@ class Snapshots:
         """The record's link, a new one where the ledger holds none; in one-way mode with what its messages say."""
         name = next(filter(links.has_link, work.names), work.identity)
         stored = links.links.get(name, Stored(link=work.new_link))
-        unreadable, link = links.unreadable.get(name), stored.link
-        link, said = hear(reads.entity, link, work.deliveries) if reads.one_way else (unheard(link), None)
-        return Look(work, reads, stored, link, said, unreadable)
+        heard = hear(reads.entity, stored.link, work.deliveries) if reads.one_way else (unheard(stored.link), None)
+        link, said = heard
+        return Look(work, reads, stored, link, links.unreadable.get(name, said))
 
     def reads(self, entity: EntityMapping) -> Reads:
         """What was read of an entity's records: nothing yet."""
@@ -96,10 +92,8 @@ async def _ask_holders(looks: Sequence[Look], reads: Reads) -> None:
 
 
 def _snapshot(look: Look, restored: Mapping[Side, datetime], now: datetime) -> Snapshot | Unusable:
-    if look.unreadable is not None:
-        return look.unreadable
     record = look.record
-    if isinstance(record, MappingError):
+    if not isinstance(record, CmmsRecord):
         return record
     rival = look.reads.holder(Identity("cmms", record.id)) if look.has_no_record else NO_HOLDER
     record = record if rival is NO_HOLDER else NO_RECORD

@@ -56,18 +56,31 @@ class Round(Struct, frozen=True):
 
 
 class Step(Struct, frozen=True):
-    """`stored` is the link as the ledger holds it by now; `intents` are the plan's writes, `answers` what came back."""
+    """A plan on its way.
+
+    `stored` is the link as the ledger holds it by now, `link` as it is to hold it next: first as announced, then as
+    committed. `intents` are the plan's writes, `answers` what came back.
+    """
 
     work: Work
     plan: Plan
     stored: Stored
+    link: Link
     intents: tuple[Intent, ...] = ()
     answers: tuple[Answer, ...] = ()
 
     @property
-    def link(self) -> Link:
-        """The link to build on: as announced, else as planned."""
-        return self.stored.link if self.intents else self.plan.link
+    def wanted(self) -> Stored:
+        """The link for the ledger to hold next."""
+        return Stored(link=self.link, etag=self.stored.etag)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether the ledger has to hear of the link.
+
+        What stays blocked is concluded from memory: that it still stands, only a compare-and-swap tells.
+        """
+        return bool(self.plan.blocked) or not self.link.same_as(self.stored.link)
 
     @property
     def has_moved(self) -> bool:
@@ -82,16 +95,7 @@ class Step(Struct, frozen=True):
     def first(entity: EntityMapping, work: Work, plan: Plan, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
         """A plan that is to be carried out: nothing is stored or sent yet."""
         intents = tuple(_intent(entity, plan.link, write, expires_at, ids) for write in plan.writes)
-        return Step(work, plan, plan.stored, intents)
-
-    @property
-    def announced(self) -> Stored:
-        """The link with its intents; a row is bound before it is made: whatever is heard of the row finds the link."""
-        link = self.plan.link
-        written = [intent.target for intent in self.intents if intent.side == "dynamics"]
-        by_id = {intent.id: intent for intent in (*link.intents, *self.intents)}
-        update = {"intents": tuple(by_id.values()), "row_id": [*written, link.row_id][0]}
-        return Stored(link=link.model_copy(update=update), etag=self.plan.stored.etag)
+        return Step(work, plan, plan.stored, _announced(plan.link, intents), intents)
 
     def concluded(self, refused: Sequence[Blocked], now: datetime) -> Round:
         """The end of the record's messages, or another round for them.
@@ -130,6 +134,13 @@ class Step(Struct, frozen=True):
         pending = self.errors(MessageTransient)
         done = Done(work.written, key=self.stored.link.key or None)
         return Again(pending[0]) if pending else done
+
+
+def _announced(link: Link, intents: Sequence[Intent]) -> Link:
+    """The link with its intents; a row is bound before it is made: whatever is heard of the row finds the link."""
+    written = [intent.target for intent in intents if intent.side == "dynamics"]
+    by_id = {intent.id: intent for intent in (*link.intents, *intents)}
+    return link.model_copy(update={"intents": tuple(by_id.values()), "row_id": [*written, link.row_id][0]})
 
 
 def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
