@@ -9,25 +9,29 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.domain.model import Version
-from shared.errors import VersionInTheFuture
+from shared.errors import InvalidMessage, VersionInTheFuture
 
 MOST_AHEAD: Final = timedelta(minutes=10)
 
 
-def ahead_of_time(version: Version, now: datetime) -> VersionInTheFuture | None:
+def check_version(version: Version | None, now: datetime) -> None:
     """Judge the version of one CMMS message, whatever its kind.
 
     Args:
         version: As `as_version` of the message's data gives it: by the event's own time where the data has none.
         now: The worker's clock, with an offset.
 
-    Returns:
-        Why the message must be parked, or None where its version is at most ten minutes ahead.
+    Raises:
+        InvalidMessage: There is none: late and new cannot be told apart.
+        VersionInTheFuture: It is more than ten minutes ahead.
     """
-    if version.at - now <= MOST_AHEAD:
-        return None
-    return VersionInTheFuture(
-        f"The message's version, or the event's time that stands in for it, is {version.at.isoformat()}, and now it is"
-        f" {now.isoformat(timespec='seconds')}: taken as it is, it would win against every change until then. Correct"
-        " the sender's clock, send the change again, and discard this message."
-    )
+    if version is None:
+        raise InvalidMessage(
+            "The message says no version: send data.version (the change's instant) or the event's time."
+        )
+    if version.at - now > MOST_AHEAD:
+        raise VersionInTheFuture(
+            f"The message's version, or the event's time that stands in for it, is {version.at.isoformat()}, and now it"
+            f" is {now.isoformat(timespec='seconds')}: taken as it is, it would win against every change until then."
+            " Correct the sender's clock, send the change again, and discard this message."
+        )

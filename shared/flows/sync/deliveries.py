@@ -6,7 +6,7 @@ from datetime import datetime
 from msgspec import Struct
 
 from shared.domain.link import Identity, known_identities
-from shared.domain.messages.ahead import ahead_of_time
+from shared.domain.messages.ahead import check_version
 from shared.domain.messages.events import (
     DeletedData,
     DirtyData,
@@ -93,22 +93,11 @@ def read_deliveries(
             row_id, cmms_id, key = _names(entity, payload)
             delivery = Delivery(place, body, event, payload, row_id, cmms_id, key)
             if one_way and delivery.operation is None:
-                _check(delivery.version, now)
+                check_version(delivery.version, now)
             read.append(delivery)
         except PermanentError as error:
             bad.append(Unread(place, body, event, key, Park(error)))
     return read, bad
-
-
-def _check(version: Version | None, now: datetime) -> None:
-    # Without a version late and new cannot be told apart. One that has not come yet would win against everything until
-    # then.
-    if version is None:
-        raise InvalidMessage(
-            "The message says no version: send data.version (the change's instant) or the event's time."
-        )
-    if (error := ahead_of_time(version, now)) is not None:
-        raise error
 
 
 def _names(entity: EntityMapping, payload: Payload) -> tuple[str | None, str | None, str | None]:
