@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from copy import replace
 from datetime import timedelta
 from itertools import batched
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 from shared import telemetry
@@ -53,7 +53,8 @@ class Executor:
         self._watch = watch
         self._ledger = ledger
         self._dynamics = dynamics
-        self._cmms = cmms
+        # In one-way mode no plan writes to the CMMS.
+        self._cmms = cast("Cmms", cmms)
         self._router = router
         self._clock = clock
 
@@ -137,10 +138,10 @@ class Executor:
     async def _write(self, entity: EntityMapping, steps: Sequence[Step], deadline: float) -> list[Step]:
         """Rule 5: each write under its own condition, both sides at the same time."""
 
-        async def sent(side: Side, target: Dynamics | Cmms | None) -> dict[str, Answer]:
+        async def sent(side: Side, target: Dynamics | Cmms) -> dict[str, Answer]:
             mine = [intent for step in steps for intent in step.intents if intent.side == side]
-            results = await target.write(entity, mine, deadline) if mine and target is not None else ()
-            return {intent.id: Answer.of(entity, intent, result) for intent, result in zip(mine, results, strict=False)}
+            results = await target.write(entity, mine, deadline) if mine else ()
+            return {intent.id: Answer.of(entity, intent, result) for intent, result in zip(mine, results, strict=True)}
 
         both = await asyncio.gather(sent("dynamics", self._dynamics), sent("cmms", self._cmms))
         answers = both[0] | both[1]

@@ -30,7 +30,7 @@ def hear(entity: EntityMapping, link: Link, deliveries: Sequence[Delivery]) -> t
         The link, and the CMMS's side as it is then known.
     """
     said, errors, deleted = _registers(entity, link, deliveries)
-    cmms_id = link.cmms_id or next(filter(None, (one.cmms_id for one in deliveries)), None)
+    cmms_id = next(filter(None, (link.cmms_id, *(one.cmms_id for one in deliveries))), None)
     by_key = link.by_key and cmms_id is None
     key = said.get(entity.key.name, FieldVersion(value=link.key, version=_BEFORE)).value
     update = {"cmms_id": cmms_id, "by_key": by_key, "key": key, "said": said, "deleted": deleted}

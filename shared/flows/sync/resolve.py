@@ -58,11 +58,13 @@ def _work(identity: Identity, deliveries: Sequence[Delivery], reads: Reads) -> W
 
 def _is_known(delivery: Delivery, reads: Reads) -> bool:
     """Whether the message and the ledger tell the record's identity, so that no side needs to be asked for it."""
-    kind = delivery.identity.kind
-    if kind == "key" and not reads.one_way:
-        return False
+    match delivery.identity.kind:
+        case "cmms":
+            return True
+        case "key" if not reads.one_way:
+            return False
     # In one-way mode, the key of a message of the CMMS is its record's identity: a producer may know no ids.
-    return kind == "cmms" or delivery.operation is None or reads.has_link(delivery.identity)
+    return delivery.operation is None or reads.has_link(delivery.identity)
 
 
 def _identify(delivery: Delivery, reads: Reads) -> Identity | Outcome:

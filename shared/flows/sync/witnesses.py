@@ -99,8 +99,11 @@ class Watch:
         """
         pairs = list(seen)
         # What is seen while a restore is in question must not take the place of what proves it.
-        trusted = [side for side in SIDES if not self._doubted.get((entity, side))]
-        news = {side: [*filter(None, starmap(partial(Witness.of, side), pairs))] for side in trusted}
+        news = {
+            side: [*filter(None, starmap(partial(Witness.of, side), pairs))]
+            for side in SIDES
+            if not self._doubted.get((entity, side))
+        }
         if not any(news.values()):
             return
         async with self._noting:
