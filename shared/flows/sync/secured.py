@@ -20,9 +20,9 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
 
 
 def _may_hide(look: Look) -> bool:
-    """Whether a row shows nothing where either side held a value or the CMMS has one, or a write had no effect."""
+    """Whether a row shows nothing where it held a value, took one without effect, or the CMMS has one to write."""
     link = look.link
-    held = {name for name, base in link.bases.items() if {base.cmms, base.dynamics} != {None}}
+    held = {name for name, base in link.bases.items() if base.dynamics is not None or not base.is_agreed}
     idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
     said = look.living.values.keys() - _empty(look.living)
     return any(not _empty(row).isdisjoint(held | idle | said) for row in (look.row, *look.near))

@@ -95,7 +95,8 @@ class Step(Struct, frozen=True):
     def first(entity: EntityMapping, work: Work, plan: Plan, expires_at: datetime, ids: Callable[[], UUID]) -> "Step":
         """A plan that is to be carried out: nothing is stored or sent yet."""
         intents = tuple(_intent(entity, plan.link, write, expires_at, ids) for write in plan.writes)
-        return Step(work, plan, plan.stored, _announced(plan.link, intents), intents)
+        link = _announced(plan.link, intents) if intents else plan.link
+        return Step(work, plan, plan.stored, link, intents)
 
     def concluded(self, refused: Sequence[Blocked], now: datetime) -> Round:
         """The end of the record's messages, or another round for them.
