@@ -38,18 +38,32 @@ class MassClears:
         Returns:
             For each plan, in order, its fields that are parked instead.
         """
-        clears: list[dict[Field, Write]] = []
         filled = Counter[Field]()
-        for work, _, plan in planned:
-            clears.append(_clears(entity, plan))
-            filled.update(_fills(entity, plan))
-            for field in clears[-1]:
-                self._emptied[field][work.identity] = now
+        clears = [self._note(entity, work, plan, filled, now) for work, _, plan in planned]
         masses = self._masses(filled, now)
         return [
             [] if _is_meant(work, snapshot) else _held(entity, own, masses)
             for (work, snapshot, _), own in zip(planned, clears, strict=True)
         ]
+
+    def _note(
+        self, entity: EntityMapping, work: Work, plan: Plan, filled: Counter[Field], now: datetime
+    ) -> dict[Field, Write]:
+        """Note which fields a plan empties and which it fills.
+
+        Returns:
+            The fields that it empties, each with its write.
+        """
+        clears: dict[Field, Write] = {}
+        for write in plan.writes:
+            for name, value in write.values.items():
+                field = (entity.name, write.side, name)
+                if value is None:
+                    clears[field] = write
+                    self._emptied[field][work.identity] = now
+                else:
+                    filled[field] += 1
+        return clears
 
     def _masses(self, filled: Counter[Field], now: datetime) -> dict[Field, int]:
         """The fields that are emptied in too many records, each with their number; one that is tried again is one."""
@@ -78,22 +92,3 @@ def _error(field: Field, count: int) -> MassClear:
         " be empty, replay this message; else mend the cause, and the value that is then read counts.",
         field=name,
     )
-
-
-def _clears(entity: EntityMapping, plan: Plan) -> dict[Field, Write]:
-    """The fields that the plan empties, each with its write."""
-    return {
-        (entity.name, write.side, name): write
-        for write in plan.writes
-        for name, value in write.values.items()
-        if value is None
-    }
-
-
-def _fills(entity: EntityMapping, plan: Plan) -> set[Field]:
-    return {
-        (entity.name, write.side, name)
-        for write in plan.writes
-        for name, value in write.values.items()
-        if value is not None
-    }
