@@ -94,7 +94,7 @@ def parse_notification(body: bytes, mapping: Mapping) -> Notification | Ignored:
 def _native(raw: dict[str, Any], mapping: Mapping) -> Notification | Ignored:
     message = _text(raw, "MessageName")
     table = _text(raw, "PrimaryEntityName")
-    organization_id = _guid(raw, "OrganizationId") if raw.get("OrganizationId") is not None else None
+    organization_id = _optional_guid(raw, "OrganizationId")
     entity = mapping.tables.get(table)
     operation = _NATIVE.get(message)
     if entity is None or operation is None:
