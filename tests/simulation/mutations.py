@@ -8,8 +8,8 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
 from shared.domain.base import Base
-from shared.domain.decide import Decision, Plan, Snapshot
-from shared.domain.link import Identity, Link, Stored
+from shared.domain.decide import Decision, Snapshot
+from shared.domain.link import ConflictRecord, Identity, Link, Stored
 from shared.domain.messages.events import Event, UpsertedData
 from shared.domain.messages.webhook import Ignored
 from shared.domain.schema.mapping import EntityMapping
@@ -60,20 +60,21 @@ def _without_intents(link: Link) -> Link:
 
 class _ConflictsAtCommit(Executor):
     async def _announce(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
-        silent = [replace(step, plan=_with_conflicts(step.plan, step.plan.stored.link.conflicts)) for step in steps]
+        silent = [replace(step, link=_with_conflicts(step.link, step.stored.link.conflicts)) for step in steps]
         return await super()._announce(entity, silent)
 
     async def _commit(self, entity: EntityMapping, steps: Sequence[Step]) -> tuple[list[Step], Round]:
-        return await super()._commit(entity, [replace(step, link=_told(step)) for step in steps])
+        told = [
+            replace(step, link=_with_conflicts(step.link, (*step.link.conflicts, *step.plan.merged.conflicts)))
+            if step.intents
+            else step
+            for step in steps
+        ]
+        return await super()._commit(entity, told)
 
 
-def _with_conflicts(plan: Plan, conflicts: Sequence[Any]) -> Plan:
-    return replace(plan, link=plan.link.model_copy(update={"conflicts": tuple(conflicts)}))
-
-
-def _told(step: Step) -> Link:
-    found = (*step.link.conflicts, *step.plan.merged.conflicts)
-    return step.link.model_copy(update={"conflicts": found}) if step.intents else step.link
+def _with_conflicts(link: Link, conflicts: Sequence[ConflictRecord]) -> Link:
+    return link.model_copy(update={"conflicts": tuple(conflicts)})
 
 
 def _with_executor(kind: type[Executor]) -> Callable[[], Parts]:
