@@ -151,10 +151,8 @@ class Backups:
         for side in SIDES:
             self.note_what_tells(side, *self.conditions.told[side])
         after = {(entity, link.cmms_id or ""): link for entity, link in self.ledger.all_links()}
-        # Of those whose link is there without its row, the row is forgotten as well.
-        rowless = {
-            one for one, link in after.items() if link.row_id is None and before.get(one, link).row_id is not None
-        }
+        # Of those whose link is there without its row, or with one that an earlier try was to make, it is forgotten.
+        rowless = {one for one, link in after.items() if before.get(one, link).row_id not in {None, link.row_id}}
         lost = (before.keys() - after.keys()) | rowless
         self.conditions.forgotten |= lost
         self.history.forgotten |= lost

@@ -123,8 +123,8 @@ def _may_be_a_conflict(evidence: Evidence, entity: str, kin: Collection[Name], o
     have been made with another value than its source's. And a restored ledger may have forgotten that one side had the
     other one's value, before a backup took that back as well.
     """
-    cells = [evidence.history.cell(side, entity, name, one.field) for side, name in kin]
-    forgotten = evidence.history.ledger_restored > 0 and any(map(evidence.history.meets_anew, cells))
+    taken_back = any((entity, name) in evidence.conditions.rewound[side] for side, name in kin)
+    forgotten = evidence.history.ledger_restored > 0 and taken_back
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
     idle = (loser, one.field) in evidence.conditions.idle
     tried = any((side, entity, name, one.field) in evidence.history.tried for side, name in kin)
