@@ -29,7 +29,7 @@ from ops.first_sync.words import NAMES, chosen, told
 from ops.output import age, restamp, stamp
 from ops.session import UsageError
 from shared.domain.messages.events import parse_event
-from shared.domain.words import plural
+from shared.domain.words import plural, word_for
 from shared.errors import InvalidMessage, SyncError
 from shared.flows.operate.show import Story
 
@@ -84,6 +84,7 @@ class Console:
             "restamp": restamp,
             "age": age,
             "plural": plural,
+            "word_for": word_for,
             "faults_known": FAULTS,
         }
 
