@@ -121,6 +121,7 @@ WRONG = {
         "is used by codigo_interno and by the stamp",
     ),
     "half a choice": ('1 = "BORRADOR"', '1 = "BORRADO"', "order.fields.estado: to_cmms_choices names BORRADO"),
+    "no inactive state": ("inactive = { state = 1, status = 2 }", "", "asset.inactive: is missing, and needed"),
     "an entity without a queue": ("entities.asset", "entities.contact", "no entity 'contact': there are asset, order"),
     "misspelt entity": ("entities.order]", "entities.orders]", "no entity 'orders': did you mean 'order'?"),
     "misspelt rule, suggested": ('"msdyn_name", type', '"msdyn_name", lenght = 3, type', "did you mean 'length'?"),

@@ -76,7 +76,8 @@ class EntityMapping(Frozen):
     that a write whose answer was lost can be told from one that did not land. None: nothing is written or read.
     `currency` is the lookup of the row's currency, such as `transactioncurrencyid`: where it changes, the figures wait
     for a person. None: a currency is not looked at.
-    `active` is the state of living rows, `inactive` that of deleted records' rows: by default those that Dataverse has.
+    `active` is the state of living rows, by default that in which Dataverse has every new row; `inactive` is that of
+    deleted records' rows, which differs from table to table.
     """
 
     name: str = ""
@@ -91,7 +92,7 @@ class EntityMapping(Frozen):
     create_in: frozenset[Side] = frozenset({"cmms", "dynamics"})
     on_delete: Literal["deactivate", "report"] = "deactivate"
     active: Option = Option(state=0, status=1)
-    inactive: Option = Option(state=1, status=2)
+    inactive: Option
     open_states: frozenset[int] | None = None
     constants: dict[str, str | int | bool] = Field(default_factory=dict)
     fields: Annotated[dict[str, FieldMapping], BeforeValidator(_named)]
