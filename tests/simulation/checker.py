@@ -39,7 +39,8 @@ def common(evidence: Evidence, stays: Stays, *, everything_seen: bool) -> Iterat
     yield from records(evidence)
     for entity in FIELDS:
         yield from _records(evidence, entity, stays)
-    for (entity, pk), rows in evidence.observer.created_for.items():
+    for (entity, pk), made in evidence.observer.created_for.items():
+        rows = [row for row in made if evidence.history.row_is_of(entity, row, pk)]
         if len(rows) > 1:
             yield f"{entity} #{pk}: the integration created {len(rows)} rows for one record"
 

@@ -80,7 +80,8 @@ class History:
         if row in self.partners["cmms", entity, record]:
             return
         for other in self.partners["cmms", entity, record]:
-            if (entity, other) in self.rows and (entity, record) not in self.forgotten:
+            known = (entity, other) in self.rows and (entity, record) not in self.forgotten
+            if known and self.row_is_of(entity, other, record):
                 self.violations.append(f"{at:.3f}: {entity} #{record} has the row {other}, and was linked with {row}")
         # Whether earlier records had let the row go, was judged when the next one got it.
         for other in self.partners["dynamics", entity, row][-1:]:
@@ -92,6 +93,10 @@ class History:
                 self.violations.append(f"{at:.3f}: the row {row} of {entity} #{other} was linked with #{record}")
         self.partners["cmms", entity, record].append(row)
         self.partners["dynamics", entity, row].append(record)
+
+    def row_is_of(self, entity: str, row: str, record: str) -> bool:
+        """Whether a record is the last one that a row was linked with: none has taken the row over since."""
+        return self.partners["dynamics", entity, row][-1:] == [record]
 
     def kin(self, entity: str, names: Iterable[Name]) -> set[Name]:
         """The records and rows, with all that they were ever linked with, and what that was linked with."""
