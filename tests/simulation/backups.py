@@ -16,7 +16,7 @@ from tests.simulation.edits import SIDES, Cell, Edit, Held, Side
 from tests.simulation.history import History
 from tests.simulation.observe import Observer, normal
 from tests.simulation.tables import TABLES
-from tests.simulation.watched_ledger import LedgerBackup, WatchedLedger
+from tests.simulation.watched_ledger import LedgerBackup, State, WatchedLedger
 
 STAMP = "cmms_operation"
 
@@ -173,13 +173,19 @@ class Backups:
 
     def note_what_tells(self, side: Side, *among: str) -> None:
         """Note the entities of which a side shows less than the links saw change last, perhaps among some alone."""
-        rows = {(entity, str(row.id)): row.version for entity, row in self._rows()}
-        shown: Mapping[tuple[str, str], int | datetime] = rows if side == "dynamics" else self.living()
+        rows = {
+            (entity, str(row.id)): (row.version, at)
+            for entity, row in self._rows()
+            if isinstance(at := row.values["modifiedon"], datetime)
+        }
+        shown: Mapping[tuple[str, str], State] = (
+            rows if side == "dynamics" else {one: (at, at) for one, at in self.living().items()}
+        )
         self.conditions.told[side] = {
             entity
             for entity in among or TABLES
             for name, seen in self.ledger.newest_changes(side, entity).items()
-            if shown.get((entity, name), seen) < seen  # type: ignore[operator]  # both are of one side
+            if _is_taken_back(seen, shown.get((entity, name), seen))
         }
 
     def _rows(self) -> list[tuple[str, Row]]:
@@ -236,3 +242,8 @@ def _named(link: Link) -> list[tuple[Side, str]]:
     """A link's record and row."""
     cmms: list[tuple[Side, str]] = [("cmms", link.cmms_id)] if link.cmms_id is not None else []
     return [*cmms, *([("dynamics", link.row_id)] if link.row_id is not None else [])]  # type: ignore[list-item]
+
+
+def _is_taken_back(seen: State, shown: State) -> bool:
+    """Whether an older state is shown than was seen, or another one of the same version: counted on from a backup."""
+    return shown[0] < seen[0] or (shown[0] == seen[0] and shown != seen)  # type: ignore[operator]  # both of one side

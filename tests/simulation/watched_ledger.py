@@ -15,8 +15,10 @@ from shared.errors import LinkTooLarge, WentBack
 from tests.simulation.edits import Cell, Name
 
 type Pairing = Callable[[str, str, str], None]
-type Change = tuple[Side, str, str]
+type Changed = tuple[Side, str, str]
 """The side, the entity and the id of what was seen to change."""
+type State = tuple[int | datetime, datetime]
+"""What tells which of two states is newer, a row's version or a record's instant; and when the state was made."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class LedgerBackup:
     """The whole database, and what it had seen to change."""
 
     database: bytes
-    seen: dict[Change, int | datetime]
+    seen: dict[Changed, State]
 
 
 class WatchedLedger(SqliteLedger):
@@ -40,8 +42,8 @@ class WatchedLedger(SqliteLedger):
         self.discarded: list[tuple[str, Link]] = []
         """Every link that a restore took back, as it was before."""
         self._made_for: dict[tuple[str, str], str | None] = {}
-        self._seen: dict[Change, int | datetime] = {}
-        self._states: dict[Change, tuple[Link, int | datetime]] = {}
+        self._seen: dict[Changed, State] = {}
+        self._states: dict[Changed, tuple[Link, State]] = {}
 
     @override
     async def write(self, entity: str, links: Sequence[Stored]) -> Sequence[Stored | LinkTooLarge | None]:
@@ -60,8 +62,8 @@ class WatchedLedger(SqliteLedger):
                     self._paired(entity, link.cmms_id, link.row_id)
         return results
 
-    def newest_changes(self, side: Side, entity: str) -> dict[str, int | datetime]:
-        """What the links saw change last on a side: the version of each row, or the instant of each record's change.
+    def newest_changes(self, side: Side, entity: str) -> dict[str, State]:
+        """What the links saw change last on a side, by its id: the state that it had then.
 
         What a link sees for the first time is no change; of an older one than so many others nobody knows any more.
         """
@@ -70,19 +72,20 @@ class WatchedLedger(SqliteLedger):
 
     def _note_changes(self, entity: str, link: Link) -> None:
         """Note what a link shows otherwise than it did: of the same record and row."""
-        states: dict[Change, int | datetime | None] = {
-            ("dynamics", entity, str(link.row_id)): link.seen.row_version,
-            ("cmms", entity, str(link.cmms_id)): link.seen.cmms_version,
+        seen = link.seen
+        states: dict[Changed, tuple[int | datetime | None, datetime | None]] = {
+            ("dynamics", entity, str(link.row_id)): (seen.row_version, seen.row_modified),
+            ("cmms", entity, str(link.cmms_id)): (seen.cmms_version, seen.cmms_version),
         }
-        for change, later in states.items():
-            known, earlier = self._states.get(change, (link, later))
-            if later is None or earlier is None:
+        for changed, (order, at) in states.items():
+            if order is None or at is None:
                 continue
+            known, (earlier, _) = self._states.get(changed, (link, (order, at)))
             same = (known.cmms_id, known.row_id) == (link.cmms_id, link.row_id)
-            if same and earlier < later:  # type: ignore[operator]  # both are of one side
-                self._seen.pop(change, None)
-                self._seen[change] = later
-            self._states[change] = (link, later)
+            if same and earlier < order:  # type: ignore[operator]  # both are of one side
+                self._seen.pop(changed, None)
+                self._seen[changed] = (order, at)
+            self._states[changed] = (link, (order, at))
 
     def backup(self) -> LedgerBackup:
         """The whole database as it is."""
