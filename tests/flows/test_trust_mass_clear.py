@@ -102,6 +102,17 @@ async def test_clears_are_people_s_work_beside_enough_edits_of_the_same_field(
     assert world.parked == ["mass_clear/numero_de_serie"] * held
 
 
+async def test_an_edit_among_small_batches_counts_once_beside_the_clears_before_and_after_it(world: World) -> None:
+    await many(world, MANY + 1)
+    for start in range(0, MANY // 2, 2):
+        await world.sync.handle("asset", every(MANY)[start : start + 2])
+    world.dynamics.put(f"K{MANY}", numero_de_serie="edited")
+    await world.dirty(str(MANY))
+    for start in range(MANY // 2, MANY, 2):
+        await world.sync.handle("asset", every(MANY)[start : start + 2])
+    assert set(world.parked) == {"mass_clear/numero_de_serie"}
+
+
 async def test_a_few_clears_are_people_s_work(world: World) -> None:
     await many(world, MANY - 1)
     assert (await world.sync.handle("asset", every(MANY - 1))).applied == MANY - 1

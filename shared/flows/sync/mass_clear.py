@@ -1,6 +1,6 @@
 """One field that is emptied in many records and filled in few is no people's work: such writes are held."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -19,7 +19,7 @@ MANY: Final = 20
 """Records, of one batch or of several within `WINDOW`."""
 WINDOW: Final = timedelta(minutes=1)
 PER_FILL: Final = 10
-"""Clears for each record of the same batch in which the field is filled: more of them are no people's work."""
+"""Clears for each record in which the field is filled within `WINDOW`: more of them are no people's work."""
 
 type Field = tuple[str, Side, str]
 """An entity, the side that is written, and a field."""
@@ -27,10 +27,11 @@ type Planned = tuple[Work, Snapshot, Plan]
 
 
 class MassClears:
-    """What one worker has seen emptied lately: a flood may come in small batches."""
+    """What one worker has seen emptied and filled lately: a flood may come in small batches."""
 
     def __init__(self) -> None:
         self._emptied: defaultdict[Field, dict[Identity, datetime]] = defaultdict(dict)
+        self._filled: defaultdict[Field, dict[Identity, datetime]] = defaultdict(dict)
 
     def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> list[list[Blocked]]:
         """Find the writes that are part of a mass of clears.
@@ -38,17 +39,14 @@ class MassClears:
         Returns:
             For each plan, in order, its fields that are parked instead.
         """
-        filled = Counter[Field]()
-        clears = [self._note(entity, work, plan, filled, now) for work, _, plan in planned]
-        masses = self._masses(filled, now)
+        clears = [self._note(entity, work, plan, now) for work, _, plan in planned]
+        masses = self._masses(now)
         return [
             [] if _is_meant(work, snapshot) else _held(entity, own, masses)
             for (work, snapshot, _), own in zip(planned, clears, strict=True)
         ]
 
-    def _note(
-        self, entity: EntityMapping, work: Work, plan: Plan, filled: Counter[Field], now: datetime
-    ) -> dict[Field, Write]:
+    def _note(self, entity: EntityMapping, work: Work, plan: Plan, now: datetime) -> dict[Field, Write]:
         """Note which fields a plan empties and which it fills.
 
         Returns:
@@ -62,15 +60,19 @@ class MassClears:
                     clears[field] = write
                     self._emptied[field][work.identity] = now
                 else:
-                    filled[field] += 1
+                    self._filled[field][work.identity] = now
         return clears
 
-    def _masses(self, filled: Counter[Field], now: datetime) -> dict[Field, int]:
+    def _masses(self, now: datetime) -> dict[Field, int]:
         """The fields that are emptied in too many records, each with their number; one that is tried again is one."""
-        for field, records in self._emptied.items():
-            recent = {name: at for name, at in records.items() if now - at <= WINDOW}
-            self._emptied[field] = recent if len(recent) > PER_FILL * filled[field] else {}
-        return {field: len(records) for field, records in self._emptied.items() if len(records) >= MANY}
+        for noted in (self._emptied, self._filled):
+            for field, records in noted.items():
+                noted[field] = {name: at for name, at in records.items() if now - at <= WINDOW}
+        return {
+            field: len(records)
+            for field, records in self._emptied.items()
+            if len(records) >= max(MANY, PER_FILL * len(self._filled[field]) + 1)
+        }
 
 
 def _is_meant(work: Work, snapshot: Snapshot) -> bool:
