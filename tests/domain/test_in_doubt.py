@@ -138,6 +138,23 @@ def test_without_a_stamp_three_lines_decide_each_field(shown: Value, base: Base,
     assert (resolved.bases["nombre"], [one.why for one in resolved.conflicts]) == (base, conflicts)
 
 
+@pytest.mark.parametrize(
+    ("doubtful", "held", "by_us", "expected"),
+    [
+        pytest.param(intent(), "old", True, Base(cmms="old", dynamics="old"), id="nobody edited it: left out"),
+        pytest.param(intent(), "old", False, (NEWS, "old", "late_write"), id="left out, or put back: on record"),
+        pytest.param(intent(etag=None), None, False, (NEWS, None, "late_write"), id="left out of a create, or emptied"),
+        pytest.param(intent(), "new", False, ("new", "new", None), id="the intended value: landed"),
+    ],
+)
+def test_what_a_part_of_a_write_does_not_show_is_written_again_on_record_where_somebody_edited_since(
+    doubtful: Intent, held: Value, by_us: bool, expected: Base | tuple[Value, Value, str | None]
+) -> None:
+    of_create = doubtful.model_copy(update={"before": {}}) if doubtful.creates else doubtful
+    base = resolve_in_doubt(ASSET, link(of_create), said("new"), row(held, "op~", by_us=by_us), NOW).bases["nombre"]
+    assert expected in (base, (base.cmms, base.dynamics, base.why))
+
+
 def test_what_a_late_write_would_have_carried_is_on_record_as_its_source_says_it() -> None:
     closing = intent().model_copy(update={"values": {"nombre": "100001"}, "sources": {"nombre": "RECIBIDA"}})
     resolved = resolve_in_doubt(ASSET, link(closing), NO_RECORD, replace(row("1"), operations=None), NOW)

@@ -126,19 +126,24 @@ def is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
     """For each field: the old value did not land; the intended value landed; another value: as landed, on record."""
-    content = shown.content(entity.key.name)
+    content, part = shown.content(entity.key.name), part_of(intent.id)
+    edited_part = shown.shows(part) and shown.untouched_since != part
     conflicts: list[ConflictRecord] = []
     bases = dict(link.bases)
     for name in intent.sources:
         intended, held = intent.values.get(name), content.get(name)
         if held == intent.before.get(name) != intended:
+            if edited_part and name not in intent.unsaid:
+                # The part left the field out, or somebody has put the old value back: that is on record.
+                again: dict[Side, Value] = {intent.side: held, other(intent.side): NEWS}
+                bases[name] = Base.of(again, entity.fingerprints[name], why=LATE)
             continue
         bases[name] = base(entity, intent, name, held, edited=True)
         if name not in intent.unsaid and _is_unknown(intent, name, held):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
     # Another stamp than the write's own may be one that a restored ledger has forgotten.
-    seen = link.seen.after(shown) if shown.shows(part_of(intent.id)) else link.seen
+    seen = link.seen.after(shown) if shown.shows(part) else link.seen
     update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": seen}
     return link.without(intent).model_copy(update=update)
 
