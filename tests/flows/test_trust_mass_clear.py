@@ -113,6 +113,17 @@ async def test_an_edit_among_small_batches_counts_once_beside_the_clears_before_
     assert set(world.parked) == {"mass_clear/numero_de_serie"}
 
 
+async def test_what_is_emptied_right_after_it_was_filled_counts_as_emptied(world: World) -> None:
+    await many(world, MANY)
+    for number in range(MANY):
+        world.dynamics.put(f"K{number}", numero_de_serie="filled")
+    await world.sync.handle("asset", every(MANY))
+    for row in list(world.dynamics.rows.values()):
+        world.dynamics.change(row, values={**row.values, "numero_de_serie": None})
+    await world.sync.handle("asset", every(MANY))
+    assert world.parked == ["mass_clear/numero_de_serie"] * MANY
+
+
 async def test_a_few_clears_are_people_s_work(world: World) -> None:
     await many(world, MANY - 1)
     assert (await world.sync.handle("asset", every(MANY - 1))).applied == MANY - 1

@@ -19,7 +19,12 @@ MANY: Final = 20
 """Records, of one batch or of several within `WINDOW`."""
 WINDOW: Final = timedelta(minutes=1)
 PER_FILL: Final = 10
-"""Clears for each record in which the field is filled within `WINDOW`: more of them are no people's work."""
+"""Clears for each record in which the field is given another value within `WINDOW`: more are no people's work.
+
+What a new record is born with tells nothing of that.
+"""
+ENOUGH: Final = 1000
+"""Records of which is remembered that the field was given a value lately: there may be many more."""
 
 type Field = tuple[str, Side, str]
 """An entity, the side that is written, and a field."""
@@ -30,8 +35,8 @@ class MassClears:
     """What one worker has seen emptied and filled lately: a flood may come in small batches."""
 
     def __init__(self) -> None:
-        self._emptied: defaultdict[Field, dict[Identity, datetime]] = defaultdict(dict)
-        self._filled: defaultdict[Field, dict[Identity, datetime]] = defaultdict(dict)
+        self._lately: defaultdict[Field, dict[Identity, tuple[datetime, bool]]] = defaultdict(dict)
+        """For each record, when the field was written last, and whether it was emptied."""
 
     def held(self, entity: EntityMapping, planned: Sequence[Planned], now: datetime) -> list[list[Blocked]]:
         """Find the writes that are part of a mass of clears.
@@ -58,21 +63,19 @@ class MassClears:
                 field = (entity.name, write.side, name)
                 if value is None:
                     clears[field] = write
-                    self._emptied[field][work.identity] = now
-                else:
-                    self._filled[field][work.identity] = now
+                if value is None or (len(self._lately[field]) < ENOUGH and not write.creates):
+                    self._lately[field][work.identity] = (now, value is None)
         return clears
 
     def _masses(self, now: datetime) -> dict[Field, int]:
         """The fields that are emptied in too many records, each with their number; one that is tried again is one."""
-        for noted in (self._emptied, self._filled):
-            for field, records in noted.items():
-                noted[field] = {name: at for name, at in records.items() if now - at <= WINDOW}
-        return {
-            field: len(records)
-            for field, records in self._emptied.items()
-            if len(records) >= max(MANY, PER_FILL * len(self._filled[field]) + 1)
-        }
+        masses: dict[Field, int] = {}
+        for field, records in self._lately.items():
+            self._lately[field] = {name: (at, empty) for name, (at, empty) in records.items() if now - at <= WINDOW}
+            clears = sum(empty for _, empty in self._lately[field].values())
+            if clears >= max(MANY, PER_FILL * (len(self._lately[field]) - clears) + 1):
+                masses[field] = clears
+        return masses
 
 
 def _is_meant(work: Work, snapshot: Snapshot) -> bool:
