@@ -117,6 +117,11 @@ class Merged(Struct, frozen=True):
         """The writes for one side."""
         return tuple(write for write in self.writes if write.side == side)
 
+    @property
+    def unsettled(self) -> frozenset[str]:
+        """The fields that are to be written or parked."""
+        return frozenset([one.field for one in self.writes] + [one.field for one in self.blocked])
+
     def without(self, fields: Container[str]) -> "Merged":
         """The outcome without what is to be written, recorded or parked of these fields."""
         return Merged(

@@ -343,3 +343,14 @@ def test_a_restored_row_is_made_active_again_also_when_the_first_write_of_it_was
     second = decide(snap(first.link, RECORD, as_in_the_backup), context())
 
     assert told(second) == told(first)
+
+
+def test_figures_that_wait_for_their_currency_stay_agreed_where_both_sides_of_a_restore_hold_the_same() -> None:
+    figure = base("5", "valor_libros")
+    link = told_of("dynamics", COUNTED).model_copy(update={"bases": {**COUNTED.bases, "valor_libros": figure}})
+    record = replace(RECORD, values={"nombre": "Pump", "valor_libros": "5"})
+    row = replace(ROW, modified=EARLIER, currency="euros", values=record.values)
+    plan = decide(snap(link, record, row), context())
+    assert told(plan) == "park valor_libros: currency_changed"
+    assert isinstance(plan, Plan)
+    assert plan.link.bases["valor_libros"] == figure

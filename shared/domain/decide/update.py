@@ -41,6 +41,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
         # Only the CMMS may change a key, whichever side was restored: keys that differ meet again, on record.
         bases.pop(entity.key.name, None)
     merged = _merge(snapshot, context, bases, reborn=reborn)
+    unsettled = merged.unsettled
     refused = refused_now(context.refused, marks_of(entity, merged.writes))
     merged = merged.parking([*_endless(link, merged, context), *refused, *held_figures(snapshot, context)])
     known = _known(snapshot, merged, context)
@@ -53,7 +54,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
     waits = link.counting is not None and bool(to_dynamics or to_cmms)
-    bases = {**bases, **merged.bases, **_held_back(snapshot, merged, known, context)}
+    bases = {**bases, **merged.bases, **_held_back(snapshot, merged, unsettled, context)}
     return Plan(
         snapshot.stored,
         _remember(snapshot, context, bases, merged, marked=reborn or taken_over, waits=waits),
@@ -125,16 +126,17 @@ def _said_anew(snapshot: Snapshot, context: Context) -> dict[str, Base]:
     return {name: Base(cmms=NEWS, dynamics=held.get(name), rule=rule, why="taken_over") for name, rule in rules}
 
 
-def _held_back(snapshot: Snapshot, merged: Merged, known: frozenset[str], context: Context) -> dict[str, Base]:
+def _held_back(snapshot: Snapshot, merged: Merged, unsettled: frozenset[str], context: Context) -> dict[str, Base]:
     """Bases of the fields that could not be written after a restore, where nothing else is left to write.
 
-    Under them the value of the side that counts is still a change, and the restored side's value is none.
+    Under them the value of the side that counts is still a change, and the restored side's value is none. What only
+    waits for a person, and is the same on both sides, stays agreed.
     """
     counting = snapshot.link.counting
     if counting is None or merged.writes:
         return {}
     held = {"cmms": snapshot.cmms, "dynamics": snapshot.row}[other(counting)].values
-    rules, names = context.entity.fingerprints, (known | {block.field for block in merged.blocked}) & held.keys()
+    rules, names = context.entity.fingerprints, unsettled & held.keys()
     return {name: Base.of({counting: NEWS, other(counting): held[name]}, rules[name], why="restored") for name in names}
 
 
