@@ -18,7 +18,7 @@ from shared.flows.ports.engine import Clock, Cmms, Ledger
 
 REMEMBERED: Final = timedelta(minutes=10)
 MOST: Final = 50_000
-"""Pairs that are remembered: some 20 MB."""
+"""Partners that are remembered, two for each link: some 10 MB."""
 
 type _Kind = Literal["cmms", "row"]
 
@@ -42,7 +42,7 @@ class LinkedKeys:
     async def of_rows(self, target: Target, rows: Collection[str]) -> Mapping[str, str]:
         """The keys of the records that these rows are linked with, by row id."""
         entity = self._entities.get((target.table, target.key))
-        if entity is None or not rows:
+        if entity is None:
             return {}
         ids = await self._partners_of(entity, "row", rows)
         records = _living(await self._cmms.by_id(entity, ids.values()))
@@ -51,7 +51,7 @@ class LinkedKeys:
     async def to_rows(self, target: Target, keys: Collection[str]) -> Mapping[str, str]:
         """The ids of the rows that the records with these keys are linked with, by key."""
         entity = self._entities.get((target.table, target.key))
-        if entity is None or not keys:
+        if entity is None:
             return {}
         records = _living(await self._cmms.by_key(entity, keys))
         rows = await self._partners_of(entity, "cmms", [record.id for record in records.values()])
@@ -60,13 +60,15 @@ class LinkedKeys:
     async def _partners_of(self, entity: EntityMapping, kind: _Kind, names: Collection[str]) -> dict[str, str]:
         if self._clock.monotonic() - self._since > REMEMBERED.total_seconds() or len(self._partners) > MOST:
             self._since, self._partners = self._clock.monotonic(), {}
+        # Another lane may begin anew while this one waits for the ledger.
+        known = self._partners
         wanted = {name: (entity.name, kind, name) for name in names}
-        missing = [Identity(kind, name) for name, partner in wanted.items() if partner not in self._partners]
-        for stored in (await self._ledger.find(entity.name, missing)).values() if missing else ():
+        missing = [Identity(kind, name) for name, partner in wanted.items() if partner not in known]
+        for stored in (await self._ledger.find(entity.name, missing)).values():
             if isinstance(stored, Stored) and stored.link.cmms_id and stored.link.row_id:
-                self._partners[entity.name, "cmms", stored.link.cmms_id] = stored.link.row_id
-                self._partners[entity.name, "row", stored.link.row_id] = stored.link.cmms_id
-        return {name: self._partners[partner] for name, partner in wanted.items() if partner in self._partners}
+                known[entity.name, "cmms", stored.link.cmms_id] = stored.link.row_id
+                known[entity.name, "row", stored.link.row_id] = stored.link.cmms_id
+        return {name: known[partner] for name, partner in wanted.items() if partner in known}
 
 
 def _living(records: Mapping[str, CmmsRecord | MappingError]) -> dict[str, CmmsRecord]:

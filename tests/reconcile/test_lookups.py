@@ -10,6 +10,8 @@ import httpx
 import pytest
 
 from shared.domain.messages.queues import PARKED
+from shared.domain.schema.fields import Target
+from shared.flows.record_keys import REMEMBERED, LinkedKeys
 from tests.reconcile.test_conditions import link, redeployed, settled
 from tests.reconcile.test_passes import classes
 from tests.reconcile.world import TABLE, World
@@ -191,3 +193,24 @@ async def test_a_new_record_is_waited_for_while_another_row_still_has_its_key(wo
     assert parent(world) is None
     await delivered(world, "B", "A", "C")
     assert (parent(world), world.row("A").id == first) == ("A", False)
+
+
+async def test_what_is_remembered_of_a_row_lasts_for_who_waits_for_the_ledger(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("A", "B"):
+        world.cmms.put(key)
+        await delivered(world, key)
+    keys = LinkedKeys(world.mapping, world.ledger, world.gateway, world.clock)
+    target, (first, second) = Target.model_validate(PARENT), (world.row("A").id, world.row("B").id)
+    await keys.of_rows(target, [str(first)])
+    find = world.ledger.find
+
+    async def another_begins_anew(*asked: Any) -> Any:
+        monkeypatch.undo()
+        world.clock.advance(2 * REMEMBERED)
+        await keys.of_rows(target, [str(second)])
+        return await find(*asked)
+
+    monkeypatch.setattr(world.ledger, "find", another_begins_anew)
+    assert await keys.of_rows(target, [str(first), str(second)]) == {str(first): "A", str(second): "B"}
