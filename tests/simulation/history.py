@@ -224,6 +224,7 @@ class History:
         if value == cell.value:
             return
         before, cell.given, cell.before = cell.given, value, cell.value
+        self.lost.pop(cell, None)  # whoever goes on from here sees this value, and not what a backup brought
         origins = self._origins(cell, value)
         if value is None and cell.side == "dynamics" and self._made_anew(cell):
             # Nobody gave the new record's nothing: that the record before it was emptied once tells nothing of it.
