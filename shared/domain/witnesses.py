@@ -2,9 +2,9 @@
 
 A restore that takes back anything that was seen takes back the newest change that was seen. So the newest ones are kept
 for each entity and side, and their rows or records are read along: one that shows an older state by now proves a
-restore, and whatever was changed after all of them was changed after the restore. The version of a changed row proves
-nothing: it is the number that SQL Server's `rowversion` counter, one for the whole database, had at the row's last
-change (learn.microsoft.com, *rowversion (Transact-SQL)*), and the counter goes on from the backup.
+restore, and whatever was changed after all that was ever seen was changed after the restore. The version of a changed
+row proves nothing: it is the number that SQL Server's `rowversion` counter, one for the whole database, had at the
+row's last change (learn.microsoft.com, *rowversion (Transact-SQL)*), and the counter goes on from the backup.
 """
 
 from collections.abc import Iterable
@@ -22,11 +22,16 @@ KEPT: Final = 8
 
 
 class Witness(NamedTuple):
-    """A change that was seen: of which row or record, when, in UTC, and its number."""
+    """A change that was seen: of which row or record, when, in UTC, and its number.
+
+    `first`: nothing was seen of the row or record before. A restore may take it away altogether, and then it tells
+    nothing.
+    """
 
     id: str
     at: datetime
     number: int | None = None
+    first: bool = False
 
     def is_taken_back(self, shown: object) -> bool:
         """Whether this row or record shows an older state; what is gone, or cannot be read, tells nothing."""
@@ -40,28 +45,30 @@ class Witness(NamedTuple):
 
     @classmethod
     def of(cls, side: Side, before: Link, after: Link) -> Self | None:
-        """The change that a link has seen since: None for none, and for what it sees for the first time.
-
-        What was new then is gone after a restore, and tells nothing.
-        """
-        old, new = before.seen, after.seen
-        name, at, number, is_news = {
-            "dynamics": (after.row_id, new.row_modified, new.row_version, is_before(old.row_version, new.row_version)),
-            "cmms": (after.cmms_id, new.cmms_version, None, is_before(old.cmms_version, new.cmms_version)),
+        """The change that a link has seen since; None for none."""
+        name, was, now = {
+            "dynamics": (after.row_id, before.seen.row, after.seen.row),
+            "cmms": (after.cmms_id, before.seen.record, after.seen.record),
         }[side]
-        return cls(name, at, number) if name and at and is_news else None
+        if not name or now.at is None:
+            return None
+        # Rows tell the time of a change in whole seconds: only the version tells two of one second apart.
+        newer = is_before(was.number, now.number) if side == "dynamics" else is_before(was.at, now.at)
+        return cls(name, now.at, now.number, was.at is None) if was.at is None or newer else None
 
 
 class Witnesses(BaseModel):
     """The newest changes that were seen of one entity on one side, the newest last.
 
-    `since` is set once it is proven that they were taken back: no change of after it follows what was seen. `word` is
-    the operator's word on a restore after which they were seen.
+    `latest` is when the newest of all changes was made, in UTC, the first ones of their rows or records among them.
+    `since` is set to it once it is proven that some were taken back: no change of after it follows what was seen.
+    `word` is the operator's word on a restore after which they were seen.
     """
 
     model_config = ConfigDict(frozen=True)
 
     newest: tuple[Witness, ...] = ()
+    latest: datetime | None = None
     since: datetime | None = None
     word: str = ""
 
@@ -70,16 +77,15 @@ class Witnesses(BaseModel):
         """What to read along; nothing once a restore is proven."""
         return tuple(one.id for one in self.newest) if self.since is None else ()
 
-    @property
-    def latest(self) -> datetime | None:
-        """When the newest of them was made, in UTC; None without any."""
-        return max((one.at for one in self.newest), default=None)
-
     def after(self, seen: Iterable[Witness]) -> Self:
         """The same once these changes were seen too; a proof keeps what it rests on."""
-        known = {one.id: one for one in sorted((*self.newest, *seen), key=attrgetter("at"))}
+        if self.since is not None:
+            return self
+        changes = sorted((*self.newest, *seen), key=attrgetter("at"))
+        latest = max([*(change.at for change in changes), *filter(None, [self.latest])], default=None)
+        known = {one.id: one for one in changes if not one.first}
         newest = tuple(sorted(known.values(), key=attrgetter("at"))[-KEPT:])
-        return self if self.since is not None else self.model_copy(update={"newest": newest})
+        return self.model_copy(update={"newest": newest, "latest": latest})
 
     @property
     def proven(self) -> Self:

@@ -90,11 +90,18 @@ async def test_what_parts_of_a_batch_see_beside_each_other_is_kept() -> None:
     assert [one.id for one in (await watch.of("asset"))["dynamics"].newest] == [str(one) for one in range(KEPT)]
 
 
-@pytest.mark.parametrize("pair", [(link(None), link(7)), (link(7), link(7)), (link(7), link(6))])
-async def test_what_is_new_or_unchanged_is_no_witness_and_costs_the_ledger_nothing(pair: tuple[Link, Link]) -> None:
+@pytest.mark.parametrize("pair", [(link(7), link(7)), (link(7), link(6))])
+async def test_what_is_unchanged_is_no_witness_and_costs_the_ledger_nothing(pair: tuple[Link, Link]) -> None:
     texts = Texts()
     await Watch(texts).note("asset", [pair])
     assert texts.calls == []
+
+
+async def test_what_is_seen_for_the_first_time_is_no_witness_and_may_be_taken_back_as_well() -> None:
+    watch = Watch(Texts())
+    new = link(None, name="new"), link(9, 5, "new")
+    assert await noted(watch, (link(6), link(7)), new) == (OF_ROW,)
+    assert await judged(watch, OLDER, NOW + 9 * MINUTE) == {"dynamics": NOW + 5 * MINUTE}
 
 
 async def test_the_newest_changes_are_kept_one_of_each_row() -> None:
