@@ -96,7 +96,7 @@ class Wire(httpx.AsyncBaseTransport):
             await response.aread()
             self._trace("network", f"carried out a late {request.method} to {self._side}: {response.status_code}")
 
-        task = asyncio.get_running_loop().create_task(carry())
+        task = asyncio.get_running_loop().create_task(carry(), name=self._side)
         self._stragglers.add(task)
         task.add_done_callback(self._stragglers.discard)
 

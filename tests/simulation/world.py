@@ -295,10 +295,16 @@ class World:
 
         self._supervisors.append(asyncio.create_task(keep()))
 
-    def _restart(self, why: str) -> None:
-        """End all workers; their supervisors start new ones, with the mapping of then."""
+    def _restart(self, why: str, offline: str | None = None) -> None:
+        """End all workers; their supervisors start new ones, with the mapping of then.
+
+        What is under way to a side that is `offline` meanwhile ends with its connection.
+        """
         for worker in self.workers:
             worker.process.die(why)
+        for late in self.stragglers:
+            if late.get_name() == offline:
+                late.cancel()
 
     async def _settle_once_more(self) -> None:
         """End what an operator began: a command may have been interrupted, or found records that were being written."""
