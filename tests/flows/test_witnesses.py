@@ -41,6 +41,14 @@ class Texts:
         self.calls.append("put")
         self.texts |= {name: value for name, value in values.items() if value is not None}
 
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        self.calls.append("swap")
+        await asyncio.sleep(0)
+        if self.texts.get(name) != before:
+            return False
+        self.texts[name] = after
+        return True
+
 
 @pytest.mark.parametrize(
     ("witness", "shown", "taken_back"),
@@ -88,6 +96,13 @@ async def test_what_parts_of_a_batch_see_beside_each_other_is_kept() -> None:
     pairs = [(link(1, name=str(one)), link(2, one, str(one))) for one in range(KEPT)]
     await asyncio.gather(*(watch.note("asset", [pair]) for pair in pairs))
     assert [one.id for one in (await watch.of("asset"))["dynamics"].newest] == [str(one) for one in range(KEPT)]
+
+
+async def test_what_hosts_see_at_the_same_time_is_kept_of_each() -> None:
+    texts = Texts()
+    pairs = [(link(1, name=str(one)), link(2, one, str(one))) for one in range(KEPT)]
+    await asyncio.gather(*(Watch(texts).note("asset", [pair]) for pair in pairs))
+    assert [one.id for one in (await Watch(texts).of("asset"))["dynamics"].newest] == [str(one) for one in range(KEPT)]
 
 
 @pytest.mark.parametrize("pair", [(link(7), link(7)), (link(7), link(6))])

@@ -1,5 +1,7 @@
 """The small texts beside the ledger, held to one contract by both stores."""
 
+import asyncio
+
 from tests.ledger.store import Store, cmms, fresh, scanned
 
 
@@ -14,6 +16,26 @@ async def test_a_text_comes_back_to_any_worker_until_it_is_replaced_or_removed(s
     await other.put_state({"delta/asset": "2", "mark ñ #'": None, "none": None})
     assert await one.get_state(["delta/asset", "mark ñ #'", "none"]) == {"delta/asset": "2"}
     assert await one.get_state([]) == {}
+
+
+async def test_a_text_is_stored_in_the_place_of_the_one_that_was_read_and_of_no_other(store: Store) -> None:
+    one, other = store.open(), store.open()
+    assert not await one.swap_state("seen", "1", "2")
+    assert await one.swap_state("seen", None, "1")
+    assert not await other.swap_state("seen", None, "2")
+    assert await one.get_state(["seen"]) == {"seen": "1"}
+    assert await other.swap_state("seen", "1", "2")
+    assert not await one.swap_state("seen", "1", "3")
+    await one.put_state({"seen": None})
+    assert not await other.swap_state("seen", "2", "3")
+    assert await one.get_state(["seen"]) == {}
+
+
+async def test_one_of_many_that_store_a_text_at_once_stores_it(store: Store) -> None:
+    workers = [store.open() for _ in range(5)]
+    swapped = await asyncio.gather(*(one.swap_state("seen", None, str(n)) for n, one in enumerate(workers)))
+    assert swapped.count(True) == 1
+    assert await workers[0].get_state(["seen"]) == {"seen": str(swapped.index(True))}
 
 
 async def test_a_text_of_the_longest_length_is_held(store: Store) -> None:

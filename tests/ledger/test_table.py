@@ -218,6 +218,7 @@ async def test_every_failure_is_one_of_ours(
         "hashes": lambda: anext(aiter(impatient.hashes("asset"))),
         "get_state": lambda: impatient.get_state(["A"]),
         "put_state": lambda: impatient.put_state({"A": "text"}),
+        "swap_state": lambda: impatient.swap_state("A", None, "text"),
     }
     for call in calls.values():
         between.faults = [fault] * 9

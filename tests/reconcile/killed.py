@@ -90,6 +90,10 @@ class State:
         self._death.may_come("state")
         await self._ledger.put_state(values)
 
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        self._death.may_come("state")
+        return await self._ledger.swap_state(name, before, after)
+
 
 async def reconcile(ledger_file: Path, url: str, bus: Path, death: Death) -> dict[str, Any]:
     """Run once."""

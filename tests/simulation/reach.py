@@ -64,6 +64,10 @@ class ReachedLedger:
         """As the port `State` says."""
         await self._reach.call("put_state", lambda: self._ledger.put_state(values))
 
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        """As the port `State` says."""
+        return await self._reach.call("swap_state", lambda: self._ledger.swap_state(name, before, after))
+
     async def hashes(self, entity: str) -> AsyncIterator[Sequence[LinkHash]]:
         """As the port says, page by page."""
         async for page in self._ledger.hashes(entity):

@@ -134,6 +134,12 @@ def prepare(entity: str, stored: Stored, write: str) -> Change:
     return change
 
 
+def swapped(partition: str, name: str, body: str, etag: str | None) -> Operation:
+    """What stores a row of one text in the place of the one with this etag, or where there is none."""
+    row: Row = {"PartitionKey": partition, "RowKey": name, "body": body}
+    return ("create", row) if etag is None else ("update", row, {**_if_match(etag), **_REPLACE})
+
+
 def waves(changes: Sequence[Change]) -> Iterator[list[Change]]:
     """Changes that may be sent side by side: those that share a row follow each other, in the order given."""
     rest = list(changes)

@@ -121,6 +121,15 @@ class SqliteLedger:
                 else:
                     self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, value))
 
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        """Store a text where the one before is still there."""
+        with self._mapped(), self._transaction():
+            row = self._db.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+            if before != (None if row is None else row[0]):
+                return False
+            self._db.execute("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)", (name, after))
+            return True
+
     async def _pages(self, entity: str, columns: str) -> AsyncIterator[list[Any]]:
         """These columns of each link, followed by its number."""
         after = 0

@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncIterator, Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from shared.adapters.ledger.changes import Change, prepare, transactions, waves
+from shared.adapters.ledger.changes import Change, prepare, swapped, transactions, waves
 from shared.adapters.ledger.refusals import require_identities
 from shared.adapters.ledger.rows import (
     HASHED,
@@ -115,6 +115,14 @@ class AzureTableLedger:
         """Store texts one by one, in the order given."""
         for name, value in values.items():
             await self._table.put(_STATE, encode(name), value)
+
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        """Store a text where the one before is still there: by the etag of its row, which is read for it."""
+        row = await self._table.row(_STATE, encode(name))
+        if before != (None if row is None else row["body"]):
+            return False
+        etag = None if row is None else str(row.metadata["etag"])
+        return await self._table.submit([swapped(_STATE, encode(name), after, etag)]) is not None
 
     async def _bodies(self, entity: str, select: Sequence[str] | None = None) -> "AsyncIterator[list[TableEntity]]":
         """The links' own rows.

@@ -209,6 +209,13 @@ class State(Protocol):
     async def put_state(self, values: Mapping[str, str | None]) -> None:
         """Store texts in the order given; None removes one."""
 
+    async def swap_state(self, name: str, before: str | None, after: str) -> bool:
+        """Store a text in the place of the one that was read, None for none: a compare-and-swap.
+
+        Returns:
+            Whether it is stored; not, where another worker has stored another text since.
+        """
+
 
 class Ledger(State, Protocol):
     """The memory of both sides' last agreement. Every write is a compare-and-swap on the link's etag.

@@ -1,7 +1,7 @@
 """The witnesses of both sides, shared by all hosts through the ledger's small texts."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import starmap
@@ -40,10 +40,7 @@ class Watch:
         Raises:
             TransientError: The ledger could not be read.
         """
-        texts = await self._state.get_state([_name(entity), _word(entity)])
-        found, words = _parsed(_TEXT, texts.get(_name(entity), "{}")), _parsed(_WORDS, texts.get(_word(entity), "{}"))
-        blank: dict[Side, Witnesses] = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
-        return blank | {side: one for side, one in found.items() if one.word == blank[side].word}
+        return (await self._read(entity))[1]
 
     async def judge(
         self, entity: str, known: OfBoth, shown: Mapping[Side, Mapping[str, object]], now: datetime
@@ -62,7 +59,7 @@ class Watch:
         Raises:
             TransientError: The ledger could not be written.
         """
-        after = dict(known)
+        proven: dict[Side, Witnesses] = {}
         since: dict[Side, datetime] = {}
         for side, witnesses in known.items():
             doubted = self._doubt((entity, side), witnesses, shown[side], now)
@@ -71,9 +68,12 @@ class Watch:
                 since[side] = suspected.since
             # A doubt is confirmed by another look: until then its own may have lagged, however long ago that was.
             if shown[side] and now - min(doubted.values(), default=now) >= _CONFIRMED:
-                after[side] = suspected
-        if after != known:
-            await self._store(entity, after)
+                proven[side] = suspected
+        if any(proven[side] != known[side] for side in proven):
+            text, present = await self._read(entity)
+            # Where another host has stored something of the side in between, another look proves it again.
+            still = {side: one for side, one in proven.items() if present[side] == known[side]}
+            await self._swap(entity, text, {**present, **still})
         return since
 
     def _doubt(
@@ -107,10 +107,8 @@ class Watch:
         if not any(news.values()):
             return
         async with self._noting:
-            known = await self.of(entity)
-            after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
-            if after != known:
-                await self._store(entity, after)
+            while not await self._add(entity, news):
+                pass  # another host was faster
 
     async def forget(self, entity: str, side: Side) -> None:
         """Let nothing count that was seen of a side until now: an operator knows of a restore.
@@ -122,8 +120,21 @@ class Watch:
         words[side] = str(self._ids())
         await self._state.put_state({_word(entity): _WORDS.dump_json(words).decode()})
 
-    async def _store(self, entity: str, witnesses: OfBoth) -> None:
-        await self._state.put_state({_name(entity): _TEXT.dump_json(dict(witnesses)).decode()})
+    async def _add(self, entity: str, news: Mapping[Side, Sequence[Witness]]) -> bool:
+        text, known = await self._read(entity)
+        after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
+        return after == known or await self._swap(entity, text, after)
+
+    async def _read(self, entity: str) -> tuple[str | None, OfBoth]:
+        """The stored text, and what it says of both sides."""
+        texts = await self._state.get_state([_name(entity), _word(entity)])
+        text = texts.get(_name(entity))
+        found, words = _parsed(_TEXT, text or "{}"), _parsed(_WORDS, texts.get(_word(entity), "{}"))
+        blank: dict[Side, Witnesses] = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
+        return text, blank | {side: one for side, one in found.items() if one.word == blank[side].word}
+
+    async def _swap(self, entity: str, text: str | None, witnesses: OfBoth) -> bool:
+        return await self._state.swap_state(_name(entity), text, _TEXT.dump_json(dict(witnesses)).decode())
 
 
 def _name(entity: str) -> str:
