@@ -60,8 +60,11 @@ def _memories(evidence: Evidence) -> Iterator[str]:
                 base = link.bases.get(name)
                 if not evidence.history.rules.same(name, *held):
                     continue
-                waits = name in link.parked and _is_held_by_its_currency(link, name, row)
-                # That Dynamics rounds only an answer tells, and a figure that waits for its currency is not written.
+                # That Dynamics rounds only an answer tells: figures that meet, and cannot be written, differ.
+                waits = name in link.parked and (
+                    _is_held_by_its_currency(link, name, row)
+                    or (held[0] != held[1] and base is None and link.parked[name].reason == "no_effect")
+                )
                 unwritten = waits and held[0] != held[1]
                 if not unwritten and (base is None or (base.cmms, base.dynamics) != held):
                     yield f"{entity} #{pk} {name}: the sides agree on {held}, and the ledger remembers {base}"
