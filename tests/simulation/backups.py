@@ -157,9 +157,10 @@ class Backups:
         self.conditions.forgotten |= lost
         self.history.forgotten |= lost
         self.observer.forget(lost, now)
-        # Of a row that a restored Dynamics does not have, the create is in doubt once more, and is repeated.
+        # Of a row that is gone by now, for whatever reason, the create is in doubt once more, and is repeated.
         doubtful = [(entity, link) for (entity, _), link in after.items() if any(one.creates for one in link.intents)]
-        gone = {(entity, str(link.row_id)) for entity, link in doubtful} & self.conditions.vanished["dynamics"]
+        there = {(entity, str(row.id)) for entity, row in self._rows()}
+        gone = {(entity, str(link.row_id)) for entity, link in doubtful} - there
         self.observer.may_be_made_again(gone)
         # Each loser was on record before it was replaced; these records went with the ledger.
         self.history.owed.clear()
