@@ -101,6 +101,22 @@ async def test_an_operator_has_a_row_that_is_gone_made_again_under_its_id(world:
     assert (list(world.dynamics.rows), world.row().values["nombre"]) == ([row.id], "Bomba")
 
 
+async def test_what_a_row_said_before_it_was_made_again_arrives_late_and_is_on_record(world: World) -> None:
+    await agreed(world)
+    row = world.dynamics.put("A", nombre="Nueva")
+    world.cmms.faults.next = ["late", "late"]
+    await world.webhook(row)
+    world.later(minutes=3)
+    world.dynamics.rows.clear()
+    await world.dirty(operation="recreate")
+    assert world.row().values["nombre"] == "Bomba"
+    world.cmms.faults.land()
+    await world.dirty()
+    await world.settle()
+    assert world.cmms.records["1"].values["nombre"] == world.row().values["nombre"] == "Nueva"
+    assert [(one.why, one.lost) for one in (await world.link()).conflicts] == [("first_contact", "Bomba")]
+
+
 async def test_a_row_that_came_back_is_parked_and_changes_nothing(world: World) -> None:
     await agreed(world)
     created = world.dynamics.writes[0]

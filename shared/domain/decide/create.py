@@ -32,8 +32,10 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
         # A row is born active: any other state takes a second write. Whatever the CMMS says of the state is then news.
         later |= said is not None
         born.values[name], born.sources[name] = str(entity.active.status), None
-    # What was agreed with an earlier row means nothing for a new one.
+    # What was agreed with an earlier row means nothing for a new one. What that row said, and may still reach the CMMS,
+    # is then a write that nobody announced: both meet again, on record.
     update: dict[str, object] = {
+        "intents": link.intents_of("dynamics"),
         "deleted_at": None,
         "takes_over": None,
         "bases": {},
