@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, override
 
 type Side = Literal["cmms", "dynamics"]
 SIDES: Final[tuple[Side, ...]] = ("cmms", "dynamics")
@@ -30,8 +30,35 @@ class Edit:
             yield edit
             edit = edit.previous
 
+    @property
+    def shown(self) -> "Edit | None":
+        """The edit whose value the author had before their eyes."""
+        return self.previous
+
+    def seen(self) -> Iterator["Edit"]:
+        """The edits whose values the author can have seen, directly or not."""
+        edit = self.shown
+        while edit is not None:
+            yield edit
+            edit = edit.shown
+
     def __str__(self) -> str:
         return f"edit {self.number} ({self.cell}={self.value!r} at {self.at:.3f})"
+
+
+@dataclass(eq=False)
+class Adopted(Edit):
+    """A value that a backup brought back and somebody went on from: it counts as given over what the backup took.
+
+    `brought` is the edit that had given it: of what the backup took its author may have seen nothing.
+    """
+
+    brought: Edit | None = None
+
+    @property
+    @override
+    def shown(self) -> Edit | None:
+        return self.brought
 
 
 @dataclass(eq=False)

@@ -14,7 +14,7 @@ When the integration writes a value over another one:
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping
 
-from tests.simulation.edits import Cell, Edit, Held, Name, Owed, Side, across
+from tests.simulation.edits import Adopted, Cell, Edit, Held, Name, Owed, Side, across
 from tests.simulation.rules import Rules
 from tests.simulation.sent import SENT
 from tests.simulation.tables import CHOICES, INACTIVE, KEYS, ONE_WAY, UNIQUE
@@ -176,7 +176,7 @@ class History:
             newest = self.lost.pop(cell)
             self._edits += 1
             over = newest.value if newest is not None else None
-            cell.hold(cell.value, Edit(self._edits, at, cell, cell.value, newest, over))
+            cell.hold(cell.value, Adopted(self._edits, at, cell, cell.value, newest, over, cell.edit))
 
     def shelve(self, columns: Mapping[str, str]) -> None:
         """Remember what the columns of all fields hold, before some of them become other fields' columns."""

@@ -146,7 +146,7 @@ def _is_conflict(history: History, entity: str, kin: Collection[Name], one: Conf
 
 
 def _knew(history: History, edit: Edit, replaced: Edit) -> bool:
-    """Whether an edit was made on top of another one.
+    """Whether an edit was made on top of another one, which its author can have seen.
 
     A row is born in its first state, whether or not the CMMS says that one, or is given it only later; where messages
     alone tell of the CMMS, whether or not one has said it yet, or what the CMMS said before it.
@@ -155,7 +155,7 @@ def _knew(history: History, edit: Edit, replaced: Edit) -> bool:
     last = edit.previous
     across = last is not None and last.cell.side != edit.cell.side
     born = untold and edit.cell.field in CHOICES and edit.over == ACTIVE and (last is replaced or across)
-    return replaced in edit.ancestors() and not born
+    return replaced in edit.seen() and not born
 
 
 def _giving(
