@@ -165,12 +165,16 @@ class Backups:
         # Each loser was on record before it was replaced; these records went with the ledger.
         self.history.owed.clear()
         self.history.ledger_restored = now
-        return {
+        known_less = {
             (side, entity, name)
             for (entity, _), link in before.items()
             if link != after.get((entity, link.cmms_id or ""))
             for side, name in _named(link)
         }
+        for side, entity, name in known_less:
+            if entity in self.conditions.told[side]:
+                self.conditions.unknown[side].add((entity, name))
+        return known_less
 
     def note_what_tells(self, side: Side, *among: str) -> None:
         """Note the entities of which a side shows less than the links saw change last, perhaps among some alone."""

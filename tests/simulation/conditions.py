@@ -17,10 +17,12 @@ class Conditions:
     `rewound` are (entity, id) of what a restored backup took back, by side, and `vanished` of what it took away. Of the
     `untraced` ones it took back no write of ours that their links had seen, so that an edit since is all that there is
     to see, unless the entity is among `told`: those of a side of which a restore took back what links had seen change,
-    which tells of it until an operator does. `resumed` are what people edited in these since, `unwritten` the records
-    of a restored CMMS that showed something that was not agreed: nothing tells whether the restore took back a change
-    without a version. `highest` is the highest row version of before a restore of Dynamics. `forgotten` are CMMS
-    records whose link a restored ledger does not have, `revalued` the rows that a person ever gave another currency.
+    which tells of it until an operator does. `resumed` are what people edited in these since, and `unknown` what a
+    ledger that was restored meanwhile knows less of: what the integration wrote there since looks like an edit to it.
+    `unwritten` are the records of a restored CMMS that showed something that was not agreed: nothing tells whether the
+    restore took back a change without a version. `highest` is the highest row version of before a restore of Dynamics.
+    `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the rows that a person ever gave
+    another currency.
     `lacking` are the serial numbers that stand for no row now, `lacked` for none at any time. `mass` tells whether one
     field was ever emptied in very many records at once, `stale` whether list reads ever lagged. `orderless` tells
     whether orders were ever left out of the mapping.
@@ -38,6 +40,7 @@ class Conditions:
     highest: int = 0
     told: dict[Side, set[str]] = field(default_factory=lambda: defaultdict(set))
     resumed: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    unknown: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     unwritten: set[tuple[str, str]] = field(default_factory=set)
     mass: bool = False
     stale: bool = False
@@ -48,3 +51,7 @@ class Conditions:
     lacking: set[str] = field(default_factory=set)
     lacked: set[str] = field(default_factory=set)
     said: dict[Restored, datetime] = field(default_factory=dict)
+
+    def went_back(self, side: Side) -> set[tuple[str, str]]:
+        """What ever went back on a side, or looks as if it went on from a backup."""
+        return self.rewound[side] | self.resumed[side] | self.unknown[side]

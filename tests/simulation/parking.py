@@ -82,7 +82,7 @@ def _went_back(case: _Case) -> bool:
     # A message that failed often for other reasons has no patience left for a list read that lags.
     lagged = conditions.stale or case.any_in(_made_again(case.evidence), "dynamics")
     unwritten = case.any_in(conditions.unwritten, "cmms")
-    back = any(case.any_in(conditions.rewound[side] | conditions.resumed[side], side) for side in SIDES)
+    back = any(case.any_in(conditions.went_back(side), side) for side in SIDES)
     other = any(_may_be_another(case.evidence, case.entity, record) for record in case.names("cmms"))
     return lagged or unwritten or back or other
 
@@ -274,9 +274,8 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
     match link.parked[name].reason:
         case "went_back":
             conditions = evidence.conditions
-            held = {side: conditions.rewound[side] | conditions.resumed[side] for side in SIDES}
-            rows = held["dynamics"] | _made_again(evidence)
-            records = held["cmms"] | conditions.unwritten
+            rows = conditions.went_back("dynamics") | _made_again(evidence)
+            records = conditions.went_back("cmms") | conditions.unwritten
             other = _may_be_another(evidence, entity, link.cmms_id) or _lagged_before_an_edit(
                 evidence, entity, link, row
             )
