@@ -20,9 +20,10 @@ from shared.adapters.dataverse.answers import json_of, of_all_rows, record_of, r
 from shared.adapters.dataverse.chunks import ChunkSize
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.culprit import find_culprits
-from shared.adapters.dataverse.lookups import Lookups, References
+from shared.adapters.dataverse.lookups import Lookups
 from shared.adapters.dataverse.multipart import Part, decode, encode
 from shared.adapters.dataverse.query import fold, in_filters
+from shared.adapters.dataverse.references import References
 from shared.adapters.dataverse.refusals import failure, is_duplicate, refusal, taken
 from shared.adapters.dataverse.wire import Codes, dumps, to_columns
 from shared.adapters.dataverse.writes import DynamicsWrite

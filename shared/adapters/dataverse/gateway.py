@@ -15,8 +15,9 @@ from shared.adapters.dataverse.bulk import BulkWriter
 from shared.adapters.dataverse.chunks import share
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.keys import AlternateKeys
-from shared.adapters.dataverse.lookups import NO_RECORDS, NO_REFERENCES, Lookups, References
+from shared.adapters.dataverse.lookups import NO_RECORDS, Lookups
 from shared.adapters.dataverse.query import fold, in_filters
+from shared.adapters.dataverse.references import NO_REFERENCES, References
 from shared.adapters.dataverse.security import ColumnSecurity
 from shared.adapters.dataverse.writes import DynamicsWrite, write_of
 from shared.adapters.http.retry import patiently

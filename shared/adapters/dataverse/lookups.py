@@ -10,7 +10,6 @@ one, which is another row's in the CMMS already. Only a row without a record is 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from copy import replace
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, Final
@@ -18,52 +17,17 @@ from typing import Any, Final
 from shared.adapters.dataverse.answers import json_of, of_all_rows
 from shared.adapters.dataverse.client import DataverseClient
 from shared.adapters.dataverse.query import in_filters
+from shared.adapters.dataverse.references import NO_REFERENCES, References, problem
 from shared.adapters.dataverse.wire import Binding, Codes
-from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.domain.model import Values
-from shared.domain.schema.fields import FieldMapping, Target
+from shared.domain.schema.fields import Target
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import LookupNotFound, LookupPending, SyncError, Unavailable
+from shared.errors import SyncError, Unavailable
 from shared.flows.ports.engine import Clock, RecordKeys
 
 REMEMBERED: Final = timedelta(minutes=10)
 MOST: Final = 50_000
 """Rows of one target table that are remembered: some 10 MB."""
-
-
-@dataclass(frozen=True)
-class References:
-    """What the codes of some writes refer to, by field and code, or why they refer to nothing."""
-
-    bindings: Mapping[tuple[str, str], Binding] = field(default_factory=dict)
-    problems: Mapping[tuple[str, str], SyncError] = field(default_factory=dict)
-
-    @property
-    def codes(self) -> Codes:
-        """The codes of the rows that they refer to."""
-        return {(name, path[path.index("(") + 1 : -1]): code for (name, code), (_, path) in self.bindings.items()}
-
-    def without_problems(self, write: DynamicsWrite) -> tuple[DynamicsWrite | None, SyncError | None]:
-        """What of a write can be written, and the error of a field that cannot.
-
-        A part of a write bears a stamp of its own: a row that shows an operation holds all of its values.
-        """
-        wrong = {
-            name: self.problems[name, value]
-            for name, value in write.values.items()
-            if value is not None and (name, value) in self.problems
-        }
-        if not wrong:
-            return write, None
-        # What waits comes back by itself; what is wrong has to be told first.
-        error = next((one for one in wrong.values() if isinstance(one, LookupNotFound)), next(iter(wrong.values())))
-        rest = {name: value for name, value in write.values.items() if name not in wrong}
-        if write.id is not None and not rest and write.state is None and not write.writes_key:
-            return None, error
-        return replace(write, values=rest, operation=write.part), error
-
-
-NO_REFERENCES: Final = References()
 
 
 class _NoRecords:
@@ -123,12 +87,12 @@ class Lookups:
             rows: dict[str, list[Binding]] = {code: [] for code in codes}
             for target in rule.targets if codes else ():
                 for code, ids in (await self._ids(target, codes)).items():
-                    rows[code] += [(target.bind, f"/{target.set}({row_id})") for row_id in ids]
+                    rows[code] += [Binding(target.bind, target.set, row_id) for row_id in ids]
             for code, candidates in rows.items():
                 if len(candidates) == 1:
                     bindings[rule.name, code] = candidates[0]
                 else:
-                    problems[rule.name, code] = _problem(rule, code, len(candidates))
+                    problems[rule.name, code] = problem(rule, code, len(candidates))
         return References(bindings, problems)
 
     def forget(self, entity: EntityMapping) -> None:
@@ -213,14 +177,3 @@ class _Table:
             # A second row with the code: the next question goes to Dynamics.
             del self.ids[code]
         return code
-
-
-def _problem(rule: FieldMapping, code: str, rows: int) -> SyncError:
-    where = " or ".join(f"{target.table}.{target.key}" for target in rule.targets)
-    if rows:
-        message = f"{rule.name}: {rows} rows have the code {code[:100]!r} in {where}, and a lookup needs exactly one."
-        return LookupNotFound(f"{message} Give the others codes of their own.", field=rule.name)
-    message = f"{rule.name}: no row has the code {code[:100]!r} in {where}, written in just these letters."
-    if any(target.mapped for target in rule.targets):
-        return LookupPending(f"{message} It is waited for, as the mapping creates such rows.", field=rule.name)
-    return LookupNotFound(f"{message} Create it there, or correct the code in Energy CMMS.", field=rule.name)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from shared.adapters.dataverse.writes import DynamicsWrite
 from shared.adapters.http.client import usable_etag
@@ -18,8 +18,20 @@ from shared.errors import MappingError
 
 type Codes = Mapping[tuple[str, str], str | None]
 """Fields and GUIDs, in lower case, to codes; None for a row that has none, or that our user does not see."""
-type Binding = tuple[str, str]
-"""A navigation property and the row that it is bound to: `msdyn_account`, `/accounts(GUID)`."""
+
+
+class Binding(NamedTuple):
+    """The row that a navigation property is bound to, such as `msdyn_account`, by its set and its GUID."""
+
+    bind: str
+    set: str
+    row_id: str
+
+    @property
+    def column(self) -> dict[str, object]:
+        """As a write carries it: `{"msdyn_account@odata.bind": "/accounts(GUID)"}`."""
+        return {f"{self.bind}@odata.bind": f"/{self.set}({self.row_id})"}
+
 
 _VERSION: Final = re.compile(r'(?:W/)?"([0-9]{1,19})"\Z')
 
@@ -135,8 +147,7 @@ def _of_field(
             return {rule.column: None if value is None else int(value), **state}
         case "lookup":
             # Clearing one of a lookup's navigation properties clears the column.
-            bind, reference = (rule.targets[0].bind, None) if value is None else bindings[rule.name, value]
-            return {f"{bind}@odata.bind": reference}
+            return {f"{rule.targets[0].bind}@odata.bind": None} if value is None else bindings[rule.name, value].column
         case "decimal":
             return {column: None if value is None else Decimal(value)}
     return {column: rule.as_json(value)}
