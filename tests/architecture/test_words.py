@@ -18,7 +18,7 @@ NOUNS = (
 COUNTED = re.compile(rf" (?:[a-z-]+ )?(?:{'|'.join(NOUNS)})\b")
 # Said of two or more only, of a limit that is far above one, or a name and no count.
 ALWAYS_SEVERAL = {
-    ("shared/adapters/dataverse/lookups.py", "rows"),
+    ("shared/adapters/dataverse/references.py", "rows"),
     ("shared/domain/decide/first_contact.py", "len(exact)"),
     ("shared/flows/operate/first_sync/choices.py", "entity.name"),
     ("shared/flows/operate/check/access.py", "len(more) + 1"),
