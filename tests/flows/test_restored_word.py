@@ -196,3 +196,26 @@ async def test_a_word_on_a_restored_ledger_makes_nobody_s_value_of_the_state_tha
     assert world.cmms.records["1"].values["estado"] == "AUTORIZADO"
     assert world.row("O").state == 1
     assert (await world.link(entity="order")).conflicts == ()
+
+
+@pytest.mark.parametrize(("side", "last"), [("dynamics", "Bomba"), ("cmms", "Nueva")])
+async def test_what_a_restored_side_said_before_the_word_arrives_late_and_is_on_record(
+    make_world: MakeWorld, side: Restored, last: str
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    await agreed(world)
+    edited, written = (world.dynamics, world.cmms) if side == "dynamics" else (world.cmms, world.dynamics)
+    edited.put("A", nombre="Nueva")
+    backup = Backup(world)
+    written.faults.next = ["late", "late"]
+    await world.dirty()
+    world.later(minutes=3)
+    (backup.of_dynamics if side == "dynamics" else backup.of_the_cmms)()
+    await restore_of(world).settle(await look(world, side, backup.at), side, rate=1e6)
+    await world.dirty()
+    assert values(world)["nombre"] == ("Bomba", "Bomba")
+    written.faults.land()
+    await world.dirty()
+    await world.settle()
+    conflicts = [(one.why, one.lost) for one in (await world.link()).conflicts]
+    assert conflicts == [("restored", "Nueva"), ("first_contact", last)]

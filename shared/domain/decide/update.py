@@ -209,6 +209,8 @@ def _remember(
     unsaid = context.entity.state_fields.keys() - (cmms.values.keys() & row.values.keys())
     marked = marked or (is_inactive(context.entity, row) and bool(unsaid)) or bool(link.intents_of("dynamics"))
     settled: dict[str, object] = {} if marked else {"deleted_at": None, "takes_over": None}
+    # What a restored side said, and may still reach the other one, is from now on a write that nobody announced.
+    intents = link.intents if link.counting is None else link.intents_of(other(link.counting))
     # What the restored side showed before counts until both agree: it tells that a row has to be made active again.
     seen = link.seen if waits else link.seen.after(cmms, row)
     if row.currency not in {None, seen.currency} and not currency_changed(snapshot, context):
@@ -219,6 +221,7 @@ def _remember(
             "conflicts": (*link.conflicts, *link.unrecorded(merged.conflicts)),
             "row_id": row.id,
             "key": cmms.key,
+            "intents": intents,
             "seen": seen,
             "restored": link.restored if waits else None,
             "chosen": without(_chosen(link, context), bases),
