@@ -21,13 +21,13 @@ async def unanswered(world: World, *faults: Fault, entity: str = "asset") -> Non
     world.dynamics.faults.away = None
 
 
-def without(name: str) -> Mapping:
-    """The customer's mapping without one of the asset's fields, and with the stamp."""
+def without(name: str, entity: str = "asset") -> Mapping:
+    """The customer's mapping without one of the entity's fields, and with the stamp."""
     found = stamped(stamp=True)
-    asset = found.entities["asset"]
-    fields = {field: rule for field, rule in asset.fields.items() if field != name}
+    whole = found.entities[entity]
+    fields = {field: rule for field, rule in whole.fields.items() if field != name}
     return found.model_copy(
-        update={"entities": {**found.entities, "asset": asset.model_copy(update={"fields": fields})}}
+        update={"entities": {**found.entities, entity: whole.model_copy(update={"fields": fields})}}
     )
 
 

@@ -88,6 +88,20 @@ async def test_a_write_in_doubt_of_a_field_that_is_no_longer_mapped_is_settled(m
     assert (link.intents, "numero_de_serie" in link.bases, again.parked) == ((), False, [])
 
 
+@pytest.mark.parametrize("fault", ["answer lost", "never arrives"])
+async def test_a_create_in_doubt_of_a_row_whose_state_is_no_longer_mapped_is_settled(
+    make_world: MakeWorld, fault: Fault
+) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    world.cmms.put("R", justificacion="urgent", estado="AUTORIZADO")
+    await unanswered(world, fault, entity="order")
+    again = restarted(make_world, world, without("estado", "order"))
+    await again.dirty(entity="order")
+    await again.settle("order")
+    link = await again.link(entity="order")
+    assert (again.row("R").id, link.intents, "estado" in link.bases, again.parked) == (link.row_id, (), False, [])
+
+
 async def test_a_message_of_an_entity_that_is_not_mapped_is_parked_with_its_key(
     make_world: MakeWorld, world: World
 ) -> None:

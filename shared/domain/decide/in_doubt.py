@@ -152,7 +152,7 @@ def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> t
     """Link and intent without the fields whose rules have changed since the write: the column may be another one."""
     present = entity.fingerprints
     # A state that nobody says is none of a rule's translations.
-    ruled = intent.sources.keys() - intent.unsaid
+    ruled = intent.sources.keys() - (intent.unsaid & present.keys())
     gone = {name for name in ruled if present.get(name) != intent.rules.get(name, present.get(name, ""))}
     bases, sources = without(link.bases, gone), without(intent.sources, gone)
     return link.model_copy(update={"bases": bases}), intent.model_copy(update={"sources": sources})
