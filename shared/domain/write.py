@@ -55,22 +55,10 @@ class Intent(Write, frozen=True, kw_only=True):
     """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
 
     `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
-    `repeated` tells that an earlier try of this create, which is in doubt, may have landed instead; `earlier` is what
-    such tries said of each field of which one of them said something else than this one.
+    `repeated` tells that an earlier try of this create, which is in doubt, may have landed instead.
     """
 
     id: str
     expires_at: datetime
     repeated: bool = False
-    earlier: dict[str, tuple[Value, ...]] = field(default_factory=dict)
     rules: dict[str, str] = field(default_factory=dict)
-
-    def tries(self, name: str) -> tuple[Value, ...]:
-        """What earlier tries said of a field; empty where all of them said the same as this one."""
-        return self.earlier.get(name, ())
-
-    def before_repeating(self, write: Write) -> dict[str, tuple[Value, ...]]:
-        """What the tries so far said of the fields of which `write`, the next one, says something else."""
-        names = {**self.earlier, **self.values, **write.values}
-        said = {name: {*self.tries(name), self.values.get(name)} - {write.values.get(name)} for name in names}
-        return {name: tuple(sorted(values, key=str)) for name, values in said.items() if values}

@@ -40,7 +40,15 @@ NEW = Link(cmms_id="1", key="A")
 ROW_BORN = Link(row_id="r", key="A")
 DELETED = KNOWN.model_copy(update={"deleted_at": EARLIER})
 LIVE = Intent(side="dynamics", target="r", etag='W/"5"', id="x", expires_at=NOW + timedelta(seconds=60))
-CREATING = Intent(side="dynamics", target="r", etag=None, id="x", expires_at=NOW - timedelta(seconds=1))
+CREATING = Intent(
+    side="dynamics",
+    target="r",
+    etag=None,
+    id="x",
+    values={KEY: "A", "nombre": "Pipe"},
+    sources={KEY: "A", "nombre": "Pipe"},
+    expires_at=NOW - timedelta(seconds=1),
+)
 
 
 def snap(

@@ -162,40 +162,23 @@ def test_what_a_late_write_would_have_carried_is_on_record_as_its_source_says_it
     assert (record.winner, record.won, record.lost) == ("dynamics", "1", "RECIBIDA")
 
 
-def test_tries_of_a_create_are_told_apart_where_they_said_different_things() -> None:
-    first = intent(etag=None).model_copy(update={"values": {"nombre": "1", "numero_de_serie": "S"}})
-    second = first.model_copy(update={"values": {"nombre": "2"}, "earlier": first.before_repeating(intent())})
-    again = second.before_repeating(first.model_copy(update={"values": {"nombre": "2"}}))
-    assert second.earlier == {"nombre": ("1",), "numero_de_serie": ("S",)}
-    assert again == second.earlier
-    assert first.before_repeating(first) == {}
+@pytest.mark.parametrize("side", ["dynamics", "cmms"])
+def test_another_value_in_what_a_create_made_and_somebody_edited_is_an_edit(side: Side) -> None:
+    doubted, shown = link(intent(etag=None, side=side)), row("else", "op")
+    sides = (replace(said("else"), operations=("op",)), shown) if side == "cmms" else (said("new"), shown)
+    base = resolve_in_doubt(ASSET, doubted, *sides, NOW).bases["nombre"]
+    assert base == Base(cmms="new", dynamics="new", rule=NAME)
 
 
-@pytest.mark.parametrize(
-    ("earlier", "shown", "by_us", "expected"),
-    [
-        pytest.param({}, "new", True, ("new", "new", None), id="this try's value: agreed"),
-        pytest.param({}, "else", False, ("new", "new", None), id="an edit since a create whose tries said the same"),
-        pytest.param(
-            {"nombre": ("1",)}, "1", True, (NEWS, "1", None), id="an earlier try's value: the source's is news"
-        ),
-        pytest.param({"nombre": ("1",)}, "1", False, (NEWS, "1", "late_write"), id="the same, or put back: on record"),
-        pytest.param({"nombre": ("1.26",)}, "1.3", False, (NEWS, "1.3", "late_write"), id="the same, rounded"),
-        pytest.param({"nombre": ("1",)}, "else", False, (NEWS, NEWS, None), id="an edit since one of the tries"),
-        pytest.param({"nombre": (None,)}, None, True, (NEWS, None, None), id="an earlier try that said nothing"),
-    ],
-)
-def test_a_create_that_was_repeated_agrees_on_what_the_try_that_landed_said(
-    earlier: dict[str, tuple[Value, ...]], shown: Value, by_us: bool, expected: tuple[Value, Value, str | None]
-) -> None:
-    repeated = intent(etag=None).model_copy(update={"earlier": earlier})
-    base = resolve_in_doubt(ASSET, link(repeated), said("new"), row(shown, "op", by_us=by_us), NOW).bases["nombre"]
-    assert (base.cmms, base.dynamics, base.why) == expected
+def test_another_value_in_what_a_create_made_in_dynamics_is_what_dynamics_made_of_it() -> None:
+    resolved = resolve_in_doubt(ASSET, link(intent(etag=None)), said("new"), row("NEW", "op", by_us=True), NOW)
+    assert resolved.bases["nombre"] == Base(cmms="new", dynamics="NEW", rule=NAME)
 
 
-def test_what_no_known_try_of_a_create_said_is_of_one_that_a_restored_ledger_forgot() -> None:
-    resolved = resolve_in_doubt(ASSET, link(intent(etag=None)), said("new"), row("else", "op", by_us=True), NOW)
-    assert resolved.bases == link().bases
+def test_another_value_in_what_a_create_made_in_the_cmms_is_of_one_that_a_restored_ledger_forgot() -> None:
+    record = replace(said("else"), operations=("op",), by_us=True)
+    resolved = resolve_in_doubt(ASSET, link(intent(etag=None, side="cmms")), record, row("new"), NOW)
+    assert (resolved.intents, resolved.bases) == ((), link().bases)
 
 
 def test_a_row_whose_create_cannot_land_any_more_is_forgotten() -> None:

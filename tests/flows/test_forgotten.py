@@ -95,9 +95,7 @@ async def test_a_record_whose_row_nothing_tells_is_parked_and_gets_no_second_row
     assert (await world.link()).row_id == row.id
 
 
-async def test_a_create_that_a_forgotten_host_repeated_with_another_value_agrees_on_nothing(
-    make_world: MakeWorld,
-) -> None:
+async def test_a_create_that_a_forgotten_write_followed_agrees_on_nothing_that_differs(make_world: MakeWorld) -> None:
     world = make_world(mapping=mapping(stamp=True))
     world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
     await unanswered(world, "never arrives")
@@ -112,7 +110,8 @@ async def test_a_create_that_a_forgotten_host_repeated_with_another_value_agrees
     await world.dirty()
     await world.settle()
     assert [(one.field, one.won, one.lost, one.why) for one in (await world.link()).conflicts] == [
-        ("nombre", "Bomba", "Motor", "first_contact")
+        ("nombre", "Motor", "Bomba", "late_write"),
+        ("nombre", "Bomba", "Motor", "first_contact"),
     ]
     assert (world.row().values["nombre"], world.cmms.records["1"].values["nombre"]) == ("Bomba", "Bomba")
 

@@ -262,6 +262,32 @@ async def test_what_changed_between_a_create_and_its_repeat_arrives_whichever_la
     assert (link.intents, link.conflicts, world.parked) == ((), (), [])
 
 
+async def test_a_create_in_doubt_is_repeated_as_it_was_and_what_changed_since_follows_it(world: World) -> None:
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    world.dynamics.faults.next = ["never arrives"]
+    world.dynamics.faults.meanwhile = lambda: world.cmms.put("B", numero_de_serie="T") and None
+    await world.dirty()
+    first, repeat, later = world.dynamics.writes
+    assert (repeat.id, repeat.target, repeat.values) == (first.id, first.target, first.values)
+    assert later.values == {"codigo_interno": "B", "numero_de_serie": "T"}
+
+
+async def test_a_create_in_doubt_whose_key_another_row_has_by_then_is_made_under_its_record_s_new_key(
+    world: World,
+) -> None:
+    world.cmms.put("A", nombre="Bomba")
+    world.dynamics.faults.next = ["never arrives", "never arrives", "never arrives"]
+    await world.dirty()
+    world.cmms.put("B")
+    world.cmms.put("A", record_id="2", nombre="Otra")
+    world.dynamics.faults.next = []
+    await world.dirty("2")
+    await world.settle()
+    link = await world.link()
+    assert {key: world.row(key).values["nombre"] for key in ("A", "B")} == {"A": "Otra", "B": "Bomba"}
+    assert (link.intents, world.row("B").id, world.parked) == ((), link.row_id, [])
+
+
 async def test_a_create_in_doubt_whose_repeat_is_refused_leaves_no_row_behind(make_world: MakeWorld) -> None:
     world = make_world(mapping=mapping(stamp=True))
     world.cmms.put("A", nombre="Bomba")
@@ -309,21 +335,19 @@ async def test_a_record_that_lives_again_waits_for_a_person_where_its_row_is_kno
     assert [one.key for one in world.dynamics.rows.values()] == ["A"]
 
 
-async def test_a_repeated_create_whose_record_was_edited_since_overwrites_nothing_without_a_record(
-    make_world: MakeWorld,
-) -> None:
+async def test_what_a_row_says_since_a_create_in_doubt_reaches_its_record_as_an_edit(make_world: MakeWorld) -> None:
     world = make_world(mapping=mapping(stamp=True))
-    await _made_without_an_answer(world, "answer lost")
+    row = await _made_without_an_answer(world, "answer lost")
     world.dynamics.put("A", numero_de_serie="S2")
     world.cmms.put("B")
     await world.settle()
-    lost = {(one.field, one.lost) for one in (await world.link()).conflicts}
     assert {world.cmms.records["1"].values["numero_de_serie"], world.row("B").values["numero_de_serie"]} == {"S2"}
-    assert ("numero_de_serie", "S1") in lost
+    lost = {one.field for one in (await world.link(row.id, "row")).conflicts}
+    assert ("numero_de_serie" in lost, world.parked) == (False, [])
 
 
 @pytest.mark.parametrize(("serial", "held", "on_record"), [("S", "T", []), ("S2", "S2", ["T"])])
-async def test_an_edit_of_a_row_whose_create_was_repeated_goes_back_only_to_what_was_said_since(
+async def test_what_was_said_since_a_create_in_doubt_and_an_edit_of_its_row_have_both_changed(
     make_world: MakeWorld, serial: str, held: str, on_record: list[str]
 ) -> None:
     world = make_world(mapping=mapping(stamp=True), one_way=True)

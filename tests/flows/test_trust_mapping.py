@@ -102,6 +102,17 @@ async def test_a_create_in_doubt_of_a_row_whose_state_is_no_longer_mapped_is_set
     assert (again.row("R").id, link.intents, "estado" in link.bases, again.parked) == (link.row_id, (), False, [])
 
 
+async def test_a_create_in_doubt_is_repeated_without_what_has_another_rule_by_then(make_world: MakeWorld) -> None:
+    world = make_world(mapping=stamped(stamp=True))
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    await unanswered(world, "never arrives")
+    again = restarted(make_world, world, remapped(numero_de_serie="msdyn_other"))
+    await again.dirty()
+    first, repeat, later = again.dynamics.writes
+    assert (repeat.id, set(first.values) - set(repeat.values)) == (first.id, {"numero_de_serie"})
+    assert (later.values, (await again.link()).conflicts) == ({"numero_de_serie": "S"}, ())
+
+
 async def test_a_message_of_an_entity_that_is_not_mapped_is_parked_with_its_key(
     make_world: MakeWorld, world: World
 ) -> None:

@@ -33,15 +33,11 @@ class History:
         on_record: Callable[[Cell], set[Held]],
         agreed: Callable[[Cell], set[Held]],
         rules: Rules,
-        tried: Collection[tuple[Side, str, str, str]],
         *,
         only_told: bool = False,
     ) -> None:
         """`only_told`: nothing but messages tells of the CMMS."""
         self.rules = rules
-        self.tried = tried
-        """(side, entity, id, field) of which the tries of one create said different things: which one made the row,
-        nobody can tell, so that a person's edit of it may go on from an older value than the newest try's."""
         self._on_record = on_record
         self._agreed = agreed
         self.only_told = only_told
@@ -350,7 +346,6 @@ class History:
             return
         # What a person put back after a lost answer, an operator's replay writes over, on record.
         told = across(cell.side) in self.counting or cell.put_back
-        told = told or (cell.side, cell.entity, cell.record, cell.field) in self.tried
         if all(edit in replaced.ancestors() for edit in origins) and not (told or self.meets_anew(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 

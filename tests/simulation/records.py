@@ -119,16 +119,14 @@ def _may_be_a_conflict(evidence: Evidence, entity: str, kin: Collection[Name], o
     """Whether both sides may have changed, as far as the engine can see.
 
     Where the answer to a write without effect was lost and the row has been edited since, a person may have put the old
-    value back: it goes on record when a newer value is written over it. A row or record whose create was repeated may
-    have been made with another value than its source's. And a restored ledger may have forgotten that one side had the
-    other one's value, before a backup took that back as well.
+    value back: it goes on record when a newer value is written over it. And a restored ledger may have forgotten that
+    one side had the other one's value, before a backup took that back as well.
     """
     taken_back = any((entity, name) in evidence.conditions.rewound[side] for side, name in kin)
     forgotten = evidence.history.ledger_restored > 0 and taken_back
     loser: Side = "cmms" if one.winner == "dynamics" else "dynamics"
     idle = (loser, one.field) in evidence.conditions.idle
-    tried = any((side, entity, name, one.field) in evidence.history.tried for side, name in kin)
-    return (idle or tried or forgotten) and one.why == "both_changed" and one.winner == winner(one.field)
+    return (idle or forgotten) and one.why == "both_changed" and one.winner == winner(one.field)
 
 
 def _is_conflict(history: History, entity: str, kin: Collection[Name], one: ConflictRecord) -> bool:

@@ -30,15 +30,11 @@ class LedgerBackup:
 
 
 class WatchedLedger(SqliteLedger):
-    """In memory. `paired` hears of each record and row that a stored link names together.
-
-    `tried` are the fields, by side, entity and id, of which the tries of one create said different things.
-    """
+    """In memory. `paired` hears of each record and row that a stored link names together."""
 
     def __init__(self, paired: Pairing) -> None:
         super().__init__(":memory:")
         self._paired = paired
-        self.tried: set[tuple[Side, str, str, str]] = set()
         self.discarded: list[tuple[str, Link]] = []
         """Every link that a restore took back, as it was before."""
         self._made_for: dict[tuple[str, str], str | None] = {}
@@ -53,9 +49,6 @@ class WatchedLedger(SqliteLedger):
                 self._note_changes(entity, result.link)
                 link = result.link
                 for intent in link.intents:
-                    for name in intent.earlier:
-                        self.tried.add(("dynamics", entity, str(link.row_id), name))
-                        self.tried.add(("cmms", entity, str(link.cmms_id), name))
                     if intent.side == "cmms" and intent.creates:
                         self._made_for[entity, intent.id] = link.row_id
                 if link.cmms_id is not None and link.row_id is not None:

@@ -134,7 +134,7 @@ class World:
         self.cmms.partial = one_way and self.rng.random() < 0.5
         self._cmms_api = CmmsApi(self.cmms, CMMS_TOKEN, strict=self.rng.random() < 0.25)
         self.rules = Rules()
-        self.history = History(self._on_record, self.ledger.agreed, self.rules, self.ledger.tried, only_told=one_way)
+        self.history = History(self._on_record, self.ledger.agreed, self.rules, only_told=one_way)
         self.observer = Observer(
             self.history,
             self.cmms,

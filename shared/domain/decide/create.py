@@ -1,5 +1,6 @@
 """A record that one side lacks is made there, with everything that the other side knows of it."""
 
+from copy import replace
 from dataclasses import dataclass
 
 from shared.domain.blocked import Blocked, digest
@@ -10,7 +11,8 @@ from shared.domain.decide.situation import Context, Snapshot
 from shared.domain.link import Seen
 from shared.domain.merge import FieldWrite, Merged
 from shared.domain.model import Record, Side, Value, other, without
-from shared.domain.write import Write
+from shared.domain.schema.mapping import EntityMapping
+from shared.domain.write import Intent, Write
 from shared.errors import PermanentError
 
 
@@ -89,8 +91,30 @@ class _Newborn:
 
 
 def _newborn(side: Side, source: Record, snapshot: Snapshot, context: Context) -> _Newborn:
-    """What a side says of each field, translated for the other one."""
-    entity, target = context.entity, other(side)
+    """What a side says of each field, translated for the other one.
+
+    A create in doubt says what it said before, so that the same is made whichever try lands: only what was refused, or
+    has another rule since, is left out. What the side says otherwise by now is a change once the create is settled.
+    """
+    entity, target, key = context.entity, other(side), context.entity.key.name
+    name: Value = source.key
+    merged = _said(side, source, entity)
+    doubted = snapshot.link.create_of(target)
+    if doubted is not None:
+        merged, name = replace(merged, writes=_sent(doubted, key)), doubted.values[key]
+    merged = merged.parking(refused_now(context.refused, marks_of(entity, merged.writes)))
+    known = known_refusals(snapshot.link, context.insists_on, marks_of(entity, merged.writes))
+    writes = (*merged.without(known).writes, FieldWrite(key, target, name, name, None))
+    return _Newborn(
+        values={one.field: one.value for one in writes if one.value is not None},
+        sources={one.field: one.source for one in writes},
+        blocked=merged.blocked,
+        known=known,
+    )
+
+
+def _said(side: Side, source: Record, entity: EntityMapping) -> Merged:
+    """What a side says of each field but the business key; what cannot be translated is blocked."""
     blocked = [Blocked(name, side, bad.digest, bad.error) for name, bad in source.errors.items()]
     said: list[FieldWrite] = []
     for name, rule in without(entity.fields, source.errors).items():
@@ -98,18 +122,14 @@ def _newborn(side: Side, source: Record, snapshot: Snapshot, context: Context) -
             value = source.values[name]
             try:
                 # Nothing is agreed as well as something is.
-                sent = None if value is None else rule.translate(value, target)
-                said.append(FieldWrite(name, target, sent, value, None))
+                sent = None if value is None else rule.translate(value, other(side))
+                said.append(FieldWrite(name, other(side), sent, value, None))
             except PermanentError as error:
                 blocked.append(Blocked(name, side, digest(value), error))
-    merged = Merged(writes=tuple(said), blocked=tuple(blocked))
-    merged = merged.parking(refused_now(context.refused, marks_of(entity, said)))
-    known = known_refusals(snapshot.link, context.insists_on, marks_of(entity, merged.writes))
-    key = FieldWrite(entity.key.name, target, source.key, source.key, None)
-    writes = (*merged.without(known).writes, key)
-    return _Newborn(
-        values={one.field: one.value for one in writes if one.value is not None},
-        sources={one.field: one.source for one in writes},
-        blocked=merged.blocked,
-        known=known,
-    )
+    return Merged(writes=tuple(said), blocked=tuple(blocked))
+
+
+def _sent(create: Intent, key: str) -> tuple[FieldWrite, ...]:
+    """What a create said of each field but the business key, as far as its rule is still the same."""
+    said = without(create.sources, {key}).items()
+    return tuple(FieldWrite(name, create.side, create.values.get(name), source, None) for name, source in said)

@@ -58,8 +58,8 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
         The link, without the settled intents: its bases follow each write that landed.
     """
     sides: Mapping[Side, Record] = {"cmms": cmms, "dynamics": row}
-    for announced in link.intents:
-        link, intent = _under_present_rules(entity, link, announced)
+    link = _under_present_rules(entity, link)
+    for intent in link.intents:
         shown = sides[intent.side]
         match verdict(intent, shown, now):
             case "landed":
@@ -67,7 +67,7 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
             case "unclear":
                 link = _by_values(entity, link, intent, shown, now)
             case "not_landed":
-                link = _not_landed(link, announced)
+                link = _not_landed(link, intent)
     return link
 
 
@@ -116,12 +116,12 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
 
 
 def is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
-    """Whether a new row or record, which nobody edited, holds of a field what no known try of its create said.
+    """Whether a new record of the CMMS, which nobody edited, holds of a field what its create did not say.
 
-    Another host may have repeated the create with what the source said later, and a restored ledger not know of it:
-    both sides meet there for the first time.
+    All creates of a record for one row have the row's id for a name, and a restored ledger may have forgotten one: both
+    sides meet there for the first time.
     """
-    return intent.creates and name in intent.values and _is_unknown(intent, name, held)
+    return intent.creates and intent.side == "cmms" and is_other(intent.values.get(name, held), held)
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
@@ -139,7 +139,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
                 bases[name] = Base.of(again, entity.fingerprints[name], why=LATE)
             continue
         bases[name] = base(entity, intent, name, held, edited=True)
-        if name not in intent.unsaid and _is_unknown(intent, name, held):
+        if name not in intent.unsaid and is_other(intended, held):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
     # Another stamp than the write's own may be one that a restored ledger has forgotten.
@@ -148,14 +148,18 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
     return link.without(intent).model_copy(update=update)
 
 
-def _under_present_rules(entity: EntityMapping, link: Link, intent: Intent) -> tuple[Link, Intent]:
-    """Link and intent without the fields whose rules have changed since the write: the column may be another one."""
+def _under_present_rules(entity: EntityMapping, link: Link) -> Link:
+    """The link without what its writes in doubt carried under other rules: the column may be another one."""
     present = entity.fingerprints
-    # A state that nobody says is none of a rule's translations.
-    ruled = intent.sources.keys() - (intent.unsaid & present.keys())
-    gone = {name for name in ruled if present.get(name) != intent.rules.get(name, present.get(name, ""))}
-    bases, sources = without(link.bases, gone), without(intent.sources, gone)
-    return link.model_copy(update={"bases": bases}), intent.model_copy(update={"sources": sources})
+    gone = {
+        name
+        for intent in link.intents
+        # A state that nobody says is none of a rule's translations.
+        for name in intent.sources.keys() - (intent.unsaid & present.keys())
+        if present.get(name) != intent.rules.get(name, present.get(name, ""))
+    }
+    intents = [one.model_copy(update={"sources": without(one.sources, gone)}) for one in link.intents]
+    return link.model_copy(update={"bases": without(link.bases, gone), "intents": tuple(intents)}) if gone else link
 
 
 def _not_landed(link: Link, intent: Intent) -> Link:
@@ -166,19 +170,11 @@ def _not_landed(link: Link, intent: Intent) -> Link:
 
 def is_idle(intent: Intent, name: str, shown: Value) -> bool:
     """Whether a field that was written still holds what it held before; rounding is an effect."""
-    return shown == intent.before.get(name) and _is_unknown(intent, name, shown)
-
-
-def _is_unknown(intent: Intent, name: str, shown: Value) -> bool:
-    """Whether a side shows of a field what the write did not make of it.
-
-    A create's earlier try that said otherwise may have landed instead.
-    """
-    return is_other(intent.values.get(name), shown) and not intent.tries(name)
+    return shown == intent.before.get(name) and is_other(intent.values.get(name), shown)
 
 
 def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edited: bool = False) -> Base:
-    """The base of one field after a write, by what the written side shows of it.
+    """The base of one field after a write: what the source held, and what the written side made of it.
 
     Args:
         entity: The record's mapping.
@@ -186,23 +182,7 @@ def base(entity: EntityMapping, intent: Intent, name: str, shown: Value, *, edit
         name: The field.
         shown: What the written side holds.
         edited: Somebody may have edited it since: then it is what was written, or the difference is an edit.
-
-    Returns:
-        What the source held and what the written side made of it. Where an earlier try of a create landed, what the
-        source says now is a change, as is what none of the tries said.
     """
-    written, source, tries = intent.values.get(name), intent.sources[name], intent.tries(name)
-
-    def agreed(on: Value, source: Value, why: Why | None = None) -> Base:
-        return Base.of({intent.side: on, other(intent.side): source}, entity.fingerprints[name], why=why)
-
-    if not is_other(written, shown):
-        return agreed(shown, source)
-    if not tries:
-        return agreed(written if edited else shown, source)
-    if not edited:
-        return agreed(shown, NEWS)
-    if all(is_other(value, shown) for value in tries):
-        return agreed(NEWS, NEWS)
-    # The row may have been made with the present value, and a person have put the earlier one back.
-    return agreed(shown, NEWS, LATE)
+    written = intent.values.get(name)
+    held = written if edited and is_other(written, shown) else shown
+    return Base.of({intent.side: held, other(intent.side): intent.sources[name]}, entity.fingerprints[name])

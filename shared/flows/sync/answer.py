@@ -47,13 +47,12 @@ class Answer(Struct, frozen=True):
         return self.unknown or self.record is not None
 
     @property
-    def stays_in_doubt(self) -> bool:
-        """Whether the write may still land: a refusal of a repeated create says nothing of the first try.
+    def settles(self) -> bool:
+        """Whether a refusal tells of every try of a create that it made nothing.
 
-        But the CMMS answers a create that it did with what it made, before it looks whose the key is.
+        The CMMS answers a create that it did with what it made, before it looks whose the key is.
         """
-        repeated = self.intent.repeated and self.record is None
-        return self.unknown or (repeated and not self.failed_in("cmms", KeyTaken, RowReplaced))
+        return self.failed_in("cmms", KeyTaken, RowReplaced)
 
     def failed_in(self, side: Side, *kinds: type[SyncError]) -> bool:
         """Whether it is a failure of one of these kinds, of a write to that side.

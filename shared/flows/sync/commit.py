@@ -28,10 +28,10 @@ def committed(entity: EntityMapping, plan: Plan, link: Link, answers: Sequence[A
         Both bases follow each confirmed write; a refused write is forgotten; a write without an answer stays in doubt.
     """
     for answer in answers:
-        if answer.stays_in_doubt:
+        if answer.unknown:
             link = _in_doubt(link, answer.intent, now)
         elif answer.record is None:
-            link = _forgotten(link, plan, answer.intent)
+            link = _forgotten(link, plan, answer)
         else:
             link = _confirmed(entity, link, answer, answer.record, now)
     chosen = without(link.chosen, link.bases)
@@ -44,21 +44,23 @@ def _in_doubt(link: Link, intent: Intent, now: datetime) -> Link:
     return link.model_copy(update={"intents": (*link.without(intent).intents, over)})
 
 
-def _forgotten(link: Link, plan: Plan, intent: Intent) -> Link:
-    # A row that was not made is not the link's.
-    return link.without(intent).model_copy(update={"row_id": plan.link.row_id})
+def _forgotten(link: Link, plan: Plan, answer: Answer) -> Link:
+    """The link without a write that was refused: a row that was not made is not the link's.
+
+    A refused repeat says nothing of the tries before it: its create stays in doubt as it was.
+    """
+    doubted = () if answer.settles else [one for one in plan.link.intents if one.id == answer.intent.id]
+    intents = (*link.without(answer.intent).intents, *doubted)
+    return link.model_copy(update={"intents": intents, "row_id": plan.link.row_id})
 
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
     intent, decided, shown = answer.intent, answer.decided, answer.shown
     # What a new row holds instead of what was written may be a person's edit.
     edited = intent.creates and not (answer.error is None and _is_untouched(intent, record))
-    bases = {name: base(entity, intent, name, shown.get(name), edited=edited) for name in decided}
-    if intent.side == "cmms" and intent.repeated:
-        # The CMMS answers with the record that it made of the row, perhaps before the ledger was restored: what it does
-        # not hold of these tries meets for the first time.
-        forgotten = {name for name in bases if is_of_a_forgotten_try(intent, name, shown.get(name))}
-        bases = without(bases, forgotten)
+    # The CMMS answers a repeat with the record that it made of the row, perhaps before the ledger was restored.
+    forgotten = {name for name in decided if intent.repeated and is_of_a_forgotten_try(intent, name, shown.get(name))}
+    bases = {name: base(entity, intent, name, shown.get(name), edited=edited) for name in decided - forgotten}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
         for name in decided & intent.values.keys()

@@ -147,15 +147,14 @@ def _announced(link: Link, intents: Sequence[Intent]) -> Link:
 def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetime, ids: Callable[[], UUID]) -> Intent:
     """The write under its own operation id, with the rules by which it was made.
 
-    A create in doubt is repeated under its own name: whichever of the two comes second changes nothing. It may land as
-    it was first sent, under the rules of then.
+    A create in doubt is repeated under its own name: whichever of the two comes second changes nothing.
     """
-    members = msgspec.structs.asdict(write)
-    rules = {name: entity.rules[name].fingerprint for name in write.sources}
     doubted = link.create_of(write.side)
     if doubted is not None:
-        tries = {"repeated": True, "earlier": doubted.before_repeating(write), "rules": rules | doubted.rules}
-        return doubted.model_copy(update={**members, **tries, "target": doubted.target, "expires_at": expires_at})
+        said = {"values": write.values, "sources": write.sources}
+        return doubted.model_copy(update={**said, "repeated": True, "expires_at": expires_at})
+    members = msgspec.structs.asdict(write)
+    rules = {name: entity.rules[name].fingerprint for name in write.sources}
     operation = write.operation or str(ids())
     members["target"] = write.target or (str(ids()) if write.side == "dynamics" else None)
     return Intent(**members, id=operation, expires_at=expires_at, rules=rules)
