@@ -43,6 +43,12 @@ OTHER_CASE = Candidate(replace(ROW, key="a"))
 
 FIRST_CONTACT = [
     ("no row has the key", snap(NEW, PERSONS), context(), "create in Dynamics"),
+    (
+        "no row has the key, and Dynamics takes it for taken",
+        snap(NEW, PERSONS),
+        context(key_taken=True),
+        "wait: conflict",
+    ),
     ("no row has the key, and the record shows a write of ours", snap(NEW, RECORD), context(), "wait: not_yet_visible"),
     ("the same, still", snap(NEW, RECORD), context(attempts=PATIENCE), "park *: row_replaced"),
     (

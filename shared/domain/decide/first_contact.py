@@ -8,11 +8,11 @@ from shared.domain.blocked import held_by_key
 from shared.domain.decide.create import create_in_dynamics
 from shared.domain.decide.delete import is_inactive, states_apart
 from shared.domain.decide.key_conflict import key_conflict
-from shared.domain.decide.plan import Decision, Plan, being_written, held
+from shared.domain.decide.plan import Decision, Plan, Wait, being_written, held
 from shared.domain.decide.situation import Candidate, Context, Snapshot
 from shared.domain.link import ConflictRecord, Link, Stored
 from shared.domain.model import DynamicsRecord
-from shared.errors import KeyNotUsable
+from shared.errors import Conflict, KeyNotUsable
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
     if (error := context.entity.key_error(snapshot.cmms.key)) is not None:
         return held(snapshot, held_by_key(error))
     if not candidates:
-        return create_in_dynamics(snapshot, context)
+        return _unseen(snapshot) if context.key_taken else create_in_dynamics(snapshot, context)
     if not exact:
         return key_conflict(snapshot, candidates[0], context)
     if len(exact) > 1:
@@ -53,6 +53,17 @@ def meet(snapshot: Snapshot, context: Context) -> Met | Decision:
     if exact[0].is_abandoned:
         return _abandoned(snapshot, exact[0], context)
     return key_conflict(snapshot, exact[0], context)
+
+
+def _unseen(snapshot: Snapshot) -> Wait:
+    """Wait where Dynamics has refused a create's key as taken, and shows no row that has the record's key.
+
+    The list read may lag; or the create is in doubt, so that its repeat says a key that the record has left.
+    """
+    key = snapshot.cmms.key
+    return Wait(
+        Conflict(f"A row of {key} is not made, as Dynamics says that its key is taken, and shows no other row.")
+    )
 
 
 def _free(snapshot: Snapshot, row: DynamicsRecord, context: Context) -> Met:
