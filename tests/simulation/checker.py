@@ -92,8 +92,10 @@ def _records(evidence: Evidence, entity: str, stays: Stays) -> Iterator[str]:
         if link is None or row is None:
             yield f"{where}: it has no row in Dynamics"
             continue
-        touched = (entity, str(row.id)) in evidence.observer.touched
-        if entity == "asset" and row.values["statecode"] != 0 and not touched:
+        # Where the ledger forgot the record's deletion as well, nothing tells why the row is inactive.
+        forgotten = evidence.history.ledger_restored > 0 and (entity, str(pk)) in evidence.history.living_again
+        unknown = forgotten or (entity, str(row.id)) in evidence.observer.touched
+        if entity == "asset" and row.values["statecode"] != 0 and not unknown:
             yield f"{where}: its row is inactive"
         for name in CELLS[entity]:
             cmms, dynamics = _held(evidence, name, record, row)

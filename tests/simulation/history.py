@@ -62,6 +62,8 @@ class History:
         """(entity, record) of those whose link a restored ledger does not have, or that were lost without one."""
         self.vanished: set[tuple[str, str]] = set()
         """(entity, record) of those that a restored CMMS does not have: told of it, their rows are new ones."""
+        self.living_again: set[tuple[str, str]] = set()
+        """(entity, record) of those whose deletion a restored CMMS does not know."""
         self.ledger_restored = 0.0
         """When the ledger was restored last."""
         self.all_anew = False
@@ -141,6 +143,7 @@ class History:
     def open_graves(self, buried: set[Edit], graves: set[Cell], vanished: Collection[tuple[str, str]]) -> None:
         """Undo the deletions that a backup does not know, but for those of records that it does not know either."""
         gone = {one for one in self._graves if (one.entity, one.record) in vanished}
+        self.living_again |= {(one.entity, one.record) for one in self._graves - graves - gone}
         self._buried = buried.union(*(one.held for one in gone))
         self._graves = graves | gone
 
