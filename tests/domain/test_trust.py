@@ -333,12 +333,13 @@ def test_what_is_believed(snapshot: Snapshot, said: Context, expected: str) -> N
     assert told(decide(snapshot, said)) == expected
 
 
-def test_a_restored_row_is_made_active_again_also_when_the_first_write_of_it_was_refused() -> None:
-    link = KNOWN.model_copy(update={"restored": "dynamics", "seen": SEEN.model_copy(update={"row_state": 0})})
+@pytest.mark.parametrize(("word", "why"), [("dynamics", "restored"), ("ledger", "first_contact")])
+def test_a_restored_row_is_made_active_again_also_when_the_first_write_of_it_was_refused(word: str, why: str) -> None:
+    link = KNOWN.model_copy(update={"restored": word, "seen": SEEN.model_copy(update={"row_state": 0})})
     as_in_the_backup = replace(OLDER_ROW, state=1)
     first = decide(snap(link, RECORD, as_in_the_backup), context())
     assert isinstance(first, Plan)
-    assert told(first) == "update Dynamics: nombre=Pump state 0, record restored"
+    assert told(first) == f"update Dynamics: nombre=Pump state 0, record {why}"
 
     second = decide(snap(first.link, RECORD, as_in_the_backup), context())
 

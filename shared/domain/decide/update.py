@@ -53,7 +53,7 @@ def update(snapshot: Snapshot, context: Context, *, taken_over: bool = False) ->
     revived = state if reborn else None
     to_dynamics, to_cmms = _write(merged, "dynamics", row, revived), _write(merged, "cmms", cmms)
     # An operator's word counts until both sides have been seen to agree: a write may still fail.
-    waits = link.counting is not None and bool(to_dynamics or to_cmms)
+    waits = link.restored is not None and (link.counting is not None or reborn) and bool(to_dynamics or to_cmms)
     bases = {**bases, **merged.bases, **_held_back(snapshot, merged, unsettled, context)}
     return Plan(
         snapshot.stored,
@@ -77,7 +77,7 @@ def _is_reborn(snapshot: Snapshot, entity: EntityMapping) -> bool:
     link = snapshot.link
     if not is_inactive(entity, snapshot.row):
         return False
-    if link.restored == "dynamics" and not entity.state_fields and "dynamics" in gone_back(snapshot):
+    if link.restored in {"dynamics", "ledger"} and not entity.state_fields and "dynamics" in gone_back(snapshot):
         return link.seen.row_state == entity.active.state
     apart = states_apart(entity, snapshot.cmms.values, snapshot.row.values)
     return link.revives and apart == entity.state_fields.keys()
