@@ -15,7 +15,7 @@ from typing import Final, NamedTuple, Self
 from pydantic import BaseModel, ConfigDict
 
 from shared.domain.link import Link
-from shared.domain.model import Change, CmmsRecord, DynamicsRecord, Side, is_before
+from shared.domain.model import Change, CmmsRecord, DynamicsRecord, Side, is_before, is_until
 
 KEPT: Final = 8
 """Several, because after a restore people may delete or edit a witness; few, because they are read with every batch."""
@@ -46,15 +46,13 @@ class Witness(NamedTuple):
     @classmethod
     def of(cls, side: Side, before: Link, after: Link) -> Self | None:
         """The change that a link has seen since; None for none."""
-        name, was, now = {
-            "dynamics": (after.row_id, before.seen.row, after.seen.row),
-            "cmms": (after.cmms_id, before.seen.record, after.seen.record),
-        }[side]
-        if not name or now.at is None:
-            return None
+        old, new = before.seen, after.seen
         # Rows tell the time of a change in whole seconds: only the version tells two of one second apart.
-        newer = is_before(was.number, now.number) if side == "dynamics" else is_before(was.at, now.at)
-        return cls(name, now.at, now.number, was.at is None) if was.at is None or newer else None
+        name, was, now, known = {
+            "dynamics": (after.row_id, old.row, new.row, is_until(new.row.number, old.row.number)),
+            "cmms": (after.cmms_id, old.record, new.record, is_until(new.record.at, old.record.at)),
+        }[side]
+        return cls(name, now.at, now.number, was.at is None) if name and now.at and not known else None
 
 
 class Witnesses(BaseModel):
@@ -82,7 +80,7 @@ class Witnesses(BaseModel):
         if self.since is not None:
             return self
         changes = sorted((*self.newest, *seen), key=attrgetter("at"))
-        latest = max([*(change.at for change in changes), *filter(None, [self.latest])], default=None)
+        latest = max(filter(None, [self.latest, *map(attrgetter("at"), changes)]), default=None)
         known = {one.id: one for one in changes if not one.first}
         newest = tuple(sorted(known.values(), key=attrgetter("at"))[-KEPT:])
         return self.model_copy(update={"newest": newest, "latest": latest})
