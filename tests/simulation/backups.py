@@ -115,7 +115,11 @@ class Backups:
         self.conditions.rewound["cmms"] |= changed & after.keys()
         self.conditions.unwritten |= self._unwritten()
         kept = self._operations()
-        seen = {(entity, link.cmms_id): link.seen.operation for entity, link in self.ledger.all_links()}
+        # Of a record that was deleted and lives again, nothing tells which of our writes it had taken before.
+        seen = {
+            (entity, link.cmms_id): link.seen.operation if link.deleted_at is None else None
+            for entity, link in self.ledger.all_links()
+        }
         self.conditions.untraced["cmms"] |= {
             one
             for one in changed & kept.keys()
