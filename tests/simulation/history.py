@@ -118,8 +118,9 @@ class History:
         cell.hold(value, edit)
 
     def _seen(self, cell: Cell) -> Edit | None:
-        """The edit that whoever looks at the cell sees: of a value that no edit gave it, one that says the same."""
-        return self._said_across(cell) if cell.by_policy else cell.edit
+        """The edit that whoever looks at the cell sees: of a value that no edit gave it, one that both agreed on."""
+        agreed = cell.by_policy and cell.value in self._agreed(cell)
+        return self._said_across(cell) if agreed else cell.edit
 
     def confirmed(self, cell: Cell) -> None:
         """Note that the integration wrote what the cell shows already: it stands for the newer value, rounded."""
