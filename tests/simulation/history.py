@@ -234,7 +234,7 @@ class History:
             self._by_policy(cell, value, at, origins)
             return
         if not origins:
-            self._without_origin(cell, value, at)
+            self._without_origin(cell, value, at, before)
             return
         origin = origins[-1]
         if replaced is not None and not self._is_buried(replaced):
@@ -253,8 +253,8 @@ class History:
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
 
-    def _without_origin(self, cell: Cell, value: Held, at: float) -> None:
-        """Judge a value that nobody gave on the other side."""
+    def _without_origin(self, cell: Cell, value: Held, at: float, before: Held) -> None:
+        """Judge a value that nobody gave on the other side; `before` is what the integration gave the cell last."""
         replaced = cell.edit
         # A ledger that forgot a half-made row takes the state in which the row was born for somebody's, as does one
         # that was restored and forgot a write; and where an operator said that Dynamics counts, so does that state.
@@ -267,7 +267,11 @@ class History:
         alone = cell.side == "dynamics" and (self.only_told or cell.field in ONE_WAY or self._made_anew(cell))
         if value is not None and not born:
             self.violations.append(f"{at:.3f}: {cell}: nobody gave {value!r}")
-        elif replaced is None or self._is_buried(replaced):
+        elif (
+            replaced is None
+            or self._is_buried(replaced)
+            or (born and self._is_back_at_the_base(cell, replaced, before))
+        ):
             pass
         elif born or alone or self.meets_anew(cell) or across(cell.side) in self.counting:
             # Where the CMMS alone says the field, or its record was made anew, it says nothing.
