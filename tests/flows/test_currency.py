@@ -2,6 +2,7 @@
 
 import pytest
 
+from shared.domain.messages.queues import PARKED
 from tests.flows.restoring import Backup, restored
 from tests.kit.world import World
 
@@ -52,6 +53,20 @@ async def test_a_replay_takes_the_new_currency_for_agreed(world: World) -> None:
     world.dynamics.put("A", valor_libros="44")
     await world.webhook(world.row())
     assert (figures(world)[0], (await world.link()).parked, world.parked) == (("100", "44"), {}, [])
+
+
+async def test_a_replay_accepts_the_currency_that_its_message_names_and_no_later_one(world: World) -> None:
+    await agreed(world)
+    await in_euros(world, valor_libros="45")
+    of_euros = world.bus.queues.pop(PARKED.name)
+    world.dynamics.change(world.row(), currency="yens")
+    await world.webhook(world.row())
+    of_yens, world.bus.queues[PARKED.name] = world.bus.queues.pop(PARKED.name), of_euros
+    await world.replay()
+    assert (figures(world)[0], set(world.parked)) == (("100", "50"), {f"currency_changed/{name}" for name in FIGURES})
+    world.bus.queues[PARKED.name] = of_yens
+    await world.replay()
+    assert figures(world) == [("100", "45"), ("100", "45")]
 
 
 async def test_a_currency_that_was_corrected_needs_nobody(world: World) -> None:

@@ -91,8 +91,8 @@ class Context(Struct, frozen=True):
         said_deleted: A message said that the CMMS deleted the record.
         said_row_gone: A message said that the row was deleted in Dynamics.
         recreate: An operator ordered that a row which is gone, or was replaced, is taken for new.
-        insists_on: The reasons for which messages were parked that a person replays: what was parked for these is sent
-            again, and nothing else.
+        insists_on: The reasons for which messages were parked that a person replays, and the digests of the values at
+            fault: what was parked for these reasons is sent again, and nothing else.
         refused: What a side refused moments ago; left out and parked, as long as it would be sent again.
         attempts: How often the most tried message of the record failed before.
         key_taken: Dynamics refused the record's key moments ago, because another row holds it.

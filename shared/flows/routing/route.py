@@ -140,7 +140,7 @@ class Router:
         now = self._clock.now()
         queue = OF_ENTITY[entity.name].name
         message = Routed(body, event, key, Park(blocked[0].error))
-        await self._park([self._parked(queue, message, block.error, now) for block in blocked])
+        await self._park([self._parked(queue, message, block.error, now, digest=block.digest) for block in blocked])
         for block in blocked:
             telemetry.count("sync.messages.parked", queue=queue, reason=block.error.reason)
             log.warning("Parked a field of %s %s: %s", entity.name, printable(key), printable(block.error.message))
@@ -231,12 +231,12 @@ class Router:
         delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
         return delay * self._rng.uniform(0.8, 1.2)
 
-    def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime) -> Outgoing:
+    def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime, **of_field: str) -> Outgoing:
         event = message.event
         attempts = (event.attempt if event else 0) + 1
         cause = error.__cause__ or error.__context__
         history = read_history(event.history if event else None)
-        history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts})
+        history.append({"at": now.isoformat(), "reason": error.reason, "attempts": attempts, **of_field})
         key = message.key or _said_key(event, error)
         properties: dict[str, str | int] = {
             "reason": error.reason,

@@ -55,9 +55,12 @@ class Delivery(Struct, frozen=True):
 
     @property
     def insists_on(self) -> frozenset[str]:
-        """The reason for which the message was parked, where an operator has just sent it again: it is over."""
+        """The reason for which the message was parked, where an operator has just sent it again: it is over.
+
+        For a field, the digest of the value at fault as well: meanwhile the field may wait for another one.
+        """
         told = read_history(self.event.history)[-1:] if self.is_replay else ()
-        return frozenset(str(one.get("reason")) for one in told)
+        return frozenset(str(one.get(name)) for one in told for name in ("reason", "digest"))
 
     @property
     def identity(self) -> Identity:

@@ -45,7 +45,7 @@ class Work(Struct, frozen=True):
 
     @property
     def insists_on(self) -> frozenset[str]:
-        """The reasons that a person's replay ends, and those of which only a write tells whether they are over."""
+        """What a person's replay ends, and the reasons of which only a write tells whether they are over."""
         return ROWLESS.union(*(one.insists_on for one in self.deliveries))
 
     @property
