@@ -55,10 +55,8 @@ class Intent(Write, frozen=True, kw_only=True):
     """A write announced before it is sent. `id` is the operation id, which the written row or record then shows.
 
     `rules` are the fingerprints of the fields' rules by which it was made: a release may change them meanwhile.
-    `repeated` tells that an earlier try of this create, which is in doubt, may have landed instead.
     """
 
     id: str
     expires_at: datetime
-    repeated: bool = False
     rules: dict[str, str] = field(default_factory=dict)

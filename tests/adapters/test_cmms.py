@@ -107,17 +107,12 @@ async def test_a_record_shows_the_names_of_the_writes_that_it_took(cmms: CmmsGat
 async def test_a_create_is_done_once_for_its_operation_and_answers_what_it_made(cmms: CmmsGateway) -> None:
     (made,) = await stored(cmms, new("A"))
     await stored(cmms, record_write(made.id, made.etag, {"nombre": "Motor"}, operation="change"))
-    (again,) = await stored(cmms, new("A").model_copy(update={"repeated": True}))
-    assert (again.id, again.values["nombre"]) == (made.id, "Motor")
+    (again,) = await write(cmms, new("A"))
+    assert isinstance(again, Failed)
+    assert isinstance(again.error, Conflict)
+    assert isinstance(again.row, CmmsRecord)
+    assert (again.row.id, again.row.values["nombre"]) == (made.id, "Motor")
     assert [len(page) async for page in cmms.pages(ASSET)] == [1]
-
-
-async def test_a_create_that_nobody_remembers_is_refused_with_what_it_made(cmms: CmmsGateway) -> None:
-    (made,) = await stored(cmms, new("A"))
-    (refused,) = await write(cmms, new("A"))
-    assert isinstance(refused, Failed)
-    assert isinstance(refused.error, Conflict)
-    assert refused.row == made
 
 
 async def test_a_deleted_record_is_read_as_a_tombstone_and_an_unknown_one_is_absent(cmms: CmmsGateway) -> None:

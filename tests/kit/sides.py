@@ -207,7 +207,7 @@ class Cmms:
         if write.etag is None:
             made = self.records.get(self.created.get(write.id, ""))
             if made is not None:
-                return made if write.repeated else Failed(Conflict("made before"), row=made)
+                return Failed(Conflict("made before"), row=made)
             if any(record.key == key and not record.deleted for record in self.records.values()):
                 return Failed(KeyTaken("a record has the key"))
             record_id = str(len(self.records) + 1)

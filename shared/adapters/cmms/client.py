@@ -174,9 +174,7 @@ class CmmsGateway:
             )
             return all_of(entity, [json_of(response)])[0]
         except AlreadyApplied as error:
-            record = all_of(entity, [error.record])[0]
-            # A repeat is confirmed by its first try; what a forgotten create made, the row meets for the first time.
-            return record if write.repeated else Failed(error, row=record)
+            return Failed(error, row=all_of(entity, [error.record])[0])
         except SyncError as error:
             return Failed(error, unknown=isinstance(error, Unavailable) and error.sent)
 

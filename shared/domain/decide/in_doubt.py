@@ -108,14 +108,14 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
     """
     idle = is_idle(intent, name, held)
     if last:
-        return None if idle or is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
+        return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
     if idle and said == intent.sources[name]:
         both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
     return base(entity, intent, name, held, edited=True)
 
 
-def is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
+def _is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
     """Whether a new record of the CMMS, which nobody edited, holds of a field what its create did not say.
 
     All creates of a record for one row have the row's id for a name, and a restored ledger may have forgotten one: both

@@ -33,7 +33,7 @@ class Failed:
 
     `row` is set where a refused row was written in parts to find the field at fault: the row as it is now, without
     the write's operation stamp. With `error.field`, what the row lacks is that field, and at most such others as are
-    refused as well. Or a record that a create of the same operation had made before, which nobody remembered.
+    refused as well. Or a record that a create of the same operation had made before.
     """
 
     error: SyncError

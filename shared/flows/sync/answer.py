@@ -115,7 +115,7 @@ def made_before(answers: Iterable[Answer]) -> Mapping[Identity, Answer]:
     return {
         Identity("cmms", one.record.id): one
         for one in answers
-        if isinstance(one.record, CmmsRecord) and (one.intent.repeated or one.error is not None)
+        if isinstance(one.record, CmmsRecord) and one.error is not None
     }
 
 

@@ -5,10 +5,10 @@ from datetime import datetime
 
 from shared.domain.blocked import RECORD, digest
 from shared.domain.decide import Plan
-from shared.domain.decide.in_doubt import base, is_of_a_forgotten_try
+from shared.domain.decide.in_doubt import base
 from shared.domain.link import Link, ParkedField
 from shared.domain.loop_detection import remember
-from shared.domain.model import CmmsRecord, Record, other, without
+from shared.domain.model import Record, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
 from shared.flows.sync.answer import Answer
@@ -56,11 +56,11 @@ def _forgotten(link: Link, plan: Plan, answer: Answer) -> Link:
 
 def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record, now: datetime) -> Link:
     intent, decided, shown = answer.intent, answer.decided, answer.shown
-    # What a new row holds instead of what was written may be a person's edit.
-    edited = intent.creates and not (answer.error is None and _is_untouched(intent, record))
-    # The CMMS answers a repeat with the record that it made of the row, perhaps before the ledger was restored.
-    forgotten = {name for name in decided if intent.repeated and is_of_a_forgotten_try(intent, name, shown.get(name))}
-    bases = {name: base(entity, intent, name, shown.get(name), edited=edited) for name in decided - forgotten}
+    # What a new row or record holds instead of what was written may be a person's edit, but where the answer to the
+    # create itself shows it: rows are read back by another request.
+    untouched = intent.side == "cmms" or record.untouched_since == intent.id
+    edited = intent.creates and not (answer.error is None and untouched)
+    bases = {name: base(entity, intent, name, shown.get(name), edited=edited) for name in decided}
     history = {
         name: remember(link.written.get(name, ()), intent.side, digest(intent.values[name]), now)
         for name in decided & intent.values.keys()
@@ -75,16 +75,6 @@ def _confirmed(entity: EntityMapping, link: Link, answer: Answer, record: Record
             "cmms_id": record.id if intent.side == "cmms" else link.cmms_id,
         }
     )
-
-
-def _is_untouched(create: Intent, new: Record) -> bool:
-    """Whether nobody can have edited a new row or record between its create and the answer.
-
-    Created rows are read back by another request. A record is the answer of its own create, unless the create was
-    repeated.
-    """
-    answers_itself = isinstance(new, CmmsRecord) and new.operations is None
-    return answers_itself or (new.by_us and new.last_operation == create.id)
 
 
 def _parked(plan: Plan, link: Link, answers: Sequence[Answer]) -> Mapping[str, ParkedField]:

@@ -110,8 +110,8 @@ class Step(Struct, frozen=True):
         if outages and (isinstance(self.work.lost, TargetTransient) or not any(one.unknown for one in self.answers)):
             return Round(self.work.ends(Again(max(outages, key=lambda error: error.least_wait))))
         told = self._told(refused)
-        # A create in doubt may have landed by its first try, of which another look tells.
-        repeated = any(intent.repeated for intent in self.intents)
+        # A create in doubt may have landed by its first try, and its source say something else by now.
+        repeated = not self.plan.link.announced.isdisjoint(intent.id for intent in self.intents)
         if told.lost or refused or repeated or self.plan.unfinished:
             return Round(open=(told,))
         return Round(told.ends(self._end(told, now)))
@@ -152,7 +152,7 @@ def _intent(entity: EntityMapping, link: Link, write: Write, expires_at: datetim
     doubted = link.create_of(write.side)
     if doubted is not None:
         said = {"values": write.values, "sources": write.sources}
-        return doubted.model_copy(update={**said, "repeated": True, "expires_at": expires_at})
+        return doubted.model_copy(update={**said, "expires_at": expires_at})
     members = msgspec.structs.asdict(write)
     rules = {name: entity.rules[name].fingerprint for name in write.sources}
     operation = write.operation or str(ids())
