@@ -56,7 +56,8 @@ class Observer:
 
     `bound` tells whether the ledger knows a row: the integration may not make a row anew that a person deleted, unless
     it never learnt that it had made the first one. `row_of` names the row that a create in the CMMS was announced for.
-    `obeys` tells whether a side's record or row follows an operator's word just now that its side was restored.
+    `obeys` tells whether a side's record or row follows an operator's word just now that its side was restored, `bare`
+    whether a row shows no write of ours.
     """
 
     def __init__(
@@ -69,11 +70,13 @@ class Observer:
         bound: Callable[[str, str], bool],
         row_of: Callable[[str, str], str | None],
         obeys: Callable[[str, Name], bool],
+        bare: Callable[[str, str], bool],
     ) -> None:
         self._history = history
         self._bound = bound
         self._row_of = row_of
         self._obeys = obeys
+        self._bare = bare
         self._integration = integration
         self._trace = trace
         self.writes = 0
@@ -143,8 +146,10 @@ class Observer:
             return
         lost = self._history.vanished
         # The row is what its last record was. One that is lost, an operator has made again, or nobody knows of it: a
-        # restored CMMS lost the record, and a restored ledger its link.
-        settled = lost if "dynamics" in self._history.counting else lost & self._history.forgotten
+        # restored CMMS lost the record, or a restored Dynamics our writes to the row, and a restored ledger the link.
+        forgotten = self._history.forgotten
+        settled = lost if "dynamics" in self._history.counting else lost & forgotten
+        settled = forgotten if self._bare(entity, row) else settled
         for other in self._history.partners["dynamics", entity, row][-1:]:
             if (entity, other) in settled:
                 continue

@@ -21,7 +21,7 @@ from shared.domain.words import plural
 from shared.errors import SyncError
 from shared.flows.sync.lanes import LANE
 from tests.simulation.at_rest import LastLook, Quiet
-from tests.simulation.backups import Backups
+from tests.simulation.backups import STAMP, Backups
 from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
@@ -143,6 +143,7 @@ class World:
             bound=self.ledger.bound,
             row_of=self.ledger.row_of,
             obeys=self.ledger.obeys,
+            bare=self._is_bare,
         )
         self.dataverse.subscribers.append(self._changed)
         self.cmms.watchers.insert(0, self._adopted)
@@ -368,6 +369,10 @@ class World:
             stragglers=self.stragglers,
             violations=self.history.violations,
         )
+
+    def _is_bare(self, entity: str, row: str) -> bool:
+        shown = self.dataverse.tables[TABLES[entity]].get(UUID(row))
+        return shown is not None and shown.values[STAMP] is None
 
     def _paired(self, entity: str, record: str, row: str) -> None:
         self.history.pair(entity, record, row, asyncio.get_running_loop().time())
