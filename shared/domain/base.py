@@ -46,6 +46,11 @@ class Base(Kept, frozen=True):
         return NEWS not in {self.cmms, self.dynamics}
 
     @property
+    def is_of_dynamics_alone(self) -> bool:
+        """Whether Dynamics alone held a value, such as the state that a row was born with and that no record says."""
+        return self.cmms is None and self.dynamics is not None
+
+    @property
     def as_news(self) -> "Base":
         """The base under which the source of an unclear write has changed; else the base itself."""
         return self if self.unclear is None else self.model_copy(update={other(self.unclear): NEWS})

@@ -111,6 +111,11 @@ EDITED_RECORD = replace(RECORD, version=Version(LATER), revision=8, values=EDITE
 SEEN_AFTER = KNOWN.model_copy(update={"seen": SEEN.model_copy(update={"row_version": 6, "row_modified": NOW})})
 
 
+BORN = COUNTED.model_copy(
+    update={"bases": {**COUNTED.bases, "nombre": COUNTED.bases["nombre"].model_copy(update={"cmms": None})}}
+)
+
+
 def since_restore(side: Side, link: Link, cmms: CmmsRecord, row: DynamicsRecord, at: datetime) -> Snapshot:
     """A snapshot of a side of which everything is proven to be taken back that was seen until `at`."""
     return replace(snap(link, cmms, row), restored={side: at})
@@ -159,6 +164,18 @@ TRUST = [
         since_restore("cmms", COUNTED, EDITED_RECORD, ROW, LATER),
         context(),
         "update Dynamics: nombre=P2",
+    ),
+    (
+        "a record of a restored CMMS with other values than agreed, and no newer change",
+        since_restore("cmms", COUNTED, replace(RECORD, revision=7, values=EDITED), ROW, NOW),
+        context(attempts=PATIENCE),
+        "park *: went_back",
+    ),
+    (
+        "the same of a value that the CMMS had never said when both agreed",
+        since_restore("cmms", BORN, replace(RECORD, revision=7, values={"nombre": "Pump"}), ROW, NOW),
+        context(attempts=PATIENCE),
+        "nothing",
     ),
     (
         "a record older than seen",

@@ -77,5 +77,6 @@ def _is_silently_other(snapshot: Snapshot) -> bool:
     link, record = snapshot.link, snapshot.cmms
     if "cmms" not in snapshot.restored or is_before(link.seen.cmms_version, record.changed_at):
         return False
-    known = link.bases.keys() & record.values.keys()
-    return any(link.bases[name].cmms not in {record.values[name], NEWS} for name in known)
+    said = [(base, record.values[name]) for name, base in link.bases.items() if name in record.values]
+    # Of a state that a row was born with, and that no record had said, the CMMS has agreed on nothing yet.
+    return any(base.cmms not in {shown, NEWS} and not base.is_of_dynamics_alone for base, shown in said)
