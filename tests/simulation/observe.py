@@ -149,7 +149,7 @@ class Observer:
         # restored CMMS lost the record, or a restored Dynamics our writes to the row, and a restored ledger the link.
         forgotten = self._history.forgotten
         settled = lost if "dynamics" in self._history.counting else lost & forgotten
-        settled = forgotten if self._bare(entity, row) else settled
+        settled = settled | forgotten if self._bare(entity, row) else settled
         for other in self._history.partners["dynamics", entity, row][-1:]:
             if (entity, other) in settled:
                 continue
