@@ -75,6 +75,21 @@ async def test_what_was_entered_in_a_column_that_cannot_be_read_is_not_written_o
     assert (row["nombre"], row["numero_de_serie"], world.parked) == ("Motor", "entered by hand", [])
 
 
+async def test_a_null_that_nobody_may_read_is_not_agreed_on_where_the_cmms_is_empty_as_well(world: World) -> None:
+    world.dynamics.secured = {"numero_de_serie"}
+    world.cmms.put("A", nombre="Bomba", numero_de_serie="S")
+    await world.dirty()
+    world.cmms.put("A", numero_de_serie=None)
+    for _ in range(2):
+        await world.dirty()
+    assert "numero_de_serie" not in (await world.link()).bases
+    world.dynamics.secured = set()
+    world.cmms.put("A", numero_de_serie="T")
+    await world.dirty()
+    assert world.row().values["numero_de_serie"] == "T"
+    assert [(one.lost, one.why) for one in (await world.link()).conflicts] == [("S", "first_contact")]
+
+
 async def test_rounding_beside_a_refused_field_is_no_edit(world: World) -> None:
     await agreed(world)
     world.dynamics.becomes["valor_libros"] = "10.1"

@@ -20,11 +20,15 @@ async def hide(looks: Sequence[Look], reads: Reads, dynamics: Dynamics) -> None:
 
 
 def _may_hide(look: Look) -> bool:
-    """Whether a row shows nothing where it held a value, took one without effect, or the CMMS has one to write."""
+    """Whether a row shows nothing where it held a value or took one without effect, or where the CMMS says news.
+
+    A null is news as well where nothing was agreed: the row may hold a value that it does not show.
+    """
     link = look.link
-    held = {name for name, base in link.bases.items() if base.dynamics is not None or not base.is_agreed}
+    agreed = {name for name, base in link.bases.items() if base.dynamics is None and base.is_agreed}
+    held = link.bases.keys() - agreed
     idle = {name for name, parked in link.parked.items() if parked.reason == NoEffect.reason}
-    said = look.living.values.keys() - _empty(look.living)
+    said = look.living.values.keys() - (agreed & _empty(look.living))
     return any(not _empty(row).isdisjoint(held | idle | said) for row in (look.row, *look.near))
 
 
