@@ -70,9 +70,9 @@ class Work(Struct, frozen=True):
                 return Link(key=value, by_key=True)
 
     def has_left(self, delivery: Delivery, record: CmmsRecord) -> bool:
-        """Whether the row that a message names was met by a key that the record does not have any more."""
-        met_by = self.met_by.get(delivery.identity.value, record.key)
-        return record.exists and met_by != record.key
+        """Whether the row that a message names was met by a key that no living record has any more."""
+        met_by = self.met_by.get(delivery.identity.value)
+        return met_by is not None and record.exists and (record.deleted or met_by != record.key)
 
     def ends(self, outcome: Outcome) -> Outcomes:
         """Give every message the same end."""
