@@ -77,6 +77,9 @@ def _is_silently_other(snapshot: Snapshot) -> bool:
     link, record = snapshot.link, snapshot.cmms
     if "cmms" not in snapshot.restored or is_before(link.seen.cmms_version, record.changed_at):
         return False
-    said = [(base, record.values[name]) for name, base in link.bases.items() if name in record.values]
+    known = link.bases.keys() & record.values.keys()
     # Of a state that a row was born with, and that no record had said, the CMMS has agreed on nothing yet.
-    return any(base.cmms not in {shown, NEWS} and not base.is_of_dynamics_alone for base, shown in said)
+    return any(
+        link.bases[name].cmms not in {record.values[name], NEWS} and not link.bases[name].is_of_dynamics_alone
+        for name in known
+    )
