@@ -32,7 +32,7 @@ KNOWN: dict[str, list[int]] = {
     "a restored Dynamics is an edit": [5],
     "a row edited since a restore is as new as its version": [802],
     "a record edited since a restore is as new as its version": [13],
-    "a restored CMMS is an edit": [160],
+    "a restored CMMS is an edit": [623],
     "a restored ledger is believed": [5],
     "a figure travels in any currency": [3],
     "a mass of clears is written": [4],
