@@ -7,7 +7,7 @@ import time
 from tests.simulation.first_sync import FIRST_SYNC
 from tests.simulation.many import play_many
 from tests.simulation.references import REFERENCES
-from tests.simulation.upheavals import CURRENCIES, KINDS
+from tests.simulation.upheavals import CURRENCIES, KINDS, combined
 from tests.simulation.world import play
 
 
@@ -30,9 +30,15 @@ def main() -> int:
         choices=(*KINDS, CURRENCIES, REFERENCES, FIRST_SYNC),
         help="play this upheaval instead of the drawn ones",
     )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="let two or three upheavals befall each run, at least one restore among them",
+    )
     given = parser.parse_args()
     if given.seed is not None:
-        result = play(given.seed, one_way=given.one_way, upheavals=given.play)
+        plays = combined(given.seed, one_way=given.one_way) if given.together else given.play
+        result = play(given.seed, one_way=given.one_way, upheavals=plays)
         if given.digest:
             _say(result.trace.digest)
         else:
@@ -42,7 +48,7 @@ def main() -> int:
     started = time.monotonic()
     failed = 0
     seeds = range(given.first, given.first + given.seeds)
-    for seed, violations in play_many(seeds, one_way=given.one_way, upheavals=given.play):
+    for seed, violations in play_many(seeds, one_way=given.one_way, upheavals=given.play, together=given.together):
         if violations:
             failed += 1
             _say(f"seed {seed} FAILED: {violations[0]}")

@@ -27,6 +27,8 @@ BESIDE = {CURRENCIES: "currencies", REFERENCES: "references"}
 """Played beside the others, each drawn by a generator of this name: a seed without it is the same run as before."""
 OF_ONE_WAY = ("mapping", "secured", "idle", "dynamics restored", "ledger restored", "mass")
 """Without its API a CMMS that was restored cannot be told from one that was edited."""
+_RESTORES = ("dynamics restored", "cmms restored", "ledger restored")
+_OTHERS = ("mapping", "secured", "idle", "mass", "brake", CURRENCIES, REFERENCES)
 _APP = "app-1"
 
 
@@ -35,6 +37,16 @@ def drawn(rng: Random, kinds: tuple[str, ...]) -> list[str]:
     if rng.random() < 0.5:
         return []
     return rng.sample(kinds, 1 if rng.random() < 0.7 else 2)
+
+
+def combined(seed: int, *, one_way: bool) -> list[str]:
+    """Two or three upheavals that befall one run together, at least one restore among them."""
+    rng = Random(f"combo {seed}")  # noqa: S311  # a seed must play the same again
+    possible = {*OF_ONE_WAY, *BESIDE} if one_way else {*KINDS, *BESIDE}
+    restores, others = ([one for one in kinds if one in possible] for kinds in (_RESTORES, _OTHERS))
+    count = rng.choice([1, 1, 2])
+    beside = rng.choice([1, 1, 2] if count == 1 else [0, 1])
+    return [*rng.sample(restores, count), *rng.sample(others, beside)]
 
 
 class Upheavals:
