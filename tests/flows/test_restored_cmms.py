@@ -195,3 +195,11 @@ async def test_a_deleted_record_that_a_restore_brings_back_and_a_person_changes_
     lost = {(one.field, one.lost, one.why) for one in (await world.link()).conflicts}
     assert (values(world)["valor_libros"], values(world)["nombre"]) == (("77", "77"), ("Bomba", "Bomba"))
     assert lost == {("nombre", "Nueva", "revived"), ("valor_libros", "10", "revived")}
+
+
+async def test_a_lost_record_whose_key_another_one_has_is_parked_at_once(world: World) -> None:
+    await agreed(world)
+    del world.cmms.records["1"]
+    world.cmms.put("A", "2", nombre="Otra")
+    await world.dirty(operation="recreate")
+    assert (world.parked, list(world.cmms.records)) == (["key_not_usable/codigo_interno"], ["2"])

@@ -12,7 +12,7 @@ from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Values
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
 from shared.domain.write import Intent
-from shared.errors import KeyTaken, LookupPending, NoEffect, PermanentError, RowReplaced, SyncError
+from shared.errors import KeyNotUsable, KeyTaken, LookupPending, NoEffect, PermanentError, RowReplaced, SyncError
 from shared.flows.ports.engine import Failed
 from shared.flows.routing.outcomes import WrittenFields
 from shared.flows.routing.route import ATTEMPTS
@@ -129,6 +129,9 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer], link: Link, attem
             yield from _without_effect(entity, answer)
         elif isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
+        elif answer.failed_in("cmms", KeyTaken) and link.cmms_id is not None:
+            # Another look would meet no record by the key: the row's own one is known, and lost.
+            yield whole(answer.intent, _of_another_record(entity, link))
         elif isinstance(answer.error, LookupPending):
             waited = _refused(entity, answer.intent, answer.error)
             if attempts >= ATTEMPTS - 1 or waited.is_parked(link):
@@ -164,6 +167,15 @@ def _known_without_row(row_id: str) -> RowReplaced:
         " deleted before its row was known, or the ledger was restored. If the record was deleted, deactivate the row"
         " in Dynamics. Else delete the row; where the record has no other one, have it made with an operator's resync"
         " --recreate."
+    )
+
+
+def _of_another_record(entity: EntityMapping, link: Link) -> KeyNotUsable:
+    return KeyNotUsable(
+        f"The record of the row {link.row_id} is lost, and cannot be made again: another record of the CMMS has the key"
+        f" {link.key}. Correct the key of one of the two and replay, or delete the row.",
+        field=entity.key.name,
+        row_id=link.row_id,
     )
 
 
