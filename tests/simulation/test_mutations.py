@@ -31,7 +31,7 @@ KNOWN: dict[str, list[int]] = {
     "a stale read is an edit": [3],
     "a restored Dynamics is an edit": [5],
     "a row edited since a restore is as new as its version": [72],
-    "a record edited since a restore is as new as its version": [13],
+    "a record edited since a restore is as new as its version": [290],
     "a restored CMMS is an edit": [623],
     "a restored ledger is believed": [5],
     "a figure travels in any currency": [3],
