@@ -117,6 +117,11 @@ def test_the_write_counts_as_landed_where_no_old_value_stands_against_it(cmms: V
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
+def test_nothing_where_a_value_was_written_is_a_change_since() -> None:
+    resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), row(None, "op", by_us=True), NOW)
+    assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
+
+
 def test_bases_stay_where_a_write_did_not_land() -> None:
     resolved = resolve_in_doubt(ASSET, link(intent()), NO_RECORD, row("edited", "another"), NOW)
     assert (resolved.intents, resolved.bases) == ((), link().bases)

@@ -104,11 +104,15 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
 
     A field that the write left as it was keeps its base (None): it is written once more, and then the answer tells that
     the write has no effect. Where the write was not the side's last change, somebody may have edited the field since:
-    what was intended counts as written, and such a field is unclear, unless its source says something new by now.
+    what was intended counts as written, and such a field is unclear, unless its source says something new by now. A
+    field that is empty although a value was written has lost it since: the row that a lookup refers to was deleted,
+    which is no change of the row that refers to it.
     """
     idle = is_idle(intent, name, held)
+    if last and (idle or _is_of_a_forgotten_try(intent, name, held)):
+        return None
     if last:
-        return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
+        return base(entity, intent, name, held, edited=held is None)
     if idle and said == intent.sources[name]:
         both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
