@@ -1,7 +1,7 @@
 """The witnesses of both sides, shared by all hosts through the ledger's small texts."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import starmap
@@ -70,10 +70,8 @@ class Watch:
             if shown[side] and now - min(doubted.values(), default=now) >= _CONFIRMED:
                 proven[side] = suspected
         if any(proven[side] != known[side] for side in proven):
-            text, present = await self._read(entity)
             # Where another host has stored something of the side in between, another look proves it again.
-            still = {side: one for side, one in proven.items() if present[side] == known[side]}
-            await self._swap(entity, text, {**present, **still})
+            await self._change(entity, lambda side, one: proven.get(side, one) if one == known[side] else one)
         return since
 
     def _doubt(
@@ -107,7 +105,7 @@ class Watch:
         if not any(news.values()):
             return
         async with self._noting:
-            while not await self._add(entity, news):
+            while not await self._change(entity, lambda side, one: one.after(news.get(side, ()))):
                 pass  # another host was faster
 
     async def forget(self, entity: str, side: Side) -> None:
@@ -120,10 +118,11 @@ class Watch:
         words[side] = str(self._ids())
         await self._state.put_state({_word(entity): _WORDS.dump_json(words).decode()})
 
-    async def _add(self, entity: str, news: Mapping[Side, Sequence[Witness]]) -> bool:
+    async def _change(self, entity: str, change: Callable[[Side, Witnesses], Witnesses]) -> bool:
+        """Store what the witnesses of either side become; whether that is stored, as no other host was faster."""
         text, known = await self._read(entity)
-        after = {**known, **{side: known[side].after(some) for side, some in news.items()}}
-        return after == known or await self._swap(entity, text, after)
+        after = {side: change(side, one) for side, one in known.items()}
+        return after == known or await self._state.swap_state(_name(entity), text, _TEXT.dump_json(after).decode())
 
     async def _read(self, entity: str) -> tuple[str | None, OfBoth]:
         """The stored text, and what it says of both sides."""
@@ -132,9 +131,6 @@ class Watch:
         found, words = _parsed(_TEXT, text or "{}"), _parsed(_WORDS, texts.get(_word(entity), "{}"))
         blank: dict[Side, Witnesses] = {side: Witnesses(word=words.get(side, "")) for side in SIDES}
         return text, blank | {side: one for side, one in found.items() if one.word == blank[side].word}
-
-    async def _swap(self, entity: str, text: str | None, witnesses: OfBoth) -> bool:
-        return await self._state.swap_state(_name(entity), text, _TEXT.dump_json(dict(witnesses)).decode())
 
 
 def _name(entity: str) -> str:
