@@ -60,7 +60,7 @@ class Delivery(Struct, frozen=True):
         For a field, the digest of the value at fault as well: meanwhile the field may wait for another one.
         """
         told = read_history(self.event.history)[-1:] if self.is_replay else ()
-        return frozenset(str(one.get(name)) for one in told for name in ("reason", "digest"))
+        return frozenset(str(one[name]) for one in told for name in ("reason", "digest") if name in one)
 
     @property
     def identity(self) -> Identity:
