@@ -2,10 +2,11 @@
 
 A message's own failures are tried again after 5 s, doubling to 15 minutes, with jitter, and parked after 12
 attempts. Failures of a whole side do not count as attempts, are never tried before the side asked for, and are
-parked only after 24 hours; all messages that wait for a side that is down come back at the same time. A parked message
-is the original body, byte for byte, so that replaying it is sending it again; why it was parked stands in its
-application properties, which the Azure portal shows beside it. Only a message that does not even fit there with nothing
-but its reason is parked as its beginning: it must not hold back its batch.
+parked only after 24 hours; all messages that wait for a side that is down come back at the same time, and so do those
+of a batch whose records another worker is writing: after 1 s, doubling. A parked message is the original body, byte
+for byte, so that replaying it is sending it again; why it was parked stands in its application properties, which the
+Azure portal shows beside it. Only a message that does not even fit there with nothing but its reason is parked as its
+beginning: it must not hold back its batch.
 """
 
 import logging
@@ -45,8 +46,8 @@ from shared.flows.routing.told import End, Told, named, trace_of
 log = logging.getLogger(__name__)
 
 FIRST_DELAY: Final = timedelta(seconds=5)
-HELD_FRACTION: Final = 0.4
-"""Of the usual delay, where another worker is writing the record: from 2 s, doubling."""
+HELD_DELAY: Final = timedelta(seconds=1)
+"""The first delay, then doubling, where another worker is writing the record: it usually takes a second or two."""
 LONGEST_DELAY: Final = timedelta(minutes=15)
 ATTEMPTS: Final = 12
 LONGEST_OUTAGE: Final = timedelta(hours=24)
@@ -215,8 +216,9 @@ class Router:
             delay = FIRST_DELAY if down else self._backoff(deferrals)
         delay = max(delay, error.least_wait)
         if isinstance(error, IntentHeld):
-            # The other write usually takes two seconds; only its worker's death makes it last until the intent's end.
-            delay = min(delay * HELD_FRACTION, error.ends_in)
+            # Only its worker's death makes the other write last until the intent's end. Without jitter, so that what a
+            # batch found held comes back as one batch: as several small ones, its messages would meet each other.
+            delay = min(_doubled(HELD_DELAY, deferrals), error.ends_in)
         copy = event.model_copy(
             update={
                 "attempt": attempt,
@@ -228,8 +230,7 @@ class Router:
         return _Retry(message, error, copy, Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay), delay)
 
     def _backoff(self, count: int) -> timedelta:
-        delay = min(FIRST_DELAY * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
-        return delay * self._rng.uniform(0.8, 1.2)
+        return _doubled(FIRST_DELAY, count) * self._rng.uniform(0.8, 1.2)
 
     def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime, **of_field: str) -> Outgoing:
         event = message.event
@@ -301,6 +302,11 @@ class Router:
                 stub = _stub(messages[place])
                 await self._bus.send(PARKED.name, [stub])
                 log.error("Parked only the beginning of a message: %s", printable(str(stub.properties["message"])))
+
+
+def _doubled(first: timedelta, count: int) -> timedelta:
+    """The delay before a try that follows so many others."""
+    return min(first * 2.0 ** min(count - 1, 20), LONGEST_DELAY)
 
 
 def _said_key(event: Event | None, error: SyncError) -> str | None:
