@@ -67,6 +67,7 @@ class Step:
     after: Fields | None
     by_integration: bool
     operation: str | None = None
+    silent: bool = False
 
 
 @dataclass
@@ -142,7 +143,7 @@ class CmmsModel:
         if not silent:
             said = values.keys() if self.partial else row.keys()
             self._announce(entity, pk, by_integration, said=said, operation=operation)
-        self._watch(Step(entity, pk, before, dict(row), by_integration, operation))
+        self._watch(Step(entity, pk, before, dict(row), by_integration, operation, silent))
 
     def delete(self, entity: str, pk: int) -> None:
         """Delete the record and leave a tombstone."""

@@ -14,7 +14,10 @@ type Name = tuple[Side, str]
 
 @dataclass(eq=False)
 class Edit:
-    """A person's edit. `previous` is the edit whose value it replaced, `over` what the cell showed then."""
+    """A person's edit. `previous` is the edit whose value it replaced, `over` what the cell showed then.
+
+    `silent` as a bulk import is, which gives the record no version.
+    """
 
     number: int
     at: float
@@ -22,6 +25,7 @@ class Edit:
     value: Held
     previous: "Edit | None"
     over: Held = None
+    silent: bool = False
 
     def ancestors(self) -> Iterator["Edit"]:
         """The edits that it has replaced, directly or not."""

@@ -110,10 +110,10 @@ class History:
             self.cells[address] = Cell(*address)
         return self.cells[address]
 
-    def edited(self, cell: Cell, value: Held, at: float) -> None:
+    def edited(self, cell: Cell, value: Held, at: float, *, silent: bool = False) -> None:
         """Note a person's edit."""
         self._edits += 1
-        edit = Edit(self._edits, at, cell, value, self._seen(cell), cell.value)
+        edit = Edit(self._edits, at, cell, value, self._seen(cell), cell.value, silent)
         cell.put_back |= value == cell.before and value != cell.given
         cell.hold(value, edit)
 
@@ -176,7 +176,7 @@ class History:
             newest = self.lost.pop(cell)
             self._edits += 1
             over = newest.value if newest is not None else None
-            cell.hold(cell.value, Adopted(self._edits, at, cell, cell.value, newest, over, cell.edit))
+            cell.hold(cell.value, Adopted(self._edits, at, cell, cell.value, newest, over, brought=cell.edit))
 
     def shelve(self, columns: Mapping[str, str]) -> None:
         """Remember what the columns of all fields hold, before some of them become other fields' columns."""
@@ -353,9 +353,17 @@ class History:
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
         # What a person put back after a lost answer, an operator's replay writes over, on record.
-        told = across(cell.side) in self.counting or cell.put_back
+        told = across(cell.side) in self.counting or cell.put_back or self._is_silent_before_they_met(cell, replaced)
         if all(edit in replaced.ancestors() for edit in origins) and not (told or self.meets_anew(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
+
+    def _is_silent_before_they_met(self, cell: Cell, replaced: Edit) -> bool:
+        """Whether a bulk change met a record that was made for a row before the answer to its create was known.
+
+        Nothing tells it from what an earlier try of the create said, which a restored ledger has forgotten: the two
+        sides meet for the first time there.
+        """
+        return replaced.silent and replaced.over == cell.given and not self._agreed(cell)
 
     def _origins(self, cell: Cell, value: Held) -> list[Edit]:
         """The edits that the other side has held and that may have given this value, oldest first."""

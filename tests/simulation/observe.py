@@ -126,7 +126,7 @@ class Observer:
             if step.by_integration:
                 self._told(cell, before, value, now, born=step.before is None)
             elif value != before:
-                self._history.edited(cell, value, now)
+                self._history.edited(cell, value, now, silent=step.silent)
 
     def _saved(self, side: Side, entity: str, name: str) -> None:
         if not self._history.partners[side, entity, name]:
