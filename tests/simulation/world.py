@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from copy import replace
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,9 +15,8 @@ from local.emulators.dataverse.changes import Change
 from local.emulators.dataverse.schema import Table
 from local.emulators.dataverse.tables import customer_asset, sales_order
 from local.emulators.identity import mint_token
-from shared.domain.link import Restored, Seen
+from shared.domain.link import Seen
 from shared.domain.words import plural
-from shared.errors import SyncError
 from shared.flows.sync.lanes import LANE
 from tests.simulation.at_rest import LastLook, Quiet
 from tests.simulation.backups import STAMP, Backups
@@ -26,11 +24,12 @@ from tests.simulation.cmms_api import CmmsApi
 from tests.simulation.cmms_model import QUEUES, CmmsModel, Step
 from tests.simulation.conditions import Conditions
 from tests.simulation.currencies import Currencies
-from tests.simulation.edits import Cell, across
+from tests.simulation.edits import Cell
 from tests.simulation.field_table import edited
 from tests.simulation.first_sync import FIRST_SYNC, FirstSync
 from tests.simulation.history import History
 from tests.simulation.loop import run
+from tests.simulation.machines import Machines
 from tests.simulation.observe import Observer
 from tests.simulation.operator import Operator
 from tests.simulation.people import People
@@ -38,6 +37,7 @@ from tests.simulation.process import Process, world_time
 from tests.simulation.queues import Queues
 from tests.simulation.references import REFERENCES, References
 from tests.simulation.relay import Relay
+from tests.simulation.restored_command import RestoredCommand
 from tests.simulation.resumption import Resumption
 from tests.simulation.rules import Rules
 from tests.simulation.sent import SENT
@@ -54,7 +54,6 @@ from tests.simulation.worker import CMMS_TOKEN, DYNAMICS_URL, Parts, Worker
 
 SIGNING_KEY = "the-signing-key-of-the-simulation-000"
 MOST_OF_A_DAY = 17.0
-MOST_TRIES = 4
 SPLIT = 0.25
 """The part of the runs in which small batches are split into lanes, as large ones are."""
 
@@ -148,11 +147,10 @@ class World:
         self.dataverse.subscribers.append(self._changed)
         self.cmms.watchers.insert(0, self._adopted)
         self.people = People(self.cmms, self.dataverse, users[1], self.rng, self.trace, self.rules, announced=one_way)
-        self.workers: list[Worker] = []
-        self._supervisors: list[asyncio.Task[None]] = []
-        self._webhooks = Webhooks(self.dataverse, self.workers, self.weather, self.rng, self.trace)
+        self._machines = Machines(self._worker, self.weather, self.rng, self.trace, self.stragglers)
+        self._webhooks = Webhooks(self.dataverse, self._machines.workers, self.weather, self.rng, self.trace)
         self._quiet = Quiet(self.outages, self._webhooks, self.stragglers, self.queues, self.cmms)
-        self._timer = Timer(self.workers, self.ledger, self.history, self.trace, rest=self._quiet)
+        self._timer = Timer(self._machines.workers, self.ledger, self.history, self.trace, rest=self._quiet)
         self._operator = Operator(self.queues, self.rng, self.trace, self._replayed)
         # Of its own, so that a seed without upheavals is the same run as before there were any.
         rng = Random(f"{seed} upheavals")  # noqa: S311  # as above
@@ -187,7 +185,7 @@ class World:
         self._first_sync = FirstSync(
             self.people,
             self._webhooks,
-            self.workers,
+            self._machines.workers,
             self.ledger,
             self.history,
             self.observer,
@@ -199,6 +197,9 @@ class World:
         self._resumption = Resumption(
             Backups(self.dataverse, self.cmms, self.ledger, self.history, self.observer, self.conditions)
         )
+        self._restored = RestoredCommand(
+            self._machines.workers, self.conditions, self.history, self.observer, self.trace, rest=self._quiet
+        )
         self._upheavals = Upheavals(
             self._resumption.backups,
             self._cmms_api,
@@ -206,8 +207,8 @@ class World:
             self.rules,
             rng,
             self.trace,
-            restart=self._restart,
-            settle=self._settle,
+            restart=self._machines.restart,
+            settle=self._restored.say,
             currencies=self._currencies,
             references=self._references,
             first_sync=self._first_sync,
@@ -227,7 +228,7 @@ class World:
             self.history,
             self.observer,
             self.conditions,
-            self.workers,
+            self._machines.workers,
             one_way=self.one_way,
         )
         self.pasts = Past(self.weather, self.rng, self._lagged), Past(self.weather, self.rng, lambda *_: None)
@@ -239,8 +240,7 @@ class World:
         if self._lane < LANE:
             self.trace("weather", f"batches are split into lanes of {plural(self._lane, 'record')}")
         self._outages()
-        for number in range(self.rng.randint(1, 3)):
-            self._supervise(number)
+        self._machines.start(self.rng.randint(1, 3))
         relay = asyncio.create_task(Relay(self.cmms, self.queues, self.weather, self.rng).work())
         if self.rng.random() < 0.5 and not (self.one_way or FIRST_SYNC in self.conditions.played):
             await asyncio.sleep(1.0)
@@ -257,14 +257,13 @@ class World:
         self.weather.calm()
         self.queues.calm()
         await self._quiet()
-        await self._settle_once_more()
+        await self._restored.end()
+        if FIRST_SYNC in self.conditions.played:
+            await self._first_sync.end()
         found = await self.last_look.verdict()
-        for task in (relay, *self._supervisors):
-            task.cancel()
-        await asyncio.gather(relay, *self._supervisors, return_exceptions=True)
-        for worker in self.workers:
-            worker.process.die("at the end")
-            await worker.aclose()
+        relay.cancel()
+        await asyncio.gather(relay, return_exceptions=True)
+        await self._machines.end()
         return found
 
     def _outages(self) -> None:
@@ -281,64 +280,7 @@ class World:
         """The length of a long outage, in seconds: most are of an hour or two, as each look costs the player's time."""
         return hours * 3600 if hours > MOST_OF_A_DAY else hours * 600
 
-    def _supervise(self, number: int) -> None:
-        async def keep() -> None:
-            life = 0
-            while True:
-                worker = self._worker(f"w{number}.{life}")
-                self.workers.append(worker)
-                worker.start()
-                await worker.process.dead.wait()
-                await worker.aclose()
-                self.workers.remove(worker)
-                await asyncio.sleep(self.rng.uniform(0.5, 30.0))
-                life += 1
-
-        self._supervisors.append(asyncio.create_task(keep()))
-
-    def _restart(self, why: str, offline: str | None = None) -> None:
-        """End all workers; their supervisors start new ones, with the mapping of then.
-
-        What is under way to a side that is `offline` meanwhile ends with its connection.
-        """
-        for worker in self.workers:
-            worker.process.die(why)
-        for late in self.stragglers:
-            if late.get_name() == offline:
-                late.cancel()
-
-    async def _settle_once_more(self) -> None:
-        """End what an operator began: a command may have been interrupted, or found records that were being written."""
-        for side in self.conditions.said:
-            for _ in range(MOST_TRIES):
-                if await self._settle(side):
-                    break
-                await asyncio.sleep(60.0)  # until a worker has been started anew
-            await self._quiet()
-        if FIRST_SYNC in self.conditions.played:
-            await self._first_sync.end()
-
-    async def _settle(self, side: Restored) -> bool:
-        """Run `ops restored` on one of the machines; gives whether it came to its end."""
-        at = self.conditions.said[side]
-        self.history.all_anew |= side == "ledger"
-        if side != "ledger":
-            self.history.counting.add(across(side))
-            # A row that a person deleted after the restore is told from none that it took away: the preview names both.
-            deleted = self.observer.removed.keys() if side == "dynamics" else set()
-            self.observer.may_be_made_again(self.conditions.vanished["dynamics"] | deleted)
-        alive = [worker for worker in self.workers if not worker.process.dead.is_set()]
-        with suppress(SyncError, asyncio.CancelledError):
-            await alive[0].restored(side, at) if alive else None
-            self.trace("operator", f"says that {side} was restored")
-            if alive and side != "ledger":
-                self.conditions.told[side].clear()
-            return bool(alive)
-        return False
-
-    def _worker(self, name: str) -> Worker:
-        skew = self.rng.uniform(-self.weather.skew, self.weather.skew)
-        process = Process(name, skew, self.weather, self.rng, self.trace)
+    def _worker(self, process: Process) -> Worker:
         return Worker(
             process,
             mapping=edited(self.rules),
