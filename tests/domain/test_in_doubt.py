@@ -9,6 +9,7 @@ from shared.domain.base import NEWS, Base
 from shared.domain.decide.in_doubt import LATEST, may_still_land, resolve_in_doubt, verdict
 from shared.domain.link import Link
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Record, Side, Value
+from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
 from tests.fakes import document_mapping
 
@@ -117,9 +118,27 @@ def test_the_write_counts_as_landed_where_no_old_value_stands_against_it(cmms: V
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
-def test_nothing_where_a_value_was_written_is_a_change_since() -> None:
-    resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), row(None, "op", by_us=True), NOW)
-    assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
+def referring() -> EntityMapping:
+    """The asset with a name that refers to a row."""
+    fields = {**ASSET.fields, "nombre": ASSET.fields["nombre"].model_copy(update={"type": "lookup"})}
+    return EntityMapping.model_construct(**{**dict(ASSET), "fields": fields})
+
+
+@pytest.mark.parametrize(
+    ("write", "cmms", "held"),
+    [
+        pytest.param(intent(), "new", ("new", None), id="an update of another value"),
+        pytest.param(replace(intent(), before={"nombre": None}), "newer", ("new", None), id="an update; newer is said"),
+        pytest.param(replace(intent(), before={"nombre": None}), "new", (None, "dynamics"), id="an update of nothing"),
+        pytest.param(replace(intent(etag=None), before={}), "newer", ("new", None), id="a create; newer is said"),
+        pytest.param(replace(intent(etag=None), before={}), "new", (None, "dynamics"), id="a create"),
+    ],
+)
+def test_an_empty_lookup_where_a_reference_was_written_is_a_change_or_unclear(
+    write: Intent, cmms: Value, held: tuple[Value, Side | None]
+) -> None:
+    resolved = resolve_in_doubt(referring(), link(write), said(cmms), row(None, "op", by_us=True), NOW)
+    assert (resolved.bases["nombre"].dynamics, resolved.bases["nombre"].unclear) == held
 
 
 def test_bases_stay_where_a_write_did_not_land() -> None:

@@ -104,15 +104,15 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
 
     A field that the write left as it was keeps its base (None): it is written once more, and then the answer tells that
     the write has no effect. Where the write was not the side's last change, somebody may have edited the field since:
-    what was intended counts as written, and such a field is unclear, unless its source says something new by now. A
-    field that is empty although a value was written has lost it since: the row that a lookup refers to was deleted,
-    which is no change of the row that refers to it.
+    what was intended counts as written, and such a field is unclear, unless its source says something new by now. So it
+    is with Dynamics' empty lookup: the row that it refers to may have been deleted, which is no change of this row.
     """
     idle = is_idle(intent, name, held)
+    last = last and not (held is None and intent.side == "dynamics" and entity.rules[name].type == "lookup")
     if last and (idle or _is_of_a_forgotten_try(intent, name, held)):
         return None
     if last:
-        return base(entity, intent, name, held, edited=held is None)
+        return base(entity, intent, name, held)
     if idle and said == intent.sources[name]:
         both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
