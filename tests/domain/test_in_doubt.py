@@ -216,6 +216,12 @@ def test_the_cmms_names_the_writes_that_a_record_took() -> None:
     assert (resolved.bases["nombre"].cmms, resolved.seen.operation) == ("new", "op")
 
 
+def test_a_later_operation_than_the_write_s_own_is_not_known_by_it() -> None:
+    record = CmmsRecord("A", "new", {"nombre": "edited"}, id="1", operations=("op", "later"))
+    resolved = resolve_in_doubt(ASSET, link(intent(side="cmms")), record, NO_ROW, NOW)
+    assert (resolved.bases["nombre"].cmms, resolved.seen.operation) == ("new", None)
+
+
 def test_a_write_may_land_for_a_quarter_of_an_hour_after_its_intent() -> None:
     assert may_still_land(link(), NOW) is None
     assert may_still_land(link(intent(expires_at=NOW)), NOW) == LATEST

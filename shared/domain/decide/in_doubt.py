@@ -96,7 +96,9 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     for name in intent.sources:
         if (followed := _followed(entity, intent, name, held.get(name), said.get(name), last=last)) is not None:
             bases[name] = followed
-    return link.without(intent).model_copy(update={"bases": bases, "seen": link.seen.after(shown)})
+    # A later operation than the write's own may be one that a restored ledger has forgotten.
+    seen = link.seen.after(shown) if shown.last_operation == intent.id else link.seen
+    return link.without(intent).model_copy(update={"bases": bases, "seen": seen})
 
 
 def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, said: Value, *, last: bool) -> Base | None:
