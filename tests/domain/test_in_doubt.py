@@ -222,6 +222,15 @@ def test_a_later_operation_than_the_write_s_own_is_not_known_by_it() -> None:
     assert (resolved.bases["nombre"].cmms, resolved.seen.operation) == ("new", None)
 
 
+@pytest.mark.parametrize("cmms", [None, "RECHAZADO"])
+def test_only_the_state_that_a_row_was_born_with_outlives_the_rule_of_a_write_in_doubt(cmms: Value) -> None:
+    order = document_mapping().entities["order"]
+    write = replace(intent(), values={"estado": "4"}, sources={"estado": "X"}, before={}, rules={"estado": "earlier"})
+    born = Link(cmms_id="1", row_id="r", bases={"estado": Base(cmms=cmms, dynamics="1")}, intents=(write,))
+    resolved = resolve_in_doubt(order, born, NO_RECORD, replace(row("new", "another"), etag="old"), NOW)
+    assert (resolved.intents[0].sources, "estado" in resolved.bases) == ({}, cmms is None)
+
+
 def test_a_write_may_land_for_a_quarter_of_an_hour_after_its_intent() -> None:
     assert may_still_land(link(), NOW) is None
     assert may_still_land(link(intent(expires_at=NOW)), NOW) == LATEST

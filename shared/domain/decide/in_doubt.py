@@ -165,7 +165,10 @@ def _under_present_rules(entity: EntityMapping, link: Link) -> Link:
         if present.get(name) != intent.rules.get(name, present.get(name, ""))
     }
     intents = [one.model_copy(update={"sources": without(one.sources, gone)}) for one in link.intents]
-    return link.model_copy(update={"bases": without(link.bases, gone), "intents": tuple(intents)}) if gone else link
+    # The state that a row was born with is nobody's under every rule.
+    born = {name for name, one in link.bases.items() if name in entity.state_fields and one.is_of_dynamics_alone}
+    bases = without(link.bases, gone - born)
+    return link.model_copy(update={"bases": bases, "intents": tuple(intents)}) if gone else link
 
 
 def _not_landed(link: Link, intent: Intent) -> Link:
