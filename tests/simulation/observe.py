@@ -138,8 +138,9 @@ class Observer:
         if row is None:
             self._history.violations.append(f"{now:.3f}: {entity} #{pk} was made in the CMMS and never announced")
             return
-        had = [(entity, one) for one in self._history.partners["dynamics", entity, row]]
-        if any(SENT.get() < max(self.deleted.get(one, 0.0), self.taken_away.get(one, 0.0)) for one in had):
+        had = self._history.partners["dynamics", entity, row]
+        gone = [max(self.deleted.get((entity, one), 0.0), self.taken_away.get((entity, one), 0.0)) for one in had]
+        if any(SENT.get() < at for at in gone):
             # A request that was sent before the record was deleted, or a restore took it away, cannot know of that.
             self.late.add((entity, pk))
             self._history.partners["cmms", entity, pk].append(row)
@@ -150,7 +151,10 @@ class Observer:
         forgotten = self._history.forgotten
         settled = lost if "dynamics" in self._history.counting else lost & forgotten
         settled = settled | forgotten if self._bare(entity, row) else settled
-        for other in self._history.partners["dynamics", entity, row][-1:]:
+        if "dynamics" in self._history.counting:
+            # Of a record that met the row after the lost one, and that a restored ledger forgot, a word knows nothing.
+            had = [one for one in had if (entity, one) not in forgotten] or had
+        for other in had[-1:]:
             if (entity, other) in settled:
                 continue
             self._history.violations.append(f"{now:.3f}: {entity} #{other} came back by itself as #{pk}")
