@@ -8,7 +8,7 @@ import pytest
 from shared.domain.link import Identity, Link, Stored
 from shared.domain.model import CmmsRecord
 from shared.domain.schema.mapping import EntityMapping
-from shared.errors import MappingError
+from shared.errors import MappingError, RejectedByTarget
 from tests.kit.world import World
 
 ANOTHER = "3117f054-c46e-4b3f-9ec0-feb9b4b6239f"
@@ -184,6 +184,16 @@ async def test_a_row_that_stood_in_the_way_of_a_deleted_record_gets_its_own_by_a
     await world.replay()
     (made,) = [record for record in world.cmms.records.values() if record.living]
     assert (made.key, made.values["nombre"], world.parked) == ("B", "a person's", [])
+
+
+async def test_what_a_row_without_a_record_was_held_for_goes_with_the_row(world: World) -> None:
+    row = world.dynamics.put("A", nombre="a person's")
+    world.cmms.faults.next = [RejectedByTarget("no record may be made now")]
+    await world.webhook(row, "create")
+    assert (await world.link(row.id, "row")).parked.keys() == {"*"}
+    del world.dynamics.rows[row.id]
+    await world.webhook(row, "delete")
+    assert (await world.link(row.id, "row")).parked == {}
 
 
 async def test_a_row_without_a_key_is_parked(world: World) -> None:
