@@ -246,6 +246,7 @@ class History:
                 cell, replaced, origin
             )
             empty = empty or (replaced.value is None and self.meets_anew(cell))
+            empty = empty or self._is_emptied_on_both_sides(cell, replaced, origin)
             untold = self.only_told and cell.side == "dynamics" and self._is_no_news(replaced, before, origin)
             unseen = self._is_back_at_the_base(cell, replaced, before)
             if not (descended or cell.by_policy or dead or empty or untold or unseen):
@@ -339,6 +340,11 @@ class History:
             return True
         agreed = {edit for one in self._across(cell) for edit in one.held}
         return replaced.value is None and agreed.isdisjoint({replaced, *replaced.ancestors()})
+
+    def _is_emptied_on_both_sides(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
+        """Whether the other side's people had emptied the field as well, both agreed on that, and one went on."""
+        went_on = any(one.value is None and one.cell.side != cell.side for one in origin.ancestors())
+        return replaced.value is None and went_on and None in self._agreed(cell)
 
     def _owe(self, replaced: Edit, cell: Cell, by: Held, at: float, origins: Iterable[Edit]) -> None:
         """The record must be there before the write is: afterwards nobody may be left to make it."""
