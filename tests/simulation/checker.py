@@ -40,7 +40,9 @@ def common(evidence: Evidence, stays: Stays, *, everything_seen: bool) -> Iterat
     for entity in FIELDS:
         yield from _records(evidence, entity, stays)
     for (entity, pk), made in evidence.observer.created_for.items():
-        rows = [row for row in made if evidence.history.row_is_of(entity, row, pk)]
+        # A row that a restore took is made again under its id, but not where another row got its key meanwhile.
+        lost = {row for row in made if _is_lost_for_good(evidence, entity, row)}
+        rows = [row for row in made if evidence.history.row_is_of(entity, row, pk) and row not in lost]
         if len(rows) > 1:
             yield f"{entity} #{pk}: the integration created {len(rows)} rows for one record"
 
@@ -120,6 +122,11 @@ def _kept(conflict: ConflictRecord, name: str, cmms: str | None, dynamics: str |
         and stays.get(conflict.why, False)
         and (conflict.won, conflict.lost) in {(cmms, dynamics), (dynamics, cmms)}
     )
+
+
+def _is_lost_for_good(evidence: Evidence, entity: str, row: str) -> bool:
+    """Whether a restore of Dynamics took the row away, and it is not there again."""
+    return (entity, row) in evidence.conditions.vanished["dynamics"] and evidence.row(entity, row) is None
 
 
 def _lonely_rows(evidence: Evidence, entity: str) -> Iterator[str]:
