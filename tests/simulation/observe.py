@@ -28,6 +28,7 @@ from tests.simulation.tables import (
 from tests.simulation.trace import Trace
 
 A_MINUTE = 60.0
+CLEARS_PER_FILL = 10
 
 
 def normal(name: str, raw: object) -> Held:
@@ -82,7 +83,8 @@ class Observer:
         self.writes = 0
         self.emptied: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
         """By batch, entity, side and field, the records in which the integration emptied it, and when it sent that."""
-        self.filled: set[tuple[str, str, str, str]] = set()
+        self.filled: dict[tuple[str, str, str, str], list[tuple[str, float]]] = defaultdict(list)
+        """By worker, entity, side and field, the records in which the integration gave it a value, and when."""
         self.created_for: dict[tuple[str, str], list[str]] = {}
         """(entity, CMMS id) to the rows that the integration made for it."""
         self.deleted: dict[tuple[str, str], float] = {}
@@ -249,27 +251,30 @@ class Observer:
             self._history.confirmed(cell)
 
     def _counted(self, cell: Cell, before: Held, value: Held) -> None:
-        """Count what one batch empties, and where it writes another value: beside such an edit, clears are people's.
+        """Count what a batch empties, and where its worker writes another value: beside such, few clears are people's.
 
         What an operator's word has written to a restored side is nobody's mass: the command showed it and asked.
         """
         told = self._obeys(cell.entity, (cell.side, cell.record))
         field = (BATCH.get(), cell.entity, cell.side, cell.field)
         if value is not None:
-            self.filled.add(field)
+            worker, _, _ = BATCH.get().partition(" ")
+            self.filled[worker, cell.entity, cell.side, cell.field].append((cell.record, SENT.get()))
         elif before is not None and not told:
             self.emptied[field].setdefault(cell.record, SENT.get())
 
     def masses(self, many: int) -> Iterator[str]:
-        """Faults: one field emptied in many records within a minute by one batch that fills it in none.
+        """Faults: one field emptied in many records within a minute by one batch, and filled in few by its worker.
 
         No people do that. What a worker goes on with after it stood still for minutes, it decides anew.
         """
-        for field, records in self.emptied.items():
+        for (batch, entity, side, name), records in self.emptied.items():
             times = sorted(records.values())
-            most = max(bisect_right(times, at + A_MINUTE) - place for place, at in enumerate(times))
-            if most >= many and field not in self.filled:
-                batch, entity, side, name = field
+            most, first = max((bisect_right(times, at + A_MINUTE) - place, at) for place, at in enumerate(times))
+            worker, _, _ = batch.partition(" ")
+            given = self.filled[worker, entity, side, name]
+            fills = {record for record, at in given if first - A_MINUTE <= at <= first + A_MINUTE}
+            if most >= many and most > CLEARS_PER_FILL * len(fills):
                 yield f"{side} {entity} {name} was emptied in {most} records by one batch ({batch})"
 
     def _product_wrote(self, cell: Cell, value: Held, now: float, *, born: bool) -> None:
