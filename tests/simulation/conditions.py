@@ -19,6 +19,7 @@ class Conditions:
     to see, unless the entity is among `told`: those of a side of which a restore took back what links had seen change,
     which tells of it until an operator does. `resumed` are what people edited in these since, and `unknown` what a
     ledger that was restored meanwhile knows less of: what the integration wrote there since looks like an edit to it.
+    `edited` is what people edited in a side since it was restored, whether or not something told of that.
     `unwritten` are the records of a restored CMMS that showed something that was not agreed: nothing tells whether the
     restore took back a change without a version. `highest` is the highest row version of before a restore of Dynamics.
     `forgotten` are CMMS records whose link a restored ledger does not have, `revalued` the rows that a person ever gave
@@ -41,6 +42,7 @@ class Conditions:
     told: dict[Side, set[str]] = field(default_factory=lambda: defaultdict(set))
     resumed: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     unknown: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    edited: dict[Side, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     unwritten: set[tuple[str, str]] = field(default_factory=set)
     mass: bool = False
     stale: bool = False

@@ -84,7 +84,11 @@ def _went_back(case: _Case) -> bool:
     unwritten = case.any_in(conditions.unwritten, "cmms")
     back = any(case.any_in(conditions.went_back(side), side) for side in SIDES)
     other = any(_may_be_another(case.evidence, case.entity, record) for record in case.names("cmms"))
-    return lagged or unwritten or back or other
+    # A row that the restore took tells of it as soon as it is made again under its id.
+    taken = [(entity, row) for entity, row in conditions.vanished["dynamics"] if entity == case.entity]
+    again = any(case.evidence.row(*one) is not None for one in taken)
+    edited = again and case.any_in(conditions.edited["dynamics"], "dynamics")
+    return lagged or unwritten or back or other or edited
 
 
 def _may_be_another(evidence: Evidence, entity: str, record: str | None) -> bool:

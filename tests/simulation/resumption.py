@@ -16,6 +16,8 @@ class Resumption:
     def edited(self, side: Side, entity: str, name: str) -> None:
         """Note a person's edit in what may have gone back: where nothing tells of that, all its fields seem edited."""
         conditions = self.backups.conditions
+        if conditions.rewound[side] | conditions.vanished[side]:
+            conditions.edited[side].add((entity, name))
         proven = self._is_proven(side, entity)
         if proven:
             conditions.told[side].add(entity)
