@@ -81,11 +81,11 @@ def _key_taken(snapshot: Snapshot, context: Context) -> Decision:
 
 def _without_record(snapshot: Snapshot, context: Context) -> Decision:
     row, rival = snapshot.row, snapshot.rival
-    if context.one_way or (row.exists and "cmms" not in context.entity.create_in):
-        return nothing(snapshot)
     if not row.exists:
-        # Whatever the row was held for went with it.
-        return Plan(snapshot.stored, snapshot.link, decided=True)
+        # Whatever the row was held for went with it; in one-way mode nobody said that there is no record.
+        return Plan(snapshot.stored, snapshot.link, decided=not context.one_way)
+    if context.one_way or "cmms" not in context.entity.create_in:
+        return nothing(snapshot)
     if rival is NO_HOLDER:
         return create_in_cmms(snapshot, context)
     if rival.link.row_id == row.id:

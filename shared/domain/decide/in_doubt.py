@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from shared.domain.base import NEWS, Base, Why
-from shared.domain.link import ConflictRecord, Link
+from shared.domain.link import ConflictRecord, Link, Seen
 from shared.domain.model import CmmsRecord, DynamicsRecord, Record, Side, Value, other, without
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.schema.values import is_other
@@ -96,9 +96,7 @@ def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, so
     for name in intent.sources:
         if (followed := _followed(entity, intent, name, held.get(name), said.get(name), last=last)) is not None:
             bases[name] = followed
-    # A later operation than the write's own may be one that a restored ledger has forgotten.
-    seen = link.seen.after(shown) if shown.last_operation == intent.id else link.seen
-    return link.without(intent).model_copy(update={"bases": bases, "seen": seen})
+    return link.without(intent).model_copy(update={"bases": bases, "seen": _seen(link, shown, intent.id)})
 
 
 def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, said: Value, *, last: bool) -> Base | None:
@@ -110,7 +108,7 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
     is with Dynamics' empty lookup: the row that it refers to may have been deleted, which is no change of this row.
     """
     idle = is_idle(intent, name, held)
-    last = last and not (held is None and intent.side == "dynamics" and entity.rules[name].type == "lookup")
+    last = last and (intent.side, entity.rules[name].type, held) != ("dynamics", "lookup", None)
     if last and (idle or _is_of_a_forgotten_try(intent, name, held)):
         return None
     if last:
@@ -128,6 +126,11 @@ def _is_of_a_forgotten_try(intent: Intent, name: str, held: Value) -> bool:
     sides meet there for the first time.
     """
     return intent.creates and intent.side == "cmms" and is_other(intent.values.get(name, held), held)
+
+
+def _seen(link: Link, shown: Record, operation: str) -> Seen:
+    """What was seen of both sides once one shows a write: another newest one a restored ledger may have forgotten."""
+    return link.seen.after(shown) if shown.last_operation == operation else link.seen
 
 
 def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record, now: datetime) -> Link:
@@ -148,9 +151,7 @@ def _by_values(entity: EntityMapping, link: Link, intent: Intent, shown: Record,
         if name not in intent.unsaid and is_other(intended, held):
             lost = intent.sources[name]
             conflicts.append(ConflictRecord(field=name, winner=intent.side, won=held, lost=lost, why=LATE, at=now))
-    # Another stamp than the write's own may be one that a restored ledger has forgotten.
-    seen = link.seen.after(shown) if shown.shows(part) else link.seen
-    update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": seen}
+    update = {"bases": bases, "conflicts": (*link.conflicts, *conflicts), "seen": _seen(link, shown, part)}
     return link.without(intent).model_copy(update=update)
 
 
