@@ -109,10 +109,8 @@ def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, sai
     """
     idle = is_idle(intent, name, held)
     last = last and (intent.side, entity.rules[name].type, held) != ("dynamics", "lookup", None)
-    if last and (idle or _is_of_a_forgotten_try(intent, name, held)):
-        return None
     if last:
-        return base(entity, intent, name, held)
+        return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
     if idle and said == intent.sources[name]:
         both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
