@@ -205,20 +205,11 @@ class Router:
             attempt += 1
             if attempt >= ATTEMPTS:
                 return None
-            delay = self._backoff(attempt)
         else:
             deferrals += 1
             if now - first >= LONGEST_OUTAGE:
                 return None
-            # Everybody who waits for a side that is down comes back at once, as few large batches; the engine looks
-            # after the side from there.
-            down = isinstance(error, (Throttled, Unavailable))
-            delay = FIRST_DELAY if down else self._backoff(deferrals)
-        delay = max(delay, error.least_wait)
-        if isinstance(error, IntentHeld):
-            # Only its worker's death makes the other write last until the intent's end. Without jitter, so that what a
-            # batch found held comes back as one batch: as several small ones, its messages would meet each other.
-            delay = min(_doubled(HELD_DELAY, deferrals), error.ends_in)
+        delay = self._delay(error, attempt if isinstance(error, MessageTransient) else deferrals)
         copy = event.model_copy(
             update={
                 "attempt": attempt,
@@ -229,8 +220,17 @@ class Router:
         subject = bounded(event.subject) if event.subject is not None else None
         return _Retry(message, error, copy, Outgoing(copy.to_json(), subject=subject, scheduled_at=now + delay), delay)
 
-    def _backoff(self, count: int) -> timedelta:
-        return _doubled(FIRST_DELAY, count) * self._rng.uniform(0.8, 1.2)
+    def _delay(self, error: TransientError, count: int) -> timedelta:
+        """How long a message waits that has failed `count` times in this way."""
+        if isinstance(error, IntentHeld):
+            # Only its worker's death makes the other write last until the intent's end. Without jitter, so that what a
+            # batch found held comes back as one batch: as several small ones, its messages would meet each other.
+            return min(_doubled(HELD_DELAY, count), error.ends_in)
+        if isinstance(error, (Throttled, Unavailable)):
+            # Everybody who waits for a side that is down comes back at once, as few large batches; the engine looks
+            # after the side from there.
+            return max(FIRST_DELAY, error.least_wait)
+        return max(_doubled(FIRST_DELAY, count) * self._rng.uniform(0.8, 1.2), error.least_wait)
 
     def _parked(self, queue: str, message: Routed, error: SyncError, now: datetime, **of_field: str) -> Outgoing:
         event = message.event
