@@ -43,6 +43,22 @@ async def test_nothing_is_done_without_the_token_of_the_form(path: str) -> None:
     assert (desk.sent, desk.discarded, desk.resynced, desk.injected) == ([], [], [], [])
 
 
+@pytest.mark.parametrize("body", [b"a" * (2 * 1024 * 1024 + 1), b"a&" * 100_000], ids=["too long", "too many fields"])
+async def test_a_form_that_is_too_large_is_refused_with_a_page(body: bytes) -> None:
+    async with signed_in(FakeDesk([waiting(1)])) as client:
+        answer = await client.post("/parked/carry-out", content=body)
+        assert (answer.status_code, "The form " in answer.text) == (413, True)
+
+
+@pytest.mark.parametrize("act", ["", "both"])
+async def test_a_form_that_does_not_say_what_to_do_does_nothing(act: str) -> None:
+    desk = FakeDesk([waiting(1)])
+    async with signed_in(desk) as client:
+        answer = await client.post("/parked/carry-out", data=form(number="1", act=act))
+        assert (answer.status_code, "what to do" in answer.text) == (400, True)
+    assert (desk.sent, desk.discarded) == ([], [])
+
+
 @pytest.mark.parametrize("host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", ""])
 async def test_another_host_name_is_refused(host: str) -> None:
     async with browser(FakeDesk()) as client:
