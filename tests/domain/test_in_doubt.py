@@ -8,6 +8,7 @@ import pytest
 from shared.domain.base import NEWS, Base
 from shared.domain.decide.in_doubt import LATEST, may_still_land, resolve_in_doubt, verdict
 from shared.domain.link import Link
+from shared.domain.merge import Verdict, judge
 from shared.domain.model import NO_RECORD, NO_ROW, CmmsRecord, DynamicsRecord, Record, Side, Value
 from shared.domain.schema.mapping import EntityMapping
 from shared.domain.write import Intent
@@ -98,23 +99,19 @@ def said(value: Value) -> CmmsRecord:
     return CmmsRecord("A", "1", {"nombre": value}, id="1")
 
 
-def test_an_old_value_that_may_be_an_edit_since_is_unclear() -> None:
-    resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), row("old", "op"), NOW)
-    assert (resolved.intents, resolved.bases["nombre"]) == (
-        (),
-        Base(cmms="new", dynamics="old", rule=NAME, unclear="dynamics", why="late_write"),
-    )
-
-
-@pytest.mark.parametrize(
-    ("cmms", "shown"),
-    [
-        pytest.param("newer", row("old", "op"), id="the source says something new: both have changed"),
-        pytest.param("new", replace(row("old", "op"), values={}), id="a column that cannot be read"),
-    ],
-)
-def test_the_write_counts_as_landed_where_no_old_value_stands_against_it(cmms: Value, shown: DynamicsRecord) -> None:
+@pytest.mark.parametrize("cmms", ["new", "newer"], ids=["its source says the same", "its source says something new"])
+def test_an_old_value_that_may_be_an_edit_since_is_unclear(cmms: Value) -> None:
+    shown = row("old", "op")
     resolved = resolve_in_doubt(ASSET, link(intent()), said(cmms), shown, NOW)
+    unclear = Base(cmms="new", dynamics="old", rule=NAME, unclear="dynamics", why="late_write")
+    assert (resolved.intents, resolved.bases["nombre"]) == ((), unclear)
+    outcome = Verdict("cmms", "late_write") if cmms == "newer" else Verdict("unchanged", unclear="dynamics")
+    assert judge(ASSET.fields["nombre"], cmms, "old", unclear) == outcome
+
+
+def test_a_write_to_a_column_that_cannot_be_read_counts_as_landed() -> None:
+    shown = replace(row("old", "op"), values={})
+    resolved = resolve_in_doubt(ASSET, link(intent()), said("new"), shown, NOW)
     assert resolved.bases["nombre"] == Base(cmms="new", dynamics="new", rule=NAME)
 
 
@@ -125,19 +122,17 @@ def referring() -> EntityMapping:
 
 
 @pytest.mark.parametrize(
-    ("write", "cmms", "held"),
+    ("write", "held"),
     [
-        pytest.param(intent(), "new", ("new", None), id="an update of another value"),
-        pytest.param(replace(intent(), before={"nombre": None}), "newer", ("new", None), id="an update; newer is said"),
-        pytest.param(replace(intent(), before={"nombre": None}), "new", (None, "dynamics"), id="an update of nothing"),
-        pytest.param(replace(intent(etag=None), before={}), "newer", ("new", None), id="a create; newer is said"),
-        pytest.param(replace(intent(etag=None), before={}), "new", (None, "dynamics"), id="a create"),
+        pytest.param(intent(), ("new", None), id="an update of another value"),
+        pytest.param(replace(intent(), before={"nombre": None}), (None, "dynamics"), id="an update of nothing"),
+        pytest.param(replace(intent(etag=None), before={}), (None, "dynamics"), id="a create"),
     ],
 )
 def test_an_empty_lookup_where_a_reference_was_written_is_a_change_or_unclear(
-    write: Intent, cmms: Value, held: tuple[Value, Side | None]
+    write: Intent, held: tuple[Value, Side | None]
 ) -> None:
-    resolved = resolve_in_doubt(referring(), link(write), said(cmms), row(None, "op", by_us=True), NOW)
+    resolved = resolve_in_doubt(referring(), link(write), said("new"), row(None, "op", by_us=True), NOW)
     assert (resolved.bases["nombre"].dynamics, resolved.bases["nombre"].unclear) == held
 
 

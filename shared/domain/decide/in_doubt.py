@@ -63,7 +63,7 @@ def resolve_in_doubt(entity: EntityMapping, link: Link, cmms: CmmsRecord, row: D
         shown = sides[intent.side]
         match verdict(intent, shown, now):
             case "landed":
-                link = _landed(entity, link, intent, shown, sides[other(intent.side)])
+                link = _landed(entity, link, intent, shown)
             case "unclear":
                 link = _by_values(entity, link, intent, shown, now)
             case "not_landed":
@@ -86,33 +86,33 @@ def is_of_another(link: Link, met: CmmsRecord) -> bool:
     return create is not None and met.operations is not None and create.id not in met.operations
 
 
-def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record, source: Record) -> Link:
+def _landed(entity: EntityMapping, link: Link, intent: Intent, shown: Record) -> Link:
     """Both bases follow the write, field by field."""
     # A bulk change of the CMMS (QuerySet.update) leaves no trace: there an update need not be the last change.
     traced = intent.creates or intent.side == "dynamics"
     last = traced and shown.untouched_since == intent.id
-    held, said = {**intent.values, **shown.content(entity.key.name)}, source.content(entity.key.name)
+    held = {**intent.values, **shown.content(entity.key.name)}
     bases = dict(link.bases)
     for name in intent.sources:
-        if (followed := _followed(entity, intent, name, held.get(name), said.get(name), last=last)) is not None:
+        if (followed := _followed(entity, intent, name, held.get(name), last=last)) is not None:
             bases[name] = followed
     return link.without(intent).model_copy(update={"bases": bases, "seen": _seen(link, shown, intent.id)})
 
 
-def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, said: Value, *, last: bool) -> Base | None:
-    """The base of one field after a write that landed, by what the written side holds and the other one says.
+def _followed(entity: EntityMapping, intent: Intent, name: str, held: Value, *, last: bool) -> Base | None:
+    """The base of one field after a write that landed, by what the written side holds.
 
     A field that the write left as it was keeps its base (None): it is written once more, and then the answer tells that
     the write has no effect. Where the write was not the side's last change, somebody may have edited the field since:
-    what was intended counts as written, and such a field is unclear, unless its source says something new by now. So it
-    is with Dynamics' empty lookup: the row that it refers to may have been deleted, which is no change of this row.
+    what was intended counts as written, and such a field is unclear, whatever its source says by now. So it is with
+    Dynamics' empty lookup: the row that it refers to may have been deleted, which is no change of this row.
     """
     idle = is_idle(intent, name, held)
     last = last and (intent.side, entity.rules[name].type, held) != ("dynamics", "lookup", None)
     if last:
         return None if idle or _is_of_a_forgotten_try(intent, name, held) else base(entity, intent, name, held)
-    if idle and said == intent.sources[name]:
-        both: dict[Side, Value] = {intent.side: held, other(intent.side): said}
+    if idle:
+        both: dict[Side, Value] = {intent.side: held, other(intent.side): intent.sources[name]}
         return Base.of(both, entity.fingerprints[name], unclear=intent.side, why=LATE)
     return base(entity, intent, name, held, edited=True)
 
