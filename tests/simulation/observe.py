@@ -165,7 +165,7 @@ class Observer:
     def _told(self, cell: Cell, before: Held, value: Held, now: float, *, born: bool) -> None:
         """A record is born with all that Dynamics knows of it; later, one side alone may say some of its fields."""
         self._history.written(cell, value, now)
-        self._counted(cell, before, value)
+        self._counted(cell, before, value, born=born)
         told = "dynamics" in self._history.counting
         if not (born or told) and value != before and cell.field in ONE_WAY:
             self._history.violations.append(f"{now:.3f}: {cell}: the CMMS alone may say it, and was told {value!r}")
@@ -245,22 +245,23 @@ class Observer:
         elif change.before is None and not {column, f"overridden{column}"} & change.columns:
             self._history.left_out(cell, value, now)
         elif value != before:
-            self._counted(cell, before, value)
+            self._counted(cell, before, value, born=change.before is None)
             self._product_wrote(cell, value, now, born=change.before is None)
         elif column in change.columns:
             self._history.confirmed(cell)
 
-    def _counted(self, cell: Cell, before: Held, value: Held) -> None:
+    def _counted(self, cell: Cell, before: Held, value: Held, *, born: bool) -> None:
         """Count what a batch empties, and where its worker writes another value: beside such, few clears are people's.
 
+        What a record or a row is born with tells nothing of that.
         What an operator's word has written to a restored side is nobody's mass: the command showed it and asked.
         """
         told = self._obeys(cell.entity, (cell.side, cell.record))
         field = (BATCH.get(), cell.entity, cell.side, cell.field)
-        if value is not None:
+        if value is not None and not born:
             worker, _, _ = BATCH.get().partition(" ")
             self.filled[worker, cell.entity, cell.side, cell.field].append((cell.record, SENT.get()))
-        elif before is not None and not told:
+        if value is None and before is not None and not told:
             self.emptied[field].setdefault(cell.record, SENT.get())
 
     def masses(self, many: int) -> Iterator[str]:
