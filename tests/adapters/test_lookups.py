@@ -115,6 +115,7 @@ async def test_an_unknown_code_blocks_its_field_alone_and_everything_else_arrive
     assert (type(failed.error), failed.error.field) == (LookupNotFound, "cliente")
     assert "'ACC-1' in account.accountnumber" in failed.error.message
     assert failed.row is not None
+    assert failed.left_out == {"cliente"}
     assert (failed.row.values["nombre"], failed.row.values["cliente"], failed.row.last_operation) == (
         "Bomba",
         None,
@@ -122,7 +123,7 @@ async def test_an_unknown_code_blocks_its_field_alone_and_everything_else_arrive
     )
     (only,) = await world.write(ASSET, [update(failed.row, cliente="ACC-1")])
     assert isinstance(only_failure(only).error, LookupNotFound)
-    assert only_failure(only).row is None
+    assert (only_failure(only).row, only_failure(only).left_out) == (None, frozenset())
 
 
 async def test_a_code_that_two_rows_have_is_refused_with_their_number(world: World) -> None:

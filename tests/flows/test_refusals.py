@@ -54,6 +54,29 @@ async def test_a_field_whose_lookup_is_pending_is_tried_again_until_its_target_i
     assert world.row().values["nombre"] == "Nueva"
 
 
+@pytest.mark.parametrize(
+    ("silent", "becomes", "parked"),
+    [({"nombre"}, {}, ["no_effect/nombre"]), (set(), {"nombre": "NUEVA"}, [])],
+    ids=["no effect", "a rule of Dynamics makes something else of it"],
+)
+async def test_what_became_of_the_other_fields_is_known_while_a_lookup_waits(
+    world: World, silent: set[str], becomes: dict[str, str | None], parked: list[str]
+) -> None:
+    await agreed(world, numero_de_serie=None)
+    world.dynamics.pending, world.dynamics.silent, world.dynamics.becomes = {"numero_de_serie"}, silent, becomes
+    world.cmms.put("A", nombre="Nueva", numero_de_serie="S")
+    assert ((await world.dirty()).retried, world.parked) == (1, parked)
+    written = world.row()
+    for _ in range(2):
+        # Each write would be a webhook more, and that a message more.
+        await world.webhook(world.row())
+        await world.dirty()
+    assert (world.row(), world.parked) == (written, parked)
+    world.dynamics.pending = set()
+    await world.dirty()
+    assert world.row().values["numero_de_serie"] == "S"
+
+
 async def test_a_field_whose_lookup_waited_in_vain_is_parked_once_and_tried_by_later_messages(world: World) -> None:
     await agreed(world)
     world.cmms.put("A", nombre="Nueva")

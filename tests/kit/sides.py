@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 
 from shared.domain.model import CmmsRecord, DynamicsRecord, Value, Version
 from shared.domain.schema.mapping import EntityMapping
-from shared.domain.write import Intent
-from shared.errors import Conflict, KeyTaken, MappingError, RejectedByTarget, SyncError, Unavailable
+from shared.domain.write import Intent, part_of
+from shared.errors import Conflict, KeyTaken, LookupPending, MappingError, RejectedByTarget, SyncError, Unavailable
 from shared.flows.ports.engine import Failed
 from tests.fakes import FakeClock
 from tests.kit.faults import Faults
@@ -23,9 +23,9 @@ _counter = itertools.count(1)
 class Dynamics:
     """Rows by id. `silent` fields take writes without effect; `becomes` says what a write of a field turns into.
 
-    `secured` fields read as null. A `refused` field is left out of updates. `opens` lets a write of the state open a
-    closed row. `keeps_state` takes writes of the state without effect. The host `stalls` for so long before it reads
-    rows by id.
+    `secured` fields read as null. A `refused` field is left out of updates, a `pending` lookup of every write. `opens`
+    lets a write of the state open a closed row. `keeps_state` takes writes of the state without effect. The host
+    `stalls` for so long before it reads rows by id.
     """
 
     def __init__(self, calls: list[str], clock: FakeClock) -> None:
@@ -40,6 +40,7 @@ class Dynamics:
         self.keeps_state = False
         self.secured: set[str] = set()
         self.refused = ""
+        self.pending: set[str] = set()
         self.becomes: dict[str, Value] = {}
 
     @property
@@ -101,6 +102,8 @@ class Dynamics:
         return [self.faults.write(partial(self._write, entity, write)) for write in writes]
 
     def _write(self, entity: EntityMapping, write: Intent) -> DynamicsRecord | Failed:
+        if waiting := self.pending & write.values.keys():
+            return self._without(waiting, entity, write)
         old = self.rows.get(write.target or "")
         if (old.etag if old else None) != write.etag:
             return Failed(Conflict("changed meanwhile"))
@@ -124,6 +127,14 @@ class Dynamics:
         states = [entity.rules[name].state_of(taken[name]) for name in stateful & taken.keys()]
         wanted = [*(state for state in states if state is not None), *(write.state or ())[:1], row.state]
         return self._stamped(row, entity, write, row.state if self.keeps_state else wanted[0])
+
+    def _without(self, waiting: set[str], entity: EntityMapping, write: Intent) -> Failed:
+        error = LookupPending("no row has the code yet", field=min(waiting))
+        rest = {name: value for name, value in write.values.items() if name not in waiting}
+        if not rest and not write.creates:
+            return Failed(error)
+        row = self._write(entity, replace(write, values=rest, id=part_of(write.id)))
+        return row if isinstance(row, Failed) else Failed(error, row=row, left_out=frozenset(waiting))
 
     def _stamped(self, row: DynamicsRecord, entity: EntityMapping, write: Intent, state: int | None) -> DynamicsRecord:
         opened = row.is_open or (self.opens and any(entity.rules[name].state_column for name in write.values))

@@ -215,12 +215,13 @@ class DataverseGateway:
         possible = [write for write, _ in parts if write is not None]
         done = iter(await self._written(entity, possible, references, deadline))
         results: list[DynamicsRecord | Failed] = []
-        for write, problem in parts:
-            row = None if write is None else next(done)
+        for write, (part, problem) in zip(writes, parts, strict=True):
+            row = None if part is None else next(done)
             if isinstance(row, Failed) or (row is not None and problem is None):
                 results.append(row)
             elif problem is not None:
-                results.append(Failed(problem, row=row))
+                left_out = frozenset() if part is None else frozenset(write.values.keys() - part.values.keys())
+                results.append(Failed(problem, row=row, left_out=left_out))
         return results
 
     async def _written(

@@ -34,11 +34,14 @@ class Failed:
     `row` is set where a refused row was written in parts to find the field at fault: the row as it is now, without
     the write's operation stamp. With `error.field`, what the row lacks is that field, and at most such others as are
     refused as well. Or a record that a create of the same operation had made before.
+
+    `left_out` names the fields whose lookups find no row, where all the others were written: `row` tells of these.
     """
 
     error: SyncError
     unknown: bool = False
     row: Record | None = None
+    left_out: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Answer(Struct, frozen=True):
     `record` is the row or record as stored, also where all but one refused field was; None if nothing was confirmed.
     `shown` is what the written side holds; what was written, where the answer does not say. `error` is the failure;
     None if the whole write was confirmed. `unknown` means that the write has no answer, and may nevertheless have
-    happened.
+    happened. `left_out` names the fields that were not sent, where `error` concerns these alone.
     """
 
     intent: Intent
@@ -32,13 +32,14 @@ class Answer(Struct, frozen=True):
     shown: Values
     error: SyncError | None = None
     unknown: bool = False
+    left_out: frozenset[str] = frozenset()
 
     @staticmethod
     def of(entity: EntityMapping, intent: Intent, result: Record | Failed) -> "Answer":
         """What a side answered to one write."""
         if isinstance(result, Failed):
             shown = intent.values if result.row is None else _shown(entity, intent, result.row)
-            return Answer(intent, result.row, shown, result.error, result.unknown)
+            return Answer(intent, result.row, shown, result.error, result.unknown, result.left_out)
         return Answer(intent, result, _shown(entity, intent, result))
 
     @property
@@ -73,8 +74,13 @@ class Answer(Struct, frozen=True):
         Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
         or that rounded to fewer decimals.
         """
-        idle = self._refused if self.error is not None else self.without_effect
-        return self.intent.sources.keys() - set(idle)
+        idle = self.without_effect if self._is_told else self._refused
+        return self.intent.sources.keys() - {*idle, *self.left_out}
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether what is shown is what became of each field that was sent."""
+        return self.error is None or bool(self.left_out)
 
     @property
     def _refused(self) -> list[str]:
@@ -82,8 +88,14 @@ class Answer(Struct, frozen=True):
 
     @property
     def without_effect(self) -> list[str]:
-        """The written fields of which the side still holds what it held before; rounding is an effect."""
-        return [name for name in self.intent.values if is_idle(self.intent, name, self.shown.get(name))]
+        """The written fields of which the side still holds what it held before; rounding is an effect.
+
+        None, where a write was refused: then it is not known which fields were written.
+        """
+        if not self._is_told:
+            return []
+        sent = [name for name in self.intent.values if name not in self.left_out]
+        return [name for name in sent if is_idle(self.intent, name, self.shown.get(name))]
 
     @property
     def written(self) -> WrittenFields:
@@ -98,7 +110,7 @@ class Answer(Struct, frozen=True):
     @property
     def state_stays(self) -> bool:
         """Whether the write of the row's state left the row in another one."""
-        state, row = self.intent.state, self.record
+        state, row = self.intent.state, self.record if self._is_told else None
         return state is not None and isinstance(row, DynamicsRecord) and row.state not in {None, state[0]}
 
 
@@ -125,9 +137,8 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer], link: Link, attem
     A field is blocked as well whose lookup was waited for in vain: for all attempts, now or before.
     """
     for answer in answers:
-        if answer.error is None:
-            yield from _without_effect(entity, answer)
-        elif isinstance(answer.error, PermanentError):
+        yield from _without_effect(entity, answer)
+        if isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
         elif answer.failed_in("cmms", KeyTaken) and link.cmms_id is not None:
             # Another look would meet no record by the key: the row's own one is known, and lost.
