@@ -23,6 +23,7 @@ from shared.flows.sync.step import Round, Step
 from shared.flows.sync.work import Work
 from tests.simulation.condition_mutations import CONDITION_MUTATIONS, Like, like
 from tests.simulation.plan_mutations import PLAN_MUTATIONS
+from tests.simulation.references import REFERENCES
 from tests.simulation.weather import Weather
 from tests.simulation.worker import Parts
 
@@ -41,6 +42,14 @@ class NotDone(Like):
     async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
         results = await self._real.write(entity, writes, deadline)
         return [replace(one, unknown=False) if isinstance(one, Failed) else one for one in results]
+
+
+class Unsaid(Like):
+    """Does not say which fields of a row were left out of a write."""
+
+    async def write(self, entity: EntityMapping, writes: Sequence[Intent], deadline: float) -> Any:
+        results = await self._real.write(entity, writes, deadline)
+        return [replace(one, left_out=frozenset()) if isinstance(one, Failed) else one for one in results]
 
 
 class _WithoutIntents(Executor):
@@ -157,11 +166,13 @@ def _ledger(kind: type[Like]) -> Callable[[], Parts]:
     return lambda: Parts(ledger=ledger)
 
 
+LEFT_OUT: Final = "what was left out of a write is not known"
 MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     "no If-Match": _sides(Unconditional),
     "no If-Match to the CMMS": _cmms(Unconditional),
     "no intent": _with_executor(_WithoutIntents),
     "a lost answer counts as not done": _sides(NotDone),
+    LEFT_OUT: lambda: Parts(dynamics=like(Unsaid)),
     "message values instead of reads": lambda: Parts(sync=MessageValues),
     "one base instead of two": _ledger(OneBase),
     "conflicts recorded only at commit": _with_executor(_ConflictsAtCommit),
@@ -170,7 +181,10 @@ MUTATIONS: Final[dict[str, Callable[[], Parts]]] = {
     **PLAN_MUTATIONS,
     **{name: parts for name, (parts, _) in CONDITION_MUTATIONS.items()},
 }
-UPHEAVALS: Final = {name: upheavals for name, (_, upheavals) in CONDITION_MUTATIONS.items()}
+UPHEAVALS: Final = {
+    **{name: upheavals for name, (_, upheavals) in CONDITION_MUTATIONS.items()},
+    LEFT_OUT: ("idle", REFERENCES),
+}
 """What befalls the systems in the seeds of a mutation; nothing in those of the others."""
 
 

@@ -13,6 +13,7 @@ from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.edits import Cell, Held, Name, Side
 from tests.simulation.history import History
 from tests.simulation.sent import BATCH, SENT
+from tests.simulation.storms import Storms
 from tests.simulation.tables import (
     ACTIVE,
     CELLS,
@@ -81,6 +82,7 @@ class Observer:
         self._integration = integration
         self._trace = trace
         self.writes = 0
+        self.storms = Storms()
         self.emptied: dict[tuple[str, str, str, str], dict[str, float]] = defaultdict(dict)
         """By batch, entity, side and field, the records in which the integration emptied it, and when it sent that."""
         self.filled: dict[tuple[str, str, str, str], list[tuple[str, float]]] = defaultdict(list)
@@ -109,7 +111,9 @@ class Observer:
         entity, pk = step.entity, str(step.pk)
         who = "product" if step.by_integration else "person"
         self.writes += step.by_integration
-        if not step.by_integration:
+        if step.by_integration:
+            self.storms.written("cmms", entity, pk, now)
+        else:
             self._saved("cmms", entity, pk)
         key = (step.after or step.before or {})[KEYS[entity]]
         self._trace(who, f"cmms {entity} {key} #{pk}: {_difference(step.before, step.after)}")
@@ -177,7 +181,9 @@ class Observer:
         row = str(change.row_id)
         by_integration = change.caller.user.id == self._integration
         self.writes += by_integration
-        if not by_integration:
+        if by_integration:
+            self.storms.written("dynamics", entity, row, now)
+        else:
             self._saved("dynamics", entity, row)
         columns = [*(self._history.rules.columns[name] for name in CELLS[entity]), "statecode"]
         self._trace("product" if by_integration else "person", f"dynamics {entity} {_shown(change, entity, columns)}")

@@ -13,6 +13,7 @@ KNOWN: dict[str, list[int]] = {
     "no If-Match to the CMMS": [12],
     "no intent": [2],
     "a lost answer counts as not done": [12],
+    "what was left out of a write is not known": [8],
     "message values instead of reads": [2],
     "one base instead of two": [1],
     "conflicts recorded only at commit": [0],

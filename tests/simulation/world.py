@@ -373,8 +373,13 @@ def play(
 
     async def main() -> Result:
         world = World(seed, parts or Parts(), weather() if weather else None, one_way=one_way, upheavals=upheavals)
+        life = asyncio.ensure_future(world.live())
+        storms = world.observer.storms
+        storms.end = life.cancel
         try:
-            violations = await world.live()
+            violations = await life
+        except asyncio.CancelledError:
+            violations = storms.found
         finally:
             world.ledger.close()
         return Result(seed, violations, world.trace, world.queues.sent, world.last_look.links)
