@@ -74,12 +74,12 @@ class Answer(Struct, frozen=True):
         Of a row that was written in parts, to find the field at fault, these are the fields that hold what was written,
         or that rounded to fewer decimals.
         """
-        idle = self.without_effect if self._is_told else self._refused
+        idle = self.without_effect if self.is_told else self._refused
         return self.intent.sources.keys() - {*idle, *self.left_out}
 
     @property
-    def _is_told(self) -> bool:
-        """Whether what is shown is what became of each field that was sent."""
+    def is_told(self) -> bool:
+        """Whether what is shown is what became of each field that was sent: nothing that was sent was refused."""
         return self.error is None or bool(self.left_out)
 
     @property
@@ -88,12 +88,7 @@ class Answer(Struct, frozen=True):
 
     @property
     def without_effect(self) -> list[str]:
-        """The written fields of which the side still holds what it held before; rounding is an effect.
-
-        None, where a write was refused: then it is not known which fields were written.
-        """
-        if not self._is_told:
-            return []
+        """The fields that were sent and of which the side still holds what it held before; rounding is an effect."""
         sent = [name for name in self.intent.values if name not in self.left_out]
         return [name for name in sent if is_idle(self.intent, name, self.shown.get(name))]
 
@@ -110,7 +105,7 @@ class Answer(Struct, frozen=True):
     @property
     def state_stays(self) -> bool:
         """Whether the write of the row's state left the row in another one."""
-        state, row = self.intent.state, self.record if self._is_told else None
+        state, row = self.intent.state, self.record
         return state is not None and isinstance(row, DynamicsRecord) and row.state not in {None, state[0]}
 
 
@@ -137,7 +132,8 @@ def refusals(entity: EntityMapping, answers: Sequence[Answer], link: Link, attem
     A field is blocked as well whose lookup was waited for in vain: for all attempts, now or before.
     """
     for answer in answers:
-        yield from _without_effect(entity, answer)
+        if answer.is_told:
+            yield from _without_effect(entity, answer)
         if isinstance(answer.error, PermanentError):
             yield _refused(entity, answer.intent, answer.error)
         elif answer.failed_in("cmms", KeyTaken) and link.cmms_id is not None:
