@@ -1,11 +1,13 @@
 """The decision about one record: docs/architecture.md, "The decision"."""
 
 from copy import replace
+from datetime import timedelta
 
 import pytest
 
-from shared.domain.decide import Context, Snapshot, decide
+from shared.domain.decide import Context, Plan, Snapshot, decide
 from shared.domain.decide.situation import PATIENCE
+from shared.domain.model import Version
 from tests.domain.decisions import (
     CREATING,
     DELETED,
@@ -15,11 +17,13 @@ from tests.domain.decisions import (
     NEW,
     NOT_IN_CMMS,
     NOT_IN_DYNAMICS,
+    NOW,
     PERSONS,
     RECORD,
     REPORT_ONLY,
     ROW,
     ROW_BORN,
+    SEEN,
     THEIRS,
     TOMBSTONE,
     context,
@@ -130,3 +134,10 @@ ROWS = [pytest.param(*row[1:], id=row[0]) for row in DECISION]
 @pytest.mark.parametrize(("snapshot", "said", "expected"), ROWS)
 def test_decision(snapshot: Snapshot, said: Context, expected: str) -> None:
     assert told(decide(snapshot, said)) == expected
+
+
+def test_a_create_that_is_sent_again_says_what_was_seen_when_it_was_first_sent() -> None:
+    edited = replace(RECORD, version=Version(NOW + timedelta(hours=1)), values={"nombre": "P2"})
+    again = decide(snap(KNOWN.model_copy(update={"intents": (CREATING,), "bases": {}}), edited), context())
+    assert isinstance(again, Plan)
+    assert (again.link.seen, [write.values["nombre"] for write in again.writes]) == (SEEN, ["Pipe"])

@@ -42,7 +42,8 @@ def create_in_dynamics(snapshot: Snapshot, context: Context) -> Plan:
         "takes_over": None,
         "bases": {},
         "key": cmms.key,
-        "seen": Seen().after(cmms),
+        # A create in doubt says what the CMMS held when it was first sent.
+        "seen": Seen().after(cmms) if link.create_of("dynamics") is None else link.seen,
     }
     return Plan(
         snapshot.stored,
