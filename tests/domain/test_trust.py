@@ -41,6 +41,9 @@ def held(side: Side, link: Link = COUNTED) -> Link:
     return link.model_copy(update={"parked": {"*": ParkedField(side=side, digest="d", reason="went_back")}})
 
 
+NAME_PARKED = COUNTED.model_copy(
+    update={"parked": {"nombre": ParkedField(side="cmms", digest="d", reason="mapping_error")}}
+)
 EDITED = {"nombre": "P2"}
 LATER = NOW + timedelta(hours=1)
 CONDITIONS = [
@@ -170,6 +173,12 @@ TRUST = [
         since_restore("cmms", COUNTED, replace(RECORD, revision=7, values=EDITED), ROW, NOW),
         context(attempts=PATIENCE),
         "park *: went_back",
+    ),
+    (
+        "the same of a field that was parked when it was seen",
+        since_restore("cmms", NAME_PARKED, replace(RECORD, revision=7, values=EDITED), ROW, NOW),
+        context(),
+        "update Dynamics: nombre=P2",
     ),
     (
         "the same of a value that the CMMS had never said when both agreed",

@@ -77,8 +77,9 @@ def _is_silently_other(snapshot: Snapshot) -> bool:
     link, record = snapshot.link, snapshot.cmms
     if "cmms" not in snapshot.restored or is_before(link.seen.cmms_version, record.changed_at):
         return False
-    known = link.bases.keys() & record.values.keys()
-    # Of a state that a row was born with, and that no record had said, the CMMS has agreed on nothing yet.
+    # What is parked did not travel when it was seen. Of a state that a row was born with, and that no record had said,
+    # the CMMS has agreed on nothing yet.
+    known = (link.bases.keys() - link.parked.keys()) & record.values.keys()
     return any(
         link.bases[name].cmms not in {record.values[name], NEWS} and not link.bases[name].is_of_dynamics_alone
         for name in known
