@@ -112,7 +112,7 @@ class Step(Struct, frozen=True):
         told = self._told(refused)
         # A create in doubt may have landed by its first try, and its source say something else by now.
         repeated = not self.plan.link.announced.isdisjoint(intent.id for intent in self.intents)
-        if told.lost or refused or repeated or self.plan.unfinished:
+        if any((told.lost, refused, repeated, self.plan.unfinished)):
             return Round(open=(told,))
         return Round(told.ends(self._end(told, now)))
 
