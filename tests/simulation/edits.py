@@ -87,10 +87,12 @@ class Cell:
     before: Held = None
     put_back: bool = False
     """Whether a person ever gave again what the integration had replaced last."""
+    outdated: bool = False
+    """Whether its value arrived late: it was sent before an operator said that the side which gave it was restored."""
 
     def hold(self, value: Held, edit: Edit | None) -> None:
         """Take a value, wherever it comes from."""
-        self.value, self.edit, self.by_policy = value, edit, False
+        self.value, self.edit, self.by_policy, self.outdated = value, edit, False, False
         if edit is not None:
             self.held.append(edit)
 

@@ -68,6 +68,8 @@ class History:
         """When the ledger was restored last."""
         self.all_anew = False
         """Whether an operator said that the ledger was restored: then whatever changed since meets anew."""
+        self.said_at: dict[Side, float] = {}
+        """When an operator's word that a side was restored was carried out last."""
         self.counting: set[Side] = set()
         """The sides of which an operator said that they count, because the other one was restored from a backup."""
         self.chosen: dict[tuple[str, str], set[Side]] = defaultdict(set)
@@ -253,6 +255,7 @@ class History:
                 self._owe(replaced, cell, value, at, origins)
                 self._not_back(cell, origins, replaced, at)
         cell.hold(value, origin)
+        cell.outdated = SENT.get() < self.said_at.get(across(cell.side), 0.0)
 
     def _without_origin(self, cell: Cell, value: Held, at: float, before: Held) -> None:
         """Judge a value that nobody gave on the other side; `before` is what the integration gave the cell last."""
@@ -359,7 +362,9 @@ class History:
         if cell.field not in UNIQUE or (cell.side == "dynamics" and cell.field in ONE_WAY and edited_there):
             return
         # What a person put back after a lost answer, an operator's replay writes over, on record.
-        told = across(cell.side) in self.counting or cell.put_back or self._is_silent_before_they_met(cell, replaced)
+        # An operator's word has put a value aside, on record, whose write arrives after it: the sides meet again.
+        told = across(cell.side) in self.counting or cell.put_back or cell.outdated
+        told = told or self._is_silent_before_they_met(cell, replaced)
         if all(edit in replaced.ancestors() for edit in origins) and not (told or self.meets_anew(cell)):
             self.violations.append(f"{at:.3f}: {cell}: {replaced} went back to {origins[-1]}")
 

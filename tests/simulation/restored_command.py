@@ -52,6 +52,7 @@ class RestoredCommand:
             self._trace("operator", f"says that {side} was restored")
             if alive and side != "ledger":
                 self._conditions.told[side].clear()
+                self._history.said_at[side] = asyncio.get_running_loop().time()
             return bool(alive)
         return False
 
