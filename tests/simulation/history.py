@@ -329,16 +329,18 @@ class History:
     def _emptied_before_they_met(self, cell: Cell, replaced: Edit, origin: Edit) -> bool:
         """Whether this nothing, and what was before it, was never agreed: on first contact a value beats nothing.
 
-        A record made anew in the CMMS meets the row of the one before it; its field's first values are news.
+        A record made anew in the CMMS meets the row of the one before it; its field's first values are news. So are
+        those of the record before, in one-way mode, whose messages come late: the row was emptied of another's value.
         """
         given = [origin, *origin.ancestors()]
+        late = self.only_told and all(one.cell is not origin.cell for one in replaced.ancestors())
         if (
             cell.side == "dynamics"
             and replaced.value is None
             and self._made_anew(cell)
             and origin.cell.side == "cmms"
-            and all(one.cell is origin.cell and one.number > replaced.number for one in given)
-            and origin not in self._buried
+            and all(one.cell is origin.cell and (late or one.number > replaced.number) for one in given)
+            and (late or origin not in self._buried)
         ):
             return True
         agreed = {edit for one in self._across(cell) for edit in one.held}
