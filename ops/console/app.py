@@ -47,7 +47,7 @@ class Console:
             *RecordPages(desk, watch, pages).routes(),
             *DriftPages(desk, watch, pages).routes(),
             Route("/first-sync", self.first_sync),
-            *FaultPages(desk, pages).routes(),
+            *FaultPages(desk, watch, pages).routes(),
             Route("/favicon.ico", lambda _request: FileResponse(HERE / "static" / "icon.svg")),
             Mount("/static", StaticFiles(directory=HERE / "static")),
         ]

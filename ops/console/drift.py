@@ -7,9 +7,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from ops.commands.status import last_run
-from ops.console.desk import Desk
-from ops.console.page import Pages
-from ops.console.watch import Watch
+from ops.console.page import Handlers
 from shared.errors import SyncError
 
 _REPORT_CSP: Final = (
@@ -18,14 +16,8 @@ _REPORT_CSP: Final = (
 )
 
 
-class DriftPages:
+class DriftPages(Handlers):
     """Handlers for what looked for drift, and what it found."""
-
-    def __init__(self, desk: Desk, watch: Watch, pages: Pages) -> None:
-        """Handlers over a desk, which they change, and the watch on it, which tells the open pages."""
-        self._desk = desk
-        self._watch = watch
-        self._pages = pages
 
     def routes(self) -> list[Route]:
         """Their addresses."""

@@ -6,8 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from ops.console.desk import Desk
-from ops.console.page import Pages
+from ops.console.page import Handlers
 from shared.errors import SyncError
 
 FAULTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
@@ -23,13 +22,8 @@ FAULTS: Final[dict[str, tuple[str, dict[str, object]]]] = {
 """Faults that can be switched on, on the local stack."""
 
 
-class FaultPages:
-    """The handler for faults."""
-
-    def __init__(self, desk: Desk, pages: Pages) -> None:
-        """`desk` is of the local stack, or the page refuses."""
-        self._desk = desk
-        self._pages = pages
+class FaultPages(Handlers):
+    """The handler for faults; refuses where the desk is not of the local stack."""
 
     def routes(self) -> list[Route]:
         """Its address."""

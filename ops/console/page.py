@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from ops.console.desk import Desk
 from ops.console.guard import form_token
+from ops.console.watch import Watch
 from ops.output import age, restamp, stamp
 from shared.domain.words import plural, word_for
 
@@ -90,3 +91,13 @@ class Pages:
         if not hmac.compare_digest(form.one("token").encode(), self._form_token.encode()):
             raise HTTPException(403, "The form is not one of this console: open the page again.")
         return form
+
+
+class Handlers:
+    """What the handlers of each subject work on."""
+
+    def __init__(self, desk: Desk, watch: Watch, pages: Pages) -> None:
+        """`desk` is what they change, `watch` tells the open pages of it."""
+        self._desk = desk
+        self._watch = watch
+        self._pages = pages

@@ -9,11 +9,9 @@ from starlette.routing import Route
 
 from ops.commands.parked import pretty
 from ops.console.choice import PAGE, Choice
-from ops.console.desk import Desk
-from ops.console.page import Pages
+from ops.console.page import Handlers
 from ops.console.record import story_of
 from ops.console.runbook import advice
-from ops.console.watch import Watch
 from shared.domain.messages.events import parse_event
 from shared.errors import InvalidMessage, SyncError
 
@@ -21,14 +19,8 @@ ACTS: Final = {"replay", "discard"}
 """What can be done with parked messages."""
 
 
-class ParkedPages:
+class ParkedPages(Handlers):
     """Handlers for what is parked."""
-
-    def __init__(self, desk: Desk, watch: Watch, pages: Pages) -> None:
-        """Handlers over a desk, which they change, and the watch on it, which tells the open pages."""
-        self._desk = desk
-        self._watch = watch
-        self._pages = pages
 
     def routes(self) -> list[Route]:
         """Their addresses."""
@@ -99,14 +91,14 @@ class ParkedPages:
     async def carry_out(self, request: Request) -> Response:
         """Replay or discard what was shown."""
         form = await self._pages.form(request)
-        view, _, _ = await self._watch.now(fresh=True)
-        numbers = form.values.get("number", [])
-        chosen = Choice().chosen(view.messages, numbers)
         act, because = form.one("act"), form.one("because").strip()
         if act not in ACTS:
             return self._pages.problem(
                 request, "The form does not say what to do: choose to replay or to discard.", 400
             )
+        view, _, _ = await self._watch.now(fresh=True)
+        numbers = form.values.get("number", [])
+        chosen = Choice().chosen(view.messages, numbers)
         if act == "discard" and not because:
             return self._pages.page(
                 request,

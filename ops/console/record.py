@@ -7,22 +7,15 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ops.console.desk import Desk
-from ops.console.page import Pages
+from ops.console.page import Handlers
 from ops.console.timeline import timeline
-from ops.console.watch import Watch
 from ops.session import UsageError
 from shared.errors import SyncError
 from shared.flows.operate.show import Story
 
 
-class RecordPages:
+class RecordPages(Handlers):
     """Handlers for a record."""
-
-    def __init__(self, desk: Desk, watch: Watch, pages: Pages) -> None:
-        """Handlers over a desk, which they change, and the watch on it, which tells the open pages."""
-        self._desk = desk
-        self._watch = watch
-        self._pages = pages
 
     def routes(self) -> list[Route]:
         """Their addresses."""
