@@ -379,6 +379,8 @@ def play(
         try:
             violations = await life
         except asyncio.CancelledError:
+            if not storms.found:
+                raise
             violations = storms.found
         finally:
             world.ledger.close()
