@@ -13,7 +13,7 @@ from tests.simulation.cmms_model import CmmsModel, Fields, Step
 from tests.simulation.edits import Cell, Held, Name, Side
 from tests.simulation.history import History
 from tests.simulation.sent import BATCH, SENT
-from tests.simulation.storms import Storms
+from tests.simulation.storms import A_MINUTE, Storms
 from tests.simulation.tables import (
     ACTIVE,
     CELLS,
@@ -28,7 +28,6 @@ from tests.simulation.tables import (
 )
 from tests.simulation.trace import Trace
 
-A_MINUTE = 60.0
 CLEARS_PER_FILL = 10
 
 

@@ -121,16 +121,20 @@ def _row_replaced(case: _Case) -> bool:
         for row in case.names("dynamics")
     )
     unknown = any(_has_no_known_row(case.evidence, case.entity, record) for record in case.names("cmms"))
-    return late or unknown or _gone_from_dynamics(case) or _looks_made_again(case)
+    return (
+        late
+        or unknown
+        or _gone_from_dynamics(case)
+        or any(_looks_made_again(case.evidence, case.entity, row) for row in case.names("dynamics"))
+    )
 
 
-def _looks_made_again(case: _Case) -> bool:
+def _looks_made_again(evidence: Evidence, entity: str, row: str) -> bool:
     """Whether a restored row may show its create once more, under a newer version: what it refers to was deleted.
 
     A create that arrives late looks like that, and a person compares both sides after either.
     """
-    restored = case.any_in(case.evidence.conditions.went_back("dynamics"), "dynamics")
-    return restored and bool(case.evidence.conditions.lacked)
+    return (entity, row) in evidence.conditions.went_back("dynamics") and bool(evidence.conditions.lacked)
 
 
 def _key_not_usable(case: _Case) -> bool:
@@ -302,8 +306,7 @@ def _whole_rightly(evidence: Evidence, entity: str, name: str, link: Link) -> bo
                 return _has_no_known_row(evidence, entity, str(link.cmms_id))
             removed = (entity, link.row_id) in evidence.observer.removed
             late = _came_late(evidence, entity, str(row.id))
-            restored = (entity, str(row.id)) in evidence.conditions.went_back("dynamics")
-            alike = restored and bool(evidence.conditions.lacked)
+            alike = _looks_made_again(evidence, entity, str(row.id))
             return removed or late or alike or _was_made_of(evidence, entity, str(row.id))
         case "key_not_usable":
             return _key_is_taken(evidence, entity, link, record, row)
