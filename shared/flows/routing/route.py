@@ -202,14 +202,14 @@ class Router:
         first = min(event.firstenqueued or now, now)
         attempt, deferrals = event.attempt, event.deferrals
         if isinstance(error, MessageTransient):
-            attempt += 1
+            count = attempt = attempt + 1
             if attempt >= ATTEMPTS:
                 return None
         else:
-            deferrals += 1
+            count = deferrals = deferrals + 1
             if now - first >= LONGEST_OUTAGE:
                 return None
-        delay = self._delay(error, attempt if isinstance(error, MessageTransient) else deferrals)
+        delay = self._delay(error, count)
         copy = event.model_copy(
             update={
                 "attempt": attempt,
